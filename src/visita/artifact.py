@@ -1,0 +1,126 @@
+"""A saved thing: one folder with ``manifest.json`` and the files it vouches for by SHA-256.
+
+Written to a temporary neighbour first and renamed into place, so a folder with a
+manifest is always whole. Nothing is ever unpickled: tensors are safetensors,
+graphs are OpenVINO's, the rest is JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from visita.errors import ArtifactError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint_of(value: Any) -> str:
+    """Return 16 hex digits that change when the JSON form of ``value`` does."""
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def write_folder(folder: Path, kind: str, facts: Mapping[str, Any]) -> Iterator[Path]:
+    """Give a temporary folder to fill; on leaving, add the manifest and put it in place.
+
+    An older artifact at ``folder`` is replaced; any other non-empty folder is refused.
+
+    Raises
+    ------
+    ArtifactError
+        If ``folder`` holds something that is not a visita artifact.
+    """
+    if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
+        raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield draft
+        files = {
+            str(p.relative_to(draft)): sha256_of(p) for p in sorted(draft.rglob("*")) if p.is_file()
+        }
+        manifest = {"visita": kind, "format": FORMAT, "files": files, **facts}
+        write_json(draft / MANIFEST, manifest)
+        _replace_folder(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _replace_folder(draft: Path, folder: Path) -> None:
+    # A folder cannot be renamed over a full one, so the old one steps aside first.
+    draft.chmod(0o755)
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+        folder.replace(old / "was")
+        draft.replace(folder)
+        shutil.rmtree(old)
+    else:
+        draft.replace(folder)
+
+
+def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
+    """Return the manifest of the artifact in ``folder`` after checking every file's hash.
+
+    Raises
+    ------
+    ArtifactError
+        If there is none, it is of another kind or a newer format, or a file differs.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtifactError(f"{folder} is not a saved {kind}: it has no {MANIFEST}.")
+    manifest = read_json(path)
+    if manifest.get("visita") != kind:
+        found = manifest.get("visita", "something else")
+        raise ArtifactError(f"{folder} holds a {found}, not a {kind}.")
+    if manifest.get("format", 0) > FORMAT:
+        raise ArtifactError(f"{folder} was written by a newer visita; upgrade to read it.")
+    for name, digest in manifest["files"].items():
+        file = folder / name
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise ArtifactError(f"{folder} names a file outside itself: {name!r}.")
+        if not file.is_file() or sha256_of(file) != digest:
+            raise ArtifactError(f"{file} is missing or changed since it was saved; copy it again.")
+    return manifest
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in ``path``.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path} should hold a JSON object.")
+    return value
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write ``value`` as JSON so that ``path`` is either the old file or the whole new one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,122 @@
+"""Images and texts, which of them match, and who is in train, dev and test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from visita.artifact import fingerprint_of
+from visita.data.splits import SPLITS, label_components
+from visita.errors import DataError
+from visita.types import Skipped
+
+
+@dataclass(frozen=True, eq=False)
+class PairSet:
+    """n images and m texts that match many to many.
+
+    Attributes
+    ----------
+    source
+        Where they came from, such as ``flickr8k:/data/flickr8k``.
+    image_ids : n
+        Unique names that do not change with the folder's place.
+    image_paths : n
+    texts : m
+    truth : sparse bool (n, m)
+        Which image and text belong together.
+    image_split : str (n,)
+    text_split : str (m,)
+        ``train``, ``dev`` or ``test``.
+    problems
+        What the reader left out or found odd, and why.
+
+    Raises
+    ------
+    DataError
+        If the parts do not fit together.
+    """
+
+    source: str
+    image_ids: tuple[str, ...]
+    image_paths: tuple[Path, ...]
+    texts: tuple[str, ...]
+    truth: sparse.csr_array
+    image_split: NDArray[np.str_]
+    text_split: NDArray[np.str_]
+    problems: tuple[Skipped, ...] = ()
+
+    def __post_init__(self) -> None:
+        images, texts = len(self.image_ids), len(self.texts)
+        sizes = (self.truth.shape, len(self.image_paths), self.image_split.shape)
+        if (*sizes, self.text_split.shape) != ((images, texts), images, (images,), (texts,)):
+            raise DataError(f"{self.source}: images, texts, truth and splits differ in size.")
+        if len(set(self.image_ids)) != images:
+            raise DataError(f"{self.source}: image ids are not unique.")
+        unknown = {*self.image_split.tolist(), *self.text_split.tolist()} - set(SPLITS)
+        if unknown:
+            raise DataError(f"{self.source}: a split is {', '.join(SPLITS)}; not {min(unknown)!r}.")
+
+    def splits(self) -> dict[str, int]:
+        """Return the number of images in train, dev and test."""
+        return {split: int((self.image_split == split).sum()) for split in SPLITS}
+
+    def take(self, split: str) -> PairSet:
+        """Return the images and texts of one split, in their order; problems stay behind.
+
+        Raises
+        ------
+        DataError
+            If there is no such split, or no image in it.
+        """
+        sizes = self.splits()
+        if not sizes.get(split):
+            listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise DataError(
+                f"{self.source} has no images in split {split!r}; images by split: {listed}."
+            )
+        return self._pick(
+            np.flatnonzero(self.image_split == split), np.flatnonzero(self.text_split == split)
+        )
+
+    def subset(self, image_rows: NDArray[np.int64]) -> PairSet:
+        """Return the images ``image_rows``, in that order, and all texts that match any of them.
+
+        Texts keep their order; problems stay behind.
+        """
+        matched = self.truth[image_rows].sum(axis=0) > 0
+        return self._pick(image_rows, np.flatnonzero(matched))
+
+    def components(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return a label for each image, int64 (n,), and each text, int64 (m,), from 0.
+
+        Equal labels are joined by a chain of matching pairs; a split never parts them.
+        """
+        return label_components(self.truth)
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits over ids, texts, truth and splits, wherever the files lie."""
+        truth = self.truth.sorted_indices()
+        return fingerprint_of(
+            {
+                "images": self.image_ids,
+                "texts": self.texts,
+                "truth": [truth.indptr.tolist(), truth.indices.tolist()],
+                "splits": [self.image_split.tolist(), self.text_split.tolist()],
+            }
+        )
+
+    def _pick(self, images: NDArray[np.int64], texts: NDArray[np.int64]) -> PairSet:
+        return PairSet(
+            source=self.source,
+            image_ids=tuple(self.image_ids[row] for row in images),
+            image_paths=tuple(self.image_paths[row] for row in images),
+            texts=tuple(self.texts[row] for row in texts),
+            truth=self.truth[images][:, texts],
+            image_split=self.image_split[images],
+            text_split=self.text_split[texts],
+        )

@@ -1,0 +1,104 @@
+"""From captions, one by one, to a ``PairSet``."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from visita.data.pairs import PairSet
+from visita.data.pictures import printable
+from visita.data.splits import split_by_component
+from visita.errors import DataError
+from visita.types import Skipped
+
+
+class Caption(NamedTuple):
+    """One image and one text that belong together."""
+
+    image_id: str
+    path: Path
+    text: str
+    key: Hashable
+    """Captions with an equal key are one text, which then matches several images."""
+    split: str | None = None
+    """Of the image; equal for all captions that share an image or a key. None: to be drawn."""
+
+
+def assemble(
+    source: str, captions: Iterable[Caption], problems: Iterable[Skipped], seed: int
+) -> PairSet:
+    """Return the pairs in order of first appearance, without empty texts or missing pictures.
+
+    What is left out is added to ``problems``. A picture's id must not lead out of its
+    folder, since a data set may come from a stranger.
+
+    Raises
+    ------
+    DataError
+        If nothing is left.
+    """
+    faults: dict[str, str] = {}
+    kept, left_out = [], list(problems)
+    for caption in captions:
+        if caption.image_id not in faults:
+            faults[caption.image_id] = fault = _fault(caption)
+            if fault:
+                left_out.append(Skipped(printable(caption.image_id), fault))
+        if not faults[caption.image_id]:
+            if caption.text.strip():
+                kept.append(caption)
+            else:
+                left_out.append(Skipped(printable(caption.image_id), "has an empty text"))
+    if not kept:
+        reasons = "".join(f" {one.item}: {one.reason}." for one in left_out[:3])
+        raise DataError(f"{printable(source)}: no image with a text is left to use.{reasons}")
+    return _pair_up(source, kept, tuple(left_out), seed)
+
+
+def _fault(caption: Caption) -> str:
+    if PurePath(caption.image_id).anchor or ".." in PurePath(caption.image_id).parts:
+        return "lies outside the data set's folder, which is not allowed"
+    try:
+        return "" if caption.path.is_file() else "there is no such picture"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _pair_up(
+    source: str, captions: list[Caption], problems: tuple[Skipped, ...], seed: int
+) -> PairSet:
+    paths = {caption.image_id: caption.path for caption in captions}
+    texts = {caption.key: caption.text for caption in captions}
+    image_rows = {image_id: row for row, image_id in enumerate(paths)}
+    text_rows = {key: row for row, key in enumerate(texts)}
+    rows = [image_rows[caption.image_id] for caption in captions]
+    columns = [text_rows[caption.key] for caption in captions]
+    truth = sparse.csr_array(
+        (np.ones(len(rows), dtype=np.bool_), (rows, columns)), shape=(len(paths), len(texts))
+    )
+    if captions[0].split is None:
+        image_split, text_split = split_by_component(truth, seed=seed)
+    else:
+        image_split = np.array(
+            list({c.image_id: c.split for c in captions}.values()), dtype=np.str_
+        )
+        text_split = np.array(list({c.key: c.split for c in captions}.values()), dtype=np.str_)
+    return PairSet(
+        source=printable(source),
+        image_ids=tuple(map(printable, paths)),
+        image_paths=tuple(paths.values()),
+        texts=tuple(_clean(text) for text in texts.values()),
+        truth=truth,
+        image_split=image_split,
+        text_split=text_split,
+        problems=problems,
+    )
+
+
+def _clean(text: str) -> str:
+    # Half a surrogate pair, as broken JSON escapes leave, would stop every tokenizer.
+    return text.strip().encode("utf-8", "replace").decode()

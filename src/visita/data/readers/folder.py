@@ -1,0 +1,50 @@
+"""A folder of pictures, each beside a text file of the same name with one caption a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from visita.data.pairs import PairSet
+from visita.data.pictures import find_pictures, picture_id
+from visita.data.readers.assemble import Caption, assemble
+from visita.data.readers.textfile import read_lines
+from visita.errors import DataError
+from visita.types import Skipped
+
+
+class Folder:
+    """Reads ``beach/dune.jpg`` with ``beach/dune.txt``; splits are drawn.
+
+    Pictures that share a text file share its texts.
+    """
+
+    looks_for = "a folder with pictures, each beside a .txt of the same name, one caption a line"
+
+    def recognises(self, path: Path) -> bool:
+        return path.is_dir() and any(
+            picture.path.with_suffix(".txt").is_file() for picture in find_pictures(path)[0]
+        )
+
+    def read(self, path: Path, seed: int) -> PairSet:
+        pictures, problems = find_pictures(path)
+        captions: list[Caption] = []
+        for picture in pictures:
+            name = picture_id(picture.path, path)
+            file = picture.path.with_suffix(".txt")
+            try:
+                texts = _texts(file)
+            except DataError as error:
+                problems.append(Skipped(name, str(error)))
+            else:
+                captions += [Caption(name, picture.path, text, (file, at)) for at, text in texts]
+        return assemble(f"folder:{path}", captions, problems, seed)
+
+
+def _texts(file: Path) -> list[tuple[int, str]]:
+    """Return the numbers and contents of the lines that are not blank."""
+    if not file.is_file():
+        raise DataError("has no text file beside it")
+    texts = [(number, line) for number, line in enumerate(read_lines(file)) if line.strip()]
+    if not texts:
+        raise DataError("its text file is empty")
+    return texts

@@ -1,0 +1,65 @@
+"""Every error visita raises on purpose.
+
+VisitaError
+├── DataError              pairs, texts or folders that cannot be used
+│   └── PictureError       one picture file that cannot be decoded
+├── ConfigError            an unknown or impossible setting
+│   └── UnknownNameError   a name that no registry holds
+├── ArtifactError          a saved thing that is missing, damaged or too new
+│   └── MismatchError      two saved things that do not belong together
+├── MissingExtraError      an optional library that is not installed
+└── TrainingError          a run that cannot go on
+
+Each message says what is wrong and what to do next; the command line prints it
+without a traceback and exits with status 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class VisitaError(Exception):
+    """Base of all errors that visita raises on purpose."""
+
+
+class DataError(VisitaError):
+    """Pairs, texts or folders that cannot be used."""
+
+
+class PictureError(DataError):
+    """One picture file that cannot be decoded; a run skips and reports it."""
+
+
+class ConfigError(VisitaError):
+    """An unknown or impossible setting."""
+
+
+class UnknownNameError(ConfigError):
+    """A name that no registry holds."""
+
+
+class ArtifactError(VisitaError):
+    """A saved thing that is missing, damaged or written by a newer version."""
+
+
+class MismatchError(ArtifactError):
+    """Two saved things that do not belong together, such as features and a matcher."""
+
+
+class MissingExtraError(VisitaError):
+    """An optional library is not installed; the message names the line that installs it."""
+
+    def __init__(self, need: str, extra: str) -> None:
+        super().__init__(f"{need} needs an extra: run  pip install 'visita[{extra}]'")
+
+
+class TrainingError(VisitaError):
+    """A training run that cannot go on."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
+    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""

@@ -1,0 +1,197 @@
+"""Fitting and measuring P(match | score, gallery size), on galleries as in ``galleries.py``.
+
+The examples are the first ten results of text queries, labelled match or no match;
+the first result weighs as much as the other nine together, and each gallery size
+the same. One formula for all ten is a compromise: at equal score a first result is
+right more often than a fifth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from visita.errors import DataError
+from visita.evaluation.blocks import Truth, check_truth
+from visita.evaluation.galleries import TOP, GalleryResults, draw_galleries
+from visita.evaluation.intervals import components
+from visita.matchers.calibration import Calibration, score_feature
+from visita.types import FloatArray
+
+FIT_SIZES = (10, 30, 100, 300, 1000)
+MEASURED_SIZES = (10, 100, 1000)
+BINS = 15
+
+
+def fit_calibration(
+    image_vectors: FloatArray,
+    text_vectors: FloatArray,
+    truth: Truth,
+    *,
+    sizes: Sequence[int] = FIT_SIZES,
+    seed: int,
+) -> Calibration:
+    """Fit the calibration on a split that was not trained on, by logistic regression.
+
+    Parameters
+    ----------
+    image_vectors, text_vectors : float32 (n, d), (m, d)
+        Inner products are scores.
+    truth : csr bool (n, m)
+        Every text needs an image; images without texts are further pictures of the galleries.
+    sizes : sequence of int
+        Gallery sizes; those above n become n.
+    seed : int
+        Seed of the galleries.
+
+    Raises
+    ------
+    DataError
+        If shapes disagree, a text has no image, a score is not finite, or there are
+        too few images or texts.
+    """
+    parts = [
+        _examples(found)
+        for found in draw_galleries(image_vectors, text_vectors, truth, sizes, seed)
+    ]
+    features, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+    if labels.all() or not labels.any():
+        raise DataError("There are too few texts to calibrate with; give twenty or more.")
+    score_weight, size_weight, intercept = _regression(features, labels, weights)
+    if score_weight < 0:  # worse than chance: no score tells anything
+        features[:, 0] = 0
+        score_weight, size_weight, intercept = _regression(features, labels, weights)
+    return Calibration(intercept, score_weight, size_weight)
+
+
+def calibration_error(
+    calibration: Calibration,
+    image_vectors: FloatArray,
+    text_vectors: FloatArray,
+    truth: Truth,
+    *,
+    sizes: Sequence[int] = MEASURED_SIZES,
+    seed: int,
+) -> dict[str, Any]:
+    """Measure how far the probabilities are from what happens, galleries drawn as for fitting.
+
+    Returns ``{"top1": {"10": {"error", "bins": [{"predicted", "observed", "count"}]},
+    …}, "top10": …}``, keyed by gallery size; all in percent. ``error`` is the expected
+    calibration error over 15 bins of equally many results.
+
+    Raises
+    ------
+    DataError
+        As ``fit_calibration``.
+    """
+    drawn = draw_galleries(image_vectors, text_vectors, truth, sizes, seed)
+    return _report([_predict(calibration, found) for found in drawn])
+
+
+def cross_fitted_calibration_error(
+    image_vectors: FloatArray,
+    text_vectors: FloatArray,
+    truth: Truth,
+    *,
+    sizes: Sequence[int] = MEASURED_SIZES,
+    seed: int,
+) -> dict[str, Any]:
+    """Fit on the texts of one half of the images, measure on the other, and the other way round.
+
+    Galleries are drawn from all images. Images that share a text are in one half.
+    Returns the same as ``calibration_error``.
+
+    Raises
+    ------
+    DataError
+        As ``fit_calibration``, or if all images hang together through shared texts.
+    """
+    truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
+    components_of, groups = np.unique(components(truth).texts, return_inverse=True)
+    if len(components_of) < 2:
+        raise DataError("All texts share images, so they cannot be halved; add more pairs.")
+    first = np.random.default_rng(seed).permutation(len(components_of)) % 2 == 0
+    halves = [np.flatnonzero(first[groups]), np.flatnonzero(~first[groups])]
+    both = []
+    for fitted, measured in (halves, halves[::-1]):
+        calibration = fit_calibration(
+            image_vectors, text_vectors[fitted], truth[:, fitted], seed=seed
+        )
+        drawn = draw_galleries(
+            image_vectors, text_vectors[measured], truth[:, measured], sizes, seed
+        )
+        both.append([_predict(calibration, found) for found in drawn])
+    return _report([_join(*pair) for pair in zip(*both, strict=True)])
+
+
+def reliability(probabilities: FloatArray, labels: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the expected calibration error and its bins, in percent; NaN entries are left out.
+
+    Results are sorted by probability and cut into 15 bins of equally many; the
+    error is the mean distance, over results, of a bin's mean probability from its
+    share of matches.
+    """
+    shown = np.isfinite(probabilities)
+    order = np.argsort(probabilities[shown], kind="stable")
+    predicted = probabilities[shown][order].astype(np.float64)
+    observed = labels[shown][order]
+    bins = [
+        {
+            "predicted": float(100 * predicted[rows].mean()),
+            "observed": float(100 * observed[rows].mean()),
+            "count": len(rows),
+        }
+        for rows in np.array_split(np.arange(len(predicted)), min(BINS, len(predicted)))
+    ]
+    error = sum(abs(b["predicted"] - b["observed"]) * b["count"] for b in bins) / len(predicted)
+    return {"error": error, "bins": bins}
+
+
+def _examples(
+    found: GalleryResults,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Return features (e, 2), labels (e,) and weights (e,) that sum to the number of queries."""
+    shown = np.isfinite(found.scores)
+    scores = found.scores[shown]
+    weights = np.broadcast_to(np.where(np.arange(TOP) == 0, TOP - 1.0, 1.0), shown.shape)[shown]
+    features = np.stack([score_feature(scores), np.full(len(scores), np.log(found.size))], axis=1)
+    return features, found.labels[shown], weights * (len(shown) / weights.sum())
+
+
+def _regression(
+    features: NDArray[np.float64], labels: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> tuple[float, ...]:
+    # A faint penalty: it only matters where the labels can be told apart perfectly.
+    model = LogisticRegression(C=1e4, tol=1e-6, max_iter=1000)
+    model.fit(features, labels, sample_weight=weights)
+    return (*map(float, model.coef_[0]), float(model.intercept_[0]))
+
+
+def _predict(calibration: Calibration, found: GalleryResults) -> GalleryResults:
+    """Return the results with probabilities in place of scores, NaN where there is no result."""
+    shown = np.isfinite(found.scores)
+    probabilities = np.full_like(found.scores, np.nan)
+    probabilities[shown] = calibration.probability(found.scores[shown], found.size)
+    return GalleryResults(found.size, probabilities, found.labels)
+
+
+def _report(predicted: Sequence[GalleryResults]) -> dict[str, Any]:
+    return {
+        f"top{top}": {
+            str(one.size): reliability(one.scores[:, :top].ravel(), one.labels[:, :top].ravel())
+            for one in predicted
+        }
+        for top in (1, TOP)
+    }
+
+
+def _join(one: GalleryResults, other: GalleryResults) -> GalleryResults:
+    return GalleryResults(
+        one.size,
+        np.concatenate([one.scores, other.scores]),
+        np.concatenate([one.labels, other.labels]),
+    )

@@ -1,0 +1,230 @@
+"""The protocol ``pairs``: does this text match this image?
+
+Every true pair, and as many false ones: an image with t true texts also meets t
+random texts that are not true for it. Precision, recall and F1 are those of
+``score >= threshold``. mAP is the mean of the average precisions of the two classes
+*match* and *no match* (for the latter, the lowest scores come first): our reading
+of eq. 7 of the MKL-VisITA paper with N = 2, since the paper names neither
+negatives, threshold nor classes. Average precision and AUC are scikit-learn's,
+equal scores being one step of the curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.errors import DataError
+from visita.evaluation.blocks import Truth, check_scores, check_truth
+from visita.evaluation.intervals import (
+    RESAMPLES,
+    Estimate,
+    Statistic,
+    Values,
+    components,
+    estimates,
+    group_sums,
+)
+from visita.evaluation.ranking import ranking_metrics
+from visita.types import FloatArray
+
+METRICS = ("precision", "recall", "F1", "mAP", "AUC")
+_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Metrics of pair classification, in percent, at a threshold that was chosen elsewhere.
+
+    Attributes
+    ----------
+    metrics : mapping
+        Name, one of ``METRICS``, → Estimate.
+    threshold : float
+        The score from which a pair counted as a match.
+    threshold_from : str
+        Where it comes from: ``"matcher"``, ``"dev"`` …
+    """
+
+    metrics: Mapping[str, Estimate]
+    threshold: float
+    threshold_from: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Return ``{metric: {value, low, high}, "threshold": …, "threshold_from": …}``."""
+        return {
+            **{name: one.to_dict() for name, one in self.metrics.items()},
+            "threshold": self.threshold,
+            "threshold_from": self.threshold_from,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledPairs:
+    """The pairs of the protocol.
+
+    Attributes
+    ----------
+    images, texts : int64 (p,)
+        Rows of each pair.
+    labels : bool (p,)
+        True for a match; half of the pairs are.
+    """
+
+    images: NDArray[np.int64]
+    texts: NDArray[np.int64]
+    labels: NDArray[np.bool_]
+
+
+def draw_pairs(truth: Truth, *, seed: int) -> LabelledPairs:
+    """Return every true pair of ``truth``, csr bool (n, m), and as many false ones.
+
+    An image's false texts differ from each other unless it has too few of them.
+
+    Raises
+    ------
+    DataError
+        If all texts are true for some image.
+    """
+    truth = check_truth(truth, truth.shape)
+    rng = np.random.default_rng(seed)
+    false = [
+        _false_texts(truth.indices[start:stop], truth.shape[1], rng)
+        for start, stop in zip(truth.indptr[:-1], truth.indptr[1:], strict=True)
+    ]
+    images = np.repeat(np.arange(truth.shape[0]), np.diff(truth.indptr))
+    texts = np.concatenate([truth.indices, *false]).astype(np.int64)
+    labels = np.arange(len(texts)) < truth.nnz
+    return LabelledPairs(np.concatenate([images, images]), texts, labels)
+
+
+def score_pairs(image_vectors: FloatArray, text_vectors: FloatArray, of: LabelledPairs) -> Values:
+    """Return the inner product of each pair, float64 (p,).
+
+    Raises
+    ------
+    DataError
+        If one is NaN or infinite.
+    """
+    scores = np.empty(len(of.labels))
+    for start in range(0, len(scores), _ROWS):
+        rows = slice(start, start + _ROWS)
+        scores[rows] = np.einsum(
+            "pd,pd->p", image_vectors[of.images[rows]], text_vectors[of.texts[rows]]
+        )
+    check_scores(scores)
+    return scores
+
+
+def best_f1_threshold(scores: Values, labels: NDArray[np.bool_]) -> float:
+    """Return the threshold with the greatest F1 for ``score >= threshold``.
+
+    It lies half-way between two neighbouring scores; of several equally good ones
+    the highest is taken. If calling everything a match is best, it is the lowest score.
+
+    Raises
+    ------
+    DataError
+        If no label is true.
+    """
+    if not labels.any():
+        raise DataError("A threshold needs at least one matching pair; check the truth.")
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    ends = np.flatnonzero(np.append(ranked[:-1] != ranked[1:], True))
+    hits = np.cumsum(labels[order])[ends]
+    best = int(np.argmax(2 * hits / (ends + 1 + labels.sum())))
+    below = ends[min(best + 1, len(ends) - 1)]
+    return float((ranked[ends[best]] + ranked[below]) / 2)
+
+
+def fit_threshold(
+    image_vectors: FloatArray, text_vectors: FloatArray, truth: Truth, *, seed: int
+) -> float:
+    """Return the best F1 threshold on the pairs of another split than the one to be reported.
+
+    Raises
+    ------
+    DataError
+        As ``pairs``.
+    """
+    check_truth(truth, (len(image_vectors), len(text_vectors)))
+    drawn = draw_pairs(truth, seed=seed)
+    return best_f1_threshold(score_pairs(image_vectors, text_vectors, drawn), drawn.labels)
+
+
+def pairs(
+    image_vectors: FloatArray,
+    text_vectors: FloatArray,
+    truth: Truth,
+    *,
+    threshold: float,
+    threshold_from: str = "matcher",
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Pairs:
+    """Measure pair classification with 95 % bootstrap intervals.
+
+    Parameters
+    ----------
+    image_vectors, text_vectors : float32 (n, d), (m, d)
+        Inner products are scores.
+    truth : csr bool (n, m)
+        Images without a text take no part.
+    threshold : float
+        From the matcher or from ``fit_threshold`` on dev, never from this split.
+    seed : int
+        Seed of the false pairs and of the bootstrap.
+
+    Raises
+    ------
+    DataError
+        If shapes disagree, a score is not finite, all texts are true for some image, or
+        all images hang together through shared texts.
+    """
+    truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
+    drawn = draw_pairs(truth, seed=seed)
+    scores = score_pairs(image_vectors, text_vectors, drawn)
+    # Numbered anew: components without a true pair have nothing to draw.
+    _, groups = np.unique(components(truth).images[drawn.images], return_inverse=True)
+    decided = _decisions(scores >= threshold, drawn.labels, groups)
+    ranked = ranking_metrics(scores, drawn.labels, groups)
+
+    def statistic(weights: Values) -> Values:
+        return 100 * np.concatenate([decided(weights), ranked(weights)], axis=1)
+
+    found = estimates(statistic, int(groups.max()) + 1, seed=seed, resamples=resamples)
+    return Pairs(dict(zip(METRICS, found, strict=True)), float(threshold), threshold_from)
+
+
+def _false_texts(
+    true: NDArray[np.int32], texts: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    candidates = texts - len(true)
+    if candidates == 0 and len(true):
+        raise DataError(
+            "All texts are true for one of the images, so it has no false pair; "
+            "evaluate a split with more texts."
+        )
+    drawn = rng.choice(candidates, len(true), replace=len(true) > candidates)
+    # The k-th text that is not true: step over the true ones before it (sorted in csr).
+    before = np.searchsorted(true - np.arange(len(true)), drawn, side="right")
+    return np.asarray(drawn + before, dtype=np.int64)
+
+
+def _decisions(
+    called: NDArray[np.bool_], labels: NDArray[np.bool_], groups: NDArray[np.int64]
+) -> Statistic:
+    counts = np.stack([called & labels, called, labels], axis=1).astype(np.float64)
+    sums = group_sums(counts, groups)
+
+    def statistic(weights: Values) -> Values:
+        hits, called, true = (weights @ sums).T
+        # Nothing called a match: precision is 0, as in scikit-learn with zero_division=0.
+        precision = hits / np.maximum(called, 1)
+        return np.stack([precision, hits / true, 2 * hits / (called + true)], axis=1)
+
+    return statistic

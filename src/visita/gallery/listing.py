@@ -1,0 +1,97 @@
+"""All galleries of a user, and the end of one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from visita.artifact import read_json
+from visita.errors import ArtifactError, UnknownNameError, did_you_mean
+from visita.gallery.catalog import Catalog
+from visita.gallery.gallery import CARD, INDEX, galleries_home
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryInfo:
+    """What there is to say of a gallery without opening it.
+
+    Attributes
+    ----------
+    name : str
+        What ``remove_gallery`` takes.
+    folder : str
+        Where its pictures are, or were.
+    pictures : int
+        How many of them it knows.
+    bytes : int
+        Room that it takes on disk; the pictures do not count.
+    path : Path
+        Where that is.
+    """
+
+    name: str
+    folder: str
+    pictures: int
+    bytes: int
+    path: Path
+
+
+def galleries(home: Path | None = None) -> list[GalleryInfo]:
+    """Return all galleries below ``home``, or the user's, sorted by name."""
+    return [_info(path) for path in _paths(home).values()]
+
+
+def remove_gallery(name: str, home: Path | None = None) -> None:
+    """Delete what a gallery keeps. Its pictures stay.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no gallery of this name; the message has the nearest one.
+    ArtifactError
+        If it cannot be deleted.
+    """
+    paths = _paths(home)
+    if name not in paths:
+        known = ", ".join(paths) or "none"
+        raise UnknownNameError(
+            f"No gallery is called {name!r}.{did_you_mean(name, paths)} There are: {known}."
+        )
+    try:
+        # Moved aside in one step first, so that half a gallery is never found.
+        aside = tempfile.mkdtemp(prefix=".removed-", dir=galleries_home(home))
+        shutil.rmtree(paths[name].replace(Path(aside) / name).parent)
+    except OSError as error:
+        raise ArtifactError(f"{paths[name]} cannot be deleted: {error.strerror}.") from error
+
+
+def _paths(home: Path | None) -> dict[str, Path]:
+    root = galleries_home(home)
+    found = sorted(root.iterdir()) if root.is_dir() else []
+    return {
+        path.name: path
+        for path in found
+        if not path.is_symlink() and not path.name.startswith(".") and (path / CARD).is_file()
+    }
+
+
+def _info(path: Path) -> GalleryInfo:
+    card = read_json(path / CARD)
+    pictures = 0
+    if (path / INDEX).exists():
+        with Catalog(path / INDEX) as catalog:
+            pictures = len(catalog.digests())
+    return GalleryInfo(path.name, str(card.get("folder", "")), pictures, _bytes(path), path)
+
+
+def _bytes(folder: Path) -> int:
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # a sync may be running
+                size += Path(parent, name).lstat().st_size
+    return size

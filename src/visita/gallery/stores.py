@@ -1,0 +1,106 @@
+"""What is kept of each content, by its digest: the encoder's features and a matcher's vector."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from visita.artifact import fingerprint_of
+from visita.errors import DataError, MismatchError
+from visita.features.contract import PictureEncoder
+from visita.features.store import FeatureStore
+from visita.types import FloatArray, Matcher
+
+VECTOR = "vector"
+_BLOCK = 1024
+
+
+class Stores:
+    """The features of one recipe and the vectors of one matcher, open for writing."""
+
+    def __init__(self, features: FeatureStore, vectors: FeatureStore, matcher: Matcher) -> None:
+        self._features = features
+        self._vectors = vectors
+        self._matcher = matcher
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self._vectors
+
+    def add(self, digests: Sequence[str], columns: Mapping[str, FloatArray]) -> None:
+        """Keep the features (b, d) of some contents and the vectors that follow from them."""
+        self._features.append(digests, columns)
+        self._embed(digests, columns)
+
+    def embed_stored(self) -> None:
+        """Make the vectors that are missing, from features that are stored."""
+        digests = self._features.ids
+        rows = [row for row, digest in enumerate(digests) if digest not in self._vectors]
+        for start in range(0, len(rows), _BLOCK):
+            block = rows[start : start + _BLOCK]
+            columns = {name: self._features.column(name)[block] for name in self._features.columns}
+            self._embed([digests[row] for row in block], columns)
+
+    def drop_orphans(self, live: Container[str]) -> None:
+        """Compact a store of which more than half is not in ``live``."""
+        for store in (self._features, self._vectors):
+            if 2 * sum(digest in live for digest in store.ids) < len(store):
+                store.compact(live)
+
+    def _embed(self, digests: Sequence[str], columns: Mapping[str, FloatArray]) -> None:
+        self._vectors.append(digests, {VECTOR: self._matcher.embed_images(columns)})
+
+
+@contextmanager
+def open_stores(place: Path, matcher: Matcher, encoder: PictureEncoder) -> Iterator[Stores]:
+    """Open, or make, the stores that a sync with this matcher and encoder writes to.
+
+    Raises
+    ------
+    MismatchError
+        If the encoder does not compute what the matcher needs.
+    ArtifactError
+        If another sync is running or the disk refuses.
+    """
+    columns, facts = dict(encoder.columns()), dict(encoder.facts())
+    missing = [name for name in matcher.recipe.columns() if name not in columns]
+    if missing:
+        raise MismatchError(
+            f"The matcher {matcher.name!r} needs {', '.join(missing)}, which the encoder does not "
+            "compute: make the encoder from the matcher's own recipe."
+        )
+    made_by = fingerprint_of({"columns": columns, "facts": facts})
+    with (
+        FeatureStore.open_or_create(place / f"features-{made_by}", columns, facts) as features,
+        _vectors(vectors_folder(place, matcher.fingerprint()), matcher.dim, made_by) as vectors,
+    ):
+        yield Stores(features, vectors, matcher)
+
+
+def _vectors(folder: Path, dim: int, features: str) -> FeatureStore:
+    facts = {"features": features}
+    try:
+        return FeatureStore.open_or_create(folder, {VECTOR: dim}, facts)
+    except MismatchError:  # from features made otherwise: they follow anew from these
+        shutil.rmtree(folder)
+        return FeatureStore.create(folder, {VECTOR: dim}, facts)
+
+
+def vectors_folder(place: Path, matcher_fingerprint: str) -> Path:
+    """Return where the gallery kept at ``place`` has the vectors of one matcher."""
+    return place / f"vectors-{matcher_fingerprint}"
+
+
+def read_vectors(place: Path, matcher_fingerprint: str) -> FeatureStore:
+    """Open the vectors of one matcher for reading.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    folder = vectors_folder(place, matcher_fingerprint)
+    if not folder.exists():
+        raise DataError("This gallery was never synchronized with this matcher: do that first.")
+    return FeatureStore.open(folder)

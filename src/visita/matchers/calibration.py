@@ -1,0 +1,90 @@
+"""From scores to probabilities, for a gallery of a given size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from visita.errors import ArtifactError, DataError
+from visita.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """P(match | score, gallery size) = sigmoid(intercept - w_s (1 - score)² + w_n ln N).
+
+    1 - score is half the squared distance of two unit vectors. Its square fits better
+    than the score itself, at no further parameter: the log-odds rise a little more
+    slowly among good scores than among bad ones. Beyond the sizes it was fitted on,
+    P is extrapolated in ln N. It is the probability for a result among the first ten
+    when half of the queries have their picture in the gallery.
+
+    Attributes
+    ----------
+    intercept : float
+    score_weight : float
+        w_s ≥ 0, so P never falls as the score rises (scores above 1 count as 1).
+    size_weight : float
+        w_n, below 0 where more pictures mean more that merely look right.
+
+    Raises
+    ------
+    ArtifactError
+        If a number is not finite or ``score_weight`` is negative.
+    """
+
+    intercept: float
+    score_weight: float
+    size_weight: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, asdict(self).values())) or self.score_weight < 0:
+            raise ArtifactError(f"{self} is not usable; fit the calibration again.")
+
+    def probability(self, scores: FloatArray, gallery_size: int) -> FloatArray:
+        """Return P(match) for each score, float32 of the same shape.
+
+        Raises
+        ------
+        DataError
+            If the gallery is empty.
+        """
+        if gallery_size < 1:
+            raise DataError("A probability needs a gallery of at least one picture.")
+        log_odds = (
+            self.intercept
+            + self.score_weight * score_feature(scores)
+            + self.size_weight * math.log(gallery_size)
+        )
+        return np.asarray(expit(log_odds), dtype=np.float32)
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the three numbers by name."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float]) -> Calibration:
+        """Return the calibration that ``to_dict`` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            If a number is missing, unknown, not finite or out of range.
+        """
+        expected = {field.name for field in fields(cls)}
+        if set(values) != expected:
+            raise ArtifactError(
+                f"A calibration holds {', '.join(sorted(expected))}, not "
+                f"{', '.join(sorted(values)) or 'nothing'}; fit it again."
+            )
+        return cls(**{name: float(value) for name, value in values.items()})
+
+
+def score_feature(scores: FloatArray) -> NDArray[np.float64]:
+    """Return -(1 - score)², which rises with the score up to 1 and stays there."""
+    return np.asarray(-np.square(np.maximum(1 - np.asarray(scores, np.float64), 0)))

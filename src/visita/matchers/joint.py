@@ -1,0 +1,237 @@
+"""The matcher that training returns: two-sided networks joined into one vector a side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.errors import ArtifactError, MismatchError
+from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
+from visita.features.engine import Runner, cached_runner, cores
+from visita.matchers.calibration import Calibration
+from visita.types import FloatArray, Recipe, TextFeatures
+
+KIND = "matcher"
+WEIGHTS = "weights.safetensors"
+ROWS = 256
+"""Rows a call of the graph; bounds the memory of embedding millions."""
+
+
+@dataclass(frozen=True)
+class JointMatcher:
+    """A ``Matcher``: an inner product of unit vectors from a ``JointSpace``.
+
+    Attributes
+    ----------
+    parts : tuple of dict
+        The kernels as JSON values; see ``visita.networks.joint.Part``.
+    tensors : dict of arrays
+        The state of the ``JointSpace``, float16 or float32.
+    encoders : dict
+        Fingerprint of every encoder that the features must come from.
+    facts : dict
+        What ran: configuration, seeds, versions, data, numbers.
+    """
+
+    name: str
+    recipe: Recipe
+    text_encoder: str
+    text_levels: tuple[str, ...]
+    dim: int
+    parts: tuple[Mapping[str, Any], ...]
+    tensors: Mapping[str, NDArray[Any]]
+    encoders: Mapping[str, str]
+    threshold: float | None = None
+    calibration: Calibration | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that decides the vectors, encoders included."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        arrays = {
+            name: [str(array.dtype), list(array.shape), sha256(array.tobytes()).hexdigest()]
+            for name, array in sorted(self.tensors.items())
+        }
+        return fingerprint_of([self._description(), arrays])
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "recipe": {"levels": dict(self.recipe.levels), "mirror": self.recipe.mirror},
+            "text_encoder": self.text_encoder,
+            "text_levels": self.text_levels,
+            "dim": self.dim,
+            "parts": list(self.parts),
+            "encoders": dict(self.encoders),
+        }
+
+    def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """Return unit vectors, float32 (n, dim), from the recipe's columns, (n, d) each.
+
+        Raises
+        ------
+        MismatchError
+            If a column of the recipe is missing.
+        """
+        return _in_rows(self._image_runner, self.stack(columns))
+
+    def embed_texts(self, texts: TextFeatures) -> FloatArray:
+        """Return unit vectors, float32 (m, dim); a text is the mean of its passages."""
+        return _in_rows(self._text_runner, texts.pooled())
+
+    def probability(self, scores: FloatArray, gallery_size: int) -> FloatArray | None:
+        """Return P(match | score, gallery size) for each score, or None if never calibrated."""
+        if self.calibration is None:
+            return None
+        return self.calibration.probability(scores, gallery_size)
+
+    def stack(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """Return float32 (n, views, d): the recipe's columns side by side, a row a view."""
+        missing = [name for name in self.recipe.columns() if name not in columns]
+        if missing:
+            raise MismatchError(
+                f"{self.name} needs the features {', '.join(missing)}; "
+                "extract them with this matcher's recipe."
+            )
+        return stack_columns(columns, self.recipe)
+
+    def space(self) -> Any:
+        """Return the torch ``JointSpace`` with this matcher's weights, in evaluation mode."""
+        import torch  # noqa: PLC0415 - training and the first export only
+
+        from visita.networks.joint import JointSpace, Part  # noqa: PLC0415
+
+        space = JointSpace([Part.model_validate(p) for p in self.parts], self.dim)
+        state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in self.tensors.items()}
+        space.load_state_dict(state)
+        return space.eval()
+
+    @cached_property
+    def _image_runner(self) -> Runner:
+        width = max(part["image_span"][1] for part in self.parts)
+        views = len(self.recipe.views())
+        return self._runner("image", (-1, views, width))
+
+    @cached_property
+    def _text_runner(self) -> Runner:
+        return self._runner("text", (-1, max(part["text_span"][1] for part in self.parts)))
+
+    def _runner(self, side: str, shape: tuple[int, ...]) -> Runner:
+        example = np.random.default_rng(0).random((2, *shape[1:]), dtype=np.float32)
+        return cached_runner(
+            f"{self.name}-{side}",
+            {"matcher": self.fingerprint(), "side": side},
+            partial(self._side, side),
+            lambda: [example],
+            [shape],
+            streams=cores(),
+        )
+
+    def _side(self, side: str) -> Any:
+        from visita.networks.joint import ImageSide, TextSide  # noqa: PLC0415 - first export only
+
+        return (ImageSide if side == "image" else TextSide)(self.space()).eval()
+
+    def save(self, folder: Path) -> None:
+        """Write the matcher as an artifact folder, atomically; weights in half precision.
+
+        Raises
+        ------
+        ArtifactError
+            If ``folder`` holds something else.
+        """
+        saved = {
+            **self._description(),
+            "name": self.name,
+            "fingerprint": self.fingerprint(),
+            "threshold": self.threshold,
+            "calibration": self.calibration.to_dict() if self.calibration else None,
+            "facts": dict(self.facts),
+        }
+        with write_folder(folder, KIND, saved) as draft:
+            save_file(dict(self.tensors), draft / WEIGHTS)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved matcher and check that the installed encoders are the ones it knows.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not a whole matcher.
+        MismatchError
+            If an encoder differs from the one it was trained with.
+        """
+        saved = read_manifest(folder, KIND)
+        try:
+            matcher = cls(
+                name=saved["name"],
+                recipe=Recipe(
+                    {k: tuple(v) for k, v in saved["recipe"]["levels"].items()},
+                    saved["recipe"]["mirror"],
+                ),
+                text_encoder=saved["text_encoder"],
+                text_levels=tuple(saved["text_levels"]),
+                dim=saved["dim"],
+                parts=tuple(saved["parts"]),
+                tensors=load_file(folder / WEIGHTS),
+                encoders=saved["encoders"],
+                threshold=saved["threshold"],
+                calibration=_calibration(saved["calibration"]),
+                facts=saved["facts"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"{folder} is not a matcher visita can read ({error!r})."
+            ) from error
+        installed = encoder_fingerprints(matcher.recipe, matcher.text_encoder)
+        for name, expected in matcher.encoders.items():
+            if installed.get(name) != expected:
+                raise MismatchError(
+                    f"{folder} was trained with another {name} ({expected}) than the installed "
+                    f"one ({installed.get(name)}); install that version or train again."
+                )
+        return matcher
+
+
+def stack_columns(columns: Mapping[str, FloatArray], recipe: Recipe) -> FloatArray:
+    """Return float32 (n, views, d): the columns of each view side by side."""
+    views = [
+        np.concatenate(
+            [
+                columns[f"{encoder}/{level}{view}"]
+                for encoder, levels in recipe.levels.items()
+                for level in levels
+            ],
+            axis=1,
+        )
+        for view in recipe.views()
+    ]
+    return np.stack(views, axis=1)
+
+
+def encoder_fingerprints(recipe: Recipe, text_encoder: str) -> dict[str, str]:
+    """Return name → fingerprint of the installed encoders that a matcher would use."""
+    found = {name: IMAGE_ENCODERS.load(name)().fingerprint() for name in recipe.levels}
+    found[text_encoder] = TEXT_ENCODERS.load(text_encoder)().fingerprint()
+    return found
+
+
+def _calibration(saved: Mapping[str, float] | None) -> Calibration | None:
+    return None if saved is None else Calibration.from_dict(saved)
+
+
+def _in_rows(run: Callable[..., tuple[FloatArray, ...]], features: FloatArray) -> FloatArray:
+    blocks = [run(features[s : s + ROWS])[0] for s in range(0, len(features), ROWS)]
+    return np.concatenate(blocks)

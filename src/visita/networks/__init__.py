@@ -1,0 +1,11 @@
+"""Networks and losses; a network by name is a line in this table."""
+
+from visita.registry import Registry
+
+NETWORKS = Registry(
+    "network",
+    {
+        "fusion": "visita.networks.towers:FusionNetwork",
+        "class-names": "visita.networks.classnames:ClassNames",
+    },
+)

@@ -1,0 +1,36 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def info_nce(scores: Tensor, also_true: Tensor, temperature: float, smoothing: float) -> Tensor:
+    """Return the symmetric InfoNCE loss of a batch of pairs (van den Oord et al., 2018).
+
+    Parameters
+    ----------
+    scores : float32 (b, b)
+        Cosines of image i and text j; pair i sits on the diagonal.
+    also_true : bool (b, b)
+        Other true pairs, such as an image and another of its captions: left out of the
+        sums, as they are no negatives. The diagonal is ignored.
+    temperature : float
+        Divides the scores.
+    smoothing : float
+        Share of the target spread evenly over the batch (label smoothing).
+    """
+    off_diagonal = ~torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    left_out = also_true & off_diagonal
+    logits = scores / temperature
+    loss = _smoothed(logits, left_out, smoothing) + _smoothed(logits.T, left_out.T, smoothing)
+    return loss / 2
+
+
+def _smoothed(logits: Tensor, left_out: Tensor, smoothing: float) -> Tensor:
+    log_p = functional.log_softmax(logits.masked_fill(left_out, float("-inf")), dim=1)
+    kept = (~left_out).sum(1)
+    spread = log_p.masked_fill(left_out, 0.0).sum(1) / kept
+    return -((1 - smoothing) * log_p.diagonal() + smoothing * spread).mean()

@@ -1,0 +1,60 @@
+"""What long work shows on stderr: a bar with rate and time left, and one line per skipped file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from visita.types import Skipped
+
+
+class Advance(Protocol):
+    """Called with the number of items that were just finished."""
+
+    def __call__(self, done: int, /) -> None: ...
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f}/s" if task.speed else "", style="progress.data.speed")
+
+
+@contextmanager
+def bar(label: str, total: int) -> Iterator[Advance]:
+    """Show a bar on stderr while the block runs; in a pipe it draws nothing."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+def say(line: str) -> None:
+    """Print one line on stderr, where it does not disturb the results on stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def report_skipped(skipped: Iterable[Skipped]) -> None:
+    """Print one line for each skipped item: its name and the reason."""
+    for one in skipped:
+        say(f"skipped {one.item}: {one.reason}")

@@ -1,0 +1,86 @@
+"""What is searched for: one or more vectors, and how much each counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from visita.errors import DataError
+from visita.types import FloatArray, Matcher, TextEncoder
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """Vectors in a matcher's space and their weights.
+
+    Attributes
+    ----------
+    vectors : float32 (p, d)
+        Unit vectors, p at least 1.
+    weights : float32 (p,)
+        How much each counts.
+
+    Raises
+    ------
+    DataError
+        If there is no vector, the shapes do not fit or a number is not finite.
+    """
+
+    vectors: FloatArray
+    weights: FloatArray
+
+    def __post_init__(self) -> None:
+        shape = self.vectors.shape
+        if len(shape) != 2 or not shape[0] or self.weights.shape != shape[:1]:
+            raise DataError(
+                f"A query needs vectors (p, d) and weights (p,), not {shape} and "
+                f"{self.weights.shape}."
+            )
+        if not (np.isfinite(self.vectors).all() and np.isfinite(self.weights).all()):
+            raise DataError("A query's vectors and weights must be finite numbers.")
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Sequence[str],
+        encoder: TextEncoder,
+        matcher: Matcher,
+        weights: Sequence[float] | None = None,
+    ) -> Self:
+        """Return the query for one or more texts, of equal weight unless told.
+
+        Raises
+        ------
+        DataError
+            If there is no text, or one is blank.
+        """
+        if not texts or not all(text.strip() for text in texts):
+            raise DataError("The query is empty: describe what the picture should show.")
+        vectors = matcher.embed_texts(encoder.encode(texts))
+        return cls(vectors, _weights(len(texts), weights))
+
+    @classmethod
+    def from_vectors(cls, vectors: FloatArray, weights: Sequence[float] | None = None) -> Self:
+        """Return the query for vectors (p, d), such as those of pictures."""
+        return cls(vectors, _weights(len(vectors), weights))
+
+    def pooled(self) -> FloatArray:
+        """Return the weighted sum as one unit vector, float32 (d,).
+
+        Raises
+        ------
+        DataError
+            If the vectors cancel out.
+        """
+        total = self.weights @ self.vectors
+        norm = np.linalg.norm(total)
+        if norm < 1e-6:
+            raise DataError("The parts of the query cancel out: change or reweight them.")
+        return np.asarray(total / norm, np.float32)
+
+
+def _weights(count: int, weights: Sequence[float] | None) -> FloatArray:
+    return np.ones(count, np.float32) if weights is None else np.asarray(weights, np.float32)

@@ -1,0 +1,154 @@
+"""The records and protocols that cross rooms; everything here is numpy, never torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An item that a run left out, and why. It goes on; ids of the others do not shift."""
+
+    item: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Which features a picture is described by: levels of encoders, seen in one or two views.
+
+    ``levels`` maps an encoder's name to names of its levels, such as
+    ``{"efficientnet-lite2": ("block15:avg", "head:avg")}``. ``mirror`` adds the
+    left-right mirrored view. Each combination is one *column*, named
+    ``encoder/level`` and, for the mirrored view, ``encoder/level@mirror``.
+    """
+
+    levels: Mapping[str, tuple[str, ...]]
+    mirror: bool = False
+
+    def views(self) -> tuple[str, ...]:
+        """Return the suffix of each view's columns."""
+        return ("", "@mirror") if self.mirror else ("",)
+
+    def columns(self) -> tuple[str, ...]:
+        """Return all column names, grouped by encoder, then view, then level."""
+        return tuple(
+            f"{encoder}/{level}{view}"
+            for encoder, levels in self.levels.items()
+            for view in self.views()
+            for level in levels
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TextFeatures:
+    """Features of m texts, each cut into one or more passages.
+
+    Attributes
+    ----------
+    offsets : int64 (m + 1,)
+        Text i owns the passages ``offsets[i]:offsets[i + 1]``, as in CSR.
+    vectors : float32 (p, d)
+        The encoder's levels side by side, one row a passage.
+    """
+
+    offsets: NDArray[np.int64]
+    vectors: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def pooled(self) -> FloatArray:
+        """Return one vector a text, float32 (m, d): the mean over its passages."""
+        if len(self) == len(self.vectors):  # the common case: every text is one passage
+            return self.vectors
+        counts = np.diff(self.offsets)[:, None].astype(np.float32)
+        sums = np.add.reduceat(self.vectors, self.offsets[:-1], axis=0)
+        return np.asarray(sums / counts, dtype=np.float32)
+
+    def take(self, rows: NDArray[np.int64]) -> TextFeatures:
+        """Return the features of the texts ``rows``, in that order."""
+        spans = [np.arange(self.offsets[r], self.offsets[r + 1]) for r in rows]
+        offsets = np.concatenate([[0], np.cumsum([len(s) for s in spans])]).astype(np.int64)
+        passages = np.concatenate(spans) if spans else np.zeros(0, np.int64)
+        return TextFeatures(offsets, self.vectors[passages])
+
+
+class ImageEncoder(Protocol):
+    """A frozen network with named levels. One short file per encoder implements this.
+
+    The network itself is touched only to export it; see ``visita.features.engine``.
+    """
+
+    name: str
+    side: int
+    """Pixels a side of the square input."""
+
+    def level_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Map each level's name to its shape a picture: (d,) pooled, (cells, d) for a grid."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a hash over weights and preprocessing (levels are part of the recipe)."""
+        ...
+
+    def prepare(self, picture: Image) -> NDArray[np.uint8]:
+        """Return the RGB picture as the network's input, uint8 (side, side, 3)."""
+        ...
+
+    def network(self, levels: Sequence[str]) -> Any:
+        """Return a torch module: uint8 (b, side, side, 3) → one tensor (b, …) a level."""
+        ...
+
+
+class TextEncoder(Protocol):
+    """A frozen text network with named levels: texts of any length in, passages out."""
+
+    name: str
+    levels: tuple[str, ...]
+    dim: int
+    """Width of all levels together."""
+
+    def fingerprint(self) -> str:
+        """Return a hash over weights, vocabulary and preprocessing."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> TextFeatures:
+        """Return the levels of every passage; nothing is cut off, long texts get several."""
+        ...
+
+
+class Matcher(Protocol):
+    """What training returns and everything later uses."""
+
+    name: str
+    dim: int
+    recipe: Recipe
+    text_encoder: str
+    text_levels: tuple[str, ...]
+    threshold: float | None
+    """Score at which a pair counts as a match (best F1 on dev), where one was fitted."""
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that decides the vectors, encoders included."""
+        ...
+
+    def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """Return unit vectors, float32 (n, dim), from the recipe's columns (n, d) each."""
+        ...
+
+    def embed_texts(self, texts: TextFeatures) -> FloatArray:
+        """Return unit vectors, float32 (m, dim); inner products with images are scores."""
+        ...
+
+    def probability(self, scores: FloatArray, gallery_size: int) -> FloatArray | None:
+        """Return P(match | score, gallery size) for each score, or None if never calibrated."""
+        ...

@@ -1,0 +1,162 @@
+"""From a query to matches, over one or more galleries."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from standin import ColourMeans, LetterCounts, LinearMatcher, draw_noise
+
+from visita.errors import ConfigError, DataError
+from visita.gallery.gallery import Gallery
+from visita.gallery.snapshot import Snapshot
+from visita.search.query import Query
+from visita.search.search import Match, search
+
+ENCODER = ColourMeans()
+MATCHER = LinearMatcher(ENCODER.recipe)
+
+
+def take(folder: Path, home: Path) -> Snapshot:
+    gallery = Gallery.open(folder, home=home)
+    gallery.sync(MATCHER, ENCODER)
+    return gallery.snapshot(MATCHER.fingerprint())
+
+
+def text_vector(text: str = "a red circle") -> np.ndarray:
+    return Query.from_texts([text], LetterCounts(), MATCHER).pooled()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for i in range(20):
+        draw_noise(tmp_path / "one" / f"{i:02d}.png", i)
+    return tmp_path / "one"
+
+
+def test_the_best_come_first_with_scores_and_probabilities(folder, tmp_path):
+    snapshot = take(folder, tmp_path)
+    vector = text_vector()
+    matches = search([snapshot], vector, 5, matcher=MATCHER)
+    true = {
+        path: float(np.dot(row.astype(float), vector.astype(float)))
+        for path, row in zip(snapshot.paths, snapshot.vectors, strict=True)
+    }
+    assert [m.path for m in matches] == sorted(true, key=lambda path: -true[path])[:5]
+    for match in matches:
+        assert match.score == pytest.approx(true[match.path], abs=1e-6)
+        odds = 20 * np.exp(-5 * match.score)
+        assert match.probability == pytest.approx(1 / (1 + odds), rel=1e-5)
+    assert len(search([snapshot], vector, 1000, matcher=MATCHER)) == 20
+
+
+def test_a_picture_finds_itself_first_and_has_no_probability(folder, tmp_path):
+    snapshot = take(folder, tmp_path)
+    query = Query.from_vectors(snapshot.vectors[7:8])
+    matches = search([snapshot], query.pooled(), 3, matcher=MATCHER, kind="picture")
+    assert matches[0] == Match(snapshot.paths[7], pytest.approx(1.0), None)
+    assert [m.probability for m in matches] == [None] * 3
+
+
+def test_equal_scores_come_in_the_order_of_paths_over_galleries(folder, tmp_path):
+    for name in ("b/x.png", "a/y.png", "z.png"):
+        (tmp_path / "two" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "03.png", tmp_path / "two" / name)
+    snapshots = [take(tmp_path / "two", tmp_path), take(folder, tmp_path)]
+    query = snapshots[1].vectors[3]
+    matches = search(snapshots, query, 4, matcher=MATCHER, kind="picture")
+    two = tmp_path / "two"
+    expected = [folder / "03.png", two / "a/y.png", two / "b/x.png", two / "z.png"]
+    assert [m.path for m in matches] == [str(path) for path in expected]
+    assert len({m.score for m in matches}) == 1
+    assert [m.path for m in search(snapshots, query, 2, matcher=MATCHER, kind="picture")] == [
+        str(path) for path in expected[:2]
+    ]
+
+
+def test_a_file_reached_twice_is_returned_once_and_the_rest_still_fills_k(folder, tmp_path):
+    for i in range(12):
+        (folder / f"link{i}.png").symlink_to(folder / "00.png")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "again.png").symlink_to(folder / "00.png")
+    (folder / "sub").mkdir()
+    draw_noise(folder / "sub" / "s.png", 99)
+    snapshots = [take(tmp_path / name, tmp_path) for name in ("one", "one/sub", "other")]
+    query = snapshots[0].vectors[0]
+    matches = search(snapshots, query, 21, matcher=MATCHER, kind="picture")
+    real = [Path(match.path).resolve() for match in matches]
+    assert len(real) == len(set(real)) == 21
+    assert len(search(snapshots, query, 5, matcher=MATCHER, kind="picture")) == 5
+
+
+def test_the_gallery_size_of_a_probability_is_that_of_all_galleries(folder, tmp_path):
+    for i in range(5):
+        draw_noise(tmp_path / "two" / f"{i}.png", 100 + i)
+    snapshots = [take(folder, tmp_path), take(tmp_path / "two", tmp_path)]
+    (match,) = search(snapshots, text_vector(), 1, matcher=MATCHER)
+    assert match.probability == pytest.approx(1 / (1 + 25 * np.exp(-5 * match.score)), rel=1e-5)
+
+
+def test_the_threshold_cuts_probabilities_of_texts_and_similarities_of_pictures(folder, tmp_path):
+    snapshot = take(folder, tmp_path)
+    every = search([snapshot], text_vector(), 20, matcher=MATCHER)
+    cut = every[6].probability
+    assert search([snapshot], text_vector(), 20, matcher=MATCHER, threshold=cut) == every[:7]
+    assert search([snapshot], text_vector(), 3, matcher=MATCHER, threshold=cut) == every[:3]
+    assert search([snapshot], text_vector(), 20, matcher=MATCHER, threshold=1.0) == []
+    query = snapshot.vectors[0]
+    alike = search([snapshot], query, 20, matcher=MATCHER, kind="picture", threshold=0.999)
+    assert [m.path for m in alike] == [snapshot.paths[0]]
+
+
+def test_without_calibration_there_are_scores_but_no_threshold(folder, tmp_path):
+    snapshot = take(folder, tmp_path)
+    plain = LinearMatcher(ENCODER.recipe, calibrated=False)
+    assert {m.probability for m in search([snapshot], text_vector(), 4, matcher=plain)} == {None}
+    with pytest.raises(ConfigError, match="never calibrated"):
+        search([snapshot], text_vector(), 4, matcher=plain, threshold=0.5)
+    query = snapshot.vectors[0]
+    assert search([snapshot], query, 1, matcher=plain, kind="picture", threshold=0.5)
+
+
+def test_impossible_searches_are_refused(folder, tmp_path):
+    snapshot = take(folder, tmp_path)
+    with pytest.raises(ConfigError, match="at least 1"):
+        search([snapshot], text_vector(), 0, matcher=MATCHER)
+    with pytest.raises(DataError, match=r"use the matcher that the gallery was synchronized"):
+        search([snapshot], text_vector()[:-1], 3, matcher=MATCHER)
+
+
+def test_no_galleries_give_no_matches():
+    assert search([], text_vector(), 3, matcher=MATCHER) == []
+
+
+def test_texts_are_pooled_by_weight_into_one_unit_vector():
+    texts = ["a red circle", "A dog runs. It is wet."]
+    query = Query.from_texts(texts, LetterCounts(), MATCHER, weights=[1, 3])
+    rows = MATCHER.embed_texts(LetterCounts().encode(texts)).astype(float)
+    total = rows[0] + 3 * rows[1]
+    assert query.vectors.shape == (2, 16)
+    assert np.allclose(query.pooled(), total / np.sqrt((total**2).sum()), atol=1e-6)
+    assert query.pooled().dtype == np.float32
+    assert np.allclose(Query.from_texts(texts[:1], LetterCounts(), MATCHER).pooled(), rows[0])
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["a dog", " \n"]])
+def test_blank_queries_are_refused(texts):
+    with pytest.raises(DataError, match="describe what the picture should show"):
+        Query.from_texts(texts, LetterCounts(), MATCHER)
+
+
+def test_queries_that_make_no_sense_are_refused():
+    vectors = np.eye(3, dtype=np.float32)
+    with pytest.raises(DataError, match="cancel out"):
+        Query.from_vectors(np.stack([vectors[0], -vectors[0]])).pooled()
+    with pytest.raises(DataError, match=r"weights \(p,\)"):
+        Query.from_vectors(vectors, [1, 2])
+    with pytest.raises(DataError, match=r"vectors \(p, d\)"):
+        Query.from_vectors(vectors[:0])
+    with pytest.raises(DataError, match="finite"):
+        Query.from_vectors(vectors * np.float32(np.nan))
