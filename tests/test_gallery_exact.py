@@ -39,6 +39,17 @@ def test_ties_at_the_cut_are_kept_in_the_order_of_rows():
     assert len(set(scores[0].tolist())) == 1
 
 
+@pytest.mark.parametrize("k", [1, 2, 5, 20])
+def test_rounding_never_hides_a_better_vector(k):
+    noise = np.random.default_rng(0).normal(scale=1e-7, size=(2000, 300))
+    gallery = (vectors(1, 300) + noise).astype(np.float32)
+    queries = vectors(10, 300, seed=3)
+    rows, _ = ExactIndex(gallery).search(queries, k)
+    true = (queries.astype(float) @ gallery.astype(float).T).astype(np.float32)
+    for i in range(10):
+        assert rows[i].tolist() == np.lexsort((np.arange(2000), -true[i]))[:k].tolist()
+
+
 def test_vectors_of_any_length_are_compared_exactly():
     gallery = vectors(300, 16) * np.geomspace(1e-12, 1e12, 300, dtype=np.float32)[:, None]
     query = vectors(1, 16, seed=2)

@@ -275,12 +275,13 @@ def test_a_file_that_becomes_a_fifo_does_not_block(place):
     assert [Path(one.item).name for one in place.sync().skipped] == ["9.png"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
 def test_unreadable_files_and_folders_are_skipped_and_come_back(place):
     place.draw("a.png", "b.png", "closed/c.png")
     (place.folder / "b.png").chmod(0)
     (place.folder / "closed").chmod(0)
     try:
+        if os.access(place.folder / "b.png", os.R_OK):
+            pytest.skip("this user may read everything")
         report = place.sync()
     finally:
         (place.folder / "closed").chmod(0o755)

@@ -129,13 +129,25 @@ class TextEncoder(Protocol):
 class Matcher(Protocol):
     """What training returns and everything later uses."""
 
-    name: str
-    dim: int
-    recipe: Recipe
-    text_encoder: str
-    text_levels: tuple[str, ...]
-    threshold: float | None
-    """Score at which a pair counts as a match (best F1 on dev), where one was fitted."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    @property
+    def text_encoder(self) -> str: ...
+
+    @property
+    def text_levels(self) -> tuple[str, ...]: ...
+
+    @property
+    def threshold(self) -> float | None:
+        """Score at which a pair counts as a match (best F1 on dev), where one was fitted."""
+        ...
 
     def fingerprint(self) -> str:
         """Return a hash over everything that decides the vectors, encoders included."""

@@ -59,4 +59,4 @@ def _same(file: PictureFile, status: os.stat_result) -> bool:
 
 def _open_at_once(path: str, flags: int) -> int:
     # Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
-    return os.open(path, flags)
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

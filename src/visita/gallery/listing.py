@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from visita.artifact import read_json
 from visita.errors import ArtifactError, UnknownNameError, did_you_mean
 from visita.gallery.catalog import Catalog
 from visita.gallery.gallery import CARD, INDEX, galleries_home
+from visita.gallery.stores import discard
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +61,7 @@ def remove_gallery(name: str, home: Path | None = None) -> None:
             f"No gallery is called {name!r}.{did_you_mean(name, paths)} There are: {known}."
         )
     try:
-        # Moved aside in one step first, so that half a gallery is never found.
-        aside = tempfile.mkdtemp(prefix=".removed-", dir=galleries_home(home))
-        shutil.rmtree(paths[name].replace(Path(aside) / name).parent)
+        discard(paths[name])
     except OSError as error:
         raise ArtifactError(f"{paths[name]} cannot be deleted: {error.strerror}.") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,8 +84,15 @@ def _vectors(folder: Path, dim: int, features: str) -> FeatureStore:
     try:
         return FeatureStore.open_or_create(folder, {VECTOR: dim}, facts)
     except MismatchError:  # from features made otherwise: they follow anew from these
-        shutil.rmtree(folder)
+        discard(folder)
         return FeatureStore.create(folder, {VECTOR: dim}, facts)
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder; killed on the way, it leaves all of it or, out of sight, some."""
+    aside = Path(tempfile.mkdtemp(prefix=".removed-", dir=folder.parent))
+    folder.replace(aside / folder.name)
+    shutil.rmtree(aside)
 
 
 def vectors_folder(place: Path, matcher_fingerprint: str) -> Path:

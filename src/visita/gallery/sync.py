@@ -98,7 +98,8 @@ class Sync:
         """
         count = self._counts
         if not count["unchanged"] + count["added"] + count["changed"] + count["renamed"]:
-            before = (Skipped(path, e.error) for path, e in self._known.items() if e.error)
+            known = ((path, self._known.get(path)) for path in self._files)
+            before = (Skipped(path, entry.error) for path, entry in known if entry and entry.error)
             first = next(chain(self._skipped, before))
             raise DataError(
                 f"None of the {len(self._files)} pictures can be used. The first: "

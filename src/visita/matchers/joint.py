@@ -32,8 +32,8 @@ class JointMatcher:
 
     Attributes
     ----------
-    parts : tuple of dict
-        The kernels as JSON values; see ``visita.networks.joint.Part``.
+    space : dict
+        Arguments of the ``JointSpace`` (features, parts, dim), as JSON values.
     tensors : dict of arrays
         The state of the ``JointSpace``, float16 or float32.
     encoders : dict
@@ -46,8 +46,7 @@ class JointMatcher:
     recipe: Recipe
     text_encoder: str
     text_levels: tuple[str, ...]
-    dim: int
-    parts: tuple[Mapping[str, Any], ...]
+    space: Mapping[str, Any]
     tensors: Mapping[str, NDArray[Any]]
     encoders: Mapping[str, str]
     threshold: float | None = None
@@ -71,8 +70,7 @@ class JointMatcher:
             "recipe": {"levels": dict(self.recipe.levels), "mirror": self.recipe.mirror},
             "text_encoder": self.text_encoder,
             "text_levels": self.text_levels,
-            "dim": self.dim,
-            "parts": list(self.parts),
+            "space": dict(self.space),
             "encoders": dict(self.encoders),
         }
 
@@ -106,26 +104,30 @@ class JointMatcher:
             )
         return stack_columns(columns, self.recipe)
 
-    def space(self) -> Any:
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return int(self.space["dim"])
+
+    def network(self) -> Any:
         """Return the torch ``JointSpace`` with this matcher's weights, in evaluation mode."""
         import torch  # noqa: PLC0415 - training and the first export only
 
-        from visita.networks.joint import JointSpace, Part  # noqa: PLC0415
+        from visita.networks.joint import JointSpace  # noqa: PLC0415
 
-        space = JointSpace([Part.model_validate(p) for p in self.parts], self.dim)
+        network = JointSpace(**self.space)
         state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in self.tensors.items()}
-        space.load_state_dict(state)
-        return space.eval()
+        network.load_state_dict(state)
+        return network.eval()
 
     @cached_property
     def _image_runner(self) -> Runner:
-        width = max(part["image_span"][1] for part in self.parts)
         views = len(self.recipe.views())
-        return self._runner("image", (-1, views, width))
+        return self._runner("image", (-1, views, self.space["image_features"]))
 
     @cached_property
     def _text_runner(self) -> Runner:
-        return self._runner("text", (-1, max(part["text_span"][1] for part in self.parts)))
+        return self._runner("text", (-1, self.space["text_features"]))
 
     def _runner(self, side: str, shape: tuple[int, ...]) -> Runner:
         example = np.random.default_rng(0).random((2, *shape[1:]), dtype=np.float32)
@@ -141,7 +143,7 @@ class JointMatcher:
     def _side(self, side: str) -> Any:
         from visita.networks.joint import ImageSide, TextSide  # noqa: PLC0415 - first export only
 
-        return (ImageSide if side == "image" else TextSide)(self.space()).eval()
+        return (ImageSide if side == "image" else TextSide)(self.network()).eval()
 
     def save(self, folder: Path) -> None:
         """Write the matcher as an artifact folder, atomically; weights in half precision.
@@ -183,8 +185,7 @@ class JointMatcher:
                 ),
                 text_encoder=saved["text_encoder"],
                 text_levels=tuple(saved["text_levels"]),
-                dim=saved["dim"],
-                parts=tuple(saved["parts"]),
+                space=saved["space"],
                 tensors=load_file(folder / WEIGHTS),
                 encoders=saved["encoders"],
                 threshold=saved["threshold"],

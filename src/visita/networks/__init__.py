@@ -7,5 +7,6 @@ NETWORKS = Registry(
     {
         "fusion": "visita.networks.towers:FusionNetwork",
         "class-names": "visita.networks.classnames:ClassNames",
+        "joint": "visita.networks.joint:JointSpace",
     },
 )

@@ -10,38 +10,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-class _ImageSide(nn.Module):
-    names: Tensor
-    mean: Tensor
-
-    def __init__(self, classes: int, dim: int) -> None:
-        super().__init__()
-        self.register_buffer("names", torch.zeros(classes, dim))
-        self.register_buffer("mean", torch.zeros(dim))
-
-    def forward(self, probabilities: Tensor) -> Tensor:
-        """Map class probabilities (n, classes) to unit vectors (n, dim)."""
-        return functional.normalize(probabilities.sqrt() @ self.names - self.mean, dim=-1)
-
-
-class _TextSide(nn.Module):
-    mean: Tensor
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(dim))
-
-    def forward(self, sentences: Tensor) -> Tensor:
-        """Map sentence vectors of any length (m, dim) to unit vectors (m, dim)."""
-        return functional.normalize(functional.normalize(sentences, dim=-1) - self.mean, dim=-1)
+from visita.networks.towers import mean_view
 
 
 class ClassNames(nn.Module):
-    """Both sides of the class-name similarity; everything in it is a buffer."""
+    """A two-sided network without parameters.
+
+    Attributes
+    ----------
+    names : float32 (classes, dim)
+        Unit text vector of each class's name.
+    image_mean, text_mean : float32 (dim,)
+        Means over training images and training texts.
+    """
+
+    names: Tensor
+    image_mean: Tensor
+    text_mean: Tensor
 
     def __init__(self, image_features: int, text_features: int) -> None:
         super().__init__()
         self.dim = text_features
-        self.image = _ImageSide(image_features, text_features)
-        self.text = _TextSide(text_features)
+        self.register_buffer("names", torch.zeros(image_features, text_features))
+        self.register_buffer("image_mean", torch.zeros(text_features))
+        self.register_buffer("text_mean", torch.zeros(text_features))
+
+    def image(self, probabilities: Tensor) -> Tensor:
+        """Map class probabilities (n, views, classes) to unit vectors (n, dim)."""
+        centred = probabilities.sqrt() @ self.names - self.image_mean
+        return mean_view(functional.normalize(centred, dim=-1))
+
+    def text(self, sentences: Tensor) -> Tensor:
+        """Map sentence vectors of any length (m, dim) to unit vectors (m, dim)."""
+        return functional.normalize(
+            functional.normalize(sentences, dim=-1) - self.text_mean, dim=-1
+        )

@@ -1,8 +1,12 @@
-"""Several two-sided networks as weighted linear kernels in one joined space."""
+"""Several two-sided networks as weighted linear kernels in one joined space.
+
+A two-sided network has ``dim``, ``image`` ((n, views, d) → unit (n, dim)) and ``text``
+((m, e) → unit (m, dim)). A ``JointSpace`` is one itself, so spaces nest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,88 +18,110 @@ from visita.networks import NETWORKS
 
 
 class Part(BaseModel):
-    """One kernel: a network by name, the features it reads, and its weight beta."""
+    """One kernel: a network by name, the features it reads (ends exclusive), its weight beta."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: str
     arguments: dict[str, Any]
     image_span: tuple[int, int]
-    """First and last-but-one of the image features it reads."""
     text_span: tuple[int, int]
     weight: float
 
+    def build(self) -> Any:
+        """Return the network, its tensors not yet set."""
+        image_start, image_stop = self.image_span
+        text_start, text_stop = self.text_span
+        return NETWORKS.load(self.network)(
+            image_stop - image_start, text_stop - text_start, **self.arguments
+        )
+
 
 class JointSpace(nn.Module):
-    """Sum_k beta_k k_k(image, text) as one inner product (design: kernel combination).
+    """Sum_k beta_k k_k(image, text) as one inner product.
 
     Attributes
     ----------
     basis : float32 (sum of dims, dim)
-        Orthonormal columns that shorten the joined vector; empty where it is short enough.
+        Orthonormal columns that shorten the joined vector; (0, 0) where it is short enough.
     """
 
     basis: Tensor
 
-    def __init__(self, parts: Sequence[Part], dim: int) -> None:
+    def __init__(
+        self,
+        image_features: int,
+        text_features: int,
+        *,
+        parts: Sequence[Part | Mapping[str, Any]],
+        dim: int,
+    ) -> None:
         super().__init__()
-        self.parts = tuple(parts)
-        built = [
-            NETWORKS.load(part.network)(
-                part.image_span[1] - part.image_span[0],
-                part.text_span[1] - part.text_span[0],
-                **part.arguments,
-            )
-            for part in parts
-        ]
+        self.image_features = image_features
+        self.text_features = text_features
+        self.parts = tuple(Part.model_validate(part) for part in parts)
+        built = [part.build() for part in self.parts]
         self.networks: Any = nn.ModuleList(built)
         self.joined = sum(network.dim for network in built)
         self.dim = min(dim, self.joined)
         shape = (self.joined, self.dim) if self.dim < self.joined else (0, 0)
         self.register_buffer("basis", torch.zeros(shape))
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what rebuilds this space, as JSON values."""
+        return {"parts": [part.model_dump(mode="json") for part in self.parts], "dim": self.dim}
+
+    def image(self, features: Tensor) -> Tensor:
+        """Map (n, views, d) to unit vectors (n, dim)."""
+        return self._finish(self.join_images(features))
+
+    def text(self, features: Tensor) -> Tensor:
+        """Map (m, e) to unit vectors (m, dim)."""
+        return self._finish(self.join_texts(features))
+
     def join_images(self, features: Tensor) -> Tensor:
-        """Map (n, views, d) to the joined vectors (n, joined), averaged over the views."""
-        vectors = []
-        for part, network in zip(self.parts, self.networks, strict=True):
-            start, stop = part.image_span
-            views = [network.image(features[:, v, start:stop]) for v in range(features.shape[1])]
-            mean = functional.normalize(torch.stack(views).mean(0), dim=-1)
-            vectors.append(part.weight**0.5 * mean)
-        return torch.cat(vectors, dim=-1)
+        """Map (n, views, d) to the joined vectors (n, joined)."""
+        return self._join(
+            network.image(features[:, :, slice(*part.image_span)])
+            for part, network in zip(self.parts, self.networks, strict=True)
+        )
 
     def join_texts(self, features: Tensor) -> Tensor:
         """Map (m, e) to the joined vectors (m, joined)."""
-        vectors = []
-        for part, network in zip(self.parts, self.networks, strict=True):
-            start, stop = part.text_span
-            vectors.append(part.weight**0.5 * network.text(features[:, start:stop]))
-        return torch.cat(vectors, dim=-1)
+        return self._join(
+            network.text(features[:, slice(*part.text_span)])
+            for part, network in zip(self.parts, self.networks, strict=True)
+        )
 
-    def finish(self, joined: Tensor) -> Tensor:
-        """Shorten joined vectors where a basis is set, and scale them to unit length."""
+    def _join(self, vectors: Iterable[Tensor]) -> Tensor:
+        scaled = [v * p.weight**0.5 for v, p in zip(vectors, self.parts, strict=True)]
+        return torch.cat(scaled, dim=-1)
+
+    def _finish(self, joined: Tensor) -> Tensor:
         return functional.normalize(joined @ self.basis if len(self.basis) else joined, dim=-1)
 
 
 class ImageSide(nn.Module):
-    """The image half as a module of its own, for export: (n, views, d) → (n, dim)."""
+    """The image half of a two-sided network as a module of its own, for export."""
 
-    def __init__(self, space: JointSpace) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
-        self.space = space
+        self.network = network
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return unit vectors, float32 (n, dim)."""
-        return self.space.finish(self.space.join_images(features))
+        """Map (n, views, d) to unit vectors (n, dim)."""
+        unit: Tensor = self.network.image(features)
+        return unit
 
 
 class TextSide(nn.Module):
-    """The text half as a module of its own, for export: (m, e) → (m, dim)."""
+    """The text half of a two-sided network as a module of its own, for export."""
 
-    def __init__(self, space: JointSpace) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
-        self.space = space
+        self.network = network
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return unit vectors, float32 (m, dim)."""
-        return self.space.finish(self.space.join_texts(features))
+        """Map (m, e) to unit vectors (m, dim)."""
+        unit: Tensor = self.network.text(features)
+        return unit

@@ -46,7 +46,7 @@ class Tower(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map float32 (n, d) to unit vectors (n, dim)."""
+        """Map float32 (…, d) to unit vectors (…, dim)."""
         x = (features - self.mean) / self.scale
         start = functional.normalize(x @ self.linear, dim=-1)
         return functional.normalize(start + self.mlp(x), dim=-1)
@@ -67,5 +67,19 @@ class FusionNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.image = Tower(image_features, dim, hidden, dropout, input_dropout)
-        self.text = Tower(text_features, dim, hidden, dropout, input_dropout)
+        self.image_tower = Tower(image_features, dim, hidden, dropout, input_dropout)
+        self.text_tower = Tower(text_features, dim, hidden, dropout, input_dropout)
+
+    def image(self, features: Tensor) -> Tensor:
+        """Map (n, views, d) to unit vectors (n, dim), the mean over the views."""
+        return mean_view(self.image_tower(features))
+
+    def text(self, features: Tensor) -> Tensor:
+        """Map (m, e) to unit vectors (m, dim)."""
+        unit: Tensor = self.text_tower(features)
+        return unit
+
+
+def mean_view(vectors: Tensor) -> Tensor:
+    """Return the direction of the mean over the views: (n, views, dim) → (n, dim)."""
+    return functional.normalize(vectors.mean(1), dim=-1)

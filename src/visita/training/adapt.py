@@ -1,0 +1,94 @@
+"""Learning from a user's own pairs on top of a trained matcher, which stays one of the kernels."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+
+from visita.errors import ConfigError
+from visita.kernels.combination import join
+from visita.matchers.joint import JointMatcher
+from visita.networks.joint import JointSpace, Part
+from visita.networks.towers import FusionNetwork
+from visita.training.config import AdaptConfig
+from visita.training.fusion import Spans, Validate, as_matcher, embed, train_network
+from visita.training.loop import History
+from visita.training.tensors import PairTensors
+
+MIXES = (0.0, 0.25, 0.5, 0.75)
+"""Weights of the tuned kernel that are tried on dev; at 0 the base matcher stays as it was."""
+
+
+def adapt(
+    name: str,
+    base: JointMatcher,
+    train: PairTensors,
+    dev: PairTensors,
+    validate: Validate,
+    config: AdaptConfig,
+) -> tuple[JointMatcher, History, float]:
+    """Return the adapted matcher, what happened, and the weight of the tuned kernel.
+
+    A copy of the base's fusion network is tuned on ``train``; the base's untouched
+    similarity and the tuned one are then joined with the weights that do best on dev.
+
+    Raises
+    ------
+    ConfigError
+        If the base has no fusion network to start from.
+    """
+    space = base.network()
+    part, tuned = _fusion_of(space)
+    spans = Spans(part.image_span, None, part.text_span, part.text_span)
+    history = train_network(tuned, train, dev, spans, validate, config)
+    weight = _best_mix(space, tuned, spans, dev, validate)
+    if weight == 0:
+        return base, history, weight
+    joined = _joined(space, tuned, part, weight)
+    return (
+        as_matcher(name, joined, base.recipe, base.text_encoder, base.text_levels),
+        history,
+        weight,
+    )
+
+
+def _fusion_of(space: JointSpace) -> tuple[Part, FusionNetwork]:
+    for part, network in zip(space.parts, space.networks, strict=True):
+        if part.network == "fusion":
+            return part, copy.deepcopy(network)
+        if part.network == "joint":
+            return _fusion_of(network)
+    raise ConfigError("The base matcher has no fusion network; adapt one that visita trained.")
+
+
+def _best_mix(
+    space: JointSpace, tuned: FusionNetwork, spans: Spans, dev: PairTensors, validate: Validate
+) -> float:
+    whole = Spans((0, space.image_features), None, (0, space.text_features), (0, 0))
+    base_images, base_texts = embed(space, dev, whole)
+    own_images, own_texts = embed(tuned, dev, spans)
+    scores = [
+        validate(
+            join([base_images, own_images], [1 - weight, weight]),
+            join([base_texts, own_texts], [1 - weight, weight]),
+        )
+        for weight in MIXES
+    ]
+    return MIXES[int(np.argmax(scores))]  # of equal scores the one nearest to the base
+
+
+def _joined(space: JointSpace, tuned: FusionNetwork, part: Part, weight: float) -> JointSpace:
+    base = Part(
+        network="joint",
+        arguments=space.arguments(),
+        image_span=(0, space.image_features),
+        text_span=(0, space.text_features),
+        weight=1 - weight,
+    )
+    own = part.model_copy(update={"weight": weight})
+    joined = JointSpace(
+        space.image_features, space.text_features, parts=[base, own], dim=space.dim + tuned.dim
+    )
+    joined.networks[0], joined.networks[1] = space, tuned
+    return joined.eval()

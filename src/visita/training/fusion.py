@@ -1,0 +1,281 @@
+"""Training a fusion matcher: closed-form start, InfoNCE, the class-name kernel beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from visita.errors import ConfigError
+from visita.features.classnames import class_names
+from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
+from visita.kernels.cca import cca
+from visita.kernels.combination import reduction
+from visita.matchers.joint import JointMatcher, encoder_fingerprints
+from visita.networks.classnames import ClassNames
+from visita.networks.joint import ImageSide, JointSpace, Part, TextSide
+from visita.networks.losses import info_nce
+from visita.networks.towers import FusionNetwork, Tower
+from visita.training.batches import Batch, batch_count, batches
+from visita.training.config import FusionConfig, LoopConfig
+from visita.training.loop import History, fit
+from visita.training.tensors import PairTensors
+from visita.types import FloatArray, Recipe
+
+Validate = Callable[[FloatArray, FloatArray], float]
+"""Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
+
+ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Where the stacked features hold what each kernel reads; ends are exclusive."""
+
+    fusion: tuple[int, int]
+    classes: tuple[int, int] | None
+    text: tuple[int, int]
+    sentence: tuple[int, int]
+
+
+def train_fusion(
+    name: str, train: PairTensors, dev: PairTensors, validate: Validate, config: FusionConfig
+) -> tuple[JointMatcher, History]:
+    """Return the trained matcher, without threshold or calibration, and what happened.
+
+    The same seed gives bit-equal weights at one thread count.
+
+    Raises
+    ------
+    TrainingError
+        If the loss stops being a number.
+    ConfigError
+        If the levels cannot be used.
+    """
+    spans = spans_of(config)
+    torch.manual_seed(config.seed)
+    network = FusionNetwork(
+        spans.fusion[1],
+        spans.text[1],
+        dim=config.fusion_dim,
+        hidden=config.hidden,
+        dropout=config.dropout,
+        input_dropout=config.input_dropout,
+    )
+    start_closed_form(network, train, spans, config)
+    history = train_network(network, train, dev, spans, validate, config)
+    space = _joint_space(network, train, spans, config)
+    matcher = as_matcher(name, space, config.recipe(), config.text_encoder, config.text_levels)
+    return matcher, history
+
+
+def spans_of(config: FusionConfig) -> Spans:
+    """Return the layout of the stacked features.
+
+    Raises
+    ------
+    ConfigError
+        If ``classes`` is not the last level, or there is no other level.
+    """
+    widths = [
+        (level, int(np.prod(IMAGE_ENCODERS.load(encoder)().level_shapes()[level])))
+        for encoder, levels in config.image_levels.items()
+        for level in levels
+    ]
+    if any(level.endswith(":grid") for level, _ in widths):
+        raise ConfigError("The fusion network reads pooled levels; use :avg or :max, not :grid.")
+    text = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels)
+    sentence = text.dim // len(config.text_levels)
+    names = [level for level, _ in widths]
+    with_classes = config.class_names_weight > 0
+    if with_classes and names.count("classes") + (names[-1] == "classes") != 2:
+        raise ConfigError(
+            "The class-name kernel needs 'classes' once, as the last image level; "
+            "or set class_names_weight=0."
+        )
+    whole = sum(width for _, width in widths)
+    fusion = whole - (widths[-1][1] if with_classes else 0)
+    if fusion == 0:
+        raise ConfigError("The fusion network needs at least one level besides 'classes'.")
+    return Spans(
+        (0, fusion),
+        (fusion, whole) if with_classes else None,
+        (0, text.dim),
+        (text.dim - sentence, text.dim),
+    )
+
+
+def start_closed_form(
+    network: FusionNetwork, train: PairTensors, spans: Spans, config: FusionConfig
+) -> None:
+    """Set each tower's statistics and its linear map by canonical correlation analysis."""
+    images = train.images[:, :, : spans.fusion[1]]
+    image_mean, image_scale = _statistics(images.reshape(-1, images.shape[-1]))
+    text_mean, text_scale = _statistics(train.texts)
+    image_map, text_map = cca(
+        (images.mean(1) - image_mean) / image_scale,
+        (train.texts - text_mean) / text_scale,
+        train.truth,
+        config.fusion_dim,
+        image_ridge=config.image_ridge,
+        text_ridge=config.text_ridge,
+    )
+    _set_tower(network.image_tower, image_mean, image_scale, image_map)
+    _set_tower(network.text_tower, text_mean, text_scale, text_map)
+
+
+def _statistics(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    return rows.mean(0), rows.std(0) + np.float32(1e-6)
+
+
+def _set_tower(tower: Tower, mean: FloatArray, scale: FloatArray, linear: FloatArray) -> None:
+    tower.mean.copy_(torch.from_numpy(mean))
+    tower.scale.copy_(torch.from_numpy(scale))
+    tower.linear[:, : linear.shape[1]] = torch.from_numpy(linear)
+
+
+def train_network(
+    network: FusionNetwork,
+    train: PairTensors,
+    dev: PairTensors,
+    spans: Spans,
+    validate: Validate,
+    config: LoopConfig,
+) -> History:
+    """Train ``network`` in place and return what happened; the best epoch on dev is kept."""
+    torch.manual_seed(config.seed)
+    rng = np.random.default_rng(config.seed)
+    images = torch.from_numpy(train.images[:, :, : spans.fusion[1]])
+    texts = torch.from_numpy(train.texts)
+
+    def losses() -> Iterator[tuple[Tensor, int]]:
+        views = images.shape[1]
+        for batch in batches(train.truth, config.batch, views, mix=config.mix_texts, rng=rng):
+            yield _loss(network, images, texts, batch, config), len(batch.images)
+
+    def dev_score() -> float:
+        return validate(*embed(network, dev, spans))
+
+    return fit(network, losses, batch_count(train.truth, config.batch), dev_score, config)
+
+
+def _loss(
+    network: FusionNetwork, images: Tensor, texts: Tensor, batch: Batch, config: LoopConfig
+) -> Tensor:
+    seen = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
+    read = texts[torch.from_numpy(batch.texts)]
+    if config.mix_texts:
+        read = torch.lerp(
+            texts[torch.from_numpy(batch.siblings)], read, torch.from_numpy(batch.shares)[:, None]
+        )
+    scores = network.image(seen) @ network.text(read).T
+    also_true = torch.from_numpy(batch.also_true)
+    return info_nce(scores, also_true, config.temperature, config.label_smoothing)
+
+
+def _fusion_part(network: FusionNetwork, spans: Spans, weight: float) -> Part:
+    hidden: Any = network.image_tower.mlp[1]
+    return Part(
+        network="fusion",
+        arguments={"dim": network.dim, "hidden": hidden.out_features},
+        image_span=spans.fusion,
+        text_span=spans.text,
+        weight=weight,
+    )
+
+
+def embed(network: Any, pairs: PairTensors, spans: Spans) -> tuple[FloatArray, FloatArray]:
+    """Return the vectors that a two-sided network gives the features of its spans."""
+    images = pairs.images[:, :, slice(*spans.fusion)]
+    texts = pairs.texts[:, slice(*spans.text)]
+    return _in_rows(ImageSide(network), images), _in_rows(TextSide(network), texts)
+
+
+@torch.inference_mode()
+def _in_rows(side: nn.Module, rows: FloatArray) -> FloatArray:
+    blocks = [
+        side(torch.from_numpy(rows[start : start + ROWS])).numpy()
+        for start in range(0, len(rows), ROWS)
+    ]
+    return np.concatenate(blocks)
+
+
+def _joint_space(
+    network: FusionNetwork, train: PairTensors, spans: Spans, config: FusionConfig
+) -> JointSpace:
+    beta = config.class_names_weight if spans.classes else 0.0
+    parts = [_fusion_part(network, spans, 1 - beta)]
+    if spans.classes:
+        part = Part(
+            network="class-names",
+            arguments={},
+            image_span=spans.classes,
+            text_span=spans.sentence,
+            weight=beta,
+        )
+        parts.append(part)
+    features = train.images.shape[-1], train.texts.shape[-1]
+    space = JointSpace(*features, parts=parts, dim=config.dim)
+    space.networks[0] = network
+    if spans.classes:
+        _set_class_names(space.networks[1], train, spans.classes, spans.sentence, config)
+    set_basis(space, train)
+    return space.eval()
+
+
+def _set_class_names(
+    network: ClassNames,
+    train: PairTensors,
+    classes: tuple[int, int],
+    sentence: tuple[int, int],
+    config: FusionConfig,
+) -> None:
+    encoder = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels[-1:])
+    names = _unit(encoder.encode(class_names()).pooled())
+    probabilities = train.images[:, :, classes[0] : classes[1]]
+    images = np.sqrt(probabilities.reshape(-1, probabilities.shape[-1])) @ names
+    texts = _unit(train.texts[:, sentence[0] : sentence[1]])
+    network.names.copy_(torch.from_numpy(names))
+    network.image_mean.copy_(torch.from_numpy(images.mean(0)))
+    network.text_mean.copy_(torch.from_numpy(texts.mean(0)))
+
+
+def _unit(rows: FloatArray) -> FloatArray:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+@torch.inference_mode()
+def set_basis(space: JointSpace, train: PairTensors) -> None:
+    """Fit the basis that shortens the joined vectors, on training pairs; keeps it if unused."""
+    if len(space.basis):
+        images = space.join_images(torch.from_numpy(train.images)).numpy()
+        texts = space.join_texts(torch.from_numpy(train.texts)).numpy()
+        space.basis.copy_(torch.from_numpy(reduction(images, texts, space.dim)))
+
+
+def as_matcher(
+    name: str,
+    space: JointSpace,
+    recipe: Recipe,
+    text_encoder: str,
+    text_levels: tuple[str, ...],
+) -> JointMatcher:
+    """Return the space as a matcher, its weights rounded to half precision."""
+    tensors = {k: v.numpy().astype(np.float16) for k, v in space.state_dict().items()}
+    return JointMatcher(
+        name=name,
+        recipe=recipe,
+        text_encoder=text_encoder,
+        text_levels=text_levels,
+        space={
+            "image_features": space.image_features,
+            "text_features": space.text_features,
+            **space.arguments(),
+        },
+        tensors=tensors,
+        encoders=encoder_fingerprints(recipe, text_encoder),
+    )

@@ -1,0 +1,112 @@
+"""The training loop: AdamW, warm-up and cosine decay, the best epoch on dev kept."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visita.errors import TrainingError
+from visita.progress import say
+from visita.training.config import LoopConfig
+
+WARM_UP = 50
+"""Steps until the learning rate is whole."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass: mean training loss, share of it that chance would give, and the dev score."""
+
+    number: int
+    loss: float
+    chance: float
+    dev: float
+
+
+@dataclass
+class History:
+    """What happened: the dev score before training, and each epoch."""
+
+    start: float
+    epochs: list[Epoch] = field(default_factory=list)
+
+    def best(self) -> float:
+        """Return the best dev score, the start's included."""
+        return max([self.start, *(epoch.dev for epoch in self.epochs)])
+
+
+def fit(
+    network: nn.Module,
+    epoch_losses: Callable[[], Iterator[tuple[Tensor, int]]],
+    steps: int,
+    validate: Callable[[], float],
+    config: LoopConfig,
+) -> History:
+    """Train ``network`` in place and leave it in the state that did best on dev.
+
+    Parameters
+    ----------
+    epoch_losses : callable
+        Yields, for one epoch, the loss of each batch and the number of pairs in it.
+    steps : int
+        Batches an epoch, for the schedule.
+    validate : callable
+        Returns the dev score of the network as it is; higher is better.
+
+    Raises
+    ------
+    TrainingError
+        If the loss stops being a number.
+    """
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _rate(step, config.epochs * steps)
+    )
+    history = History(validate())
+    best, waited = copy.deepcopy(network.state_dict()), 0
+    say(f"before training: dev {history.start:.1f}")
+    for number in range(1, config.epochs + 1):
+        loss, chance = _one_epoch(network, epoch_losses(), optimizer, schedule)
+        previous, dev = history.best(), validate()
+        history.epochs.append(Epoch(number, loss, chance, dev))
+        say(f"epoch {number}: loss {loss:.3f} (chance {chance:.3f}), dev {dev:.1f}")
+        if dev > previous:
+            best, waited = copy.deepcopy(network.state_dict()), 0
+        else:
+            waited += 1
+            if waited >= config.patience:
+                break
+    network.load_state_dict(best)
+    network.eval()
+    return history
+
+
+def _one_epoch(
+    network: nn.Module, losses: Iterator[tuple[Tensor, int]], optimizer: Any, schedule: Any
+) -> tuple[float, float]:
+    network.train()
+    total, chance, count = 0.0, 0.0, 0
+    for loss, pairs in losses:
+        if not math.isfinite(loss.item()):
+            raise TrainingError("The loss is no longer a number; lower learning_rate.")
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        total, chance, count = total + loss.item(), chance + math.log(pairs), count + 1
+    network.eval()
+    return total / max(count, 1), chance / max(count, 1)
+
+
+def _rate(step: int, steps: int) -> float:
+    warm = min(1.0, (step + 1) / WARM_UP)
+    return warm * 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(steps, 1)))
