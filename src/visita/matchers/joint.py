@@ -145,8 +145,10 @@ class JointMatcher:
 
         return (ImageSide if side == "image" else TextSide)(self.network()).eval()
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write the matcher as an artifact folder, atomically; weights in half precision.
+
+        ``beside`` may write further files into the folder it is given.
 
         Raises
         ------
@@ -163,6 +165,8 @@ class JointMatcher:
         }
         with write_folder(folder, KIND, saved) as draft:
             save_file(dict(self.tensors), draft / WEIGHTS)
+            if beside:
+                beside(draft)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

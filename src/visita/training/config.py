@@ -97,7 +97,7 @@ class FusionConfig(LoopConfig):
     input_dropout: Share = 0.4
     image_ridge: Annotated[float, Field(gt=0)] = 2.0
     text_ridge: Annotated[float, Field(gt=0)] = 0.1
-    class_names_weight: Share = 0.3
+    class_names_weight: Share = 0.15
     """beta of the class-name kernel; 0 leaves it out."""
 
     def recipe(self) -> Recipe:

@@ -79,7 +79,7 @@ def spans_of(config: FusionConfig) -> Spans:
     Raises
     ------
     ConfigError
-        If ``classes`` is not the last level, or there is no other level.
+        If a level is a grid, or ``classes`` is not the last level or the only one.
     """
     widths = [
         (level, int(np.prod(IMAGE_ENCODERS.load(encoder)().level_shapes()[level])))
@@ -90,20 +90,21 @@ def spans_of(config: FusionConfig) -> Spans:
         raise ConfigError("The fusion network reads pooled levels; use :avg or :max, not :grid.")
     text = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels)
     sentence = text.dim // len(config.text_levels)
-    names = [level for level, _ in widths]
-    with_classes = config.class_names_weight > 0
-    if with_classes and names.count("classes") + (names[-1] == "classes") != 2:
+    levels = [level for level, _ in widths]
+    if "classes" in levels[:-1]:
+        raise ConfigError("'classes' must be the last image level, and there only once.")
+    if config.class_names_weight > 0 and levels[-1] != "classes":
         raise ConfigError(
-            "The class-name kernel needs 'classes' once, as the last image level; "
+            "The class-name kernel needs 'classes' as the last image level; add it, "
             "or set class_names_weight=0."
         )
     whole = sum(width for _, width in widths)
-    fusion = whole - (widths[-1][1] if with_classes else 0)
+    fusion = whole - (widths[-1][1] if levels[-1] == "classes" else 0)
     if fusion == 0:
         raise ConfigError("The fusion network needs at least one level besides 'classes'.")
     return Spans(
         (0, fusion),
-        (fusion, whole) if with_classes else None,
+        (fusion, whole) if config.class_names_weight > 0 else None,
         (0, text.dim),
         (text.dim - sentence, text.dim),
     )

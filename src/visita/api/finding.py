@@ -1,0 +1,201 @@
+"""Finding pictures: a matcher with its encoders at hand, galleries and searches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL.Image import Image
+
+from visita.data.decode import decode
+from visita.errors import PictureError
+from visita.features.encoders import TEXT_ENCODERS
+from visita.features.pictures import RecipeEncoder
+from visita.gallery import gallery as stored
+from visita.gallery.snapshot import Snapshot
+from visita.gallery.sync import SyncReport
+from visita.matchers import DEFAULT, load
+from visita.matchers.joint import JointMatcher
+from visita.progress import bar
+from visita.search.query import Query
+from visita.search.search import Match, search
+from visita.types import FloatArray, TextEncoder
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How well one picture and one text fit: the score, and whether it reaches the threshold."""
+
+    score: float
+    threshold: float | None
+    match: bool | None
+
+
+class Finder:
+    """A matcher with its encoders: turns texts and pictures into vectors of one space.
+
+    Parameters
+    ----------
+    matcher : JointMatcher, str or Path
+        A matcher, the name of a shipped one or the folder of a saved one.
+    """
+
+    def __init__(self, matcher: JointMatcher | str | Path = DEFAULT) -> None:
+        self.matcher = matcher if isinstance(matcher, JointMatcher) else load(matcher)
+        self.pictures = RecipeEncoder(self.matcher.recipe)
+
+    @cached_property
+    def texts(self) -> TextEncoder:
+        """The matcher's text encoder, loaded on first use."""
+        encoder: TextEncoder = TEXT_ENCODERS.load(self.matcher.text_encoder)(
+            self.matcher.text_levels
+        )
+        return encoder
+
+    def embed_texts(self, texts: Sequence[str]) -> FloatArray:
+        """Return unit vectors, float32 (m, dim)."""
+        return self.matcher.embed_texts(self.texts.encode(texts))
+
+    def embed_pictures(self, pictures: Sequence[Image | str | Path]) -> FloatArray:
+        """Return unit vectors, float32 (n, dim).
+
+        Raises
+        ------
+        PictureError
+            If a file cannot be decoded; the message names it.
+        """
+        opened = [_opened(picture) for picture in pictures]
+        return self.matcher.embed_images(self.pictures.encode_pictures(opened))
+
+    def match(self, picture: Image | str | Path, text: str) -> Pair:
+        """Return the score of a picture and a text, and whether they match.
+
+        Raises
+        ------
+        PictureError
+            If the file cannot be decoded.
+        DataError
+            If the text is empty.
+        """
+        query = Query.from_texts([text], self.texts, self.matcher).pooled()
+        score = float(self.embed_pictures([picture])[0] @ query)
+        threshold = self.matcher.threshold
+        return Pair(score, threshold, None if threshold is None else score >= threshold)
+
+
+def _opened(picture: Image | str | Path) -> Image:
+    if isinstance(picture, Image):
+        return picture.convert("RGB")
+    try:
+        return decode(Path(picture))
+    except PictureError as error:
+        raise PictureError(f"{picture}: {error}") from error
+
+
+class Gallery:
+    """The pictures of one folder, searched with one matcher; see ``open``."""
+
+    def __init__(self, gallery: stored.Gallery, finder: Finder) -> None:
+        self.stored = gallery
+        self.finder = finder
+        self._snapshot: Snapshot | None = None
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        matcher: Finder | JointMatcher | str | Path = DEFAULT,
+        home: Path | None = None,
+    ) -> Gallery:
+        """Return the gallery of a folder; ``sync`` reads the pictures.
+
+        ``home`` is where galleries are kept: ``$VISITA_HOME`` or the user's data directory.
+
+        Raises
+        ------
+        DataError
+            If there is no such folder.
+        UnknownNameError
+            If there is no such matcher.
+        """
+        finder = matcher if isinstance(matcher, Finder) else Finder(matcher)
+        return cls(stored.Gallery.open(folder, home=home), finder)
+
+    def sync(self, *, exclude: Iterable[str] = ()) -> SyncReport:
+        """Bring the gallery in step with its folder; only what changed is computed.
+
+        Raises
+        ------
+        DataError
+            If the folder has no pictures, or none that can be read.
+        """
+        self._snapshot = None
+        matcher, encoder = self.finder.matcher, self.finder.pictures
+        return self.stored.sync(matcher, encoder, exclude=exclude, progress=bar)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was known of the folder at the last ``sync``."""
+        if self._snapshot is None:
+            self._snapshot = self.stored.snapshot(self.finder.matcher.fingerprint())
+        return self._snapshot
+
+    def search(self, text: str, k: int = 10, *, threshold: float | None = None) -> list[Match]:
+        """Return the k best pictures for a text, each with a probability; see ``find``."""
+        return find([self], text, k, threshold=threshold)
+
+    def search_like(
+        self, picture: Image | str | Path, k: int = 10, *, threshold: float | None = None
+    ) -> list[Match]:
+        """Return the k pictures most similar to a picture; see ``find_like``."""
+        return find_like([self], picture, k, threshold=threshold)
+
+
+def find(
+    galleries: Sequence[Gallery], text: str, k: int = 10, *, threshold: float | None = None
+) -> list[Match]:
+    """Return the k best pictures of all galleries, which share one matcher, for a text.
+
+    ``threshold`` leaves out what has a lower probability.
+
+    Raises
+    ------
+    DataError
+        If the text is empty or a gallery was never synchronized.
+    """
+    finder = galleries[0].finder
+    vector = Query.from_texts([text], finder.texts, finder.matcher).pooled()
+    snapshots = [gallery.snapshot for gallery in galleries]
+    return search(snapshots, vector, k, matcher=finder.matcher, threshold=threshold)
+
+
+def find_like(
+    galleries: Sequence[Gallery],
+    picture: Image | str | Path,
+    k: int = 10,
+    *,
+    threshold: float | None = None,
+) -> list[Match]:
+    """Return the k pictures of all galleries most similar to ``picture``.
+
+    The score is a similarity (cosine), no probability; ``threshold`` is one too.
+
+    Raises
+    ------
+    PictureError
+        If the picture cannot be decoded.
+    """
+    finder = galleries[0].finder
+    vector = np.asarray(finder.embed_pictures([picture])[0], dtype=np.float32)
+    return search(
+        [gallery.snapshot for gallery in galleries],
+        vector,
+        k,
+        matcher=finder.matcher,
+        threshold=threshold,
+        kind="picture",
+    )

@@ -1,0 +1,222 @@
+"""Training a matcher on pairs, and adapting one."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visita.api.measuring import features_for, vectors
+from visita.data import PairSet, open_pairs
+from visita.evaluation import (
+    best_ranks,
+    dot_blocks,
+    evaluate_vectors,
+    fit_calibration,
+    fit_threshold,
+    paired_retrieval,
+    recall_at,
+    retrieval,
+)
+from visita.features.extract import PairFeatures, pair_features
+from visita.matchers import load
+from visita.matchers.joint import JointMatcher
+from visita.training.adapt import adapt as adapt_matcher
+from visita.training.config import AdaptConfig, FusionConfig, LoopConfig
+from visita.training.curve import save_curve
+from visita.training.fusion import train_fusion
+from visita.training.loop import History
+from visita.training.tensors import PairTensors
+from visita.training.watch import warnings_of
+from visita.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained matcher, where it is saved, and what is to be said about it.
+
+    Attributes
+    ----------
+    report : dict
+        ``evaluate`` on dev, which also chose the best epoch: a little too good.
+    comparison : dict or None
+        After adapting: R@K before and after on held-back images, and the paired difference.
+    warnings : list of str
+    seconds : float
+        Training alone, features at hand.
+    """
+
+    matcher: JointMatcher
+    folder: Path
+    report: dict[str, Any]
+    comparison: dict[str, Any] | None
+    warnings: list[str]
+    seconds: float
+
+
+def train(
+    data: PairSet | str,
+    out: str | Path,
+    *,
+    config: FusionConfig | None = None,
+    features: Path | None = None,
+) -> Trained:
+    """Train a fusion matcher on the train split, choose on dev, and save it in ``out``.
+
+    Raises
+    ------
+    DataError
+        If train or dev is empty.
+    TrainingError
+        If training cannot go on.
+    """
+    config = config or FusionConfig()
+    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
+    used = pair_features(
+        _without_test(pairs), config.recipe(), config.text_encoder, config.text_levels, features
+    )
+    started = time.perf_counter()
+    tensors = {
+        split: PairTensors.of(used.take(split), config.recipe()) for split in ("train", "dev")
+    }
+    validate = _rsum_on(tensors["dev"])
+    name = Path(out).resolve().name
+    matcher, history = train_fusion(name, tensors["train"], tensors["dev"], validate, config)
+    seconds = time.perf_counter() - started
+    finished = _finish(matcher, used.take("dev"), pairs, config, history)
+    return _save(finished, Path(out), history, used.take("dev"), config, seconds, None)
+
+
+def adapt(
+    base: JointMatcher | str | Path,
+    data: PairSet | str,
+    out: str | Path,
+    *,
+    config: AdaptConfig | None = None,
+    features: Path | None = None,
+) -> Trained:
+    """Learn from one's own pairs on top of ``base`` and save the result in ``out``.
+
+    The base's untouched similarity stays one of the kernels; the comparison is on images
+    that neither training nor choosing saw (split test), or on dev where there is no test.
+
+    Raises
+    ------
+    DataError
+        If train or dev is empty.
+    ConfigError
+        If the base cannot be tuned.
+    """
+    config = config or AdaptConfig()
+    base = base if isinstance(base, JointMatcher) else load(base)
+    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
+    used = features_for(base, pairs, features)
+    started = time.perf_counter()
+    tensors = {split: PairTensors.of(used.take(split), base.recipe) for split in ("train", "dev")}
+    validate = _rsum_on(tensors["dev"])
+    name = Path(out).resolve().name
+    matcher, history, weight = adapt_matcher(
+        name, base, tensors["train"], tensors["dev"], validate, config
+    )
+    seconds = time.perf_counter() - started
+    held_back = "test" if pairs.splits()["test"] else "dev"
+    comparison = _compare(base, matcher, used.take(held_back), held_back, weight, config.seed)
+    finished = _finish(replace(matcher, name=name), used.take("dev"), pairs, config, history)
+    finished = replace(finished, facts={**finished.facts, "base": base.fingerprint()})
+    return _save(finished, Path(out), history, used.take("dev"), config, seconds, comparison)
+
+
+def _without_test(pairs: PairSet) -> PairSet:
+    # Training never reads test images, not even to extract their features.
+    return pairs.subset(np.flatnonzero(pairs.image_split != "test"))
+
+
+def _rsum_on(dev: PairTensors) -> Callable[[FloatArray, FloatArray], float]:
+    truth = dev.truth
+    mirrored = truth.T.tocsr()
+
+    def rsum(images: FloatArray, texts: FloatArray) -> float:
+        ranks = (
+            best_ranks(dot_blocks(images, texts), truth),
+            best_ranks(dot_blocks(texts, images), mirrored),
+        )
+        return sum(recall_at(r, k) for r in ranks for k in (1, 5, 10))
+
+    return rsum
+
+
+def _finish(
+    matcher: JointMatcher,
+    dev: PairFeatures,
+    pairs: PairSet,
+    config: LoopConfig,
+    history: History,
+) -> JointMatcher:
+    """Return the matcher with threshold, calibration and the facts of its making."""
+    images, texts = vectors(matcher, dev)
+    truth = dev.pairs.truth.tocsr()
+    facts = {
+        "config": config.model_dump(mode="json"),
+        "data": {"source": pairs.source.partition(":")[0], "fingerprint": pairs.fingerprint()},
+        "images": pairs.splits(),
+        "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
+        "versions": {p: version(p) for p in ("visita", "torch", "numpy", "openvino")},
+        "python": platform.python_version(),
+    }
+    return replace(
+        matcher,
+        threshold=fit_threshold(images, texts, truth, seed=config.seed),
+        calibration=fit_calibration(images, texts, truth, seed=config.seed),
+        facts=facts,
+    )
+
+
+def _save(
+    matcher: JointMatcher,
+    out: Path,
+    history: History,
+    dev: PairFeatures,
+    config: LoopConfig,
+    seconds: float,
+    comparison: dict[str, Any] | None,
+) -> Trained:
+    truth = dev.pairs.truth.tocsr()
+    report = evaluate_vectors(
+        *vectors(matcher, dev), truth, threshold=matcher.threshold, seed=config.seed
+    )
+    matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
+    return Trained(matcher, out, report, comparison, warnings_of(history), seconds)
+
+
+def _compare(
+    base: JointMatcher,
+    adapted: JointMatcher,
+    held_back: PairFeatures,
+    split: str,
+    weight: float,
+    seed: int,
+) -> dict[str, Any]:
+    truth = held_back.pairs.truth.tocsr()
+    before, after = (
+        retrieval(*vectors(matcher, held_back), truth, seed=seed) for matcher in (base, adapted)
+    )
+    return {
+        "split": split,
+        "images": len(held_back.pairs.image_ids),
+        "weight": weight,
+        "before": before.to_dict(),
+        "after": after.to_dict(),
+        "difference": _plain(paired_retrieval(before, after, seed=seed)),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return {name: getattr(value, name) for name in ("value", "low", "high", "p_value")}

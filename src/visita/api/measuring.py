@@ -1,0 +1,70 @@
+"""Measuring a matcher on pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from visita.data import PairSet, open_pairs
+from visita.evaluation import PROTOCOLS, evaluate_vectors, fit_threshold
+from visita.features.extract import PairFeatures, pair_features
+from visita.matchers import load
+from visita.matchers.joint import JointMatcher
+from visita.types import FloatArray
+
+
+def evaluate(
+    matcher: JointMatcher | str | Path,
+    data: PairSet | str,
+    *,
+    split: str = "test",
+    protocols: Sequence[str] = PROTOCOLS,
+    seed: int = 0,
+    features: Path | None = None,
+) -> dict[str, Any]:
+    """Return the numbers of a matcher on one split, each with a 95 % interval, as JSON values.
+
+    ``split`` may be "all". The ``pairs`` protocol uses the matcher's own threshold; for a
+    matcher without one it is fitted on the data's dev split, and ``threshold_from`` says so.
+
+    Raises
+    ------
+    DataError
+        If the split is empty.
+    UnknownNameError
+        If the matcher or a protocol is unknown.
+    """
+    matcher = matcher if isinstance(matcher, JointMatcher) else load(matcher)
+    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=seed)
+    chosen = pairs if split == "all" else pairs.take(split)
+    measured = features_for(matcher, chosen, features)
+    threshold, source = matcher.threshold, "matcher"
+    if threshold is None and "pairs" in protocols:
+        dev = features_for(matcher, pairs.take("dev"), features)
+        threshold = fit_threshold(*vectors(matcher, dev), dev.pairs.truth.tocsr(), seed=seed)
+        source = "dev"
+    numbers = evaluate_vectors(
+        *vectors(matcher, measured),
+        measured.pairs.truth.tocsr(),
+        protocols=protocols,
+        threshold=threshold,
+        threshold_from=source,
+        seed=seed,
+    )
+    return {
+        "matcher": {"name": matcher.name, "fingerprint": matcher.fingerprint()},
+        "data": {"source": pairs.source, "fingerprint": pairs.fingerprint()},
+        "split": split,
+        **numbers,
+    }
+
+
+def features_for(matcher: JointMatcher, pairs: PairSet, folder: Path | None) -> PairFeatures:
+    """Return the features of ``pairs`` that ``matcher`` reads, computing what is not stored."""
+    return pair_features(pairs, matcher.recipe, matcher.text_encoder, matcher.text_levels, folder)
+
+
+def vectors(matcher: JointMatcher, features: PairFeatures) -> tuple[FloatArray, FloatArray]:
+    """Return unit vectors of the images, float32 (n, dim), and of the texts, (m, dim)."""
+    return matcher.embed_images(features.columns), matcher.embed_texts(features.texts)
