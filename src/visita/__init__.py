@@ -1,0 +1,69 @@
+"""visita matches images and texts: train, measure, search.
+
+The public names are below; ``docs/api.md`` has a line on each. Importing visita does no
+work: a name's module is imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from visita.api.finding import Finder, Gallery, find, find_like
+    from visita.api.learning import Trained, adapt, train
+    from visita.api.measuring import evaluate
+    from visita.data import PairSet, open_pairs
+    from visita.errors import VisitaError
+    from visita.matchers import load
+    from visita.search.search import Match
+    from visita.training.config import AdaptConfig, FusionConfig
+
+    __version__: str
+
+__all__ = [
+    "AdaptConfig",
+    "Finder",
+    "FusionConfig",
+    "Gallery",
+    "Match",
+    "PairSet",
+    "Trained",
+    "VisitaError",
+    "__version__",
+    "adapt",
+    "evaluate",
+    "find",
+    "find_like",
+    "load",
+    "open_pairs",
+    "train",
+]
+
+_MODULES = {
+    "AdaptConfig": "visita.training.config",
+    "Finder": "visita.api.finding",
+    "FusionConfig": "visita.training.config",
+    "Gallery": "visita.api.finding",
+    "Match": "visita.search.search",
+    "PairSet": "visita.data",
+    "Trained": "visita.api.learning",
+    "VisitaError": "visita.errors",
+    "adapt": "visita.api.learning",
+    "evaluate": "visita.api.measuring",
+    "find": "visita.api.finding",
+    "find_like": "visita.api.finding",
+    "load": "visita.matchers",
+    "open_pairs": "visita.data",
+    "train": "visita.api.learning",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("visita")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'visita' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -24,13 +24,14 @@ from visita.evaluation import (
     recall_at,
     retrieval,
 )
-from visita.features.extract import PairFeatures, pair_features
+from visita.features.extract import PairFeatures, pair_features, text_features
 from visita.matchers import load
 from visita.matchers.joint import JointMatcher
 from visita.training.adapt import adapt as adapt_matcher
 from visita.training.config import AdaptConfig, FusionConfig, LoopConfig
 from visita.training.curve import save_curve
 from visita.training.fusion import train_fusion
+from visita.training.keywords import keyword_pairs
 from visita.training.loop import History
 from visita.training.tensors import PairTensors
 from visita.training.watch import warnings_of
@@ -85,9 +86,12 @@ def train(
     tensors = {
         split: PairTensors.of(used.take(split), config.recipe()) for split in ("train", "dev")
     }
+    keywords = _keywords(used.pairs.take("train"), tensors["train"], config, features)
     validate = _rsum_on(tensors["dev"])
     name = Path(out).resolve().name
-    matcher, history = train_fusion(name, tensors["train"], tensors["dev"], validate, config)
+    matcher, history = train_fusion(
+        name, tensors["train"], tensors["dev"], validate, config, keywords
+    )
     seconds = time.perf_counter() - started
     finished = _finish(matcher, used.take("dev"), pairs, config, history)
     return _save(finished, Path(out), history, used.take("dev"), config, seconds, None)
@@ -130,6 +134,17 @@ def adapt(
     finished = _finish(replace(matcher, name=name), used.take("dev"), pairs, config, history)
     finished = replace(finished, facts={**finished.facts, "base": base.fingerprint()})
     return _save(finished, Path(out), history, used.take("dev"), config, seconds, comparison)
+
+
+def _keywords(
+    pairs: PairSet, train: PairTensors, config: FusionConfig, features: Path | None
+) -> PairTensors | None:
+    """Return short texts for the images of ``train``, or None where there are none."""
+    drawn = keyword_pairs(pairs, config.keywords_per_image, config.seed)
+    if not drawn.texts:
+        return None
+    texts = text_features(drawn.texts, config.text_encoder, config.text_levels, features)
+    return PairTensors(train.images, texts.pooled(), drawn.truth)
 
 
 def _without_test(pairs: PairSet) -> PairSet:

@@ -1,11 +1,20 @@
-"""Images, texts and which belong together: reading, splitting, checking, decoding."""
+"""Images, texts and which belong together: reading, splitting, checking, decoding.
 
-from visita.data.check import Finding, Report, check_pairs
+Pairs need scipy, pictures do not: what a search never touches is imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Not lazy: the name is also that of its module, which would hide the function.
 from visita.data.decode import decode
-from visita.data.pairs import PairSet
 from visita.data.pictures import PictureFile, find_pictures, picture_id
-from visita.data.readers import READERS, Reader, open_pairs
-from visita.data.splits import SPLITS, split_by_component
+
+if TYPE_CHECKING:
+    from visita.data.check import Finding, Report, check_pairs
+    from visita.data.pairs import PairSet
+    from visita.data.readers import READERS, Reader, open_pairs
+    from visita.data.splits import SPLITS, split_by_component
 
 __all__ = [
     "READERS",
@@ -22,3 +31,21 @@ __all__ = [
     "picture_id",
     "split_by_component",
 ]
+
+_MODULES = {
+    "READERS": "visita.data.readers",
+    "SPLITS": "visita.data.splits",
+    "Finding": "visita.data.check",
+    "PairSet": "visita.data.pairs",
+    "Reader": "visita.data.readers",
+    "Report": "visita.data.check",
+    "check_pairs": "visita.data.check",
+    "open_pairs": "visita.data.readers",
+    "split_by_component": "visita.data.splits",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'visita.data' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

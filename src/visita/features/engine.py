@@ -47,6 +47,9 @@ class Graph:
             self._compiled = ov.Core().compile_model(str(path), "CPU", settings)
         except RuntimeError as error:
             raise ArtifactError(f"{path} is damaged ({error}); delete it and try again.") from error
+        for port in self._compiled.inputs:
+            # OpenVINO sets up its dtypes on first use and hangs if two threads do so at once.
+            port.get_element_type().to_dtype()
         self._local = threading.local()
 
     def __call__(self, *inputs: NDArray[Any]) -> tuple[FloatArray, ...]:

@@ -79,8 +79,15 @@ def pair_features(
     kept = pairs if len(readable) == len(digests) else pairs.subset(readable)
     rows = np.array([store.row(digests[row]) for row in readable], dtype=np.int64)
     columns = {name: np.asarray(store.column(name)[rows]) for name in store.columns}
-    speaker = TEXT_ENCODERS.load(text_encoder)(text_levels)
-    return PairFeatures(kept, columns, extract_texts(kept.texts, speaker, folder))
+    return PairFeatures(kept, columns, text_features(kept.texts, text_encoder, text_levels, folder))
+
+
+def text_features(
+    texts: Sequence[str], text_encoder: str, levels: Sequence[str], folder: Path | None = None
+) -> TextFeatures:
+    """Return the features of texts alone, computing what ``folder`` (or the cache) has not."""
+    encoder = TEXT_ENCODERS.load(text_encoder)(levels)
+    return extract_texts(texts, encoder, folder or cache_home() / "features")
 
 
 def feature_folder(encoder: PictureEncoder) -> Path:

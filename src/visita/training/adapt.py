@@ -12,9 +12,11 @@ from visita.matchers.joint import JointMatcher
 from visita.networks.joint import JointSpace, Part
 from visita.networks.towers import FusionNetwork
 from visita.training.config import AdaptConfig
-from visita.training.fusion import Spans, Validate, as_matcher, embed, train_network
+from visita.training.fusion import as_matcher
 from visita.training.loop import History
+from visita.training.spans import Spans
 from visita.training.tensors import PairTensors
+from visita.training.tuning import Validate, embed, train_network
 
 MIXES = (0.0, 0.25, 0.5, 0.75)
 """Weights of the tuned kernel that are tried on dev; at 0 the base matcher stays as it was."""

@@ -100,6 +100,11 @@ class FusionConfig(LoopConfig):
     class_names_weight: Share = 0.15
     """beta of the class-name kernel; 0 leaves it out."""
 
+    keywords_per_image: Annotated[int, Field(ge=0)] = 2
+    """Texts of one to three words drawn from each training image's captions."""
+    keyword_weight: Annotated[float, Field(ge=0)] = 0.1
+    """How much their loss counts beside the captions'."""
+
     def recipe(self) -> Recipe:
         """Return the features that a picture needs."""
         return Recipe(dict(self.image_levels), self.mirror)

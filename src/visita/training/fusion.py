@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-from visita.errors import ConfigError
 from visita.features.classnames import class_names
-from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
+from visita.features.encoders import TEXT_ENCODERS
 from visita.kernels.cca import cca
 from visita.kernels.combination import reduction
 from visita.matchers.joint import JointMatcher, encoder_fingerprints
 from visita.networks.classnames import ClassNames
-from visita.networks.joint import ImageSide, JointSpace, Part, TextSide
-from visita.networks.losses import info_nce
+from visita.networks.joint import JointSpace, Part
 from visita.networks.towers import FusionNetwork, Tower
-from visita.training.batches import Batch, batch_count, batches
-from visita.training.config import FusionConfig, LoopConfig
-from visita.training.loop import History, fit
+from visita.training.config import FusionConfig
+from visita.training.loop import History
+from visita.training.spans import Spans, spans_of
 from visita.training.tensors import PairTensors
+from visita.training.tuning import Extra, Validate, train_network
 from visita.types import FloatArray, Recipe
-
-Validate = Callable[[FloatArray, FloatArray], float]
-"""Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
-
-ROWS = 1024
-
-
-@dataclass(frozen=True)
-class Spans:
-    """Where the stacked features hold what each kernel reads; ends are exclusive."""
-
-    fusion: tuple[int, int]
-    classes: tuple[int, int] | None
-    text: tuple[int, int]
-    sentence: tuple[int, int]
 
 
 def train_fusion(
-    name: str, train: PairTensors, dev: PairTensors, validate: Validate, config: FusionConfig
+    name: str,
+    train: PairTensors,
+    dev: PairTensors,
+    validate: Validate,
+    config: FusionConfig,
+    keywords: PairTensors | None = None,
 ) -> tuple[JointMatcher, History]:
     """Return the trained matcher, without threshold or calibration, and what happened.
 
-    The same seed gives bit-equal weights at one thread count.
+    ``keywords`` are short texts for the images of ``train``; their loss counts
+    ``config.keyword_weight``. The same seed gives bit-equal weights at one thread count.
 
     Raises
     ------
@@ -67,47 +54,11 @@ def train_fusion(
         input_dropout=config.input_dropout,
     )
     start_closed_form(network, train, spans, config)
-    history = train_network(network, train, dev, spans, validate, config)
+    extra = Extra(keywords, config.keyword_weight) if keywords else None
+    history = train_network(network, train, dev, spans, validate, config, extra)
     space = _joint_space(network, train, spans, config)
     matcher = as_matcher(name, space, config.recipe(), config.text_encoder, config.text_levels)
     return matcher, history
-
-
-def spans_of(config: FusionConfig) -> Spans:
-    """Return the layout of the stacked features.
-
-    Raises
-    ------
-    ConfigError
-        If a level is a grid, or ``classes`` is not the last level or the only one.
-    """
-    widths = [
-        (level, int(np.prod(IMAGE_ENCODERS.load(encoder)().level_shapes()[level])))
-        for encoder, levels in config.image_levels.items()
-        for level in levels
-    ]
-    if any(level.endswith(":grid") for level, _ in widths):
-        raise ConfigError("The fusion network reads pooled levels; use :avg or :max, not :grid.")
-    text = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels)
-    sentence = text.dim // len(config.text_levels)
-    levels = [level for level, _ in widths]
-    if "classes" in levels[:-1]:
-        raise ConfigError("'classes' must be the last image level, and there only once.")
-    if config.class_names_weight > 0 and levels[-1] != "classes":
-        raise ConfigError(
-            "The class-name kernel needs 'classes' as the last image level; add it, "
-            "or set class_names_weight=0."
-        )
-    whole = sum(width for _, width in widths)
-    fusion = whole - (widths[-1][1] if levels[-1] == "classes" else 0)
-    if fusion == 0:
-        raise ConfigError("The fusion network needs at least one level besides 'classes'.")
-    return Spans(
-        (0, fusion),
-        (fusion, whole) if config.class_names_weight > 0 else None,
-        (0, text.dim),
-        (text.dim - sentence, text.dim),
-    )
 
 
 def start_closed_form(
@@ -139,45 +90,6 @@ def _set_tower(tower: Tower, mean: FloatArray, scale: FloatArray, linear: FloatA
     tower.linear[:, : linear.shape[1]] = torch.from_numpy(linear)
 
 
-def train_network(
-    network: FusionNetwork,
-    train: PairTensors,
-    dev: PairTensors,
-    spans: Spans,
-    validate: Validate,
-    config: LoopConfig,
-) -> History:
-    """Train ``network`` in place and return what happened; the best epoch on dev is kept."""
-    torch.manual_seed(config.seed)
-    rng = np.random.default_rng(config.seed)
-    images = torch.from_numpy(train.images[:, :, : spans.fusion[1]])
-    texts = torch.from_numpy(train.texts)
-
-    def losses() -> Iterator[tuple[Tensor, int]]:
-        views = images.shape[1]
-        for batch in batches(train.truth, config.batch, views, mix=config.mix_texts, rng=rng):
-            yield _loss(network, images, texts, batch, config), len(batch.images)
-
-    def dev_score() -> float:
-        return validate(*embed(network, dev, spans))
-
-    return fit(network, losses, batch_count(train.truth, config.batch), dev_score, config)
-
-
-def _loss(
-    network: FusionNetwork, images: Tensor, texts: Tensor, batch: Batch, config: LoopConfig
-) -> Tensor:
-    seen = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
-    read = texts[torch.from_numpy(batch.texts)]
-    if config.mix_texts:
-        read = torch.lerp(
-            texts[torch.from_numpy(batch.siblings)], read, torch.from_numpy(batch.shares)[:, None]
-        )
-    scores = network.image(seen) @ network.text(read).T
-    also_true = torch.from_numpy(batch.also_true)
-    return info_nce(scores, also_true, config.temperature, config.label_smoothing)
-
-
 def _fusion_part(network: FusionNetwork, spans: Spans, weight: float) -> Part:
     hidden: Any = network.image_tower.mlp[1]
     return Part(
@@ -187,22 +99,6 @@ def _fusion_part(network: FusionNetwork, spans: Spans, weight: float) -> Part:
         text_span=spans.text,
         weight=weight,
     )
-
-
-def embed(network: Any, pairs: PairTensors, spans: Spans) -> tuple[FloatArray, FloatArray]:
-    """Return the vectors that a two-sided network gives the features of its spans."""
-    images = pairs.images[:, :, slice(*spans.fusion)]
-    texts = pairs.texts[:, slice(*spans.text)]
-    return _in_rows(ImageSide(network), images), _in_rows(TextSide(network), texts)
-
-
-@torch.inference_mode()
-def _in_rows(side: nn.Module, rows: FloatArray) -> FloatArray:
-    blocks = [
-        side(torch.from_numpy(rows[start : start + ROWS])).numpy()
-        for start in range(0, len(rows), ROWS)
-    ]
-    return np.concatenate(blocks)
 
 
 def _joint_space(

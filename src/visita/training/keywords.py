@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
@@ -17,23 +16,30 @@ MAX_WORDS = 3
 WORD = re.compile(r"[^\W\d_]{2,}")
 
 
-def with_keywords(pairs: PairSet, per_image: int, seed: int) -> PairSet:
-    """Return ``pairs`` with ``per_image`` texts of one to three words added to each train image.
+def keyword_pairs(pairs: PairSet, per_image: int, seed: int) -> PairSet:
+    """Return the same images with up to ``per_image`` texts of one to three words each.
 
     The words are content words that several texts of the image share, or any of its
-    only text; images without such words get none.
+    only text; an image without such words gets none.
     """
     rng = np.random.default_rng(seed)
-    texts: list[str] = []
-    rows: list[int] = []
     truth = pairs.truth.tocsr()
-    for row in np.flatnonzero(pairs.image_split == "train"):
-        own = [pairs.texts[t] for t in truth.indices[truth.indptr[row] : truth.indptr[row + 1]]]
-        words = shared_words(own)
-        drawn = {_draw(words, rng) for _ in range(per_image)} if words else set()
-        texts.extend(sorted(drawn))
-        rows.extend([int(row)] * len(drawn))
-    return _with_texts(pairs, texts, np.array(rows, dtype=np.int64))
+    texts: list[str] = []
+    owners: list[int] = []
+    for row in range(len(pairs.image_ids)):
+        own = truth.indices[truth.indptr[row] : truth.indptr[row + 1]]
+        words = shared_words([pairs.texts[text] for text in own])
+        drawn = sorted({_draw(words, rng) for _ in range(per_image)} if words else ())
+        texts += drawn
+        owners += [row] * len(drawn)
+    places = (np.array(owners, dtype=np.int64), np.arange(len(texts)))
+    shape = (len(pairs.image_ids), len(texts))
+    return replace(
+        pairs,
+        texts=tuple(texts),
+        truth=sparse.csr_array((np.ones(len(texts), bool), places), shape),
+        text_split=pairs.image_split[places[0]],
+    )
 
 
 def shared_words(texts: list[str]) -> list[str]:
@@ -46,14 +52,3 @@ def shared_words(texts: list[str]) -> list[str]:
 def _draw(words: list[str], rng: np.random.Generator) -> str:
     count = min(int(rng.integers(1, MAX_WORDS + 1)), len(words))
     return " ".join(rng.choice(words, count, replace=False))
-
-
-def _with_texts(pairs: PairSet, texts: list[str], rows: NDArray[np.int64]) -> PairSet:
-    shape = (len(pairs.image_ids), len(texts))
-    extra = sparse.csr_array((np.ones(len(rows), bool), (rows, np.arange(len(rows)))), shape)
-    return replace(
-        pairs,
-        texts=(*pairs.texts, *texts),
-        truth=sparse.csr_array(sparse.hstack([pairs.truth, extra], format="csr")),
-        text_split=np.concatenate([pairs.text_split, np.full(len(texts), "train")]),
-    )

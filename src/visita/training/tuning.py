@@ -1,0 +1,123 @@
+"""Training one two-sided network on pairs: InfoNCE over seeded batches, the best on dev kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from visita.networks.joint import ImageSide, TextSide
+from visita.networks.losses import info_nce
+from visita.networks.towers import FusionNetwork
+from visita.training.batches import Batch, batch_count, batches
+from visita.training.config import LoopConfig
+from visita.training.loop import History, fit
+from visita.training.spans import Spans
+from visita.training.tensors import PairTensors
+from visita.types import FloatArray
+
+Validate = Callable[[FloatArray, FloatArray], float]
+"""Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
+
+Losses = Callable[[], Iterator[tuple[Tensor, int]]]
+"""Yields, for one epoch, the loss of each batch and the number of pairs in it."""
+
+ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Further pairs that are trained on beside the main ones, and how much they count."""
+
+    pairs: PairTensors
+    weight: float
+
+
+def train_network(
+    network: FusionNetwork,
+    train: PairTensors,
+    dev: PairTensors,
+    spans: Spans,
+    validate: Validate,
+    config: LoopConfig,
+    extra: Extra | None = None,
+) -> History:
+    """Train ``network`` in place and return what happened; the best epoch on dev is kept."""
+    torch.manual_seed(config.seed)
+    rng = np.random.default_rng(config.seed)
+    main = _losses(network, train, spans, config, rng)
+    beside = _losses(network, extra.pairs, spans, _unmixed(config), rng) if extra else None
+
+    def losses() -> Iterator[tuple[Tensor, int]]:
+        if beside is None or extra is None:
+            yield from main()
+            return
+        for (loss, pairs), (other, _) in zip(main(), _endless(beside), strict=False):
+            yield loss + extra.weight * other, pairs
+
+    def dev_score() -> float:
+        return validate(*embed(network, dev, spans))
+
+    return fit(network, losses, batch_count(train.truth, config.batch), dev_score, config)
+
+
+def _losses(
+    network: FusionNetwork,
+    pairs: PairTensors,
+    spans: Spans,
+    config: LoopConfig,
+    rng: np.random.Generator,
+) -> Losses:
+    """Return what yields, for one epoch, each batch's loss and number of pairs."""
+    images = torch.from_numpy(pairs.images[:, :, slice(*spans.fusion)])
+    texts = torch.from_numpy(pairs.texts[:, slice(*spans.text)])
+
+    def epoch() -> Iterator[tuple[Tensor, int]]:
+        views = images.shape[1]
+        for batch in batches(pairs.truth, config.batch, views, mix=config.mix_texts, rng=rng):
+            yield _loss(network, images, texts, batch, config), len(batch.images)
+
+    return epoch
+
+
+def _unmixed(config: LoopConfig) -> LoopConfig:
+    return config.model_copy(update={"mix_texts": False, "batch": max(2, config.batch // 2)})
+
+
+def _endless(epoch: Losses) -> Iterator[tuple[Tensor, int]]:
+    while True:
+        yield from epoch()
+
+
+def _loss(
+    network: FusionNetwork, images: Tensor, texts: Tensor, batch: Batch, config: LoopConfig
+) -> Tensor:
+    seen = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
+    read = texts[torch.from_numpy(batch.texts)]
+    if config.mix_texts:
+        read = torch.lerp(
+            texts[torch.from_numpy(batch.siblings)], read, torch.from_numpy(batch.shares)[:, None]
+        )
+    scores = network.image(seen) @ network.text(read).T
+    also_true = torch.from_numpy(batch.also_true)
+    return info_nce(scores, also_true, config.temperature, config.label_smoothing)
+
+
+def embed(network: Any, pairs: PairTensors, spans: Spans) -> tuple[FloatArray, FloatArray]:
+    """Return the vectors that a two-sided network gives the features of its spans."""
+    images = pairs.images[:, :, slice(*spans.fusion)]
+    texts = pairs.texts[:, slice(*spans.text)]
+    return _in_rows(ImageSide(network), images), _in_rows(TextSide(network), texts)
+
+
+@torch.inference_mode()
+def _in_rows(side: nn.Module, rows: FloatArray) -> FloatArray:
+    blocks = [
+        side(torch.from_numpy(rows[start : start + ROWS])).numpy()
+        for start in range(0, len(rows), ROWS)
+    ]
+    return np.concatenate(blocks)
