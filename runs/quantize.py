@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
-import torch
 
 import visita.features
 from visita.data import decode, open_pairs
 from visita.features.encoders import IMAGE_ENCODERS
+from visita.features.engine import trace
 from visita.features.quantize import measure_ranges
 
 PICTURES, BATCH, SEED = 320, 8, 0
@@ -28,8 +27,7 @@ def main(spec: str) -> None:
     for name in IMAGE_ENCODERS.names():
         encoder = IMAGE_ENCODERS.load(name)()
         pixels = np.stack([encoder.prepare(picture) for picture in pictures])
-        example = torch.from_numpy(pixels[:BATCH])
-        model = ov.convert_model(encoder.network(["classes"]), example_input=example)
+        model = trace(encoder.network(["classes"]), [pixels[:BATCH]])
         batches = [pixels[start : start + BATCH] for start in range(0, PICTURES, BATCH)]
         table[name] = measure_ranges(model, batches)
         print(name, len(table[name]), "convolutions", flush=True)

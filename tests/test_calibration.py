@@ -16,7 +16,7 @@ def test_the_probability_is_the_documented_formula():
     for row in range(2):
         for column in range(2):
             distance = 1 - float(scores[row, column])
-            log_odds = 2.0 - 10.0 * distance**2 - 0.5 * math.log(300)
+            log_odds = 2.0 - 10.0 * distance**3 - 0.5 * math.log(300)
             assert found[row, column] == pytest.approx(1 / (1 + math.exp(-log_odds)), rel=1e-5)
 
 

@@ -7,10 +7,10 @@ graphs are OpenVINO's, the rest is JSON.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,34 +44,65 @@ def write_folder(folder: Path, kind: str, facts: Mapping[str, Any]) -> Iterator[
     Raises
     ------
     ArtifactError
-        If ``folder`` holds something that is not a visita artifact.
+        If ``folder`` holds something that is not a visita artifact, or cannot be written.
     """
-    if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
-        raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    folder = folder.resolve()
     try:
-        yield draft
-        files = {
-            str(p.relative_to(draft)): sha256_of(p) for p in sorted(draft.rglob("*")) if p.is_file()
-        }
-        manifest = {"visita": kind, "format": FORMAT, "files": files, **facts}
-        write_json(draft / MANIFEST, manifest)
-        _replace_folder(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        if not _is_free(folder):
+            raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _folder_beside(folder) as name:
+            draft = Path(name)
+            yield draft
+            found = sorted(path for path in draft.rglob("*") if path.is_file())
+            files = {str(path.relative_to(draft)): sha256_of(path) for path in found}
+            manifest = {"visita": kind, "format": FORMAT, "files": files, **facts}
+            write_json(draft / MANIFEST, manifest)
+            draft.chmod(0o755)
+            _replace_folder(draft, folder)
+    except OSError as error:
+        raise ArtifactError(
+            f"{folder} cannot be written ({error.strerror or error}); make room or choose "
+            "another folder."
+        ) from error
+
+
+def _folder_beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(
+        prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True
+    )
+
+
+def _is_free(folder: Path) -> bool:
+    """Tell whether nothing but an artifact would be lost by writing to ``folder``."""
+    if not folder.is_dir():
+        return not folder.exists()
+    if not any(folder.iterdir()):
+        return True
+    try:
+        return "visita" in read_json(folder / MANIFEST)
+    except ArtifactError:
+        return False
 
 
 def _replace_folder(draft: Path, folder: Path) -> None:
-    # A folder cannot be renamed over a full one, so the old one steps aside first.
-    draft.chmod(0o755)
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        folder.replace(old / "was")
+    if not folder.exists():
         draft.replace(folder)
-        shutil.rmtree(old)
-    else:
-        draft.replace(folder)
+    elif not _exchange(draft, folder):
+        # A folder cannot be renamed over a full one, so the old one steps aside first.
+        with _folder_beside(folder) as aside:
+            folder.replace(Path(aside, "was"))
+            draft.replace(folder)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step; return False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):  # not Linux
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
@@ -80,7 +111,7 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     Raises
     ------
     ArtifactError
-        If there is none, it is of another kind or a newer format, or a file differs.
+        If there is none, it is damaged, of another kind or a newer format, or a file differs.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -89,9 +120,12 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     if manifest.get("visita") != kind:
         found = manifest.get("visita", "something else")
         raise ArtifactError(f"{folder} holds a {found}, not a {kind}.")
-    if manifest.get("format", 0) > FORMAT:
+    files, version = manifest.get("files"), manifest.get("format")
+    if not isinstance(files, dict) or not isinstance(version, int):
+        raise ArtifactError(f"{path} is damaged; copy the {kind} again.")
+    if version > FORMAT:
         raise ArtifactError(f"{folder} was written by a newer visita; upgrade to read it.")
-    for name, digest in manifest["files"].items():
+    for name, digest in files.items():
         file = folder / name
         if ".." in Path(name).parts or Path(name).is_absolute():
             raise ArtifactError(f"{folder} names a file outside itself: {name!r}.")

@@ -2,14 +2,187 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from visita.errors import ConfigError, DataError
+from visita.errors import ConfigError, DataError, MismatchError, UnknownNameError
 from visita.gallery.contract import Index
-from visita.types import FloatArray
+from visita.types import FloatArray, ImageEncoder, Matcher, TextEncoder, TextFeatures
+
+TEXTS = (
+    "A dog runs on a beach.",
+    "",
+    "snow",
+    "  \n\t ",
+    "naïve café, 照片 🐕 \u202e\x00",
+    "lone half of a pair: \ud83d",
+    "the quick brown fox jumps over the lazy dog " * 120 + "and sleeps",
+)
+"""What people and programs write: sentences, nothing, one word, odd Unicode, a book."""
+
+
+def check_encoder(encoder: ImageEncoder) -> None:
+    """Check an image encoder: its levels, their shapes and their independence.
+
+    Raises
+    ------
+    AssertionError
+        If the encoder breaks the contract; the message says how.
+    """
+    shapes = encoder.level_shapes()
+    assert shapes, "an encoder must have a level"
+    for level, shape in shapes.items():
+        assert len(shape) in (1, 2) and min(shape) > 0, f"{level}: (d,) or (cells, d), not {shape}"
+    _check_fingerprint(encoder)
+    pixels = np.stack([_prepared(encoder, size) for size in ((640, 480), (31, 90), (1, 1))])
+    levels = tuple(shapes)
+    whole = _run(encoder, levels, pixels)
+    for level, values in zip(levels, whole, strict=True):
+        assert values.shape == (len(pixels), *shapes[level]), f"{level} has shape {values.shape}"
+        assert values.dtype == np.float32, f"{level} must be float32, not {values.dtype}"
+        assert np.isfinite(values).all(), f"{level} must be finite"
+        assert not _near(values[0], values[1]), f"{level} must depend on the picture"
+    few = levels[:: max(1, len(levels) // 3)][::-1]
+    for level, values in zip(few, _run(encoder, few, pixels[1:2]), strict=True):
+        same = _near(values[0], whole[levels.index(level)][1])
+        assert same, f"{level} must not depend on the other pictures and levels that are asked for"
+    unknown = "no such level"
+    assert _raises(UnknownNameError, lambda: encoder.network([unknown])), "must refuse a level"
+
+
+def _prepared(encoder: ImageEncoder, size: tuple[int, int]) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(size).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    picture = Image.fromarray(noise)
+    prepared = encoder.prepare(picture)
+    shape = (encoder.side, encoder.side, 3)
+    assert prepared.shape == shape, f"prepare must return {shape}, not {prepared.shape}"
+    assert prepared.dtype == np.uint8, f"prepare must return uint8, not {prepared.dtype}"
+    assert np.array_equal(np.asarray(picture), noise), "prepare must leave the picture as it was"
+    return prepared
+
+
+def _run(
+    encoder: ImageEncoder, levels: Sequence[str], pixels: NDArray[np.uint8]
+) -> list[NDArray[Any]]:
+    import torch  # noqa: PLC0415 - whoever checks an index does not need it
+
+    with torch.inference_mode():
+        outputs = encoder.network(levels)(torch.from_numpy(pixels))
+    assert len(outputs) == len(levels), "network must return one tensor a level"
+    return [output.numpy() for output in outputs]
+
+
+def check_text_encoder(encoder: TextEncoder) -> None:
+    """Check a text encoder: nothing is cut off, refused or dependent on its neighbours.
+
+    Raises
+    ------
+    AssertionError
+        If the encoder breaks the contract; the message says how.
+    """
+    _check_fingerprint(encoder)
+    texts = list(TEXTS)
+    found = encoder.encode(texts)
+    _check_features(found, len(texts), encoder.dim)
+    order = np.random.default_rng(0).permutation(len(texts))
+    turned = encoder.encode([texts[i] for i in order])
+    for place, i in enumerate(order):
+        same = _near(_passages(turned, place), _passages(found, int(i)))
+        assert same, f"{texts[i][:40]!r} must not depend on the texts beside it"
+        alone = encoder.encode([texts[i]])
+        assert _near(alone.vectors, _passages(found, int(i))), f"{texts[i][:40]!r} alone: the same"
+    shorter = encoder.encode([texts[-1].removesuffix("and sleeps")])
+    assert not _near(shorter.vectors, _passages(found, len(texts) - 1)), (
+        "the last words of a long text must count; make it several passages"
+    )
+    _check_features(encoder.encode([]), 0, encoder.dim)
+
+
+def _passages(features: TextFeatures, text: int) -> FloatArray:
+    return features.vectors[features.offsets[text] : features.offsets[text + 1]]
+
+
+def _check_features(features: TextFeatures, count: int, dim: int) -> None:
+    offsets, vectors = features.offsets, features.vectors
+    assert offsets.dtype == np.int64, f"offsets must be int64, not {offsets.dtype}"
+    assert offsets.shape == (count + 1,), f"offsets of {count} texts have shape {offsets.shape}"
+    assert offsets[0] == 0 and (np.diff(offsets) > 0).all(), "every text must have a passage"
+    shape = (int(offsets[-1]), dim)
+    assert vectors.shape == shape, f"vectors must have shape {shape}, not {vectors.shape}"
+    assert vectors.dtype == np.float32, f"vectors must be float32, not {vectors.dtype}"
+    assert np.isfinite(vectors).all(), "vectors must be finite"
+
+
+def check_matcher(matcher: Matcher, columns: Mapping[str, FloatArray], texts: TextFeatures) -> None:
+    """Check a matcher on features of at least three different pictures and texts.
+
+    Parameters
+    ----------
+    columns
+        The recipe's columns, (n, d) each.
+    texts
+        From the matcher's text encoder and levels.
+
+    Raises
+    ------
+    AssertionError
+        If the matcher breaks the contract; the message says how.
+    """
+    _check_fingerprint(matcher)
+    assert set(columns) >= set(matcher.recipe.columns()), "give every column of the recipe"
+    kept = {name: values.copy() for name, values in columns.items()}
+    images = matcher.embed_images(columns)
+    _check_unit(images, len(next(iter(columns.values()))), matcher.dim, "embed_images")
+    _check_unit(matcher.embed_texts(texts), len(texts), matcher.dim, "embed_texts")
+    same = all(np.array_equal(values, kept[name]) for name, values in columns.items())
+    assert same, "embed_images must leave its input as it was"
+    for i in (0, 2):
+        alone = matcher.embed_images({name: v[i : i + 1] for name, v in columns.items()})
+        assert _near(alone[0], images[i]), "a picture must give the same alone and among others"
+        text = matcher.embed_texts(texts.take(np.array([i])))
+        assert _near(text[0], matcher.embed_texts(texts)[i]), "and so must a text"
+    none = matcher.embed_images({name: values[:0] for name, values in columns.items()})
+    _check_unit(none, 0, matcher.dim, "embed_images")
+    first = matcher.recipe.columns()[0]
+    lacking = {name: values for name, values in columns.items() if name != first}
+    refused = _raises(MismatchError, lambda: matcher.embed_images(lacking))
+    assert refused, "a missing column must be refused"
+    _check_probability(matcher)
+
+
+def _check_unit(vectors: FloatArray, count: int, dim: int, what: str) -> None:
+    shape = (count, dim)
+    assert vectors.shape == shape, f"{what} must return {shape}, not {vectors.shape}"
+    assert vectors.dtype == np.float32, f"{what} must return float32, not {vectors.dtype}"
+    lengths = np.linalg.norm(vectors, axis=1)
+    assert np.allclose(lengths, 1, atol=1e-3), f"{what} must return unit vectors"
+    apart = count < 2 or not _near(vectors[0], vectors[1])
+    assert apart, f"{what} must tell different inputs apart"
+
+
+def _check_probability(matcher: Matcher) -> None:
+    scores = np.linspace(-1, 1, 21, dtype=np.float32)
+    for size in (1, 1000):
+        found = matcher.probability(scores, size)
+        if found is None:
+            return
+        assert found.shape == scores.shape, "probability must return one number a score"
+        assert ((found >= 0) & (found <= 1)).all(), "a probability is between 0 and 1"
+        assert (np.diff(found) >= 0).all(), "a better score must not be less probable"
+
+
+def _check_fingerprint(part: ImageEncoder | TextEncoder | Matcher) -> None:
+    found = part.fingerprint()
+    assert found and isinstance(found, str), "fingerprint must return some text"
+    assert found == part.fingerprint(), "fingerprint must not change from call to call"
+
+
+def _near(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-3, atol=1e-4))
 
 
 def check_index(make_index: Callable[[FloatArray], Index], *, recall: float = 1.0) -> None:

@@ -76,7 +76,9 @@ class MiniLM:
         return ids, mask
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        # Half a surrogate pair would stop the tokenizer.
+        whole = [text.encode("utf-8", "replace").decode() for text in texts]
+        encoded = self._tokenizer.encode_batch(whole, add_special_tokens=False)
         return [one.ids for one in encoded]
 
     @cached_property

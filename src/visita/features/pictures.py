@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from visita.data.decode import decode
-from visita.errors import MissingExtraError, PictureError, UnknownNameError, did_you_mean
+from visita.errors import ConfigError, PictureError, UnknownNameError, did_you_mean
 from visita.features.contract import EncodedBatch
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.engine import Runner, cached_runner, cores
@@ -36,11 +36,15 @@ class RecipeEncoder:
 
     Raises
     ------
+    ConfigError
+        If the recipe has no encoder, or no level of one.
     UnknownNameError
         If the recipe names an encoder or a level that does not exist.
     """
 
     def __init__(self, recipe: Recipe) -> None:
+        if not recipe.levels or not all(recipe.levels.values()):
+            raise ConfigError("A recipe needs at least one level of each of its encoders.")
         self.recipe = recipe
         self._networks = [
             _Network(IMAGE_ENCODERS.load(name)(), levels) for name, levels in recipe.levels.items()
@@ -93,7 +97,7 @@ class RecipeEncoder:
             try:
                 pictures.append(decode(path, side=side))
                 keys.append(key)
-            except (PictureError, MissingExtraError) as error:
+            except PictureError as error:
                 skipped.append(Skipped(key, str(error)))
         return EncodedBatch(keys, self.encode_pictures(pictures) if keys else {}, skipped)
 

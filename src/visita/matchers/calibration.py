@@ -16,9 +16,9 @@ from visita.types import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """P(match | score, gallery size) = sigmoid(intercept - w_s (1 - score)² + w_n ln N).
+    """P(match | score, gallery size) = sigmoid(intercept - w_s (1 - score)³ + w_n ln N).
 
-    1 - score is half the squared distance of two unit vectors. Its square fits better
+    1 - score is half the squared distance of two unit vectors. Its cube fits better
     than the score itself, at no further parameter: the log-odds rise a little more
     slowly among good scores than among bad ones. Beyond the sizes it was fitted on,
     P is extrapolated in ln N. It is the probability for a result among the first ten
@@ -86,5 +86,5 @@ class Calibration:
 
 
 def score_feature(scores: FloatArray) -> NDArray[np.float64]:
-    """Return -(1 - score)², which rises with the score up to 1 and stays there."""
-    return np.asarray(-np.square(np.maximum(1 - np.asarray(scores, np.float64), 0)))
+    """Return -(1 - score)³, which rises with the score up to 1 and stays there."""
+    return np.asarray(-(np.maximum(1 - np.asarray(scores, np.float64), 0) ** 3))

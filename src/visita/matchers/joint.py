@@ -165,6 +165,7 @@ class JointMatcher:
         }
         with write_folder(folder, KIND, saved) as draft:
             save_file(dict(self.tensors), draft / WEIGHTS)
+            (draft / WEIGHTS).chmod(0o644)  # safetensors keeps it to its owner
             if beside:
                 beside(draft)
 

@@ -1,7 +1,7 @@
 """An open-vocabulary similarity that needs no pairs: class probabilities times class names.
 
-ConSE (Norouzi et al., 2014) with square roots of the probabilities and both sides
-centred: a picture is the sum of the text vectors of its likely classes' names.
+ConSE (Norouzi et al., 2014), over all classes and with both sides centred: a picture is
+the mean of the text vectors of its classes' names, weighted by their probabilities.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ClassNames(nn.Module):
 
     def image(self, probabilities: Tensor) -> Tensor:
         """Map class probabilities (n, views, classes) to unit vectors (n, dim)."""
-        centred = probabilities.sqrt() @ self.names - self.image_mean
+        centred = probabilities @ self.names - self.image_mean
         return mean_view(functional.normalize(centred, dim=-1))
 
     def text(self, sentences: Tensor) -> Tensor:

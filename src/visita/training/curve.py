@@ -24,11 +24,5 @@ def save_curve(history: History, path: Path) -> None:
     scores.plot([0, *numbers], dev, "s-", color="tab:orange")
     scores.set_ylabel("dev rsum", color="tab:orange")
     best = dev.index(max(dev))
-    scores.annotate(
-        f"{dev[best]:.1f}, kept",
-        (best, dev[best]),
-        (0, -14),
-        textcoords="offset points",
-        ha="center",
-    )
+    losses.set_title(f"kept: epoch {best}, dev rsum {dev[best]:.1f}")
     figure.savefig(path, dpi=120)

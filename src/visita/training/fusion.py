@@ -134,7 +134,7 @@ def _set_class_names(
     encoder = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels[-1:])
     names = _unit(encoder.encode(class_names()).pooled())
     probabilities = train.images[:, :, classes[0] : classes[1]]
-    images = np.sqrt(probabilities.reshape(-1, probabilities.shape[-1])) @ names
+    images = probabilities.reshape(-1, probabilities.shape[-1]) @ names
     texts = _unit(train.texts[:, sentence[0] : sentence[1]])
     network.names.copy_(torch.from_numpy(names))
     network.image_mean.copy_(torch.from_numpy(images.mean(0)))

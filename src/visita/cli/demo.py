@@ -1,0 +1,57 @@
+"""``visita demo``: six queries on sample photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visita.cli.options import Json, Matcher
+from visita.cli.output import print_json
+
+if TYPE_CHECKING:
+    from visita.experiments.demo import Answer
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="PICTURE.png", help="Where the contact sheet goes.")
+    ] = Path("visita-demo.png"),
+    matcher: Matcher = None,
+    as_json: Json = False,
+) -> None:
+    """Search the sample photographs of scikit-image and draw what was found.
+
+    The six queries and the pictures they should find were fixed beforehand.
+
+    [bold]visita demo --out sheet.png[/bold]
+    """
+    from visita.experiments.contact_sheet import draw  # noqa: PLC0415
+    from visita.experiments.demo import run  # noqa: PLC0415
+    from visita.matchers import DEFAULT, load  # noqa: PLC0415
+
+    answers = run(load(matcher or DEFAULT))
+    draw(answers, out)
+    first = sum(answer.rank == 1 for answer in answers)
+    if as_json:
+        records = [_record(answer) for answer in answers]
+        print_json({"answers": records, "first": first, "sheet": str(out)})
+        return
+    for answer in answers:
+        found = Path(answer.matches[0].path).name
+        print(f"{answer.query}: expected {answer.expected}, found {found}; rank {answer.rank}")
+    print(f"first {first} of {len(answers)}")
+    print(f"contact sheet: {out}")
+
+
+def _record(answer: Answer) -> dict[str, object]:
+    return {
+        "query": answer.query,
+        "expected": answer.expected,
+        "rank": answer.rank,
+        "matches": [
+            {"picture": Path(m.path).name, "score": m.score, "probability": m.probability}
+            for m in answer.matches
+        ],
+    }

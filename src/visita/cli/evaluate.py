@@ -1,0 +1,52 @@
+"""``visita evaluate``: measure a matcher on pairs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from visita.cli.options import Features, Json, Pairs
+from visita.cli.output import print_json
+from visita.cli.tables import print_protocols
+
+
+def evaluate(
+    matcher: Annotated[
+        str,
+        typer.Argument(metavar="MATCHER", help="A shipped matcher or the folder of a saved one."),
+    ],
+    data: Pairs,
+    split: Annotated[str, typer.Option(help="train, dev, test or all.")] = "test",
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="retrieval or pairs. Repeatable.", show_default="both"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the intervals and of false pairs.")] = 0,
+    features: Features = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a matcher on one split; every number has its 95 % interval.
+
+    [bold]visita evaluate visita-small --data flickr8k:data/flickr8k --split dev[/bold]
+    """
+    from visita.api.measuring import evaluate as measure  # noqa: PLC0415
+    from visita.evaluation import PROTOCOLS  # noqa: PLC0415
+
+    report = measure(
+        matcher,
+        data,
+        split=split,
+        protocols=protocol or PROTOCOLS,
+        seed=seed,
+        features=features,
+    )
+    if as_json:
+        print_json(report)
+        return
+    name, found = (
+        report["matcher"]["name"],
+        f"{report['images']:,} images, {report['texts']:,} texts",
+    )
+    print(f"{name} on {report['data']['source']}, {split}: {found}")
+    print_protocols(report["protocols"])

@@ -1,0 +1,49 @@
+"""``visita extract``: compute the features of pairs once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visita.cli.options import Config, Json, Pairs, Settings
+from visita.cli.output import print_json
+
+
+def extract(
+    data: Pairs,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the features go.")],
+    config: Config = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Compute the features that training and evaluating read, and keep them.
+
+    Both do this themselves, into the cache; here they go where you want them. What is
+    there is not computed again, so it can be interrupted.
+
+    [bold]visita extract --data flickr8k:data/flickr8k --out features[/bold]
+    """
+    from visita.data import open_pairs  # noqa: PLC0415
+    from visita.features.extract import pair_features  # noqa: PLC0415
+    from visita.training.config import FusionConfig  # noqa: PLC0415
+
+    chosen = FusionConfig.read(config, settings or ())
+    pairs = open_pairs(data, seed=chosen.seed)
+    found = pair_features(pairs, chosen.recipe(), chosen.text_encoder, chosen.text_levels, out)
+    images, texts = len(found.pairs.image_ids), len(found.texts)
+    if as_json:
+        shapes = {name: list(values.shape[1:]) for name, values in found.columns.items()}
+        left_out = len(pairs.image_ids) - images
+        print_json(
+            {
+                "folder": str(out),
+                "images": images,
+                "left_out": left_out,
+                "texts": texts,
+                "columns": shapes,
+            }
+        )
+    else:
+        print(f"{images:,} images and {texts:,} texts are in {out}")

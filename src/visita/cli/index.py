@@ -1,0 +1,69 @@
+"""``visita index``: bring galleries in step with their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visita.cli.options import Exclude, Home, Json, Matcher
+from visita.cli.output import print_json
+
+if TYPE_CHECKING:
+    from visita.api.finding import Gallery
+    from visita.gallery.sync import SyncReport
+
+
+def index(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER…", help="Folders of pictures.")],
+    exclude: Exclude = None,
+    gallery: Home = None,
+    matcher: Matcher = None,
+    as_json: Json = False,
+) -> None:
+    """Read the pictures of folders, so that searches find them at once.
+
+    Only what is new or changed is read. Searching does this too; a large folder is
+    better indexed once beforehand. It can be interrupted and goes on where it was.
+
+    [bold]visita index Pictures --exclude '*.gif'[/bold]
+    """
+    known = []
+    for one, report in synced(folders, matcher, gallery, exclude):
+        known.append({"folder": str(one.stored), **asdict(report)})
+        if not as_json:
+            print(summary(one, report), flush=True)
+    if as_json:
+        print_json({"galleries": known})
+
+
+def synced(
+    folders: Sequence[Path],
+    matcher: str | None,
+    home: Path | None,
+    exclude: Sequence[str] | None,
+) -> Iterator[tuple[Gallery, SyncReport]]:
+    """Open every folder's gallery, then bring each in step; skipped files go to stderr."""
+    from visita.api.finding import Finder, Gallery  # noqa: PLC0415
+    from visita.matchers import DEFAULT  # noqa: PLC0415
+    from visita.progress import report_skipped  # noqa: PLC0415
+
+    finder = Finder(matcher or DEFAULT)
+    opened = [Gallery.open(folder, matcher=finder, home=home) for folder in folders]
+    for one in {each.stored.folder: each for each in opened}.values():
+        report = one.sync(exclude=exclude or ())
+        report_skipped(report.skipped)
+        yield one, report
+
+
+def summary(gallery: Gallery, report: SyncReport) -> str:
+    """Return one line on a sync: how many pictures there are, and what was new."""
+    count = report.added + report.changed + report.renamed + report.unchanged
+    kinds = ("added", "changed", "renamed", "removed")
+    news = [f"{number:,} {kind}" for kind in kinds if (number := getattr(report, kind))]
+    faults = [f"{report.broken:,} known to be unreadable"] if report.broken else []
+    faults += [f"{len(report.skipped):,} skipped"] if report.skipped else []
+    return f"{gallery.stored}: {count:,} pictures, {', '.join((news or ['up to date']) + faults)}"

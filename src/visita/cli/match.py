@@ -1,0 +1,41 @@
+"""``visita match``: does a text fit a picture?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visita.cli.options import Json, Matcher
+from visita.cli.output import print_json
+from visita.cli.texts import read_text
+
+
+def match(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="A text; '-' reads it from stdin.")],
+    matcher: Matcher = None,
+    as_json: Json = False,
+) -> None:
+    """Tell whether a text fits a picture.
+
+    Prints the score, the threshold and the verdict. Exit status: 0 match, 1 no match.
+
+    [bold]visita match dog.jpg "a dog on a beach"[/bold]
+    """
+    from visita.api.finding import Finder  # noqa: PLC0415
+    from visita.matchers import DEFAULT  # noqa: PLC0415
+
+    words = read_text(text)
+    pair = Finder(matcher or DEFAULT).match(image, words)
+    if as_json:
+        print_json({"image": str(image), "text": words, **asdict(pair)})
+    elif pair.threshold is None:
+        print(f"score {pair.score:.3f}; this matcher has no threshold")
+    else:
+        verdict = "match" if pair.match else "no match"
+        print(f"{verdict}: score {pair.score:.3f}, threshold {pair.threshold:.3f}")
+    if pair.match is False:
+        raise typer.Exit(1)

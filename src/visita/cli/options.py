@@ -1,0 +1,51 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Matcher = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FOLDER",
+        help="A shipped matcher or the folder of a saved one.",
+        show_default="the shipped one",
+    ),
+]
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        "--gallery",
+        metavar="DIR",
+        help="Where galleries are kept.",
+        show_default="$VISITA_HOME or the user's data folder",
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Leave out files and folders whose name or path matches, as in '*.gif'. Repeatable.",
+    ),
+]
+Pairs = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="PAIRS",
+        help="Images with texts: READER:PATH, as in flickr8k:data, or a path that is recognised.",
+    ),
+]
+Features = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Where 'visita extract' put the features.", show_default="the cache"
+    ),
+]
+Config = Annotated[Path | None, typer.Option(metavar="TOML", help="A file with settings.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting. Repeatable."),
+]

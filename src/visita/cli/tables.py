@@ -1,0 +1,46 @@
+"""Tables of measured numbers, each with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+DIRECTIONS = {"image_to_text": "image to text", "text_to_image": "text to image"}
+
+
+def print_protocols(protocols: Mapping[str, Any]) -> None:
+    """Print one line a metric: ``value [low, high]``; recalls and the like are in percent."""
+    rows = [(name, _interval(one)) for name, one in _estimates(protocols)]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"  {name:{width}}  {value}")
+    if "pairs" in protocols:
+        threshold, source = (protocols["pairs"][key] for key in ("threshold", "threshold_from"))
+        print(f"  a pair matches from a score of {threshold:.3f} (from {source})")
+
+
+def print_comparison(comparison: Mapping[str, Any]) -> None:
+    """Print before, after and the paired difference of each metric."""
+    print(f"before and after on {comparison['images']:,} images of {comparison['split']}")
+    sides = [dict(_estimates({"retrieval": comparison[side]})) for side in ("before", "after")]
+    rows: list[tuple[str, ...]] = [("", "before", "after", "difference [95 % interval]")]
+    for name, difference in _estimates({"retrieval": comparison["difference"]}):
+        values = (f"{side[name]['value']:.1f}" for side in sides)
+        rows.append((name, *values, _interval(difference, sign="+")))
+    width = max(len(row[0]) for row in rows)
+    for name, before, after, change in rows:
+        print(f"  {name:{width}}  {before:>6}  {after:>6}  {change}")
+
+
+def _estimates(protocols: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float]]]:
+    for protocol, metrics in protocols.items():
+        for name, one in metrics.items():
+            if name in DIRECTIONS:
+                yield from ((f"{DIRECTIONS[name]} {metric}", e) for metric, e in one.items())
+            elif isinstance(one, Mapping):
+                yield f"{protocol} {name}", one
+
+
+def _interval(estimate: Mapping[str, float], sign: str = "") -> str:
+    value, low, high = (f"{estimate[key]:{sign}.1f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"

@@ -1,0 +1,83 @@
+"""What the tests share: one thread, one home with one graph cache, drawn pairs and real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from drawn import draw_pairs
+
+from visita.data import PairSet, open_pairs
+from visita.features.minilm import MiniLM
+from visita.types import Recipe
+
+# Before anyone imports torch, and for every subprocess: the same seed gives the same bits
+# at one thread count only.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep galleries, features and graphs of the whole session in one temporary folder.
+
+    Exporting a network takes seconds, so it is done once; tests that write galleries or
+    damage files choose a folder of their own.
+    """
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISITA_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 120 drawn pictures, each with three captions beside it."""
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_pairs(folder, 120)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_pairs(drawn_folder: Path) -> PairSet:
+    """Return the drawn pairs: 84 train, 18 dev and 18 test images."""
+    return open_pairs(f"folder:{drawn_folder}")
+
+
+@pytest.fixture(scope="session")
+def photographs() -> list[Path]:
+    """Return three real photographs, of 512 x 512, 451 x 300 and 600 x 400 pixels."""
+    folder = Path(pytest.importorskip("skimage.data").__file__).parent
+    return [folder / name for name in ("astronaut.png", "chelsea.png", "coffee.png")]
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    """Return the features that most tests use, so that one export serves them all."""
+    return Recipe({"efficientnet-lite0": ("block10:avg", "head:avg", "classes")}, mirror=True)
+
+
+@pytest.fixture(scope="session")
+def sentences() -> MiniLM:
+    """Return the text encoder that most tests use, so that one export serves them all."""
+    return MiniLM(("layer3", "layer6"))
+
+
+@pytest.fixture(scope="session")
+def flickr8k() -> Path:
+    """Return the folder of Flickr8k."""
+    return _real("flickr8k")
+
+
+@pytest.fixture(scope="session")
+def coco80() -> Path:
+    """Return the folder with 80 pictures of MSCOCO."""
+    return _real("coco80")
+
+
+def _real(name: str) -> Path:
+    folder = Path(os.environ.get("VISITA_DATA", ""), name)
+    if not folder.is_dir():
+        pytest.skip(f"needs {name}: VISITA_DATA does not name the folder that holds it")
+    return folder

