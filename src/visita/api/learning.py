@@ -83,18 +83,19 @@ def train(
         _without_test(pairs), config.recipe(), config.text_encoder, config.text_levels, features
     )
     started = time.perf_counter()
-    tensors = {
-        split: PairTensors.of(used.take(split), config.recipe()) for split in ("train", "dev")
-    }
-    keywords = _keywords(used.pairs.take("train"), tensors["train"], config, features)
-    validate = _rsum_on(tensors["dev"])
+    learnt, dev = used.take("train"), used.take("dev")
+    del used  # both splits are copies, and the whole is hundreds of megabytes
+    train_pairs, train_tensors = learnt.pairs, PairTensors.of(learnt, config.recipe())
+    del learnt
+    dev_tensors = PairTensors.of(dev, config.recipe())
+    keywords = _keywords(train_pairs, train_tensors, config, features)
     name = Path(out).resolve().name
     matcher, history = train_fusion(
-        name, tensors["train"], tensors["dev"], validate, config, keywords
+        name, train_tensors, dev_tensors, _rsum_on(dev_tensors), config, keywords
     )
     seconds = time.perf_counter() - started
-    finished = _finish(matcher, used.take("dev"), pairs, config, history)
-    return _save(finished, Path(out), history, used.take("dev"), config, seconds, None)
+    finished = _finish(matcher, dev, pairs, config, history)
+    return _save(finished, Path(out), history, dev, config, seconds, None)
 
 
 def adapt(

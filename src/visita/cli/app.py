@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+import visita
 from visita.cli.data import data
 from visita.cli.demo import demo
 from visita.cli.evaluate import evaluate
@@ -19,7 +20,6 @@ from visita.cli.match import match
 from visita.cli.models import models
 from visita.cli.search import search
 from visita.cli.train import train
-from visita.errors import VisitaError
 
 
 class Commands(TyperGroup):
@@ -36,7 +36,7 @@ class Commands(TyperGroup):
         except BrokenPipeError as error:  # the reader has seen enough: visita … | head -1
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit from error
-        except (VisitaError, OSError) as error:
+        except (visita.VisitaError, OSError) as error:
             _fail(f"error: {error}", 2, error)
         except KeyboardInterrupt as error:
             _fail("interrupted; what was done is kept", 130, error)
@@ -50,9 +50,7 @@ def _fail(line: str, status: int, cause: BaseException) -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from visita import __version__  # noqa: PLC0415
-
-        print(__version__)
+        print(visita.__version__)
         raise typer.Exit
 
 
@@ -66,7 +64,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def visita(
+def start(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import visita
 from visita.cli.options import Json
 from visita.cli.output import one_line, print_json
 
@@ -33,10 +34,10 @@ def check(
 
     [bold]visita data check flickr8k:data/flickr8k[/bold]
     """
-    from visita.data import check_pairs, open_pairs  # noqa: PLC0415
+    from visita.data import check_pairs  # noqa: PLC0415
     from visita.progress import bar  # noqa: PLC0415
 
-    opened = open_pairs(pairs)
+    opened = visita.open_pairs(pairs)
     with bar("pictures", len(opened.image_ids)) as advance:
         report = check_pairs(opened, advance)
     if as_json:

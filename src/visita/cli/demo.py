@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visita.cli.options import Json, Matcher
+import visita
+from visita.cli.options import DEFAULT, Json, Matcher
 from visita.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def demo(
     out: Annotated[
         Path, typer.Option(metavar="PICTURE.png", help="Where the contact sheet goes.")
     ] = Path("visita-demo.png"),
-    matcher: Matcher = None,
+    matcher: Matcher = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Search the sample photographs of scikit-image and draw what was found.
@@ -29,9 +30,8 @@ def demo(
     """
     from visita.experiments.contact_sheet import draw  # noqa: PLC0415
     from visita.experiments.demo import run  # noqa: PLC0415
-    from visita.matchers import DEFAULT, load  # noqa: PLC0415
 
-    answers = run(load(matcher or DEFAULT))
+    answers = run(visita.load(matcher))
     draw(answers, out)
     first = sum(answer.rank == 1 for answer in answers)
     if as_json:

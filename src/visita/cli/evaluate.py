@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+import visita
 from visita.cli.options import Features, Json, Pairs
 from visita.cli.output import print_json
 from visita.cli.tables import print_protocols
@@ -30,10 +31,9 @@ def evaluate(
 
     [bold]visita evaluate visita-small --data flickr8k:data/flickr8k --split dev[/bold]
     """
-    from visita.api.measuring import evaluate as measure  # noqa: PLC0415
     from visita.evaluation import PROTOCOLS  # noqa: PLC0415
 
-    report = measure(
+    report = visita.evaluate(
         matcher,
         data,
         split=split,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import visita
 from visita.cli.options import Config, Json, Pairs, Settings
 from visita.cli.output import print_json
 
@@ -25,12 +26,10 @@ def extract(
 
     [bold]visita extract --data flickr8k:data/flickr8k --out features[/bold]
     """
-    from visita.data import open_pairs  # noqa: PLC0415
     from visita.features.extract import pair_features  # noqa: PLC0415
-    from visita.training.config import FusionConfig  # noqa: PLC0415
 
-    chosen = FusionConfig.read(config, settings or ())
-    pairs = open_pairs(data, seed=chosen.seed)
+    chosen = visita.FusionConfig.read(config, settings or ())
+    pairs = visita.open_pairs(data, seed=chosen.seed)
     found = pair_features(pairs, chosen.recipe(), chosen.text_encoder, chosen.text_levels, out)
     images, texts = len(found.pairs.image_ids), len(found.texts)
     if as_json:

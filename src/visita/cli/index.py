@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visita.cli.options import Exclude, Home, Json, Matcher
+import visita
+from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher
 from visita.cli.output import print_json
 
 if TYPE_CHECKING:
-    from visita.api.finding import Gallery
     from visita.gallery.sync import SyncReport
 
 
@@ -21,7 +21,7 @@ def index(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER…", help="Folders of pictures.")],
     exclude: Exclude = None,
     gallery: Home = None,
-    matcher: Matcher = None,
+    matcher: Matcher = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Read the pictures of folders, so that searches find them at once.
@@ -42,24 +42,22 @@ def index(
 
 def synced(
     folders: Sequence[Path],
-    matcher: str | None,
+    matcher: str,
     home: Path | None,
     exclude: Sequence[str] | None,
-) -> Iterator[tuple[Gallery, SyncReport]]:
+) -> Iterator[tuple[visita.Gallery, SyncReport]]:
     """Open every folder's gallery, then bring each in step; skipped files go to stderr."""
-    from visita.api.finding import Finder, Gallery  # noqa: PLC0415
-    from visita.matchers import DEFAULT  # noqa: PLC0415
     from visita.progress import report_skipped  # noqa: PLC0415
 
-    finder = Finder(matcher or DEFAULT)
-    opened = [Gallery.open(folder, matcher=finder, home=home) for folder in folders]
+    finder = visita.Finder(matcher)
+    opened = [visita.Gallery.open(folder, matcher=finder, home=home) for folder in folders]
     for one in {each.stored.folder: each for each in opened}.values():
         report = one.sync(exclude=exclude or ())
         report_skipped(report.skipped)
         yield one, report
 
 
-def summary(gallery: Gallery, report: SyncReport) -> str:
+def summary(gallery: visita.Gallery, report: SyncReport) -> str:
     """Return one line on a sync: how many pictures there are, and what was new."""
     count = report.added + report.changed + report.renamed + report.unchanged
     kinds = ("added", "changed", "renamed", "removed")

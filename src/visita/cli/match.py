@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from visita.cli.options import Json, Matcher
+import visita
+from visita.cli.options import DEFAULT, Json, Matcher
 from visita.cli.output import print_json
 from visita.cli.texts import read_text
 
@@ -16,7 +17,7 @@ from visita.cli.texts import read_text
 def match(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A text; '-' reads it from stdin.")],
-    matcher: Matcher = None,
+    matcher: Matcher = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Tell whether a text fits a picture.
@@ -25,11 +26,8 @@ def match(
 
     [bold]visita match dog.jpg "a dog on a beach"[/bold]
     """
-    from visita.api.finding import Finder  # noqa: PLC0415
-    from visita.matchers import DEFAULT  # noqa: PLC0415
-
     words = read_text(text)
-    pair = Finder(matcher or DEFAULT).match(image, words)
+    pair = visita.Finder(matcher).match(image, words)
     if as_json:
         print_json({"image": str(image), "text": words, **asdict(pair)})
     elif pair.threshold is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
+import visita
 from visita.cli.options import Json
 from visita.cli.output import print_json
 
@@ -40,7 +41,7 @@ def models(as_json: Json = False) -> None:
 
 
 def _matchers() -> list[dict[str, Any]]:
-    from visita.matchers import SHIPPED, load  # noqa: PLC0415
+    from visita.matchers import SHIPPED  # noqa: PLC0415
 
     return [
         {
@@ -51,7 +52,7 @@ def _matchers() -> list[dict[str, Any]]:
             "licence": "Apache-2.0",
             "bytes": sum(tensor.nbytes for tensor in one.tensors.values()),
         }
-        for one in map(load, SHIPPED)
+        for one in map(visita.load, SHIPPED)
     ]
 
 

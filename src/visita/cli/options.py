@@ -6,13 +6,10 @@ from typing import Annotated
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+DEFAULT = "visita-small"
 Matcher = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|FOLDER",
-        help="A shipped matcher or the folder of a saved one.",
-        show_default="the shipped one",
-    ),
+    str,
+    typer.Option(metavar="NAME|FOLDER", help="A shipped matcher or the folder of a saved one."),
 ]
 Home = Annotated[
     Path | None,

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import visita
 from visita.cli.index import summary, synced
-from visita.cli.options import Exclude, Home, Json, Matcher
+from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher
 from visita.cli.output import one_line, print_json
 from visita.cli.texts import read_text
 
 if TYPE_CHECKING:
-    from visita.api.finding import Gallery
-    from visita.search.search import Match
     from visita.types import Skipped
 
 SURE = 0.5
@@ -48,7 +47,7 @@ def search(
     paths: Annotated[bool, typer.Option("--paths", help="Print paths only.")] = False,
     exclude: Exclude = None,
     gallery: Home = None,
-    matcher: Matcher = None,
+    matcher: Matcher = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Find the pictures in folders that show what a text says.
@@ -65,7 +64,7 @@ def search(
         raise typer.BadParameter("Say where to look too: visita search 'a dog' Pictures.")
     text = read_text(query) if image is None else None
     places = folders if image is None else [query, *folders]
-    galleries: list[Gallery] = []
+    galleries: list[visita.Gallery] = []
     skipped: list[Skipped] = []
     for one, report in synced([Path(place) for place in places], matcher, gallery, exclude):
         print(summary(one, report), file=sys.stderr)
@@ -91,21 +90,19 @@ def search(
 
 
 def _find(
-    galleries: Sequence[Gallery],
+    galleries: Sequence[visita.Gallery],
     text: str | None,
     image: Path | None,
     k: int,
     threshold: float | None,
-) -> list[Match]:
-    from visita.api.finding import find, find_like  # noqa: PLC0415
-
+) -> list[visita.Match]:
     if image is not None:
-        return find_like(galleries, image, k, threshold=threshold)
+        return visita.find_like(galleries, image, k, threshold=threshold)
     assert text is not None
-    return find(galleries, text, k, threshold=threshold)
+    return visita.find(galleries, text, k, threshold=threshold)
 
 
-def _remark(matches: Sequence[Match], kind: str, threshold: float | None) -> None:
+def _remark(matches: Sequence[visita.Match], kind: str, threshold: float | None) -> None:
     """Say on stderr how to read the numbers, where that is not plain."""
     if not matches:
         remark = f"nothing found: no picture reaches {threshold}"
@@ -120,6 +117,6 @@ def _remark(matches: Sequence[Match], kind: str, threshold: float | None) -> Non
     print(remark, file=sys.stderr)
 
 
-def _line(match: Match) -> str:
+def _line(match: visita.Match) -> str:
     number = match.score if match.probability is None else match.probability
     return f"{number:.3f}\t{one_line(match.path)}"

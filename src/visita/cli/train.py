@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+import visita
 from visita.cli.options import Config, Features, Json, Pairs, Settings
 from visita.cli.output import print_json
 from visita.cli.tables import print_comparison, print_protocols
-
-if TYPE_CHECKING:
-    from visita.api.learning import Trained
 
 train = typer.Typer(name="train", help="Learn from pairs of your own.", no_args_is_help=True)
 
@@ -45,15 +43,13 @@ def fusion(
     [bold]visita train fusion --data mine.csv --from visita-small --out mine[/bold]
     [bold]visita train fusion --data flickr8k:data/flickr8k --out new --set epochs=5[/bold]
     """
-    from visita.api import learning  # noqa: PLC0415
-    from visita.training.config import AdaptConfig, FusionConfig  # noqa: PLC0415
-
+    # The settings are read first: torch comes with what learns, and takes seconds.
     if base is None:
-        chosen = FusionConfig.read(config, settings or ())
-        trained = learning.train(data, out, config=chosen, features=features)
+        fresh = visita.FusionConfig.read(config, settings or ())
+        trained = visita.train(data, out, config=fresh, features=features)
     else:
-        adapting = AdaptConfig.read(config, settings or ())
-        trained = learning.adapt(base, data, out, config=adapting, features=features)
+        tuning = visita.AdaptConfig.read(config, settings or ())
+        trained = visita.adapt(base, data, out, config=tuning, features=features)
     for warning in trained.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:
@@ -62,7 +58,7 @@ def fusion(
         _print(trained)
 
 
-def _facts(trained: Trained) -> dict[str, object]:
+def _facts(trained: visita.Trained) -> dict[str, object]:
     return {
         "name": trained.matcher.name,
         "fingerprint": trained.matcher.fingerprint(),
@@ -75,7 +71,7 @@ def _facts(trained: Trained) -> dict[str, object]:
     }
 
 
-def _print(trained: Trained) -> None:
+def _print(trained: visita.Trained) -> None:
     report = trained.report
     print(
         f"dev, which also chose the epoch: {report['images']:,} images, {report['texts']:,} texts"

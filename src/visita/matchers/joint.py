@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from visita.artifact import fingerprint_of, read_manifest, write_folder
@@ -197,7 +198,7 @@ class JointMatcher:
                 calibration=_calibration(saved["calibration"]),
                 facts=saved["facts"],
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
             raise ArtifactError(
                 f"{folder} is not a matcher visita can read ({error!r})."
             ) from error
@@ -239,5 +240,5 @@ def _calibration(saved: Mapping[str, float] | None) -> Calibration | None:
 
 
 def _in_rows(run: Callable[..., tuple[FloatArray, ...]], features: FloatArray) -> FloatArray:
-    blocks = [run(features[s : s + ROWS])[0] for s in range(0, len(features), ROWS)]
+    blocks = [run(features[s : s + ROWS])[0] for s in range(0, len(features) or 1, ROWS)]
     return np.concatenate(blocks)

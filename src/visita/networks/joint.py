@@ -7,10 +7,10 @@ A two-sided network has ``dim``, ``image`` ((n, views, d) → unit (n, dim)) and
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,7 +26,7 @@ class Part(BaseModel):
     arguments: dict[str, Any]
     image_span: tuple[int, int]
     text_span: tuple[int, int]
-    weight: float
+    weight: Annotated[float, Field(ge=0)]
 
     def build(self) -> Any:
         """Return the network, its tensors not yet set."""

@@ -14,6 +14,7 @@ from visita.errors import ConfigError, did_you_mean
 from visita.types import Recipe
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Levels = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class LoopConfig(BaseModel):
@@ -71,7 +72,7 @@ class FusionConfig(LoopConfig):
     Chosen on Flickr8k dev; the experiments are in ``docs/notebook.md``.
     """
 
-    image_levels: dict[str, tuple[str, ...]] = {
+    image_levels: Annotated[dict[str, Levels], Field(min_length=1)] = {
         "efficientnet-lite2": (
             "block10:avg",
             "block10:max",
@@ -87,7 +88,7 @@ class FusionConfig(LoopConfig):
     mirror: bool = True
     """Train on the mirrored view too, and average both views in use."""
     text_encoder: str = "minilm-l6"
-    text_levels: tuple[str, ...] = ("layer3", "layer4", "layer5", "layer6")
+    text_levels: Levels = ("layer3", "layer4", "layer5", "layer6")
 
     dim: Annotated[int, Field(ge=1, le=1024)] = 512
     """Width of a picture's vector, all kernels together."""

@@ -81,7 +81,10 @@ def start_closed_form(
 
 
 def _statistics(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-    return rows.mean(0), rows.std(0) + np.float32(1e-6)
+    # A feature that is constant here may change in use; divided by nearly nothing, it
+    # would drown all others.
+    spread = rows.std(0)
+    return rows.mean(0), np.where(spread > 1e-6, spread, np.float32(1))
 
 
 def _set_tower(tower: Tower, mean: FloatArray, scale: FloatArray, linear: FloatArray) -> None:

@@ -21,7 +21,7 @@ WARM_UP = 50
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass: mean training loss, share of it that chance would give, and the dev score."""
+    """One pass: mean training loss, the loss that guessing would have, and the dev score."""
 
     number: int
     loss: float
@@ -43,7 +43,7 @@ class History:
 
 def fit(
     network: nn.Module,
-    epoch_losses: Callable[[], Iterator[tuple[Tensor, int]]],
+    epoch_losses: Callable[[], Iterator[tuple[Tensor, float]]],
     steps: int,
     validate: Callable[[], float],
     config: LoopConfig,
@@ -53,7 +53,7 @@ def fit(
     Parameters
     ----------
     epoch_losses : callable
-        Yields, for one epoch, the loss of each batch and the number of pairs in it.
+        Yields, for one epoch, the loss of each batch and the loss that guessing would have.
     steps : int
         Batches an epoch, for the schedule.
     validate : callable
@@ -91,18 +91,18 @@ def fit(
 
 
 def _one_epoch(
-    network: nn.Module, losses: Iterator[tuple[Tensor, int]], optimizer: Any, schedule: Any
+    network: nn.Module, losses: Iterator[tuple[Tensor, float]], optimizer: Any, schedule: Any
 ) -> tuple[float, float]:
     network.train()
     total, chance, count = 0.0, 0.0, 0
-    for loss, pairs in losses:
+    for loss, guess in losses:
         if not math.isfinite(loss.item()):
             raise TrainingError("The loss is no longer a number; lower learning_rate.")
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        total, chance, count = total + loss.item(), chance + math.log(pairs), count + 1
+        total, chance, count = total + loss.item(), chance + guess, count + 1
     network.eval()
     return total / max(count, 1), chance / max(count, 1)
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from visita.errors import ConfigError
-from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
+from visita.features.encoders import TEXT_ENCODERS
+from visita.features.pictures import RecipeEncoder
 from visita.training.config import FusionConfig
+from visita.types import Recipe
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,12 @@ def spans_of(config: FusionConfig) -> Spans:
     ------
     ConfigError
         If a level is a grid, or ``classes`` is not the last level or the only one.
+    UnknownNameError
+        If there is no such encoder or level.
     """
+    shapes = RecipeEncoder(Recipe(config.image_levels)).columns()
     widths = [
-        (level, int(np.prod(IMAGE_ENCODERS.load(encoder)().level_shapes()[level])))
+        (level, int(np.prod(shapes[f"{encoder}/{level}"])))
         for encoder, levels in config.image_levels.items()
         for level in levels
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +24,8 @@ from visita.types import FloatArray
 Validate = Callable[[FloatArray, FloatArray], float]
 """Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
 
-Losses = Callable[[], Iterator[tuple[Tensor, int]]]
-"""Yields, for one epoch, the loss of each batch and the number of pairs in it."""
+Losses = Callable[[], Iterator[tuple[Tensor, float]]]
+"""Yields, for one epoch, the loss of each batch and the loss that guessing would have."""
 
 ROWS = 1024
 
@@ -50,14 +51,16 @@ def train_network(
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     main = _losses(network, train, spans, config, rng)
+    if extra and extra.pairs.truth.nnz < 2:  # not enough for a batch
+        extra = None
     beside = _losses(network, extra.pairs, spans, _unmixed(config), rng) if extra else None
 
-    def losses() -> Iterator[tuple[Tensor, int]]:
+    def losses() -> Iterator[tuple[Tensor, float]]:
         if beside is None or extra is None:
             yield from main()
             return
-        for (loss, pairs), (other, _) in zip(main(), _endless(beside), strict=False):
-            yield loss + extra.weight * other, pairs
+        for (loss, chance), (other, other_chance) in zip(main(), _endless(beside), strict=False):
+            yield loss + extra.weight * other, chance + extra.weight * other_chance
 
     def dev_score() -> float:
         return validate(*embed(network, dev, spans))
@@ -72,14 +75,15 @@ def _losses(
     config: LoopConfig,
     rng: np.random.Generator,
 ) -> Losses:
-    """Return what yields, for one epoch, each batch's loss and number of pairs."""
+    """Return what yields, for one epoch, each batch's loss and that of guessing."""
     images = torch.from_numpy(pairs.images[:, :, slice(*spans.fusion)])
     texts = torch.from_numpy(pairs.texts[:, slice(*spans.text)])
 
-    def epoch() -> Iterator[tuple[Tensor, int]]:
+    def epoch() -> Iterator[tuple[Tensor, float]]:
         views = images.shape[1]
         for batch in batches(pairs.truth, config.batch, views, mix=config.mix_texts, rng=rng):
-            yield _loss(network, images, texts, batch, config), len(batch.images)
+            loss = _loss(network, images, texts, batch, config)
+            yield loss, math.log(len(batch.images))
 
     return epoch
 
@@ -88,7 +92,7 @@ def _unmixed(config: LoopConfig) -> LoopConfig:
     return config.model_copy(update={"mix_texts": False, "batch": max(2, config.batch // 2)})
 
 
-def _endless(epoch: Losses) -> Iterator[tuple[Tensor, int]]:
+def _endless(epoch: Losses) -> Iterator[tuple[Tensor, float]]:
     while True:
         yield from epoch()
 

@@ -1,0 +1,83 @@
+"""Test visita-small's recipe against a variation of it, everything else equal, several seeds.
+
+python runs/compare.py --data flickr8k:PATH --recipe FOLDER --out FILE.json [--seeds 5]
+    [--set KEY=VALUE]… [--float32]
+
+FOLDER is what ``runs/visita_small.py`` made. ``--float32`` extracts the variation's
+features without int8. The interval is over dev images, each one's hits averaged over seeds.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from visita.api.learning import train
+from visita.api.measuring import features_for, vectors
+from visita.data import PairSet, open_pairs
+from visita.evaluation import Retrieval, mean_over_seeds, paired_retrieval, retrieval
+from visita.features import pictures
+from visita.matchers import load
+from visita.matchers.joint import JointMatcher
+from visita.training.config import FusionConfig
+
+
+def main() -> None:
+    """Measure the recipe and the variation, print and write the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--float32", action="store_true")
+    options = parser.parse_args()
+    pairs = open_pairs(options.data)
+    seeds = range(options.seeds)
+    recipe = joined(pairs, (load(options.recipe / f"seed{n}" / "visita-small") for n in seeds))
+    if options.float32:
+        pictures.known_ranges = lambda _: None
+    varied = joined(pairs, (trained(pairs, [*options.set, f"seed={n}"]) for n in seeds))
+    result = {
+        "settings": options.set,
+        "float32": options.float32,
+        "seeds": options.seeds,
+        "recipe": recipe.to_dict(),
+        "variation": varied.to_dict(),
+        "recipe - variation": plain(paired_retrieval(varied, recipe, seed=0)),
+    }
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    for name in ("recipe", "variation", "recipe - variation"):
+        print(name, result[name]["rsum"])
+
+
+def trained(pairs: PairSet, settings: list[str]) -> JointMatcher:
+    """Return a matcher trained with these settings."""
+    with tempfile.TemporaryDirectory() as folder:
+        return train(
+            pairs, Path(folder, "matcher"), config=FusionConfig.read(None, settings)
+        ).matcher
+
+
+def joined(pairs: PairSet, matchers: Iterable[JointMatcher]) -> Retrieval:
+    """Return the dev retrieval of several matchers, their hits averaged an image."""
+    measured = []
+    for matcher in matchers:
+        dev = features_for(matcher, pairs.take("dev"), None)
+        truth = dev.pairs.truth.tocsr()
+        measured.append(retrieval(*vectors(matcher, dev), truth, seed=0))
+        print(measured[-1].rsum, flush=True)
+    return mean_over_seeds(measured, seed=0)
+
+
+def plain(value: Any) -> Any:
+    """Return differences as JSON values."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    return {name: getattr(value, name) for name in ("value", "low", "high", "p_value")}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""Networks and losses: tensors against loops from the definitions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from visita.errors import UnknownNameError
+from visita.networks.classnames import ClassNames
+from visita.networks.joint import ImageSide, JointSpace, Part, TextSide
+from visita.networks.losses import info_nce
+from visita.networks.towers import FusionNetwork, Tower, mean_view
+
+
+def naive_info_nce(scores: np.ndarray, also_true: np.ndarray, temperature, smoothing) -> float:
+    """Return the loss by two loops over a batch: for each row and for each column."""
+    b, total = len(scores), 0.0
+    for matrix, others in ((scores, also_true), (scores.T, also_true.T)):
+        for i in range(b):
+            kept = [j for j in range(b) if j == i or not others[i, j]]
+            terms = [math.exp(matrix[i, j] / temperature) for j in kept]
+            logs = {j: math.log(t / sum(terms)) for j, t in zip(kept, terms, strict=True)}
+            spread = sum(logs.values()) / len(kept)
+            total -= (1 - smoothing) * logs[i] + smoothing * spread
+    return total / (2 * b)
+
+
+def scores_of(b: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    rng = np.random.default_rng(seed)
+    scores = torch.from_numpy(rng.uniform(-1, 1, (b, b)).astype(np.float32))
+    return scores, torch.from_numpy(rng.random((b, b)) < 0.2)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("temperature", [0.05, 1.0])
+def test_info_nce_is_its_definition(smoothing, temperature):
+    scores, also_true = scores_of(9)
+    assert also_true.any() and not torch.equal(also_true, also_true.T)
+    expected = naive_info_nce(scores.double().numpy(), also_true.numpy(), temperature, smoothing)
+    found = info_nce(scores, also_true, temperature, smoothing)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_info_nce_of_no_knowledge_is_that_of_guessing():
+    none = torch.zeros(16, 16, dtype=torch.bool)
+    for smoothing in (0.0, 0.3):
+        loss = info_nce(torch.zeros(16, 16), none, 0.05, smoothing)
+        assert loss.item() == pytest.approx(math.log(16), rel=1e-6)
+
+
+def test_true_pairs_beside_the_diagonal_neither_push_nor_pull():
+    scores, also_true = scores_of(6)
+    scores.requires_grad_(True)
+    info_nce(scores, also_true, 0.1, 0.1).backward()
+    assert scores.grad is not None and torch.isfinite(scores.grad).all()
+    off = also_true & ~torch.eye(6, dtype=torch.bool)
+    assert (scores.grad[off] == 0).all()
+    assert (scores.grad.diagonal() < 0).all()
+    assert (scores.grad[~off & ~torch.eye(6, dtype=torch.bool)] != 0).all()
+
+
+def test_where_everything_is_true_there_is_nothing_to_learn():
+    scores, _ = scores_of(4)
+    loss = info_nce(scores, torch.ones(4, 4, dtype=torch.bool), 0.1, 0.1)
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
+def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Fill every tensor of a network with drawn numbers (scales stay positive)."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in network.state_dict().items():
+        values = torch.randn(tensor.shape, generator=generator) * 0.3
+        tensor.copy_(values.abs() + 0.5 if name.endswith("scale") else values)
+    return network.eval()
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def assert_unit(vectors: Tensor, *shape: int) -> None:
+    assert vectors.shape == shape
+    assert torch.allclose(vectors.norm(dim=-1), torch.ones(shape[:-1]), atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_tower_is_its_formula():
+    tower = randomised(Tower(6, 4, 5, 0.5, 0.5))
+    features = drawn(3, 6)
+    found = tower(features)
+    assert_unit(found, 3, 4)
+    for row in range(3):
+        x = (features[row] - tower.mean) / tower.scale
+        start = x @ tower.linear
+        hidden = nn.functional.gelu(x @ tower.mlp[1].weight.T + tower.mlp[1].bias)
+        whole = start / start.norm() + hidden @ tower.mlp[4].weight.T + tower.mlp[4].bias
+        assert torch.allclose(found[row], whole / whole.norm(), atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_new_tower_is_its_linear_map():
+    torch.manual_seed(0)
+    tower = Tower(6, 4, 5, 0.5, 0.5).eval()
+    tower.linear.copy_(drawn(6, 4, seed=1))
+    features = drawn(3, 6)
+    expected = nn.functional.normalize(features @ tower.linear, dim=-1)
+    assert torch.allclose(tower(features), expected, atol=1e-6)
+
+
+def test_training_changes_the_perceptron_and_nothing_else():
+    tower = Tower(6, 4, 5, 0.5, 0.5)
+    assert {name for name, _ in tower.named_parameters()} == {
+        *("mlp.1.weight", "mlp.1.bias", "mlp.4.weight", "mlp.4.bias")
+    }
+
+
+@torch.inference_mode()
+def test_two_views_of_a_picture_are_averaged():
+    network = randomised(FusionNetwork(6, 5, dim=4, hidden=3))
+    features = drawn(3, 2, 6)
+    found = network.image(features)
+    assert_unit(found, 3, 4)
+    both = [network.image(features[:, view : view + 1]) for view in (0, 1)]
+    assert torch.allclose(found, nn.functional.normalize(both[0] + both[1], dim=-1), atol=1e-5)
+    assert torch.allclose(network.image(features[:, :1].repeat(1, 2, 1)), both[0], atol=1e-5)
+    assert_unit(network.text(drawn(7, 5)), 7, 4)
+    assert torch.equal(mean_view(features), nn.functional.normalize(features.mean(1), dim=-1))
+
+
+@torch.inference_mode()
+def test_class_names_are_its_formula():
+    network = randomised(ClassNames(9, 5))
+    probabilities = torch.softmax(drawn(3, 2, 9) * 3, dim=-1)
+    found = network.image(probabilities)
+    assert_unit(found, 3, 5)
+    for row in range(3):
+        views = []
+        for view in range(2):
+            centred = -network.image_mean.clone()
+            for c in range(9):
+                centred += probabilities[row, view, c] * network.names[c]
+            views.append(centred / centred.norm())
+        mean = (views[0] + views[1]) / 2
+        assert torch.allclose(found[row], mean / mean.norm(), atol=1e-5)
+    sentences = drawn(4, 5)
+    texts = network.text(sentences)
+    assert_unit(texts, 4, 5)
+    for row in range(4):
+        centred = sentences[row] / sentences[row].norm() - network.text_mean
+        assert torch.allclose(texts[row], centred / centred.norm(), atol=1e-5)
+    assert torch.allclose(network.text(sentences * 7), texts, atol=1e-5)
+
+
+PARTS = (
+    Part(
+        network="fusion",
+        arguments={"dim": 4, "hidden": 3},
+        image_span=(0, 6),
+        text_span=(0, 5),
+        weight=0.8,
+    ),
+    Part(network="class-names", arguments={}, image_span=(6, 9), text_span=(2, 5), weight=0.2),
+)
+
+
+def joint(dim: int = 64) -> JointSpace:
+    return randomised(JointSpace(9, 5, parts=PARTS, dim=dim))
+
+
+@torch.inference_mode()
+def test_a_joint_space_is_the_weighted_sum_of_its_kernels():
+    space = joint()
+    images, texts = drawn(3, 2, 9), drawn(6, 5)
+    assert space.dim == space.joined == 7 and space.basis.shape == (0, 0)
+    x, y = space.image(images), space.text(texts)
+    assert_unit(x, 3, 7)
+    assert_unit(y, 6, 7)
+    for i in range(3):
+        for j in range(6):
+            total = 0.0
+            for part, network in zip(PARTS, space.networks, strict=True):
+                a = network.image(images[i : i + 1, :, slice(*part.image_span)])
+                b = network.text(texts[j : j + 1, slice(*part.text_span)])
+                total += part.weight * float(a[0] @ b[0])
+            assert float(x[i] @ y[j]) == pytest.approx(total, abs=1e-5)
+
+
+@torch.inference_mode()
+def test_a_part_reads_its_own_features_only():
+    space = joint()
+    images, texts = drawn(3, 2, 9), drawn(6, 5)
+    before = space.join_images(images), space.join_texts(texts)
+    images[:, :, 6:] += 1
+    texts[:, :2] += 1
+    after = space.join_images(images), space.join_texts(texts)
+    assert torch.equal(before[0][:, :4], after[0][:, :4])
+    assert not torch.allclose(before[0][:, 4:], after[0][:, 4:])
+    assert torch.equal(before[1][:, 4:], after[1][:, 4:])
+    assert not torch.allclose(before[1][:, :4], after[1][:, :4])
+
+
+@torch.inference_mode()
+def test_a_basis_shortens_the_joined_vectors():
+    space = joint(dim=5)
+    assert space.basis.shape == (7, 5) and space.dim == 5
+    images, texts = drawn(3, 1, 9), drawn(2, 5)
+    short = space.join_images(images) @ space.basis
+    assert torch.allclose(space.image(images), nn.functional.normalize(short, dim=-1))
+    assert_unit(space.image(images), 3, 5)
+    assert_unit(space.text(texts), 2, 5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dim", [64, 5])
+def test_a_space_inside_a_space_stays_exactly_what_it_was(dim):
+    inner = joint(dim)
+    outer_part = Part(
+        network="joint",
+        arguments=inner.arguments(),
+        image_span=(0, 9),
+        text_span=(0, 5),
+        weight=1.0,
+    )
+    rebuilt = JointSpace(9, 5, parts=[outer_part.model_dump(mode="json")], dim=64)
+    assert rebuilt.dim == inner.dim
+    rebuilt.networks[0].load_state_dict(inner.state_dict())
+    rebuilt.eval()
+    images, texts = drawn(3, 2, 9), drawn(6, 5)
+    assert torch.equal(rebuilt.networks[0].image(images), inner.image(images))
+    assert torch.equal(rebuilt.networks[0].text(texts), inner.text(texts))
+    assert torch.allclose(rebuilt.image(images), inner.image(images), atol=1e-6)
+    assert torch.allclose(rebuilt.text(texts), inner.text(texts), atol=1e-6)
+
+
+@torch.inference_mode()
+def test_a_space_is_rebuilt_from_its_arguments_and_state():
+    space = joint(5)
+    again = JointSpace(9, 5, **space.arguments())
+    again.load_state_dict(space.state_dict())
+    images, texts = drawn(3, 2, 9), drawn(6, 5)
+    assert torch.equal(again.eval().image(images), space.image(images))
+    assert torch.equal(ImageSide(space)(images), space.image(images))
+    assert torch.equal(TextSide(space)(texts), space.text(texts))
+
+
+def test_a_part_that_makes_no_sense_is_refused():
+    unknown = PARTS[0].model_copy(update={"network": "fusoin"})
+    with pytest.raises(UnknownNameError, match="Did you mean 'fusion'"):
+        JointSpace(9, 5, parts=[unknown], dim=4)
+    for wrong in ({"weight": -0.1}, {"wieght": 0.1}):
+        with pytest.raises(ValidationError):
+            Part.model_validate({**PARTS[0].model_dump(), **wrong})
