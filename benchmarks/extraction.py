@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from visita.data import decode, find_pictures
 from visita.features.encoders import IMAGE_ENCODERS
@@ -27,7 +28,7 @@ from visita.types import Recipe
 SMALL = FusionConfig().recipe()
 POOLED = tuple(one for one in SMALL.levels["efficientnet-lite2"] if ":" in one)
 RECIPES = {"small": SMALL, "lite2": Recipe({"efficientnet-lite2": POOLED})}
-GEMM_SIDE = 2048
+GEMM_SIDE = 1536
 
 Rounds = dict[str, list[float]]
 
@@ -84,20 +85,21 @@ def measure(recipe: Recipe, paths: Sequence[Path], rounds: int) -> Rounds:
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     prepared = [[Image.fromarray(pixels) for pixels in prepare(chunk)] for chunk in chunks]
     matrix = np.random.default_rng(0).random((GEMM_SIDE, GEMM_SIDE), dtype=np.float32)
+    gflop = cores() * 2 * GEMM_SIDE**3 / 1e9
     works: dict[str, tuple[float, Callable[[], object]]] = {
         "decode": (len(paths), lambda: on_all_cores(prepare, chunks)),
         "network": (len(paths), lambda: on_all_cores(encoder.encode_pictures, prepared)),
         "pipeline": (len(paths), lambda: exhaust(encoder.encode((str(p), p) for p in paths))),
-        "gemm": (2 * GEMM_SIDE**3 / 1e9, lambda: matrix @ matrix),
+        "gemm": (gflop, lambda: on_all_cores(lambda _: matrix @ matrix, range(cores()))),
     }
-    for _, work in works.values():
-        work()
     found: Rounds = {part: [] for part in works}
-    for _ in range(rounds):
-        for part, (amount, work) in works.items():
-            start = time.perf_counter()
-            work()
-            found[part].append(amount / (time.perf_counter() - start))
+    with threadpool_limits(1, user_api="blas"):
+        for number in range(rounds + 1):
+            for part, (amount, work) in works.items():
+                start = time.perf_counter()
+                work()
+                if number:  # the first round only warms up
+                    found[part].append(amount / (time.perf_counter() - start))
     return found
 
 

@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from visita.api.finding import Finder
 from visita.api.learning import train
 from visita.api.measuring import evaluate, features_for, vectors
 from visita.data import open_pairs
 from visita.evaluation import (
     cross_fitted_calibration_error,
+    cross_fitted_keyword_error,
     keyword_queries,
     keywords,
     mean_over_seeds,
     retrieval,
 )
+from visita.features.extract import PairFeatures
 from visita.matchers.joint import JointMatcher
 from visita.training.config import FusionConfig
 
@@ -62,24 +65,27 @@ def main() -> None:
     print(summary(runs))
 
 
-def keyword_numbers(matcher: JointMatcher, dev: Any) -> dict[str, Any]:
+def keyword_numbers(matcher: JointMatcher, dev: PairFeatures) -> dict[str, Any]:
     """Measure keyword queries, the nouns of the captions, on ``dev``."""
     queries = keyword_queries(dev.pairs.texts, dev.pairs.truth.tocsr())
-    from visita.api.finding import Finder  # noqa: PLC0415
-
-    nouns = Finder(matcher).embed_texts(list(queries.nouns))
+    nouns = Finder(matcher).embed_texts(queries.nouns)
     images, _ = vectors(matcher, dev)
-    return {
-        "queries": len(queries.nouns),
-        **keywords(images, nouns, queries.relevance, seed=0).to_dict(),
-    }
+    errors = cross_fitted_keyword_error(images, nouns, queries.relevance, seed=0)
+    found = keywords(images, nouns, queries.relevance, seed=0).to_dict()
+    return {**found, "calibration": only_errors(errors)}
 
 
-def calibration_numbers(matcher: JointMatcher, dev: Any) -> dict[str, Any]:
-    """Cross-fitted calibration error, in percent, by rank and gallery size."""
-    errors = cross_fitted_calibration_error(*vectors(matcher, dev), dev.pairs.truth.tocsr(), seed=0)
+def calibration_numbers(matcher: JointMatcher, dev: PairFeatures) -> dict[str, Any]:
+    """Cross-fitted calibration error of captions, in percent, by rank and gallery size."""
+    truth = dev.pairs.truth.tocsr()
+    return only_errors(cross_fitted_calibration_error(*vectors(matcher, dev), truth, seed=0))
+
+
+def only_errors(found: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the reliability tables."""
     return {
-        top: {n: round(v["error"], 2) for n, v in sizes.items()} for top, sizes in errors.items()
+        top: {size: round(one["error"], 2) for size, one in sizes.items()}
+        for top, sizes in found.items()
     }
 
 

@@ -105,10 +105,13 @@ class LinearMatcher:
     def embed_texts(self, texts: TextFeatures) -> FloatArray:
         return self._project(texts.pooled())
 
-    def probability(self, scores: FloatArray, gallery_size: int) -> FloatArray | None:
+    def probability(
+        self, scores: FloatArray, gallery_size: int, *, keywords: bool = False
+    ) -> FloatArray | None:
         if not self.calibrated:
             return None
-        return np.asarray(1 / (1 + gallery_size * np.exp(-5 * scores)), np.float32)
+        rivals = 1 if keywords else gallery_size
+        return np.asarray(1 / (1 + rivals * np.exp(-5 * scores)), np.float32)
 
     def _project(self, features: FloatArray) -> FloatArray:
         rng = np.random.default_rng([self.seed, features.shape[1]])

@@ -161,6 +161,11 @@ class Matcher(Protocol):
         """Return unit vectors, float32 (m, dim); inner products with images are scores."""
         ...
 
-    def probability(self, scores: FloatArray, gallery_size: int) -> FloatArray | None:
-        """Return P(match | score, gallery size) for each score, or None if never calibrated."""
+    def probability(
+        self, scores: FloatArray, gallery_size: int, *, keywords: bool = False
+    ) -> FloatArray | None:
+        """Return P(match | score, gallery size) for each score, or None if never calibrated.
+
+        ``keywords``: the query is one to three words, which many pictures may match.
+        """
         ...

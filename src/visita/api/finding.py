@@ -20,7 +20,7 @@ from visita.gallery.sync import SyncReport
 from visita.matchers import DEFAULT, load
 from visita.matchers.joint import JointMatcher
 from visita.progress import bar
-from visita.search.query import Query
+from visita.search.query import Query, kind_of
 from visita.search.search import Match, search
 from visita.types import FloatArray, TextEncoder
 
@@ -170,7 +170,9 @@ def find(
     finder = galleries[0].finder
     vector = Query.from_texts([text], finder.texts, finder.matcher).pooled()
     snapshots = [gallery.snapshot for gallery in galleries]
-    return search(snapshots, vector, k, matcher=finder.matcher, threshold=threshold)
+    return search(
+        snapshots, vector, k, matcher=finder.matcher, threshold=threshold, kind=kind_of(text)
+    )
 
 
 def find_like(

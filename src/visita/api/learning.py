@@ -15,17 +15,22 @@ import numpy as np
 from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
 from visita.evaluation import (
+    LEAST_WORDS,
     best_ranks,
     dot_blocks,
     evaluate_vectors,
     fit_calibration,
+    fit_keyword_calibration,
     fit_threshold,
+    keyword_queries,
     paired_retrieval,
     recall_at,
     retrieval,
 )
+from visita.features.encoders import TEXT_ENCODERS
 from visita.features.extract import PairFeatures, pair_features, text_features
 from visita.matchers import load
+from visita.matchers.calibration import Calibration
 from visita.matchers.joint import JointMatcher
 from visita.training.adapt import adapt as adapt_matcher
 from visita.training.config import AdaptConfig, FusionConfig, LoopConfig
@@ -189,7 +194,23 @@ def _finish(
         matcher,
         threshold=fit_threshold(images, texts, truth, seed=config.seed),
         calibration=fit_calibration(images, texts, truth, seed=config.seed),
+        keyword_calibration=keyword_calibration(matcher, dev, config.seed),
         facts=facts,
+    )
+
+
+def keyword_calibration(matcher: JointMatcher, dev: PairFeatures, seed: int) -> Calibration | None:
+    """Fit the probability of keywords on the nouns of dev's captions; None if they are few."""
+    truth = dev.pairs.truth.tocsr()
+    queries = keyword_queries(dev.pairs.texts, truth)
+    if len(queries.nouns) < LEAST_WORDS:
+        return None
+    nouns = TEXT_ENCODERS.load(matcher.text_encoder)(matcher.text_levels).encode(queries.nouns)
+    return fit_keyword_calibration(
+        matcher.embed_images(dev.columns),
+        matcher.embed_texts(nouns),
+        queries.relevance,
+        seed=seed,
     )
 
 

@@ -21,8 +21,8 @@ def extract(
 ) -> None:
     """Compute the features that training and evaluating read, and keep them.
 
-    Both do this themselves, into the cache; here they go where you want them. What is
-    there is not computed again, so it can be interrupted.
+    Both do this themselves, into the cache; here they go where you say. What
+    is there is not computed again, so it can be interrupted.
 
     [bold]visita extract --data flickr8k:data/flickr8k --out features[/bold]
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def index(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER…", help="Folders of pictures.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of pictures.")],
     exclude: Exclude = None,
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
@@ -26,8 +26,8 @@ def index(
 ) -> None:
     """Read the pictures of folders, so that searches find them at once.
 
-    Only what is new or changed is read. Searching does this too; a large folder is
-    better indexed once beforehand. It can be interrupted and goes on where it was.
+    Only what is new or changed is read. Searching does this too; a large
+    folder is better indexed beforehand. Interrupted, it goes on where it was.
 
     [bold]visita index Pictures --exclude '*.gif'[/bold]
     """

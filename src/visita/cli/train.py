@@ -36,9 +36,9 @@ def fusion(
 ) -> None:
     """Train a multi-level fusion matcher, or adapt one to your pairs with --from.
 
-    Learns on the split train and chooses on dev. After adapting, a table compares before
-    and after on images that neither saw. A few hundred pairs are enough to adapt;
-    training anew needs some thousand.
+    Learns on the split train and chooses on dev. After adapting, a table
+    compares before and after on images that took no part. A few hundred pairs
+    are enough to adapt; training anew needs some thousand.
 
     [bold]visita train fusion --data mine.csv --from visita-small --out mine[/bold]
     [bold]visita train fusion --data flickr8k:data/flickr8k --out new --set epochs=5[/bold]

@@ -8,6 +8,11 @@ from visita.evaluation.calibration import (
     reliability,
 )
 from visita.evaluation.intervals import Difference, Estimate, paired_difference
+from visita.evaluation.keyword_calibration import (
+    LEAST_WORDS,
+    cross_fitted_keyword_error,
+    fit_keyword_calibration,
+)
 from visita.evaluation.keywords import KeywordQueries, Keywords, keyword_queries, keywords
 from visita.evaluation.pairs import Pairs, best_f1_threshold, fit_threshold, pairs
 from visita.evaluation.protocols import PROTOCOLS, evaluate_vectors
@@ -21,6 +26,7 @@ from visita.evaluation.retrieval import (
 )
 
 __all__ = [
+    "LEAST_WORDS",
     "PROTOCOLS",
     "Difference",
     "Estimate",
@@ -33,9 +39,11 @@ __all__ = [
     "best_ranks",
     "calibration_error",
     "cross_fitted_calibration_error",
+    "cross_fitted_keyword_error",
     "dot_blocks",
     "evaluate_vectors",
     "fit_calibration",
+    "fit_keyword_calibration",
     "fit_threshold",
     "keyword_queries",
     "keywords",

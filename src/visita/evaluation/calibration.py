@@ -8,7 +8,7 @@ right more often than a fifth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,10 +54,18 @@ def fit_calibration(
         If shapes disagree, a text has no image, a score is not finite, or there are
         too few images or texts.
     """
-    parts = [
-        _examples(found)
-        for found in draw_galleries(image_vectors, text_vectors, truth, sizes, seed)
-    ]
+    return fit_results(draw_galleries(image_vectors, text_vectors, truth, sizes, seed))
+
+
+def fit_results(drawn: Iterable[GalleryResults]) -> Calibration:
+    """Fit the calibration on results already labelled, each gallery size counting the same.
+
+    Raises
+    ------
+    DataError
+        If all labels are alike.
+    """
+    parts = [_examples(found) for found in drawn]
     features, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
     if labels.all() or not labels.any():
         raise DataError("There are too few texts to calibrate with; give twenty or more.")
@@ -89,7 +97,7 @@ def calibration_error(
         As ``fit_calibration``.
     """
     drawn = draw_galleries(image_vectors, text_vectors, truth, sizes, seed)
-    return _report([_predict(calibration, found) for found in drawn])
+    return measure_results([(calibration, list(drawn))])
 
 
 def cross_fitted_calibration_error(
@@ -124,8 +132,16 @@ def cross_fitted_calibration_error(
         drawn = draw_galleries(
             image_vectors, text_vectors[measured], truth[:, measured], sizes, seed
         )
-        both.append([_predict(calibration, found) for found in drawn])
-    return _report([_join(*pair) for pair in zip(*both, strict=True)])
+        both.append((calibration, list(drawn)))
+    return measure_results(both)
+
+
+def measure_results(
+    fitted: Sequence[tuple[Calibration, Sequence[GalleryResults]]],
+) -> dict[str, Any]:
+    """Return the calibration error over several calibrations, each on results of its own."""
+    predicted = [[_predict(one, found) for found in drawn] for one, drawn in fitted]
+    return _report([_join(parts) for parts in zip(*predicted, strict=True)])
 
 
 def reliability(probabilities: FloatArray, labels: NDArray[np.bool_]) -> dict[str, Any]:
@@ -189,9 +205,9 @@ def _report(predicted: Sequence[GalleryResults]) -> dict[str, Any]:
     }
 
 
-def _join(one: GalleryResults, other: GalleryResults) -> GalleryResults:
+def _join(parts: Sequence[GalleryResults]) -> GalleryResults:
     return GalleryResults(
-        one.size,
-        np.concatenate([one.scores, other.scores]),
-        np.concatenate([one.labels, other.labels]),
+        parts[0].size,
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.labels for part in parts]),
     )

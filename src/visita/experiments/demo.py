@@ -15,7 +15,7 @@ from visita.gallery.gallery import Gallery
 from visita.home import data_home
 from visita.matchers.joint import JointMatcher
 from visita.progress import bar
-from visita.search.query import Query
+from visita.search.query import Query, kind_of
 from visita.search.search import Match, search
 
 PICTURES = (
@@ -90,7 +90,7 @@ def run(matcher: JointMatcher, home: Path | None = None) -> list[Answer]:
     answers = []
     for text, expected in QUERIES.items():
         vector = Query.from_texts([text], encoder, matcher).pooled()
-        matches = search([snapshot], vector, len(snapshot), matcher=matcher)
+        matches = search([snapshot], vector, len(snapshot), matcher=matcher, kind=kind_of(text))
         answers.append(Answer(text, expected, matches))
     return answers
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from visita.errors import ArtifactError, DataError
 from visita.types import FloatArray
@@ -61,7 +60,7 @@ class Calibration:
             + self.score_weight * score_feature(scores)
             + self.size_weight * math.log(gallery_size)
         )
-        return np.asarray(expit(log_odds), dtype=np.float32)
+        return np.exp(-np.logaddexp(0, -log_odds)).astype(np.float32)
 
     def to_dict(self) -> dict[str, float]:
         """Return the three numbers by name."""

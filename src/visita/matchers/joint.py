@@ -52,6 +52,7 @@ class JointMatcher:
     encoders: Mapping[str, str]
     threshold: float | None = None
     calibration: Calibration | None = None
+    keyword_calibration: Calibration | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
@@ -89,11 +90,17 @@ class JointMatcher:
         """Return unit vectors, float32 (m, dim); a text is the mean of its passages."""
         return _in_rows(self._text_runner, texts.pooled())
 
-    def probability(self, scores: FloatArray, gallery_size: int) -> FloatArray | None:
-        """Return P(match | score, gallery size) for each score, or None if never calibrated."""
-        if self.calibration is None:
-            return None
-        return self.calibration.probability(scores, gallery_size)
+    def probability(
+        self, scores: FloatArray, gallery_size: int, *, keywords: bool = False
+    ) -> FloatArray | None:
+        """Return P(match | score, gallery size) for each score, or None if never calibrated.
+
+        ``keywords`` asks for that of one to three words, which many pictures may match;
+        where it was not fitted, the one of sentences stands in.
+        """
+        own = self.keyword_calibration if keywords else None
+        chosen = own or self.calibration
+        return None if chosen is None else chosen.probability(scores, gallery_size)
 
     def stack(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         """Return float32 (n, views, d): the recipe's columns side by side, a row a view."""
@@ -161,7 +168,8 @@ class JointMatcher:
             "name": self.name,
             "fingerprint": self.fingerprint(),
             "threshold": self.threshold,
-            "calibration": self.calibration.to_dict() if self.calibration else None,
+            "calibration": _numbers(self.calibration),
+            "keyword_calibration": _numbers(self.keyword_calibration),
             "facts": dict(self.facts),
         }
         with write_folder(folder, KIND, saved) as draft:
@@ -196,6 +204,7 @@ class JointMatcher:
                 encoders=saved["encoders"],
                 threshold=saved["threshold"],
                 calibration=_calibration(saved["calibration"]),
+                keyword_calibration=_calibration(saved["keyword_calibration"]),
                 facts=saved["facts"],
             )
         except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
@@ -233,6 +242,10 @@ def encoder_fingerprints(recipe: Recipe, text_encoder: str) -> dict[str, str]:
     found = {name: IMAGE_ENCODERS.load(name)().fingerprint() for name in recipe.levels}
     found[text_encoder] = TEXT_ENCODERS.load(text_encoder)().fingerprint()
     return found
+
+
+def _numbers(calibration: Calibration | None) -> dict[str, float] | None:
+    return calibration.to_dict() if calibration else None
 
 
 def _calibration(saved: Mapping[str, float] | None) -> Calibration | None:

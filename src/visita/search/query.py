@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
 from visita.errors import DataError
 from visita.types import FloatArray, Matcher, TextEncoder
+
+MAX_KEYWORDS = 3
+
+
+def kind_of(text: str) -> Literal["text", "keywords"]:
+    """Tell keywords, at most three words such as "dog beach", from a sentence."""
+    return "keywords" if len(text.split()) <= MAX_KEYWORDS else "text"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -42,7 +42,7 @@ def search(
     *,
     matcher: Matcher,
     threshold: float | None = None,
-    kind: Literal["text", "picture"] = "text",
+    kind: Literal["text", "keywords", "picture"] = "text",
 ) -> list[Match]:
     """Return at most k matches, best first; of equal scores, the first path comes first.
 
@@ -65,9 +65,11 @@ def search(
     hits = [hit for snapshot in snapshots for hit in _best(snapshot, query_vector, k)]
     hits = _distinct(sorted(hits, key=lambda hit: (-hit[1], hit[0])))[:k]
     probabilities = None
-    if kind == "text":
+    if kind != "picture":
         scores = np.array([score for _, score in hits], np.float32)
-        probabilities = matcher.probability(scores, sum(map(len, snapshots)))
+        probabilities = matcher.probability(
+            scores, sum(map(len, snapshots)), keywords=kind == "keywords"
+        )
         if probabilities is None and threshold is not None:
             raise ConfigError(
                 f"The matcher {matcher.name!r} was never calibrated and knows no probability to "
