@@ -151,7 +151,7 @@ def test_stopping_half_way_leaves_no_thread_behind(encoder, drawn_folder):
     batches = encoder.encode((str(n), path) for n, path in enumerate(drawn_folder.glob("*.png")))
     next(batches)
     batches.close()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_an_error_of_the_caller_comes_through(encoder, photographs):

@@ -47,10 +47,8 @@ def write_folder(folder: Path, kind: str, facts: Mapping[str, Any]) -> Iterator[
         If ``folder`` holds something that is not a visita artifact, or cannot be written.
     """
     folder = folder.resolve()
+    check_free(folder)
     try:
-        if not _is_free(folder):
-            raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
-        folder.parent.mkdir(parents=True, exist_ok=True)
         with _folder_beside(folder) as name:
             draft = Path(name)
             yield draft
@@ -61,10 +59,30 @@ def write_folder(folder: Path, kind: str, facts: Mapping[str, Any]) -> Iterator[
             draft.chmod(0o755)
             _replace_folder(draft, folder)
     except OSError as error:
-        raise ArtifactError(
-            f"{folder} cannot be written ({error.strerror or error}); make room or choose "
-            "another folder."
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def check_free(folder: Path) -> None:
+    """Make sure, before long work, that an artifact can be written to ``folder``.
+
+    Raises
+    ------
+    ArtifactError
+        If it holds something that is not a visita artifact, or cannot be made.
+    """
+    try:
+        if not _is_free(folder):
+            raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _folder_beside(folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> ArtifactError:
+    reason = error.strerror or error
+    return ArtifactError(f"{folder} cannot be written ({reason}); make room or choose another.")
 
 
 def _folder_beside(folder: Path) -> tempfile.TemporaryDirectory[str]:

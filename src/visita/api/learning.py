@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from visita.api.measuring import features_for, vectors
+from visita.artifact import check_free
 from visita.data import PairSet, open_pairs
 from visita.evaluation import (
     LEAST_WORDS,
@@ -83,6 +84,7 @@ def train(
         If training cannot go on.
     """
     config = config or FusionConfig()
+    check_free(Path(out).resolve())
     pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
     used = pair_features(
         _without_test(pairs), config.recipe(), config.text_encoder, config.text_levels, features
@@ -124,6 +126,7 @@ def adapt(
         If the base cannot be tuned.
     """
     config = config or AdaptConfig()
+    check_free(Path(out).resolve())
     base = base if isinstance(base, JointMatcher) else load(base)
     pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
     used = features_for(base, pairs, features)

@@ -70,7 +70,10 @@ class Gallery:
         ArtifactError
             If the gallery was written by a newer visita.
         """
-        real = Path(folder).resolve()
+        try:
+            real = Path(folder).resolve()
+        except (OSError, RuntimeError) as error:  # a loop of links
+            raise DataError(f"{printable(str(folder))} cannot be followed: {error}.") from error
         if not real.is_dir():
             raise DataError(
                 f"{printable(str(real))} is not a folder. If it was moved, open it where it is now."
