@@ -18,6 +18,7 @@ from visita.training.spans import Spans
 from visita.training.tensors import PairTensors
 from visita.training.tuning import Validate, embed, train_network
 
+MAX_DIM = 1024
 MIXES = (0.0, 0.25, 0.5, 0.75)
 """Weights of the tuned kernel that are tried on dev; at 0 the base matcher stays as it was."""
 
@@ -38,10 +39,15 @@ def adapt(
     Raises
     ------
     ConfigError
-        If the base has no fusion network to start from.
+        If the base has no fusion network to start from, or was adapted already.
     """
     space = base.network()
     part, tuned = _fusion_of(space)
+    if space.dim + tuned.dim > MAX_DIM:
+        raise ConfigError(
+            f"{base.name!r} was adapted already, and its vectors would grow past {MAX_DIM} "
+            "numbers: adapt its own base again, on all pairs together."
+        )
     spans = Spans(part.image_span, None, part.text_span, part.text_span)
     history = train_network(tuned, train, dev, spans, validate, config)
     weight = _best_mix(space, tuned, spans, dev, validate)

@@ -134,8 +134,8 @@ def _set_class_names(
     sentence: tuple[int, int],
     config: FusionConfig,
 ) -> None:
-    encoder = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels[-1:])
-    names = _unit(encoder.encode(class_names()).pooled())
+    encoder = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels)
+    names = _unit(encoder.encode(class_names()).pooled()[:, slice(*sentence)])
     probabilities = train.images[:, :, classes[0] : classes[1]]
     images = probabilities.reshape(-1, probabilities.shape[-1]) @ names
     texts = _unit(train.texts[:, sentence[0] : sentence[1]])

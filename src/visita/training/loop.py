@@ -16,7 +16,7 @@ from visita.progress import say
 from visita.training.config import LoopConfig
 
 WARM_UP = 50
-"""Steps until the learning rate is whole."""
+"""Steps until the learning rate is whole; a tenth of a run that is shorter than 500."""
 
 
 @dataclass(frozen=True)
@@ -108,5 +108,5 @@ def _one_epoch(
 
 
 def _rate(step: int, steps: int) -> float:
-    warm = min(1.0, (step + 1) / WARM_UP)
+    warm = min(1.0, (step + 1) / max(1, min(WARM_UP, steps // 10)))
     return warm * 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(steps, 1)))
