@@ -197,12 +197,14 @@ def _finish(
         matcher,
         threshold=fit_threshold(images, texts, truth, seed=config.seed),
         calibration=fit_calibration(images, texts, truth, seed=config.seed),
-        keyword_calibration=keyword_calibration(matcher, dev, config.seed),
+        keyword_calibration=_keyword_calibration(matcher, images, dev, config.seed),
         facts=facts,
     )
 
 
-def keyword_calibration(matcher: JointMatcher, dev: PairFeatures, seed: int) -> Calibration | None:
+def _keyword_calibration(
+    matcher: JointMatcher, images: FloatArray, dev: PairFeatures, seed: int
+) -> Calibration | None:
     """Fit the probability of keywords on the nouns of dev's captions; None if they are few."""
     truth = dev.pairs.truth.tocsr()
     queries = keyword_queries(dev.pairs.texts, truth)
@@ -210,7 +212,7 @@ def keyword_calibration(matcher: JointMatcher, dev: PairFeatures, seed: int) -> 
         return None
     nouns = TEXT_ENCODERS.load(matcher.text_encoder)(matcher.text_levels).encode(queries.nouns)
     return fit_keyword_calibration(
-        matcher.embed_images(dev.columns),
+        images,
         matcher.embed_texts(nouns),
         queries.relevance,
         seed=seed,
