@@ -31,7 +31,7 @@ from visita.features.efficientnet import lite2
 from visita.features.engine import Graph, Runner, TorchRunner, cores, export
 from visita.features.minilm import BATCH, MiniLM
 from visita.features.pictures import CHUNK
-from visita.features.quantize import known_ranges, quantize
+from visita.features.quantize import known_activations, quantize
 from visita.training.config import FusionConfig
 
 Batch = Sequence[NDArray[Any]]
@@ -56,7 +56,7 @@ class Network:
     module: Any
     batches: list[Batch]
     shapes: list[list[int]]
-    ranges: Any = None
+    activations: Any = None
 
 
 def main() -> None:
@@ -88,7 +88,7 @@ def picture_network(paths: Sequence[Path]) -> Network:
     pixels = np.stack([encoder.prepare(decode(path, side=encoder.side)) for path in paths])
     batches: list[Batch] = [[pixels[i : i + CHUNK]] for i in range(0, len(pixels), CHUNK)]
     module = encoder.network(FusionConfig().image_levels[encoder.name])
-    return Network(module, batches, [[-1, *pixels.shape[1:]]], known_ranges(encoder.name))
+    return Network(module, batches, [[-1, *pixels.shape[1:]]], known_activations(encoder.name))
 
 
 def text_network(texts: Sequence[str]) -> Network:
@@ -130,8 +130,8 @@ def makers(network: Network, folder: Path) -> Iterator[tuple[str, Callable[[int]
         export_onnx(network, folder / "graph.onnx")
         yield ONNX, partial(onnx_session, folder / "graph.onnx")
     yield FLOAT32, lambda threads: Graph(plain, streams=cores() // threads)
-    if network.ranges:
-        edit = partial(quantize, ranges=network.ranges)
+    if network.activations:
+        edit = partial(quantize, activations=network.activations)
         export(network.module, network.batches[0], network.shapes, quantized, edit=edit)
         yield INT8, lambda threads: Graph(quantized, streams=cores() // threads)
     yield DEFAULT, partial(DefaultGraph, plain)

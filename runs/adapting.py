@@ -3,16 +3,17 @@
 python runs/adapting.py --data flickr8k:PATH --out FILE.json
 
 The topic is every image of which two captions or more hold one of ``WORDS``. A start is
-trained on the other training images; it is then adapted to n topic images (one pair an
-image and caption, 70 / 30 train and dev) and measured on the dev images of the topic,
-which neither saw. A second start without 2,000 random images shows the case where the
-new pairs are more of the same.
+trained on the other training images; it is then adapted to n topic images (70 / 30 train
+and dev) and measured on the dev images of the topic, which neither saw. An image gives one
+pair, with one caption drawn, or five, with all of them. A second start without 2,000
+random images shows the case where the new pairs are more of the same.
 """
 
 import argparse
 import json
 import re
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ WORDS += (
 )
 WORDS += ("climber", "rock", "surfer", "surfing", "wave")
 SIZES = (100, 300, 1000)
+CAPTIONS = (1, 5)
 SEED = 0
 
 
@@ -63,9 +65,10 @@ def main() -> None:
         start_on = pairs.subset(np.concatenate([seen, np.flatnonzero(pairs.image_split == "dev")]))
         with tempfile.TemporaryDirectory() as folder:
             start = train(start_on, Path(folder, "start"), config=FusionConfig(seed=SEED)).matcher
-            for size in SIZES:
-                own = own_pairs(pairs, np.flatnonzero(unseen), held_back, size)
-                results.append({"part": name, "images": size, **adapted(start, own, folder)})
+            for captions, size in product(CAPTIONS, SIZES):
+                own = own_pairs(pairs, np.flatnonzero(unseen), held_back, size, captions)
+                given = {"part": name, "images_given": size, "captions": captions}
+                results.append({**given, **adapted(start, own, folder)})
                 print(line(results[-1]), flush=True)
     options.out.write_text(json.dumps(results, indent=1) + "\n")
 
@@ -91,9 +94,16 @@ def about(pairs: PairSet, row: int) -> bool:
 
 
 def own_pairs(
-    pairs: PairSet, unseen: NDArray[np.int64], held_back: NDArray[np.int64], size: int
+    pairs: PairSet,
+    unseen: NDArray[np.int64],
+    held_back: NDArray[np.int64],
+    size: int,
+    captions: int,
 ) -> PairSet:
-    """Return ``size`` unseen images as train and dev, and the held-back ones as test."""
+    """Return ``size`` unseen images as train and dev, and the held-back ones as test.
+
+    The unseen keep so many captions, drawn at random, the held-back ones all.
+    """
     rng = np.random.default_rng(SEED + size)
     rows = rng.permutation(unseen)[:size]
     split = np.concatenate(
@@ -101,8 +111,19 @@ def own_pairs(
     )
     own = pairs.subset(np.concatenate([rows, held_back]))
     owner = own.truth.tocsc().indices  # every caption belongs to one image
+    drawn = np.zeros(len(own.texts), bool)
+    for image in range(len(own.image_ids)):
+        texts = rng.permutation(np.flatnonzero(owner == image))
+        drawn[texts[: captions if image < size else None]] = True
+    kept = np.flatnonzero(drawn)
     return PairSet(
-        own.source, own.image_ids, own.image_paths, own.texts, own.truth, split, split[owner]
+        own.source,
+        own.image_ids,
+        own.image_paths,
+        tuple(own.texts[text] for text in kept),
+        own.truth[:, kept],
+        split,
+        split[owner[kept]],
     )
 
 
@@ -117,7 +138,8 @@ def line(result: dict[str, Any]) -> str:
     """Return one comparison as a line."""
     before, after, gain = (result[key]["rsum"] for key in ("before", "after", "difference"))
     return (
-        f"{result['part']}, {result['images']} images: rsum {before['value']:.1f} -> "
+        f"{result['part']}, {result['images_given']} images x {result["captions"]}: "
+        f"rsum {before['value']:.1f} -> "
         f"{after['value']:.1f}, {gain['value']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}], "
         f"weight {result['weight']}, {result['seconds']} s"
     )

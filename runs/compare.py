@@ -38,7 +38,7 @@ def main() -> None:
     seeds = range(options.seeds)
     recipe = joined(pairs, (load(options.recipe / f"seed{n}" / "visita-small") for n in seeds))
     if options.float32:
-        pictures.known_ranges = lambda _: None
+        pictures.known_activations = lambda _: None
     varied = joined(pairs, (trained(pairs, [*options.set, f"seed={n}"]) for n in seeds))
     result = {
         "settings": options.set,

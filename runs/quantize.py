@@ -1,38 +1,41 @@
-"""Measure the activation ranges that int8 extraction uses, on training pictures only.
+"""Measure what goes into each convolution, for int8 extraction, on training pictures only.
 
-python runs/quantize.py flickr8k:PATH  rewrites src/visita/features/int8_ranges.json.
+python runs/quantize.py flickr8k:PATH  rewrites src/visita/features/int8.safetensors.
 """
 
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 import visita.features
 from visita.data import decode, open_pairs
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.engine import trace
-from visita.features.quantize import measure_ranges
+from visita.features.quantize import MEASURED, measure
 
+ENCODERS = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 PICTURES, BATCH, SEED = 320, 8, 0
 
 
 def main(spec: str) -> None:
-    """Measure every image encoder on the same seeded sample and write one JSON file."""
+    """Measure every encoder that ships on the same seeded sample and write one file."""
     train = open_pairs(spec).take("train")
     rows = np.random.default_rng(SEED).choice(len(train.image_paths), PICTURES, replace=False)
     pictures = [decode(train.image_paths[row]) for row in rows]
-    table = {}
-    for name in IMAGE_ENCODERS.names():
+    tensors = {}
+    for name in ENCODERS:
         encoder = IMAGE_ENCODERS.load(name)()
         pixels = np.stack([encoder.prepare(picture) for picture in pictures])
         model = trace(encoder.network(["classes"]), [pixels[:BATCH]])
         batches = [pixels[start : start + BATCH] for start in range(0, PICTURES, BATCH)]
-        table[name] = measure_ranges(model, batches)
-        print(name, len(table[name]), "convolutions", flush=True)
-    path = Path(visita.features.__file__).with_name("int8_ranges.json")
-    path.write_text(json.dumps(table).replace("]], ", "]],\n") + "\n")
+        measured = measure(model, batches)
+        tensors |= measured.to_tensors(name)
+        print(name, len(measured.means), "convolutions", flush=True)
+    path = Path(visita.features.__file__).with_name(MEASURED)
+    save_file(tensors, path)
+    path.chmod(0o644)  # safetensors keeps it to its owner
 
 
 if __name__ == "__main__":

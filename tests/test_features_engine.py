@@ -121,14 +121,14 @@ def test_a_float32_graph_of_efficientnet_agrees_with_torch(tmp_path, photographs
 
 def test_an_int8_graph_stays_near_torch_on_photographs(recipe, photographs):
     encoder, levels = lite0(), recipe.levels["efficientnet-lite0"]
-    opened = [Image.open(path) for path in photographs]
+    opened = [Image.open(path).convert("RGB") for path in photographs]
     runner = RecipeEncoder(recipe)
-    assert runner.facts()["precision"] == {"efficientnet-lite0": "int8"}
+    assert runner.facts()["precision"]["efficientnet-lite0"].startswith("int8 ")
     columns = runner.encode_pictures(opened)
     pixels = np.stack([encoder.prepare(picture) for picture in opened])
     for level, expected in zip(levels, TorchRunner(encoder.network(levels))(pixels), strict=True):
         found = columns[f"efficientnet-lite0/{level}"]
-        assert cosines(expected, found).min() >= (0.9 if level == "classes" else 0.97)
+        assert cosines(expected, found).min() >= (0.95 if level == "classes" else 0.99)
         assert not np.array_equal(expected, found)
 
 

@@ -26,9 +26,9 @@ from visita.home import cache_home
 from visita.progress import say
 from visita.types import FloatArray
 
-MIN_COSINE = {"float32": 0.9999, "int8": 0.75}
+MIN_COSINE = {"float32": 0.9999, "int8": 0.97}
 """How near each vector of a graph must be to torch's. For int8 it only catches a broken
-graph: drawn examples are far from photographs, and what counts is rsum on dev."""
+graph; what counts is rsum on dev, which ``docs/results/int8.json`` has."""
 
 
 class Runner(Protocol):

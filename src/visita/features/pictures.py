@@ -20,7 +20,7 @@ from visita.errors import ConfigError, PictureError, UnknownNameError, did_you_m
 from visita.features.contract import EncodedBatch
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.engine import Runner, cached_runner, cores
-from visita.features.quantize import Ranges, known_ranges, quantize
+from visita.features.quantize import Activations, known_activations, quantize
 from visita.types import FloatArray, ImageEncoder, Recipe, Skipped
 
 CHUNK = 4
@@ -108,7 +108,7 @@ class _Network:
     levels: tuple[str, ...]
     runner: Runner | None = None
     shapes: dict[str, tuple[int, ...]] = field(init=False)
-    ranges: Ranges | None = field(init=False)
+    activations: Activations | None = field(init=False)
 
     def __post_init__(self) -> None:
         known = self.encoder.level_shapes()
@@ -117,26 +117,29 @@ class _Network:
                 hint = did_you_mean(level, known)
                 raise UnknownNameError(f"{self.encoder.name} has no level {level!r}.{hint}")
         self.shapes = {level: known[level] for level in self.levels}
-        self.ranges = known_ranges(self.encoder.name)
+        self.activations = known_activations(self.encoder.name)
 
     @property
     def precision(self) -> str:
-        return "float32" if self.ranges is None else "int8"
+        if self.activations is None:
+            return "float32"
+        return f"int8 {self.activations.fingerprint()}"
 
     def start(self) -> Runner:
         if self.runner is None:
-            side = self.encoder.side
+            side, measured = self.encoder.side, self.activations
+            edit = None if measured is None else partial(quantize, activations=measured)
             self.runner = cached_runner(
                 self.encoder.name,
                 {
                     "weights": self.encoder.fingerprint(),
                     "levels": list(self.levels),
-                    "ranges": self.ranges,
+                    "precision": self.precision,
                 },
                 partial(self.encoder.network, self.levels),
                 lambda: [_example(side)],
                 [(-1, side, side, 3)],
-                edit=partial(quantize, ranges=self.ranges) if self.ranges else None,
+                edit=edit,
                 streams=cores(),
             )
         return self.runner

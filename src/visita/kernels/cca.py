@@ -12,6 +12,8 @@ from scipy import linalg, sparse
 
 from visita.types import FloatArray
 
+ROWS = 4096
+
 
 def cca(
     images: FloatArray,
@@ -52,7 +54,11 @@ def cca(
 
 
 def _root(rows: FloatArray, weights: FloatArray, ridge: float) -> FloatArray:
-    # Lower Cholesky factor of the weighted covariance plus the ridge.
-    covariance = rows.T @ (rows * weights[:, None])
+    # Lower Cholesky factor of the weighted covariance plus the ridge, a block of rows at a
+    # time: a weighted copy of all rows would be the largest array of a training run.
+    covariance = np.zeros((rows.shape[1], rows.shape[1]), np.float32)
+    for start in range(0, len(rows), ROWS):
+        block = rows[start : start + ROWS]
+        covariance += block.T @ (block * weights[start : start + ROWS, None])
     covariance.flat[:: len(covariance) + 1] += ridge
     return np.asarray(linalg.cholesky(covariance, lower=True))
