@@ -138,7 +138,7 @@ def line(result: dict[str, Any]) -> str:
     """Return one comparison as a line."""
     before, after, gain = (result[key]["rsum"] for key in ("before", "after", "difference"))
     return (
-        f"{result['part']}, {result['images_given']} images x {result["captions"]}: "
+        f"{result['part']}, {result['images_given']} images x {result['captions']}: "
         f"rsum {before['value']:.1f} -> "
         f"{after['value']:.1f}, {gain['value']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}], "
         f"weight {result['weight']}, {result['seconds']} s"

@@ -20,7 +20,6 @@ from visita.features.extract import (
     extract_images,
     extract_texts,
     pair_features,
-    text_features,
 )
 from visita.features.minilm import MiniLM
 from visita.features.pictures import RecipeEncoder
@@ -31,7 +30,7 @@ from visita.types import Recipe
 @pytest.fixture(scope="module")
 def features(drawn_pairs, recipe, sentences, tmp_path_factory) -> tuple[PairFeatures, Path]:
     folder = tmp_path_factory.mktemp("features")
-    return pair_features(drawn_pairs, recipe, "minilm-l6", sentences.levels, folder), folder
+    return pair_features(drawn_pairs, recipe, sentences, folder), folder
 
 
 def bytes_below(folder: Path) -> dict[str, bytes]:
@@ -74,7 +73,7 @@ def test_splits_take_their_own_rows(features):
 def test_a_second_call_computes_nothing(features, drawn_pairs, recipe, sentences, capfd):
     first, folder = features
     before = bytes_below(folder)
-    again = pair_features(drawn_pairs, recipe, "minilm-l6", sentences.levels, folder)
+    again = pair_features(drawn_pairs, recipe, sentences, folder)
     assert bytes_below(folder) == before
     assert "pictures to read" not in capfd.readouterr().err
     for name, values in first.columns.items():
@@ -103,7 +102,7 @@ def test_broken_pictures_are_left_out_with_their_texts(tmp_path, recipe, sentenc
     pairs = few_pairs(tmp_path / "pairs")
     pairs.image_paths[3].write_bytes(b"no picture")
     pairs.image_paths[7].unlink()
-    found = pair_features(pairs, recipe, "minilm-l6", sentences.levels, tmp_path / "features")
+    found = pair_features(pairs, recipe, sentences, tmp_path / "features")
     said = capfd.readouterr().err
     assert f"skipped {pairs.image_paths[3]}: " in said
     assert f"skipped {pairs.image_paths[7]}: not a readable file" in said
@@ -147,14 +146,12 @@ def test_features_of_another_encoder_or_recipe_are_refused(tmp_path, features, d
     _, folder = features
     other = Recipe({"efficientnet-lite0": ("head:avg",)})
     with pytest.raises(MismatchError, match="absent here"):
-        pair_features(drawn_pairs, other, "minilm-l6", ("layer6",), folder)
+        pair_features(drawn_pairs, other, MiniLM(("layer6",)), folder)
 
 
-def test_unknown_names_are_refused_before_anything_is_read(tmp_path, drawn_pairs):
-    with pytest.raises(UnknownNameError, match="Did you mean 'minilm-l6'"):
-        text_features(["a"], "minilm-l7", ("layer6",), tmp_path)
+def test_unknown_names_are_refused_before_anything_is_read(tmp_path, drawn_pairs, sentences):
     with pytest.raises(UnknownNameError, match="efficientnet"):
-        pair_features(drawn_pairs, Recipe({"effnet": ("a",)}), "minilm-l6", ("layer6",), tmp_path)
+        pair_features(drawn_pairs, Recipe({"effnet": ("a",)}), sentences, tmp_path)
     assert not list(tmp_path.iterdir())
 
 

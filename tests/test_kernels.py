@@ -7,7 +7,7 @@ import pytest
 from scipy import linalg, sparse
 
 from visita.kernels.cca import cca
-from visita.kernels.combination import join, reduction
+from visita.kernels.combination import join, reduction, second_moments
 
 
 def many_to_many(n: int, m: int, seed: int = 0) -> sparse.csr_array:
@@ -122,7 +122,7 @@ def rows_of_rank(rank: int, count: int, dim: int, seed: int) -> np.ndarray:
 def test_a_reduction_that_is_wide_enough_keeps_inner_products():
     images, texts = rows_of_rank(4, 30, 12, 0), rows_of_rank(4, 50, 12, 1)
     for dim in (4, 12, 20):
-        basis = reduction(images, texts, dim)
+        basis = reduction(second_moments([images[:9], images[9:]]), second_moments([texts]), dim)
         assert basis.shape == (12, min(dim, 12)) and basis.dtype == np.float32
         assert np.allclose(basis.T @ basis, np.eye(min(dim, 12)), atol=1e-5)
         assert np.allclose((images @ basis) @ (texts @ basis).T, images @ texts.T, atol=1e-3)
@@ -136,5 +136,5 @@ def test_a_reduction_keeps_the_directions_with_most_on_both_sides():
     # Each side counts alike, however many rows it has.
     stacked = np.concatenate([images / np.sqrt(300), texts / np.sqrt(40)])
     _, _, right = np.linalg.svd(stacked.astype(np.float64))
-    basis = reduction(images, texts, 4)
+    basis = reduction(second_moments([images]), second_moments([texts]), 4)
     assert np.allclose(basis @ basis.T, right[:4].T @ right[:4], atol=1e-4)

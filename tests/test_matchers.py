@@ -17,6 +17,7 @@ import torch
 from visita.data.decode import decode
 from visita.errors import ArtifactError, MismatchError, UnknownNameError
 from visita.features.engine import Graph
+from visita.features.minilm import MiniLM
 from visita.features.pictures import RecipeEncoder
 from visita.matchers import SHIPPED, load
 from visita.matchers.calibration import Calibration
@@ -73,7 +74,7 @@ def make(recipe: Recipe, seed: int = 0, dim: int = 48, **changes: Any) -> JointM
         text_levels=("layer3", "layer6"),
         space=space,
         tensors=tensors,
-        encoders=encoder_fingerprints(recipe, "minilm-l6"),
+        encoders=encoder_fingerprints(recipe, MiniLM()),
         threshold=0.25,
         calibration=Calibration(1.5, 20.0, -0.75),
         facts={"config": {"seed": 3}, "note": "naïve"},

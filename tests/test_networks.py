@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from visita.errors import UnknownNameError
 from visita.networks.classnames import ClassNames
 from visita.networks.joint import ImageSide, JointSpace, Part, TextSide
-from visita.networks.losses import info_nce
+from visita.networks.losses import hinge, info_nce, squared_weights
+from visita.networks.multilevel import MultiLevel
 from visita.networks.towers import FusionNetwork, Tower, mean_view
 
 
@@ -68,6 +69,41 @@ def test_where_everything_is_true_there_is_nothing_to_learn():
     scores, _ = scores_of(4)
     loss = info_nce(scores, torch.ones(4, 4, dtype=torch.bool), 0.1, 0.1)
     assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_hinge_is_the_papers_sum_over_triplets():
+    rng = np.random.default_rng(0)
+    scores = rng.uniform(-1, 1, (6, 11)).astype(np.float32)
+    true = np.zeros((6, 11), bool)
+    true[rng.integers(0, 6, 11), np.arange(11)] = True
+    true[rng.integers(0, 6, 4), rng.integers(0, 11, 4)] = True  # some texts of two images
+    negatives = [int(rng.choice(np.flatnonzero(~true[:, t]))) for t in range(11)]
+    total, triplets = 0.0, 0
+    for t in range(11):
+        for i in range(6):
+            if true[i, t]:
+                total += max(0.0, 0.5 - scores[i, t] + scores[negatives[t], t])
+                triplets += 1
+    tensors = (torch.from_numpy(one) for one in (scores, true, np.array(negatives)))
+    assert triplets > 11
+    assert hinge(*tensors, 0.5).item() == pytest.approx(total, rel=1e-5)
+
+
+def test_hinge_of_no_knowledge_is_the_margin_and_of_enough_is_nothing():
+    true, negatives = torch.eye(4, dtype=torch.bool), torch.tensor([1, 2, 3, 0])
+    assert hinge(torch.zeros(4, 4), true, negatives, 0.3).item() == pytest.approx(4 * 0.3)
+    apart = torch.eye(4).requires_grad_(True)
+    loss = hinge(apart, true, negatives, 0.5)
+    loss.backward()
+    assert loss.item() == 0 and (apart.grad == 0).all()
+
+
+def test_weights_are_squared_and_biases_are_not():
+    network = randomised(MultiLevel(5, 3, hidden=4))
+    state = network.state_dict()
+    names = ("mlp.0.weight", "mlp.2.weight")
+    expected = sum(float(value) ** 2 for name in names for value in state[name].flatten())
+    assert squared_weights(network).item() == pytest.approx(expected, rel=1e-5)
 
 
 def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -130,6 +166,50 @@ def test_two_views_of_a_picture_are_averaged():
     assert torch.allclose(network.image(features[:, :1].repeat(1, 2, 1)), both[0], atol=1e-5)
     assert_unit(network.text(drawn(7, 5)), 7, 4)
     assert torch.equal(mean_view(features), nn.functional.normalize(features.mean(1), dim=-1))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("hidden", ["sigmoid", "none"])
+@pytest.mark.parametrize("output", ["tanh", "none"])
+def test_the_papers_network_is_its_formula(hidden, output):
+    kinds = {"hidden_activation": hidden, "output_activation": output}
+    network = randomised(MultiLevel(6, 3, hidden=5, **kinds))
+    features = drawn(4, 2, 6)
+    mean, scale, w1, b1, w2, b2 = (tensor.numpy() for tensor in network.state_dict().values())
+    for row in range(4):
+        total = np.zeros(3)
+        for view in features[row].numpy():
+            x = (view - mean) / scale
+            inside = [float(w @ x) + b for w, b in zip(w1, b1, strict=True)]
+            if hidden == "sigmoid":
+                inside = [1 / (1 + math.exp(-one)) for one in inside]
+            out = np.array([float(w @ inside) + b for w, b in zip(w2, b2, strict=True)])
+            out = np.tanh(out) if output == "tanh" else out
+            total += out / np.linalg.norm(out)
+        expected = total / np.linalg.norm(total)
+        assert np.allclose(network.image(features)[row], expected, atol=1e-5)
+    assert_unit(network.image(features), 4, 3)
+
+
+def test_the_papers_widths_follow_the_features():
+    both, alone = MultiLevel(4096, 500), MultiLevel(2048, 500)
+    for network, width in ((both, 4096), (alone, 2048)):
+        shapes = [tuple(p.shape) for p in network.parameters()]
+        assert shapes == [(2048, width), (2048,), (500, 2048), (500,)]
+        assert network.dim == 500
+
+
+def test_a_text_is_its_topics_and_one_without_any_is_harmless():
+    network = randomised(MultiLevel(6, 3, hidden=5))
+    topics = drawn(4, 3)
+    topics[2] = 0
+    images = network.image(drawn(4, 1, 6))
+    texts = network.text(topics)
+    assert torch.allclose(texts[0], topics[0] / topics[0].norm())
+    assert (texts[2] == 0).all()
+    loss = hinge(images @ texts.T, torch.eye(4, dtype=torch.bool), torch.tensor([1, 2, 3, 0]), 0.5)
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
 
 
 @torch.inference_mode()

@@ -42,6 +42,26 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_all_names():
     assert isinstance(caught.value, ConfigError)
 
 
+def test_a_family_stands_for_every_name_after_its_colon():
+    table = Registry("thing", {"alpha": "os:sep", "pick:": "operator:itemgetter"})
+    assert table.names() == ("alpha",) and table.families() == ("pick:",)
+    assert "pick:a" in table and "pick:a:b/c" in table
+    assert all(name not in table for name in ("pick:", "pick", "alpha:", "alpha:x", ":", ""))
+    assert table.load("pick:a:b")()({"a:b": 3}) == 3
+    assert table.load("alpha") == "/"
+
+
+def test_an_unknown_family_is_refused_with_the_nearest():
+    table = Registry("thing", {"alpha": "os:sep", "pick:": "operator:itemgetter"})
+    with pytest.raises(UnknownNameError, match=r"mean 'pick:a'\? Known: alpha, pick:NAME\."):
+        table.load("pik:a")
+    with pytest.raises(UnknownNameError, match=r"'pick:'\. Known"):
+        table.load("pick:")
+    with pytest.raises(UnknownNameError, match="Did you mean 'timm:resnet18'"):
+        IMAGE_ENCODERS.load("tim:resnet18")
+    assert IMAGE_ENCODERS.families() == ("torchvision:", "timm:", "transformers:")
+
+
 def test_what_is_like_nothing_gets_no_hint():
     assert did_you_mean("zzz", ["alpha", "beta"]) == ""
     assert did_you_mean("bata", iter(["alpha", "beta"])) == " Did you mean 'beta'?"
@@ -53,7 +73,7 @@ def test_what_is_like_nothing_gets_no_hint():
     "registry", [IMAGE_ENCODERS, TEXT_ENCODERS, NETWORKS], ids=lambda r: r.kind
 )
 def test_every_name_in_our_tables_leads_somewhere(registry):
-    for name in registry.names():
+    for name in [*registry.names(), *(f"{family}name" for family in registry.families())]:
         assert callable(registry.load(name))
 
 

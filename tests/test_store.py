@@ -333,3 +333,13 @@ def test_extraction_that_is_killed_loses_nothing_it_acknowledged(tmp_path, seed)
     outcome = kill_once("store", tmp_path, pictures, truth, after=after)
     assert outcome.acknowledged >= 4 * after
     assert outcome.right and outcome.resumed
+
+
+def test_what_a_reader_needs_can_be_read_while_another_writes(tmp_path):
+    folder, columns = tmp_path / "store", {"a": 2}
+    with FeatureStore.create(folder, columns, {}) as writer:
+        writer.append(["x"], {"a": np.ones((1, 2), np.float32)})
+        with FeatureStore.open_or_create(folder, columns, {}, ["x"]) as reader:
+            assert reader.column("a")[reader.row("x")].tolist() == [1, 1]
+        with pytest.raises(ArtifactError, match="Another process is writing"):
+            FeatureStore.open_or_create(folder, columns, {}, ["x", "y"])

@@ -24,11 +24,11 @@ from visita.networks.joint import JointSpace
 from visita.networks.towers import FusionNetwork
 from visita.testing import check_matcher
 from visita.training.adapt import MIXES, adapt
-from visita.training.config import AdaptConfig, FusionConfig, LoopConfig
+from visita.training.config import AdaptConfig, ContrastConfig, FusionConfig
 from visita.training.fusion import start_closed_form, train_fusion
 from visita.training.keywords import keyword_pairs
 from visita.training.loop import History
-from visita.training.spans import spans_of
+from visita.training.spans import Spans, spans_of
 from visita.training.tensors import PairTensors
 from visita.training.tuning import Extra, embed, train_network
 from visita.training.watch import warnings_of
@@ -43,7 +43,7 @@ FUSION = 112
 
 @pytest.fixture(scope="module")
 def features(drawn_pairs, recipe, sentences) -> PairFeatures:
-    return pair_features(drawn_pairs, recipe, "minilm-l6", sentences.levels)
+    return pair_features(drawn_pairs, recipe, sentences)
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,13 @@ def recall(truth: sparse.csr_array, k: int = 3) -> Callable[[FloatArray, FloatAr
     return validate
 
 
+def layout(config: FusionConfig) -> Spans:
+    return spans_of(config, MiniLM(config.text_levels))
+
+
 def trained(tensors: Splits, config: FusionConfig, **more: Any) -> tuple[JointMatcher, History]:
-    validate = recall(tensors["dev"].truth)
-    return train_fusion("small", tensors["train"], tensors["dev"], validate, config, **more)
+    validate, text = recall(tensors["dev"].truth), MiniLM(config.text_levels)
+    return train_fusion("small", tensors["train"], tensors["dev"], validate, config, text, **more)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +97,7 @@ def whole(tensors, config) -> JointMatcher:
 def random_network(tensors: Splits, config: FusionConfig, seed: int = 0) -> FusionNetwork:
     """Return a network that knows nothing: its linear maps are drawn, not solved for."""
     torch.manual_seed(seed)
-    spans = spans_of(config)
+    spans = layout(config)
     network = FusionNetwork(spans.fusion[1], spans.text[1], dim=32, hidden=64, dropout=0.1)
     start_closed_form(network, tensors["train"], spans, config)
     for tower in (network.image_tower, network.text_tower):
@@ -116,9 +120,9 @@ def test_tensors_hold_views_and_pooled_texts(features, tensors):
 
 def test_a_network_that_knows_nothing_learns(tensors, config):
     network = random_network(tensors, config)
-    settings = LoopConfig(epochs=12, patience=12, batch=32, learning_rate=3e-3)
+    settings = ContrastConfig(epochs=12, patience=12, batch=32, learning_rate=3e-3)
     validate = recall(tensors["dev"].truth)
-    spans = spans_of(config)
+    spans = layout(config)
     history = train_network(network, tensors["train"], tensors["dev"], spans, validate, settings)
     # By chance a third of 18 images has one of its three captions among three of 54.
     assert history.start < 40
@@ -144,7 +148,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tensors, config)
         torch.rand(drawn_before)
         scores = count()
         loop = settings.model_copy(update={"seed": seed})
-        spans = spans_of(config)
+        spans = layout(config)
         train_network(network, few, tensors["dev"], spans, lambda *_: float(next(scores)), loop)
         return network.state_dict()
 
@@ -168,7 +172,7 @@ def test_features_that_never_changed_in_training_do_no_harm(tensors, config):
     unseen = tensors["dev"].images.copy()
     unseen[:, :, 7] = 0.5
     network = random_network({"train": replace(train, images=images)}, config)
-    spans = spans_of(config)
+    spans = layout(config)
     before, _ = embed(network, replace(tensors["dev"], images=unseen), spans)
     unseen[:, :, 7] = 0.6
     after, _ = embed(network, replace(tensors["dev"], images=unseen), spans)
@@ -177,9 +181,9 @@ def test_features_that_never_changed_in_training_do_no_harm(tensors, config):
 
 def test_half_precision_changes_next_to_nothing(tensors, config):
     network = random_network(tensors, config)
-    before = embed(network, tensors["dev"], spans_of(config))
+    before = embed(network, tensors["dev"], layout(config))
     network.load_state_dict({k: v.half().float() for k, v in network.state_dict().items()})
-    after = embed(network, tensors["dev"], spans_of(config))
+    after = embed(network, tensors["dev"], layout(config))
     for one, other in zip(before, after, strict=True):
         assert ((one * other).sum(1) > 0.9999).all()
 
@@ -227,8 +231,8 @@ def test_keywords_are_learned_beside_captions(tensors, config, features, sentenc
     keywords = PairTensors(tensors["train"].images, words, drawn.truth.tocsr())
 
     def after(extra: Extra | None) -> tuple[History, float]:
-        network, spans = random_network(tensors, config), spans_of(config)
-        settings = LoopConfig(epochs=8, batch=32, learning_rate=3e-3)
+        network, spans = random_network(tensors, config), layout(config)
+        settings = ContrastConfig(epochs=8, batch=32, learning_rate=3e-3)
         scores = count()
         history = train_network(
             *(network, tensors["train"], tensors["dev"], spans),
@@ -377,7 +381,7 @@ def test_a_base_without_a_network_to_tune_is_refused(whole, tensors):
     }
     basis = {"basis": np.zeros((0, 0), np.float16)}
     bare = replace(whole, space=space, tensors={**names, **basis})
-    with pytest.raises(ConfigError, match="no fusion network"):
+    with pytest.raises(ConfigError, match="no network that can learn"):
         adapted(bare, tensors, rising())
 
 
@@ -394,12 +398,12 @@ def test_a_picture_and_its_mirror_image_are_alike(whole, features):
 def test_what_it_learns_from_real_pictures_travels(flickr8k, coco80, config, recipe):
     rows = np.arange(100, dtype=np.int64)
     pairs = open_pairs(f"flickr8k:{flickr8k}").take("train").subset(rows)
-    levels = config.text_levels
-    near = PairTensors.of(pair_features(pairs, recipe, "minilm-l6", levels), recipe)
-    travel = pair_features(open_pairs(f"coco:{coco80}"), recipe, "minilm-l6", levels)
+    text = MiniLM(config.text_levels)
+    near = PairTensors.of(pair_features(pairs, recipe, text), recipe)
+    travel = pair_features(open_pairs(f"coco:{coco80}"), recipe, text)
     far = PairTensors.of(travel, recipe)
     validate = recall(far.truth, k=8)
     settings = config.model_copy(update={"image_levels": dict(recipe.levels), "epochs": 1})
-    _, history = train_fusion("real", near, far, validate, settings)
+    _, history = train_fusion("real", near, far, validate, settings, text)
     # By chance 10 % of the pictures and 10 % of the texts' five captions.
     assert history.start > 30

@@ -8,8 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from visita.errors import ConfigError, UnknownNameError
+from visita.features.minilm import MiniLM
 from visita.training.config import AdaptConfig, FusionConfig, LoopConfig
 from visita.training.spans import spans_of
+from visita.training.texts import text_encoder_of
 
 
 def toml(folder: Path, text: str) -> Path:
@@ -112,6 +114,7 @@ def test_a_configuration_does_not_change_and_is_json():
     assert isinstance(AdaptConfig(), LoopConfig)
 
 
+TEXT = MiniLM(("layer3", "layer6"))
 LITE0 = {"efficientnet-lite0": ("block10:avg", "head:avg", "classes")}
 
 
@@ -120,18 +123,18 @@ def fusion(**changes: object) -> FusionConfig:
 
 
 def test_spans_are_where_each_kernel_reads():
-    spans = spans_of(fusion())
+    spans = spans_of(fusion(), TEXT)
     assert spans.fusion == (0, 112 + 1280) and spans.classes == (1392, 2392)
     assert spans.text == (0, 768) and spans.sentence == (384, 768)
-    assert spans_of(fusion(class_names_weight=0)).classes is None
+    assert spans_of(fusion(class_names_weight=0), TEXT).classes is None
     bare = fusion(image_levels={"efficientnet-lite0": ("head:avg",)}, class_names_weight=0)
-    assert spans_of(bare).fusion == (0, 1280)
+    assert spans_of(bare, TEXT).fusion == (0, 1280)
 
 
 @pytest.mark.parametrize(
     ("levels", "message"),
     [
-        (("head:grid", "classes"), "pooled levels"),
+        (("head:grid", "classes"), "head:grid of efficientnet-lite0 is a grid; use"),
         (("classes", "head:avg"), "'classes' must be the last"),
         (("head:avg",), "needs 'classes' as the last image level"),
         (("classes",), "at least one level besides 'classes'"),
@@ -139,15 +142,17 @@ def test_spans_are_where_each_kernel_reads():
 )
 def test_levels_that_cannot_be_fused_are_refused(levels, message):
     with pytest.raises(ConfigError, match=message):
-        spans_of(fusion(image_levels={"efficientnet-lite0": levels}))
+        spans_of(fusion(image_levels={"efficientnet-lite0": levels}), TEXT)
 
 
-def test_unknown_encoders_and_levels_are_refused_with_the_nearest():
+def test_unknown_encoders_and_levels_are_refused_with_the_nearest(drawn_pairs):
     with pytest.raises(UnknownNameError, match=r"no level 'head:agv'\. Did you mean 'head:avg'"):
-        spans_of(fusion(image_levels={"efficientnet-lite0": ("head:agv", "classes")}))
+        spans_of(fusion(image_levels={"efficientnet-lite0": ("head:agv", "classes")}), TEXT)
     with pytest.raises(UnknownNameError, match="Did you mean 'efficientnet-lite0'"):
-        spans_of(fusion(image_levels={"efficientnet-light0": ("head:avg", "classes")}))
+        spans_of(fusion(image_levels={"efficientnet-light0": ("head:avg", "classes")}), TEXT)
     with pytest.raises(UnknownNameError, match="Did you mean 'minilm-l6'"):
-        spans_of(fusion(text_encoder="minilm-l12"))
+        text_encoder_of(fusion(text_encoder="minilm-l12"), drawn_pairs)
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'doc2vec'.*Known: minilm-l6, lsa"):
+        text_encoder_of(fusion(text_encoder="docvec"), drawn_pairs)
     with pytest.raises(UnknownNameError, match=r"no level 'layer0'\. Did you mean"):
-        spans_of(fusion(text_levels=("layer0",)))
+        text_encoder_of(fusion(text_levels=("layer0",)), drawn_pairs)

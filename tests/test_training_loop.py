@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from visita.errors import TrainingError
 from visita.training.config import LoopConfig
 from visita.training.curve import save_curve
-from visita.training.loop import WARM_UP, Epoch, History, _rate, fit
+from visita.training.loop import WARM_UP, Epoch, History, fit, warm_up_and_cosine
 from visita.training.watch import warnings_of
 
 
@@ -50,11 +50,15 @@ def follow(scores: list[float], network: Line) -> tuple[Callable[[], float], lis
     return validate, seen
 
 
+def adam(network: Line) -> torch.optim.Optimizer:
+    return torch.optim.Adam(network.parameters(), lr=0.1)
+
+
 def run(scores: list[float], **config: object) -> tuple[Line, History, list[float]]:
     network = Line()
     validate, seen = follow(scores, network)
-    settings = LoopConfig.of({"epochs": len(scores) - 1, "learning_rate": 0.1, **config})
-    history = fit(network, losses_of(network), 3, validate, settings)
+    settings = LoopConfig.of({"epochs": len(scores) - 1, **config})
+    history = fit(network, losses_of(network), adam(network), validate, settings)
     return network, history, seen
 
 
@@ -103,16 +107,16 @@ def test_a_loss_that_is_no_number_stops_the_run(value):
         yield (network.slope * value).sum() + value, 1.0
 
     with pytest.raises(TrainingError, match="no longer a number; lower learning_rate"):
-        fit(network, losses, 1, lambda: 0.0, LoopConfig())
+        fit(network, losses, adam(network), lambda: 0.0, LoopConfig())
 
 
 def test_the_rate_rises_and_falls():
-    rates = [_rate(step, 1000) for step in range(1000)]
+    rates = [warm_up_and_cosine(step, 1000) for step in range(1000)]
     top = rates.index(max(rates))
     assert 0 < rates[0] < 0.05 and WARM_UP - 2 <= top <= WARM_UP
     assert (np.diff(rates[: WARM_UP - 1]) > 0).all() and (np.diff(rates[WARM_UP:]) < 0).all()
     assert max(rates) == pytest.approx(1, abs=0.01) and rates[-1] < 1e-4
-    assert _rate(0, 0) >= 0 and _rate(2000, 1000) == 0
+    assert warm_up_and_cosine(0, 0) >= 0 and warm_up_and_cosine(2000, 1000) == 0
 
 
 def history_of(start: float, *epochs: tuple[float, float]) -> History:
@@ -123,7 +127,7 @@ def history_of(start: float, *epochs: tuple[float, float]) -> History:
     ("history", "message"),
     [
         (history_of(10, (3.0, 10.1), (2.99, 12)), "Training collapsed: the loss .2.990. is that"),
-        (history_of(100, (2.0, 100), (1.0, 99)), "did not improve on the closed-form start"),
+        (history_of(100, (2.0, 100), (1.0, 99)), "did not improve on its start"),
         (history_of(100, (2.0, 200), (1.0, 190)), "overfits: dev fell from 200.0 to 190.0"),
     ],
 )

@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from visita.api.finding import Finder, Gallery, find, find_like
     from visita.api.learning import Trained, adapt, train
     from visita.api.measuring import evaluate
+    from visita.api.past import Past
+    from visita.api.recommending import Recommendation, recommend
+    from visita.api.reproducing import reproduce
     from visita.data import PairSet, open_pairs
     from visita.errors import VisitaError
     from visita.matchers import load
     from visita.search.search import Match
-    from visita.training.config import AdaptConfig, FusionConfig
+    from visita.training.config import AdaptConfig, FusionConfig, PaperConfig
 
     __version__: str
 
@@ -26,6 +29,9 @@ __all__ = [
     "Gallery",
     "Match",
     "PairSet",
+    "PaperConfig",
+    "Past",
+    "Recommendation",
     "Trained",
     "VisitaError",
     "__version__",
@@ -35,6 +41,8 @@ __all__ = [
     "find_like",
     "load",
     "open_pairs",
+    "recommend",
+    "reproduce",
     "train",
 ]
 
@@ -45,6 +53,9 @@ _MODULES = {
     "Gallery": "visita.api.finding",
     "Match": "visita.search.search",
     "PairSet": "visita.data",
+    "PaperConfig": "visita.training.config",
+    "Past": "visita.api.past",
+    "Recommendation": "visita.api.recommending",
     "Trained": "visita.api.learning",
     "VisitaError": "visita.errors",
     "adapt": "visita.api.learning",
@@ -53,6 +64,8 @@ _MODULES = {
     "find_like": "visita.api.finding",
     "load": "visita.matchers",
     "open_pairs": "visita.data",
+    "recommend": "visita.api.recommending",
+    "reproduce": "visita.api.reproducing",
     "train": "visita.api.learning",
 }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +90,16 @@ class ImageEncoder(Protocol):
     """
 
     name: str
-    side: int
-    """Pixels a side of the square input."""
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of the square input."""
+        ...
+
+    @property
+    def reads(self) -> int:
+        """Pixels of the shorter side that ``prepare`` can use; a photograph may come larger."""
+        ...
 
     def level_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Map each level's name to its shape a picture: (d,) pooled, (cells, d) for a grid."""
@@ -123,6 +132,29 @@ class TextEncoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Return the levels of every passage; nothing is cut off, long texts get several."""
+        ...
+
+
+class TopicModel(TextEncoder, Protocol):
+    """A text encoder that is fitted on texts of its own, and so travels inside a matcher.
+
+    It has one level, ``topics``, as wide as there are topics, and one passage a text:
+    a bag of words has no length limit. Rows are unit vectors; a text without any word
+    that the model knows is the zero vector.
+    """
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], topics: int, seed: int) -> Self:
+        """Learn ``topics`` topics; the same texts and seed give the same model."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the model as an artifact folder, atomically."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved model, which encodes bit for bit as the one that was saved."""
         ...
 
 

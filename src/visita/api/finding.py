@@ -12,7 +12,6 @@ from PIL.Image import Image
 
 from visita.data.decode import decode
 from visita.errors import PictureError
-from visita.features.encoders import TEXT_ENCODERS
 from visita.features.pictures import RecipeEncoder
 from visita.gallery import gallery as stored
 from visita.gallery.snapshot import Snapshot
@@ -20,6 +19,7 @@ from visita.gallery.sync import SyncReport
 from visita.matchers import DEFAULT, load
 from visita.matchers.joint import JointMatcher
 from visita.progress import bar
+from visita.search.passages import passages
 from visita.search.query import Query, kind_of
 from visita.search.search import Match, search
 from visita.types import FloatArray, TextEncoder
@@ -50,10 +50,7 @@ class Finder:
     @cached_property
     def texts(self) -> TextEncoder:
         """The matcher's text encoder, loaded on first use."""
-        encoder: TextEncoder = TEXT_ENCODERS.load(self.matcher.text_encoder)(
-            self.matcher.text_levels
-        )
-        return encoder
+        return self.matcher.open_text_encoder()
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
         """Return unit vectors, float32 (m, dim)."""
@@ -80,7 +77,7 @@ class Finder:
         DataError
             If the text is empty.
         """
-        query = Query.from_texts([text], self.texts, self.matcher).pooled()
+        query = Query.from_texts(passages(text), self.texts, self.matcher).pooled()
         score = float(self.embed_pictures([picture])[0] @ query)
         threshold = self.matcher.threshold
         return Pair(score, threshold, None if threshold is None else score >= threshold)
@@ -160,6 +157,7 @@ def find(
 ) -> list[Match]:
     """Return the k best pictures of all galleries, which share one matcher, for a text.
 
+    A text of several sentences is searched with each, as far as they agree.
     ``threshold`` leaves out what has a lower probability.
 
     Raises
@@ -168,7 +166,7 @@ def find(
         If the text is empty or a gallery was never synchronized.
     """
     finder = galleries[0].finder
-    vector = Query.from_texts([text], finder.texts, finder.matcher).pooled()
+    vector = Query.from_texts(passages(text), finder.texts, finder.matcher).pooled()
     snapshots = [gallery.snapshot for gallery in galleries]
     return search(
         snapshots, vector, k, matcher=finder.matcher, threshold=threshold, kind=kind_of(text)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from visita.api.measuring import features_for, vectors
+from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
 from visita.artifact import check_free
 from visita.data import PairSet, open_pairs
 from visita.evaluation import (
@@ -28,20 +26,29 @@ from visita.evaluation import (
     recall_at,
     retrieval,
 )
-from visita.features.encoders import TEXT_ENCODERS
+from visita.features.encoders import TOPIC_MODELS
 from visita.features.extract import PairFeatures, pair_features, text_features
 from visita.matchers import load
 from visita.matchers.calibration import Calibration
 from visita.matchers.joint import JointMatcher
 from visita.training.adapt import adapt as adapt_matcher
-from visita.training.config import AdaptConfig, FusionConfig, LoopConfig
+from visita.training.config import (
+    AdaptConfig,
+    FeatureConfig,
+    FusionConfig,
+    LoopConfig,
+    PaperConfig,
+)
 from visita.training.curve import save_curve
 from visita.training.fusion import train_fusion
 from visita.training.keywords import keyword_pairs
 from visita.training.loop import History
+from visita.training.paper import train_paper
+from visita.training.spans import level_widths
 from visita.training.tensors import PairTensors
+from visita.training.texts import text_encoder_of
 from visita.training.watch import warnings_of
-from visita.types import FloatArray
+from visita.types import FloatArray, TextEncoder
 
 
 @dataclass(frozen=True)
@@ -71,38 +78,60 @@ def train(
     data: PairSet | str,
     out: str | Path,
     *,
-    config: FusionConfig | None = None,
+    config: FusionConfig | PaperConfig | None = None,
     features: Path | None = None,
 ) -> Trained:
-    """Train a fusion matcher on the train split, choose on dev, and save it in ``out``.
+    """Train a matcher on the train split, choose on dev, and save it in ``out``.
+
+    The class of ``config`` says what is trained: ``FusionConfig``, visita's own recipe, or
+    ``PaperConfig``, the multi-level fusion paper's.
 
     Raises
     ------
     DataError
         If train or dev is empty.
+    ConfigError
+        If the settings do not suit the data or each other.
     TrainingError
         If training cannot go on.
     """
     config = config or FusionConfig()
+    level_widths(config)  # what cannot be fused is refused before long work
     check_free(Path(out).resolve())
     pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
-    used = pair_features(
-        _without_test(pairs), config.recipe(), config.text_encoder, config.text_levels, features
-    )
+    text = text_encoder_of(config, pairs)
+    train_pairs = pairs.take("train")  # refuses an empty split before long work
+    dev = pair_features(pairs.take("dev"), config.recipe(), text, features)
+    name = Path(out).resolve().name
+    matcher, history, seconds = _learn(name, train_pairs, dev, config, text, features)
+    finished = _finish(matcher, dev, pairs, config, history, _topic_facts(config))
+    return _save(finished, Path(out), history, dev, config, seconds, None)
+
+
+def _learn(
+    name: str,
+    pairs: PairSet,
+    dev: PairFeatures,
+    config: FusionConfig | PaperConfig,
+    text: TextEncoder,
+    features: Path | None,
+) -> tuple[JointMatcher, History, float]:
+    """Return the matcher, what happened and the seconds it took, features not counted.
+
+    The features of the training pairs, hundreds of megabytes, live here alone.
+    """
+    learnt = pair_features(pairs, config.recipe(), text, features)
     started = time.perf_counter()
-    learnt, dev = used.take("train"), used.take("dev")
-    del used  # both splits are copies, and the whole is hundreds of megabytes
-    train_pairs, train_tensors = learnt.pairs, PairTensors.of(learnt, config.recipe())
+    readable, tensors = learnt.pairs, PairTensors.of(learnt, config.recipe())
     del learnt
     dev_tensors = PairTensors.of(dev, config.recipe())
-    keywords = _keywords(train_pairs, train_tensors, config, features)
-    name = Path(out).resolve().name
-    matcher, history = train_fusion(
-        name, train_tensors, dev_tensors, _rsum_on(dev_tensors), config, keywords
-    )
-    seconds = time.perf_counter() - started
-    finished = _finish(matcher, dev, pairs, config, history)
-    return _save(finished, Path(out), history, dev, config, seconds, None)
+    run = name, tensors, dev_tensors, _rsum_on(dev_tensors)
+    if isinstance(config, PaperConfig):
+        matcher, history = train_paper(*run, config, text)
+    else:
+        keywords = _keywords(readable, tensors, config, text, features)
+        matcher, history = train_fusion(*run, config, text, keywords)
+    return matcher, history, time.perf_counter() - started
 
 
 def adapt(
@@ -140,25 +169,32 @@ def adapt(
     seconds = time.perf_counter() - started
     held_back = "test" if pairs.splits()["test"] else "dev"
     comparison = _compare(base, matcher, used.take(held_back), held_back, weight, config.seed)
-    finished = _finish(replace(matcher, name=name), used.take("dev"), pairs, config, history)
-    finished = replace(finished, facts={**finished.facts, "base": base.fingerprint()})
+    inherited = {key: base.facts[key] for key in (TOPICS_FROM,) if key in base.facts}
+    more = {"base": base.fingerprint(), **inherited}
+    finished = _finish(replace(matcher, name=name), used.take("dev"), pairs, config, history, more)
     return _save(finished, Path(out), history, used.take("dev"), config, seconds, comparison)
 
 
 def _keywords(
-    pairs: PairSet, train: PairTensors, config: FusionConfig, features: Path | None
+    pairs: PairSet,
+    train: PairTensors,
+    config: FusionConfig,
+    text: TextEncoder,
+    features: Path | None,
 ) -> PairTensors | None:
     """Return short texts for the images of ``train``, or None where there are none."""
     drawn = keyword_pairs(pairs, config.keywords_per_image, config.seed)
     if not drawn.texts:
         return None
-    texts = text_features(drawn.texts, config.text_encoder, config.text_levels, features)
+    texts = text_features(drawn.texts, text, features)
     return PairTensors(train.images, texts.pooled(), drawn.truth)
 
 
-def _without_test(pairs: PairSet) -> PairSet:
-    # Training never reads test images, not even to extract their features.
-    return pairs.subset(np.flatnonzero(pairs.image_split != "test"))
+def _topic_facts(config: FeatureConfig) -> dict[str, str]:
+    """Return which texts a topic model was fitted on; nothing where there is none."""
+    if config.text_encoder not in TOPIC_MODELS:
+        return {}
+    return {TOPICS_FROM: "corpus" if config.topic_corpus else config.topics_from}
 
 
 def _rsum_on(dev: PairTensors) -> Callable[[FloatArray, FloatArray], float]:
@@ -181,6 +217,7 @@ def _finish(
     pairs: PairSet,
     config: LoopConfig,
     history: History,
+    more: Mapping[str, str],
 ) -> JointMatcher:
     """Return the matcher with threshold, calibration and the facts of its making."""
     images, texts = vectors(matcher, dev)
@@ -192,6 +229,7 @@ def _finish(
         "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
         "versions": {p: version(p) for p in ("visita", "torch", "numpy", "openvino")},
         "python": platform.python_version(),
+        **more,
     }
     return replace(
         matcher,
@@ -210,7 +248,7 @@ def _keyword_calibration(
     queries = keyword_queries(dev.pairs.texts, truth)
     if len(queries.nouns) < LEAST_WORDS:
         return None
-    nouns = TEXT_ENCODERS.load(matcher.text_encoder)(matcher.text_levels).encode(queries.nouns)
+    nouns = matcher.open_text_encoder().encode(queries.nouns)
     return fit_keyword_calibration(
         images,
         matcher.embed_texts(nouns),
@@ -233,7 +271,8 @@ def _save(
         *vectors(matcher, dev), truth, threshold=matcher.threshold, seed=config.seed
     )
     matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
-    return Trained(matcher, out, report, comparison, warnings_of(history), seconds)
+    warnings = [*warnings_of(history), *caveats(matcher)]
+    return Trained(matcher, out, report, comparison, warnings, seconds)
 
 
 def _compare(

@@ -13,6 +13,9 @@ from visita.matchers import load
 from visita.matchers.joint import JointMatcher
 from visita.types import FloatArray
 
+TOPICS_FROM = "topics_from"
+"""Fact of a matcher with a topic model: fitted on a "corpus", on texts of "train" or "all"."""
+
 
 def evaluate(
     matcher: JointMatcher | str | Path,
@@ -25,8 +28,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return the numbers of a matcher on one split, each with a 95 % interval, as JSON values.
 
-    ``split`` may be "all". The ``pairs`` protocol uses the matcher's own threshold; for a
-    matcher without one it is fitted on the data's dev split, and ``threshold_from`` says so.
+    ``split`` may be "all"; ``warnings`` says what makes the numbers too good. The
+    ``pairs`` protocol uses the matcher's own threshold; for a matcher without one it is
+    fitted on the data's dev split, and ``threshold_from`` says so.
 
     Raises
     ------
@@ -56,13 +60,24 @@ def evaluate(
         "matcher": {"name": matcher.name, "fingerprint": matcher.fingerprint()},
         "data": {"source": pairs.source, "fingerprint": pairs.fingerprint()},
         "split": split,
+        "warnings": caveats(matcher),
         **numbers,
     }
 
 
+def caveats(matcher: JointMatcher) -> list[str]:
+    """Return a sentence for each thing that makes the numbers of a matcher too good."""
+    if matcher.facts.get(TOPICS_FROM) != "all":
+        return []
+    return [
+        "The topic model was fitted on all texts of its data, dev and test included, as the "
+        "fusion paper does on Flickr30K: numbers on that data are too good."
+    ]
+
+
 def features_for(matcher: JointMatcher, pairs: PairSet, folder: Path | None) -> PairFeatures:
     """Return the features of ``pairs`` that ``matcher`` reads, computing what is not stored."""
-    return pair_features(pairs, matcher.recipe, matcher.text_encoder, matcher.text_levels, folder)
+    return pair_features(pairs, matcher.recipe, matcher.open_text_encoder(), folder)
 
 
 def vectors(matcher: JointMatcher, features: PairFeatures) -> tuple[FloatArray, FloatArray]:

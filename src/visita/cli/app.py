@@ -18,6 +18,8 @@ from visita.cli.gallery import gallery
 from visita.cli.index import index
 from visita.cli.match import match
 from visita.cli.models import models
+from visita.cli.recommend import recommend
+from visita.cli.reproduce import reproduce
 from visita.cli.search import search
 from visita.cli.train import train
 
@@ -78,7 +80,7 @@ def start(
     """
 
 
-for command in (search, index, match, models, extract, evaluate, demo):
+for command in (search, recommend, index, match, models, extract, evaluate, demo):
     app.command()(command)
-for group in (gallery, data, train):
+for group in (gallery, data, train, reproduce):
     app.add_typer(group)

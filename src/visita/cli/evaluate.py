@@ -49,4 +49,6 @@ def evaluate(
         f"{report['images']:,} images, {report['texts']:,} texts",
     )
     print(f"{name} on {report['data']['source']}, {split}: {found}")
+    for warning in report["warnings"]:
+        print(f"warning: {warning}")
     print_protocols(report["protocols"])

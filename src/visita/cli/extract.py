@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Config, Json, Pairs, Settings
+from visita.cli.options import Config, Json, Pairs, Preset, Settings
 from visita.cli.output import print_json
 
 
 def extract(
     data: Pairs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the features go.")],
+    preset: Preset = None,
     config: Config = None,
     settings: Settings = None,
     as_json: Json = False,
@@ -27,10 +28,12 @@ def extract(
     [bold]visita extract --data flickr8k:data/flickr8k --out features[/bold]
     """
     from visita.features.extract import pair_features  # noqa: PLC0415
+    from visita.training import PRESETS  # noqa: PLC0415
+    from visita.training.texts import text_encoder_of  # noqa: PLC0415
 
-    chosen = visita.FusionConfig.read(config, settings or ())
+    chosen = PRESETS.load(preset or "default").read(config, settings or ())
     pairs = visita.open_pairs(data, seed=chosen.seed)
-    found = pair_features(pairs, chosen.recipe(), chosen.text_encoder, chosen.text_levels, out)
+    found = pair_features(pairs, chosen.recipe(), text_encoder_of(chosen, pairs), out)
     images, texts = len(found.pairs.image_ids), len(found.texts)
     if as_json:
         shapes = {name: list(values.shape[1:]) for name, values in found.columns.items()}

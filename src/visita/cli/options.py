@@ -46,3 +46,11 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting. Repeatable."),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="'default', visita's own recipe, or 'paper', the multi-level fusion paper's.",
+        show_default="default",
+    ),
+]

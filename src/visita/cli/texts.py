@@ -16,13 +16,18 @@ def read_text(argument: str) -> str:
     text = raw.decode("utf-8", "replace").strip()
     if not text:
         raise typer.BadParameter("The text is empty: describe what the picture should show.")
+    note_if_foreign(text)
+    return text
+
+
+def note_if_foreign(text: str) -> None:
+    """Say on stderr that a text is in a script that the text encoder hardly knows."""
     if foreign(text):
         print(
-            "note: the text encoder was trained on English; this query is in another script, "
+            "note: the text encoder was trained on English; this text is in another script, "
             "so expect poor matches",
             file=sys.stderr,
         )
-    return text
 
 
 def foreign(text: str) -> bool:

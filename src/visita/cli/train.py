@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Config, Features, Json, Pairs, Settings
+from visita.cli.options import Config, Features, Json, Pairs, Preset, Settings
 from visita.cli.output import print_json
 from visita.cli.tables import print_comparison, print_protocols
 
@@ -29,6 +30,15 @@ def fusion(
         str | None,
         typer.Option("--from", metavar="NAME|FOLDER", help="Adapt this matcher instead."),
     ] = None,
+    preset: Preset = None,
+    topic_corpus: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TEXTS",
+            help="Texts to fit a topic model on: a file, one a line, or a folder of .txt.",
+            show_default="the training texts",
+        ),
+    ] = None,
     config: Config = None,
     settings: Settings = None,
     features: Features = None,
@@ -42,11 +52,17 @@ def fusion(
 
     [bold]visita train fusion --data mine.csv --from visita-small --out mine[/bold]
     [bold]visita train fusion --data flickr8k:data/flickr8k --out new --set epochs=5[/bold]
+    [bold]visita train fusion --data sohu:data/sohu --out new --preset paper[/bold]
     """
+    from visita.training import PRESETS  # noqa: PLC0415
+
     # The settings are read first: torch comes with what learns, and takes seconds.
     if base is None:
-        fresh = visita.FusionConfig.read(config, settings or ())
+        corpus = [f"topic_corpus={json.dumps(str(topic_corpus))}"] if topic_corpus else []
+        fresh = PRESETS.load(preset or "default").read(config, [*(settings or ()), *corpus])
         trained = visita.train(data, out, config=fresh, features=features)
+    elif preset or topic_corpus:
+        raise typer.BadParameter("--preset and --topic-corpus are for training anew, not --from.")
     else:
         tuning = visita.AdaptConfig.read(config, settings or ())
         trained = visita.adapt(base, data, out, config=tuning, features=features)

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from visita.errors import DataError, MissingExtraError
-from visita.features.encoders import TEXT_ENCODERS
 from visita.features.pictures import RecipeEncoder
 from visita.gallery.gallery import Gallery
 from visita.home import data_home
@@ -86,7 +85,7 @@ def run(matcher: JointMatcher, home: Path | None = None) -> list[Answer]:
     gallery = Gallery.open(sample_pictures(home), home=home)
     gallery.sync(matcher, RecipeEncoder(matcher.recipe), progress=bar)
     snapshot = gallery.snapshot(matcher.fingerprint())
-    encoder = TEXT_ENCODERS.load(matcher.text_encoder)(matcher.text_levels)
+    encoder = matcher.open_text_encoder()
     answers = []
     for text, expected in QUERIES.items():
         vector = Query.from_texts([text], encoder, matcher).pooled()

@@ -63,7 +63,7 @@ class EfficientNetLite:
         self.name = f"efficientnet-lite{number}"
         self._number = number
         self._size = _SIZES[number]
-        self.side = self._size.side
+        self.side = self.reads = self._size.side
 
     def level_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Map each level to its shape a picture: (channels,) pooled, (cells, channels) a grid."""

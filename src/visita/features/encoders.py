@@ -8,7 +8,16 @@ IMAGE_ENCODERS = Registry(
         "efficientnet-lite0": "visita.features.efficientnet:lite0",
         "efficientnet-lite1": "visita.features.efficientnet:lite1",
         "efficientnet-lite2": "visita.features.efficientnet:lite2",
+        "inception-v3": "visita.features.inception:InceptionV3",
+        "torchvision:": "visita.features.torchvision_models:by_name",
+        "timm:": "visita.features.timm_models:by_name",
+        "transformers:": "visita.features.transformers_models:by_name",
     },
 )
 
 TEXT_ENCODERS = Registry("text encoder", {"minilm-l6": "visita.features.minilm:MiniLM"})
+
+TOPIC_MODELS = Registry(
+    "topic model",
+    {"lsa": "visita.features.lsa:LSA", "doc2vec": "visita.features.doc2vec:Doc2Vec"},
+)

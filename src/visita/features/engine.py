@@ -7,6 +7,7 @@ Why OpenVINO and not ONNX Runtime: see ``benchmarks/engines.py`` and its outcome
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -175,7 +176,8 @@ def cached_runner(
     OpenVINO's version, so torch is imported once and never again.
     """
     key = fingerprint_of({**facts, "openvino": ov.get_version(), "shapes": list(map(list, shapes))})
-    folder = cache_home() / "graphs" / f"{name}-{key}"
+    file_name = re.sub(r"[^\w.-]+", "-", name)  # a network's name may be that of a folder
+    folder = cache_home() / "graphs" / f"{file_name}-{key}"
     if not (folder / "graph.json").is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder.with_suffix(".lock")):

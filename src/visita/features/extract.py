@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +16,6 @@ from visita.artifact import fingerprint_of, sha256_of
 from visita.data.pairs import PairSet
 from visita.errors import DataError
 from visita.features.contract import PictureEncoder
-from visita.features.encoders import TEXT_ENCODERS
 from visita.features.pictures import BATCH, RecipeEncoder
 from visita.features.store import FeatureStore
 from visita.home import cache_home
@@ -55,8 +55,7 @@ class PairFeatures:
 def pair_features(
     pairs: PairSet,
     recipe: Recipe,
-    text_encoder: str,
-    text_levels: Sequence[str],
+    text_encoder: TextEncoder,
     folder: Path | None = None,
 ) -> PairFeatures:
     """Return all features of ``pairs``, computing what ``folder`` does not hold yet.
@@ -79,14 +78,13 @@ def pair_features(
     kept = pairs if len(readable) == len(digests) else pairs.subset(readable)
     rows = np.array([store.row(digests[row]) for row in readable], dtype=np.int64)
     columns = {name: np.asarray(store.column(name)[rows]) for name in store.columns}
-    return PairFeatures(kept, columns, text_features(kept.texts, text_encoder, text_levels, folder))
+    return PairFeatures(kept, columns, text_features(kept.texts, text_encoder, folder))
 
 
 def text_features(
-    texts: Sequence[str], text_encoder: str, levels: Sequence[str], folder: Path | None = None
+    texts: Sequence[str], encoder: TextEncoder, folder: Path | None = None
 ) -> TextFeatures:
     """Return the features of texts alone, computing what ``folder`` (or the cache) has not."""
-    encoder = TEXT_ENCODERS.load(text_encoder)(levels)
     return extract_texts(texts, encoder, folder or cache_home() / "features")
 
 
@@ -109,7 +107,7 @@ def extract_images(paths: Sequence[Path], encoder: PictureEncoder, folder: Path)
     """
     digests = [_digest(path) for path in paths]
     columns, facts = dict(encoder.columns()), dict(encoder.facts())
-    with FeatureStore.open_or_create(folder, columns, facts) as store:
+    with FeatureStore.open_or_create(folder, columns, facts, digests) as store:
         todo = {d: p for d, p in zip(digests, paths, strict=True) if d not in store}
         missing = [path for path in paths if not path.is_file()]
         readable = {d: p for d, p in todo.items() if p.is_file()}
@@ -152,12 +150,14 @@ def extract_texts(texts: Sequence[str], encoder: TextEncoder, folder: Path) -> T
     place = folder / f"texts-{fingerprint_of([facts, list(encoder.levels)])}"
     digests = [sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
     levels = {**facts, "levels": list(encoder.levels)}
-    with FeatureStore.open_or_create(place, {PASSAGE: encoder.dim}, levels) as store:
+    first = [f"{digest}/0" for digest in digests]
+    with FeatureStore.open_or_create(place, {PASSAGE: encoder.dim}, levels, first) as store:
         known = {one.partition("/")[0] for one in store.ids}
         todo = {d: t for d, t in zip(digests, texts, strict=True) if d not in known}
+        reader = copy(encoder)  # its network, once loaded, lives no longer than this call
         with bar("texts", len(todo)) as advance:
             for batch in _batches(list(todo.items())):
-                features = encoder.encode([text for _, text in batch])
+                features = reader.encode([text for _, text in batch])
                 names = _passage_ids([digest for digest, _ in batch], features.offsets)
                 store.append(names, {PASSAGE: features.vectors})
                 advance(len(batch))

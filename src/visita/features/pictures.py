@@ -91,7 +91,7 @@ class RecipeEncoder:
         return columns
 
     def _encode_chunk(self, chunk: list[Item]) -> EncodedBatch:
-        side = max(network.encoder.side for network in self._networks)
+        side = max(network.encoder.reads for network in self._networks)
         keys, pictures, skipped = [], [], []
         for key, path in chunk:
             try:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,8 +151,16 @@ class FeatureStore:
             ) from error
 
     @classmethod
-    def open_or_create(cls, folder: Path, columns: Shapes, facts: Mapping[str, Any]) -> Self:
+    def open_or_create(
+        cls,
+        folder: Path,
+        columns: Shapes,
+        facts: Mapping[str, Any],
+        needed: Collection[str] | None = None,
+    ) -> Self:
         """Open a store for writing, or make it if there is none.
+
+        One that holds all ids ``needed`` is only read, so it may have another writer.
 
         Raises
         ------
@@ -165,6 +173,10 @@ class FeatureStore:
             return cls.create(folder, columns, facts)
         there, wanted = read_header(folder), header_of(columns, facts)
         check_same(folder, _shapes(there), _shapes(wanted))
+        if needed is not None:
+            whole = cls.open(folder, facts)
+            if all(one in whole for one in needed):
+                return whole
         return cls.open(folder, facts, write=True)
 
     def __len__(self) -> int:

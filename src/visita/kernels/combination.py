@@ -6,7 +6,7 @@ to end, so any weighted sum of similarities needs one vector a picture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy import linalg
@@ -20,13 +20,26 @@ def join(parts: Sequence[FloatArray], weights: Sequence[float]) -> FloatArray:
     return np.concatenate(scaled, axis=1).astype(np.float32)
 
 
+def second_moments(blocks: Iterable[FloatArray]) -> FloatArray:
+    """Return the mean over all rows x of x xᵀ, (d, d), from blocks (b, d) of them."""
+    total, count = np.zeros((), np.float32), 0
+    for block in blocks:
+        total, count = total + block.T @ block, count + len(block)
+    return np.asarray(total / np.float32(count))
+
+
 def reduction(images: FloatArray, texts: FloatArray, dim: int) -> FloatArray:
     """Return P (d, dim), orthonormal columns, so that <xP, yP> is near <x, y>.
 
     The columns span the leading directions of both sides together (SVD of the two
     second-moment matrices' sum, each side counted alike).
+
+    Parameters
+    ----------
+    images, texts : float32 (d, d)
+        Each side's ``second_moments``.
     """
-    moments = images.T @ images / len(images) + texts.T @ texts / len(texts)
+    moments = images + texts
     size = len(moments)
     _, vectors = linalg.eigh(moments, subset_by_index=(max(0, size - dim), size - 1))
     return np.ascontiguousarray(vectors[:, ::-1], dtype=np.float32)

@@ -16,13 +16,15 @@ from safetensors.numpy import load_file, save_file
 
 from visita.artifact import fingerprint_of, read_manifest, write_folder
 from visita.errors import ArtifactError, MismatchError
-from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
+from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
 from visita.features.engine import Runner, cached_runner, cores
 from visita.matchers.calibration import Calibration
-from visita.types import FloatArray, Recipe, TextFeatures
+from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures, TopicModel
 
 KIND = "matcher"
 WEIGHTS = "weights.safetensors"
+TEXT = "text"
+"""Folder of a topic model inside the matcher's."""
 ROWS = 256
 """Rows a call of the graph; bounds the memory of embedding millions."""
 
@@ -39,6 +41,8 @@ class JointMatcher:
         The state of the ``JointSpace``, float16 or float32.
     encoders : dict
         Fingerprint of every encoder that the features must come from.
+    topic_model : TopicModel or None
+        The text encoder where it was fitted: it travels inside the matcher.
     facts : dict
         What ran: configuration, seeds, versions, data, numbers.
     """
@@ -50,6 +54,7 @@ class JointMatcher:
     space: Mapping[str, Any]
     tensors: Mapping[str, NDArray[Any]]
     encoders: Mapping[str, str]
+    topic_model: TopicModel | None = None
     threshold: float | None = None
     calibration: Calibration | None = None
     keyword_calibration: Calibration | None = None
@@ -75,6 +80,13 @@ class JointMatcher:
             "space": dict(self.space),
             "encoders": dict(self.encoders),
         }
+
+    def open_text_encoder(self) -> TextEncoder:
+        """Return the encoder that texts must come from."""
+        if self.topic_model is not None:
+            return self.topic_model
+        encoder: TextEncoder = TEXT_ENCODERS.load(self.text_encoder)(self.text_levels)
+        return encoder
 
     def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         """Return unit vectors, float32 (n, dim), from the recipe's columns, (n, d) each.
@@ -154,7 +166,7 @@ class JointMatcher:
         return (ImageSide if side == "image" else TextSide)(self.network()).eval()
 
     def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
-        """Write the matcher as an artifact folder, atomically; weights in half precision.
+        """Write the matcher as an artifact folder, atomically, its topic model inside.
 
         ``beside`` may write further files into the folder it is given.
 
@@ -175,6 +187,8 @@ class JointMatcher:
         with write_folder(folder, KIND, saved) as draft:
             save_file(dict(self.tensors), draft / WEIGHTS)
             (draft / WEIGHTS).chmod(0o644)  # safetensors keeps it to its owner
+            if self.topic_model is not None:
+                self.topic_model.save(draft / TEXT)
             if beside:
                 beside(draft)
 
@@ -202,6 +216,7 @@ class JointMatcher:
                 space=saved["space"],
                 tensors=load_file(folder / WEIGHTS),
                 encoders=saved["encoders"],
+                topic_model=_topic_model(saved["text_encoder"], folder / TEXT),
                 threshold=saved["threshold"],
                 calibration=_calibration(saved["calibration"]),
                 keyword_calibration=_calibration(saved["keyword_calibration"]),
@@ -211,7 +226,7 @@ class JointMatcher:
             raise ArtifactError(
                 f"{folder} is not a matcher visita can read ({error!r})."
             ) from error
-        installed = encoder_fingerprints(matcher.recipe, matcher.text_encoder)
+        installed = encoder_fingerprints(matcher.recipe, matcher.open_text_encoder())
         for name, expected in matcher.encoders.items():
             if installed.get(name) != expected:
                 raise MismatchError(
@@ -237,11 +252,17 @@ def stack_columns(columns: Mapping[str, FloatArray], recipe: Recipe) -> FloatArr
     return np.stack(views, axis=1)
 
 
-def encoder_fingerprints(recipe: Recipe, text_encoder: str) -> dict[str, str]:
-    """Return name → fingerprint of the installed encoders that a matcher would use."""
+def encoder_fingerprints(recipe: Recipe, text: TextEncoder) -> dict[str, str]:
+    """Return name → fingerprint of the encoders that a matcher would use."""
     found = {name: IMAGE_ENCODERS.load(name)().fingerprint() for name in recipe.levels}
-    found[text_encoder] = TEXT_ENCODERS.load(text_encoder)().fingerprint()
-    return found
+    return {**found, text.name: text.fingerprint()}
+
+
+def _topic_model(name: str, folder: Path) -> TopicModel | None:
+    if name not in TOPIC_MODELS:
+        return None
+    model: TopicModel = TOPIC_MODELS.load(name).load(folder)
+    return model
 
 
 def _numbers(calibration: Calibration | None) -> dict[str, float] | None:

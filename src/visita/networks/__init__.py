@@ -6,6 +6,7 @@ NETWORKS = Registry(
     "network",
     {
         "fusion": "visita.networks.towers:FusionNetwork",
+        "multi-level": "visita.networks.multilevel:MultiLevel",
         "class-names": "visita.networks.classnames:ClassNames",
         "joint": "visita.networks.joint:JointSpace",
     },

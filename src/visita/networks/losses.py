@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 
@@ -34,3 +34,29 @@ def _smoothed(logits: Tensor, left_out: Tensor, smoothing: float) -> Tensor:
     kept = (~left_out).sum(1)
     spread = log_p.masked_fill(left_out, 0.0).sum(1) / kept
     return -((1 - smoothing) * log_p.diagonal() + smoothing * spread).mean()
+
+
+def hinge(scores: Tensor, true: Tensor, negatives: Tensor, margin: float) -> Tensor:
+    """Return the sum of max(0, margin - cos(t, i+) + cos(t, i-)) over the triplets of a batch.
+
+    Eqs. 5 and 6 of the multi-level fusion paper. A text makes a triplet with each of its
+    images, and the same negative in all of them.
+
+    Parameters
+    ----------
+    scores : float32 (b, t)
+        Cosines of image i and text j.
+    true : bool (b, t)
+        Which of them belong together.
+    negatives : int64 (t,)
+        Row of an image that text j does not match.
+    """
+    images, texts = true.nonzero(as_tuple=True)
+    away = scores[negatives[texts], texts]
+    return functional.relu(margin - scores[images, texts] + away).sum()
+
+
+def squared_weights(network: nn.Module) -> Tensor:
+    """Return the sum of the squares of all weights; biases are left out."""
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    return torch.stack([weight.square().sum() for weight in weights]).sum()

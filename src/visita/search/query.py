@@ -9,9 +9,13 @@ from typing import Literal, Self
 import numpy as np
 
 from visita.errors import DataError
+from visita.progress import bar
+from visita.search.passages import agreement
 from visita.types import FloatArray, Matcher, TextEncoder
 
 MAX_KEYWORDS = 3
+AT_ONCE = 128
+"""Texts that are embedded without a word; more show their progress."""
 
 
 def kind_of(text: str) -> Literal["text", "keywords"]:
@@ -57,7 +61,9 @@ class Query:
         matcher: Matcher,
         weights: Sequence[float] | None = None,
     ) -> Self:
-        """Return the query for one or more texts, of equal weight unless told.
+        """Return the query for one or more texts, such as the passages of a long one.
+
+        Unless told otherwise, each counts as much as it agrees with the others.
 
         Raises
         ------
@@ -66,13 +72,13 @@ class Query:
         """
         if not texts or not all(text.strip() for text in texts):
             raise DataError("The query is empty: describe what the picture should show.")
-        vectors = matcher.embed_texts(encoder.encode(texts))
-        return cls(vectors, _weights(len(texts), weights))
+        vectors = _embedded(texts, encoder, matcher)
+        return cls(vectors, agreement(vectors) if weights is None else _weights(weights))
 
     @classmethod
     def from_vectors(cls, vectors: FloatArray, weights: Sequence[float] | None = None) -> Self:
-        """Return the query for vectors (p, d), such as those of pictures."""
-        return cls(vectors, _weights(len(vectors), weights))
+        """Return the query for vectors (p, d), such as those of pictures, equal unless told."""
+        return cls(vectors, _weights([1] * len(vectors) if weights is None else weights))
 
     def pooled(self) -> FloatArray:
         """Return the weighted sum as one unit vector, float32 (d,).
@@ -89,5 +95,17 @@ class Query:
         return np.asarray(total / norm, np.float32)
 
 
-def _weights(count: int, weights: Sequence[float] | None) -> FloatArray:
-    return np.ones(count, np.float32) if weights is None else np.asarray(weights, np.float32)
+def _weights(weights: Sequence[float]) -> FloatArray:
+    return np.asarray(weights, np.float32)
+
+
+def _embedded(texts: Sequence[str], encoder: TextEncoder, matcher: Matcher) -> FloatArray:
+    if len(texts) <= AT_ONCE:
+        return matcher.embed_texts(encoder.encode(texts))
+    parts = []
+    with bar("passages", len(texts)) as advance:
+        for start in range(0, len(texts), AT_ONCE):
+            some = texts[start : start + AT_ONCE]
+            parts.append(matcher.embed_texts(encoder.encode(some)))
+            advance(len(some))
+    return np.concatenate(parts)

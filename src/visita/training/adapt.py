@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +11,9 @@ from visita.errors import ConfigError
 from visita.kernels.combination import join
 from visita.matchers.joint import JointMatcher
 from visita.networks.joint import JointSpace, Part
-from visita.networks.towers import FusionNetwork
 from visita.training.config import AdaptConfig
-from visita.training.fusion import as_matcher
 from visita.training.loop import History
+from visita.training.matcher import as_matcher
 from visita.training.spans import Spans
 from visita.training.tensors import PairTensors
 from visita.training.tuning import Validate, embed, train_network
@@ -33,16 +33,17 @@ def adapt(
 ) -> tuple[JointMatcher, History, float]:
     """Return the adapted matcher, what happened, and the weight of the tuned kernel.
 
-    A copy of the base's fusion network is tuned on ``train``; the base's untouched
-    similarity and the tuned one are then joined with the weights that do best on dev.
+    A copy of the base's first network that can learn is tuned on ``train``; the base's
+    untouched similarity and the tuned one are then joined with the weights that do best
+    on dev. A topic model stays what it is.
 
     Raises
     ------
     ConfigError
-        If the base has no fusion network to start from, or was adapted already.
+        If the base has no network that can learn, or was adapted already.
     """
     space = base.network()
-    part, tuned = _fusion_of(space)
+    part, tuned = _learner_of(space)
     if space.dim + tuned.dim > MAX_DIM:
         raise ConfigError(
             f"{base.name!r} was adapted already, and its vectors would grow past {MAX_DIM} "
@@ -54,26 +55,22 @@ def adapt(
     if weight == 0:
         return base, history, weight
     joined = _joined(space, tuned, part, weight)
-    return (
-        as_matcher(name, joined, base.recipe, base.text_encoder, base.text_levels),
-        history,
-        weight,
-    )
+    return as_matcher(name, joined, base.recipe, base.open_text_encoder()), history, weight
 
 
-def _fusion_of(space: JointSpace) -> tuple[Part, FusionNetwork]:
+def _learner_of(space: JointSpace) -> tuple[Part, Any]:
     for part, network in zip(space.parts, space.networks, strict=True):
-        if part.network == "fusion":
-            return part, copy.deepcopy(network)
         if part.network == "joint":
-            return _fusion_of(network)
-    raise ConfigError("The base matcher has no fusion network; adapt one that visita trained.")
+            return _learner_of(network)
+        if any(True for _ in network.parameters()):
+            return part, copy.deepcopy(network)
+    raise ConfigError("The base matcher has no network that can learn; adapt another one.")
 
 
 def _best_mix(
-    space: JointSpace, tuned: FusionNetwork, spans: Spans, dev: PairTensors, validate: Validate
+    space: JointSpace, tuned: Any, spans: Spans, dev: PairTensors, validate: Validate
 ) -> float:
-    whole = Spans((0, space.image_features), None, (0, space.text_features), (0, 0))
+    whole = Spans.whole(space.image_features, space.text_features)
     base_images, base_texts = embed(space, dev, whole)
     own_images, own_texts = embed(tuned, dev, spans)
     scores = [
@@ -86,7 +83,7 @@ def _best_mix(
     return MIXES[int(np.argmax(scores))]  # of equal scores the one nearest to the base
 
 
-def _joined(space: JointSpace, tuned: FusionNetwork, part: Part, weight: float) -> JointSpace:
+def _joined(space: JointSpace, tuned: Any, part: Part, weight: float) -> JointSpace:
     base = Part(
         network="joint",
         arguments=space.arguments(),

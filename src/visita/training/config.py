@@ -1,92 +1,119 @@
-"""Settings of a training run: one frozen model, the same for Python, TOML and the command line."""
+"""What decides a training run; a class that trains something has exactly what it needs."""
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, model_validator
 
-from visita.errors import ConfigError, did_you_mean
+from visita.errors import ConfigError
+from visita.features.encoders import TOPIC_MODELS
+from visita.training.settings import Settings
 from visita.types import Recipe
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Levels = Annotated[tuple[str, ...], Field(min_length=1)]
+ImageLevels = Annotated[dict[str, Levels], Field(min_length=1)]
+
+SMALL: dict[str, Levels] = {
+    "efficientnet-lite2": (
+        "block10:avg",
+        "block10:max",
+        "block15:avg",
+        "block15:max",
+        "block19:avg",
+        "block19:max",
+        "head:avg",
+        "classes",
+    )
+}
+INCEPTION: dict[str, Levels] = {"inception-v3": ("mixed9", "fc")}
 
 
-class LoopConfig(BaseModel):
-    """What every run has: seed, batches, schedule and loss."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class LoopConfig(Settings):
+    """What every run has: its seed, how long it lasts and how large a step is."""
 
     seed: int = 0
     epochs: Annotated[int, Field(ge=0)] = 7
     patience: Annotated[int, Field(ge=1)] = 3
     """Epochs without a better dev score before training stops."""
     batch: Annotated[int, Field(ge=2)] = 256
+    """True pairs a step."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+
+
+class ContrastConfig(LoopConfig):
+    """InfoNCE over batches of pairs, and AdamW."""
+
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     temperature: Annotated[float, Field(gt=0)] = 0.05
     label_smoothing: Share = 0.05
     mix_texts: bool = True
     """Replace a text by a random mean of it and another text of the same image."""
 
+
+class AdaptConfig(ContrastConfig):
+    """Adapting a trained matcher to a few pairs: slower and shorter."""
+
+    epochs: Annotated[int, Field(ge=0)] = 10
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+
+
+class FeatureConfig(LoopConfig):
+    """The features that a matcher reads which is trained anew."""
+
+    image_levels: ImageLevels
+    """Levels of each image encoder."""
+    mirror: bool
+    """Train on the mirrored view too, and average both views in use."""
+    text_encoder: str
+    text_levels: Levels
+    """A topic model has one, ``topics``, which need not be named."""
+
+    topics: Annotated[int, Field(ge=1, le=1024)] = 500
+    """Width of a topic model, the text encoder that is fitted here."""
+    topic_corpus: Path | None = None
+    """Texts to fit it on: a file with one a line, or a folder of ``.txt``."""
+    topics_from: Literal["train", "all"] = "train"
+    """Without a corpus: fit it on training texts, or on all, test included, as the paper
+    does on Flickr30K; numbers on those texts are then too good, and every report says so."""
+
+    def recipe(self) -> Recipe:
+        """Return the features that a picture needs."""
+        return Recipe(dict(self.image_levels), self.mirror)
+
+    @model_validator(mode="before")
     @classmethod
-    def read(cls, path: Path | None = None, settings: Sequence[str] = ()) -> Self:
-        """Return the defaults, changed by a TOML file and then by ``key=value`` settings.
+    def _name_the_level_of_a_topic_model(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        encoder = values.get("text_encoder", cls.model_fields["text_encoder"].default)
+        return {"text_levels": ("topics",), **values} if str(encoder) in TOPIC_MODELS else values
 
-        Raises
-        ------
-        ConfigError
-            If a key is unknown (with the nearest known one) or a value does not fit.
-        """
-        values: dict[str, Any] = _read_toml(path) if path else {}
-        return cls.of({**values, **dict(_setting(one) for one in settings)})
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the defaults changed by ``values``.
-
-        Raises
-        ------
-        ConfigError
-            If a key is unknown (with the nearest known one) or a value does not fit.
-        """
-        unknown = [key for key in values if key not in cls.model_fields]
-        if unknown:
-            hints = (f"Unknown setting {k!r}.{did_you_mean(k, cls.model_fields)}" for k in unknown)
-            raise ConfigError(f"{' '.join(hints)} Known: {', '.join(cls.model_fields)}.")
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise ConfigError(f"Settings do not fit: {'; '.join(wrong)}.") from error
+    @model_validator(mode="after")
+    def _refuse_what_would_do_nothing(self) -> Self:
+        fields = FeatureConfig.model_fields
+        about_topics = ("topics", "topic_corpus", "topics_from")
+        changed = [name for name in about_topics if getattr(self, name) != fields[name].default]
+        if changed and self.text_encoder not in TOPIC_MODELS:
+            raise ConfigError(
+                f"{' and '.join(changed)} would do nothing: {self.text_encoder!r} is no topic "
+                f"model. Set text_encoder to one of {', '.join(TOPIC_MODELS.names())}."
+            )
+        if self.topic_corpus and self.topics_from != "train":
+            raise ConfigError("Give topic_corpus or topics_from, not both: each says which texts.")
+        return self
 
 
-class FusionConfig(LoopConfig):
+class FusionConfig(FeatureConfig, ContrastConfig):
     """Everything that decides a fusion matcher, with the values that ``visita-small`` has.
 
-    Chosen on Flickr8k dev; the experiments are in ``docs/notebook.md``.
+    Chosen on Flickr8k dev; the experiments are in ``docs/notebook.md``. The level
+    ``classes``, if any, feeds only the class-name kernel.
     """
 
-    image_levels: Annotated[dict[str, Levels], Field(min_length=1)] = {
-        "efficientnet-lite2": (
-            "block10:avg",
-            "block10:max",
-            "block15:avg",
-            "block15:max",
-            "block19:avg",
-            "block19:max",
-            "head:avg",
-            "classes",
-        )
-    }
-    """Levels of each image encoder; ``classes``, if any, feeds only the class-name kernel."""
+    image_levels: ImageLevels = SMALL
     mirror: bool = True
-    """Train on the mirrored view too, and average both views in use."""
     text_encoder: str = "minilm-l6"
     text_levels: Levels = ("layer3", "layer4", "layer5", "layer6")
 
@@ -106,30 +133,28 @@ class FusionConfig(LoopConfig):
     keyword_weight: Annotated[float, Field(ge=0)] = 0.1
     """How much their loss counts beside the captions'."""
 
-    def recipe(self) -> Recipe:
-        """Return the features that a picture needs."""
-        return Recipe(dict(self.image_levels), self.mirror)
 
+class PaperConfig(FeatureConfig):
+    """The multi-level fusion paper's network and training, with the values that it prints.
 
-class AdaptConfig(LoopConfig):
-    """Adapting a trained matcher to a few pairs: slower and shorter."""
+    It leaves out the batch, the number of epochs and how one is chosen: those are ours.
+    """
+
+    image_levels: ImageLevels = INCEPTION
+    mirror: bool = False
+    text_encoder: str = "lsa"
+    text_levels: Levels = ("topics",)
 
     epochs: Annotated[int, Field(ge=0)] = 10
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}.") from error
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"A setting is key=value; {text!r} has no '='.")
-    try:
-        return key.strip(), json.loads(value)
-    except ValueError:
-        return key.strip(), value
+    batch: Annotated[int, Field(ge=2)] = 200
+    """Images a step, each with all its texts."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    standardise: bool = False
+    """Give every feature mean 0 and variance 1 on the training images. It is ours: levels
+    that do not end in an activation are of very different sizes and saturate the sigmoid."""
+    hidden: Annotated[int, Field(ge=1)] = 2048
+    hidden_activation: Literal["sigmoid", "none"] = "sigmoid"
+    output_activation: Literal["tanh", "none"] = "tanh"
+    margin: Annotated[float, Field(ge=0)] = 0.5
+    l2: Annotated[float, Field(ge=0)] = 5e-4
+    """What the sum of all squared weights counts in the loss."""

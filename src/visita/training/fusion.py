@@ -8,19 +8,20 @@ import numpy as np
 import torch
 
 from visita.features.classnames import class_names
-from visita.features.encoders import TEXT_ENCODERS
+from visita.features.extract import text_features
 from visita.kernels.cca import cca
-from visita.kernels.combination import reduction
-from visita.matchers.joint import JointMatcher, encoder_fingerprints
+from visita.kernels.combination import reduction, second_moments
+from visita.matchers.joint import JointMatcher
 from visita.networks.classnames import ClassNames
 from visita.networks.joint import JointSpace, Part
 from visita.networks.towers import FusionNetwork, Tower
 from visita.training.config import FusionConfig
 from visita.training.loop import History
+from visita.training.matcher import as_matcher
 from visita.training.spans import Spans, spans_of
-from visita.training.tensors import PairTensors
-from visita.training.tuning import Extra, Validate, train_network
-from visita.types import FloatArray, Recipe
+from visita.training.tensors import PairTensors, standardised, statistics
+from visita.training.tuning import Extra, Validate, in_blocks, train_network
+from visita.types import FloatArray, TextEncoder
 
 
 def train_fusion(
@@ -29,12 +30,14 @@ def train_fusion(
     dev: PairTensors,
     validate: Validate,
     config: FusionConfig,
+    text: TextEncoder,
     keywords: PairTensors | None = None,
 ) -> tuple[JointMatcher, History]:
     """Return the trained matcher, without threshold or calibration, and what happened.
 
-    ``keywords`` are short texts for the images of ``train``; their loss counts
-    ``config.keyword_weight``. The same seed gives bit-equal weights at one thread count.
+    ``text`` is what all texts were encoded with. ``keywords`` are short texts for the
+    images of ``train``; their loss counts ``config.keyword_weight``. The same seed gives
+    bit-equal weights at one thread count.
 
     Raises
     ------
@@ -43,7 +46,7 @@ def train_fusion(
     ConfigError
         If the levels cannot be used.
     """
-    spans = spans_of(config)
+    spans = spans_of(config, text)
     torch.manual_seed(config.seed)
     network = FusionNetwork(
         spans.fusion[1],
@@ -56,21 +59,20 @@ def train_fusion(
     start_closed_form(network, train, spans, config)
     extra = Extra(keywords, config.keyword_weight) if keywords else None
     history = train_network(network, train, dev, spans, validate, config, extra)
-    space = _joint_space(network, train, spans, config)
-    matcher = as_matcher(name, space, config.recipe(), config.text_encoder, config.text_levels)
-    return matcher, history
+    space = _joint_space(network, train, spans, config, text)
+    return as_matcher(name, space, config.recipe(), text), history
 
 
 def start_closed_form(
     network: FusionNetwork, train: PairTensors, spans: Spans, config: FusionConfig
 ) -> None:
     """Set each tower's statistics and its linear map by canonical correlation analysis."""
-    images = train.images[:, :, : spans.fusion[1]]
-    image_mean, image_scale = _statistics(images.reshape(-1, images.shape[-1]))
-    text_mean, text_scale = _statistics(train.texts)
+    views = train.images.reshape(-1, train.images.shape[-1])[:, : spans.fusion[1]]
+    image_mean, image_scale = statistics(views)
+    text_mean, text_scale = statistics(train.texts)
     image_map, text_map = cca(
-        (images.mean(1) - image_mean) / image_scale,
-        (train.texts - text_mean) / text_scale,
+        standardised(train.images[:, :, : spans.fusion[1]].mean(1), image_mean, image_scale),
+        standardised(train.texts, text_mean, text_scale),
         train.truth,
         config.fusion_dim,
         image_ridge=config.image_ridge,
@@ -78,13 +80,6 @@ def start_closed_form(
     )
     _set_tower(network.image_tower, image_mean, image_scale, image_map)
     _set_tower(network.text_tower, text_mean, text_scale, text_map)
-
-
-def _statistics(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-    # A feature that is constant here may change in use; divided by nearly nothing, it
-    # would drown all others.
-    spread = rows.std(0)
-    return rows.mean(0), np.where(spread > 1e-6, spread, np.float32(1))
 
 
 def _set_tower(tower: Tower, mean: FloatArray, scale: FloatArray, linear: FloatArray) -> None:
@@ -105,7 +100,11 @@ def _fusion_part(network: FusionNetwork, spans: Spans, weight: float) -> Part:
 
 
 def _joint_space(
-    network: FusionNetwork, train: PairTensors, spans: Spans, config: FusionConfig
+    network: FusionNetwork,
+    train: PairTensors,
+    spans: Spans,
+    config: FusionConfig,
+    text: TextEncoder,
 ) -> JointSpace:
     beta = config.class_names_weight if spans.classes else 0.0
     parts = [_fusion_part(network, spans, 1 - beta)]
@@ -122,7 +121,7 @@ def _joint_space(
     space = JointSpace(*features, parts=parts, dim=config.dim)
     space.networks[0] = network
     if spans.classes:
-        _set_class_names(space.networks[1], train, spans.classes, spans.sentence, config)
+        _set_class_names(space.networks[1], train, spans.classes, spans.sentence, text)
     set_basis(space, train)
     return space.eval()
 
@@ -132,10 +131,9 @@ def _set_class_names(
     train: PairTensors,
     classes: tuple[int, int],
     sentence: tuple[int, int],
-    config: FusionConfig,
+    text: TextEncoder,
 ) -> None:
-    encoder = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels)
-    names = _unit(encoder.encode(class_names()).pooled()[:, slice(*sentence)])
+    names = _unit(text_features(class_names(), text).pooled()[:, slice(*sentence)])
     probabilities = train.images[:, :, classes[0] : classes[1]]
     images = probabilities.reshape(-1, probabilities.shape[-1]) @ names
     texts = _unit(train.texts[:, sentence[0] : sentence[1]])
@@ -145,37 +143,15 @@ def _set_class_names(
 
 
 def _unit(rows: FloatArray) -> FloatArray:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+    # A topic model knows nothing of some names: their vectors are, and stay, zero.
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
 
 
 @torch.inference_mode()
 def set_basis(space: JointSpace, train: PairTensors) -> None:
     """Fit the basis that shortens the joined vectors, on training pairs; keeps it if unused."""
     if len(space.basis):
-        images = space.join_images(torch.from_numpy(train.images)).numpy()
-        texts = space.join_texts(torch.from_numpy(train.texts)).numpy()
+        images = second_moments(in_blocks(space.join_images, train.images))
+        texts = second_moments(in_blocks(space.join_texts, train.texts))
         space.basis.copy_(torch.from_numpy(reduction(images, texts, space.dim)))
-
-
-def as_matcher(
-    name: str,
-    space: JointSpace,
-    recipe: Recipe,
-    text_encoder: str,
-    text_levels: tuple[str, ...],
-) -> JointMatcher:
-    """Return the space as a matcher, its weights rounded to half precision."""
-    tensors = {k: v.numpy().astype(np.float16) for k, v in space.state_dict().items()}
-    return JointMatcher(
-        name=name,
-        recipe=recipe,
-        text_encoder=text_encoder,
-        text_levels=text_levels,
-        space={
-            "image_features": space.image_features,
-            "text_features": space.text_features,
-            **space.arguments(),
-        },
-        tensors=tensors,
-        encoders=encoder_fingerprints(recipe, text_encoder),
-    )

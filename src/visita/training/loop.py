@@ -1,4 +1,4 @@
-"""The training loop: AdamW, warm-up and cosine decay, the best epoch on dev kept."""
+"""The training loop: one step a batch, the best epoch on dev kept."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from visita.errors import TrainingError
 from visita.progress import say
 from visita.training.config import LoopConfig
+
+Losses = Callable[[], Iterator[tuple[Tensor, float]]]
+"""Yields, for one epoch, the loss of each batch and the loss that guessing would have."""
 
 WARM_UP = 50
 """Steps until the learning rate is whole; a tenth of a run that is shorter than 500."""
@@ -41,41 +44,39 @@ class History:
         return max([self.start, *(epoch.dev for epoch in self.epochs)])
 
 
+def constant(_step: int) -> float:
+    """Leave the learning rate as it is."""
+    return 1.0
+
+
 def fit(
     network: nn.Module,
-    epoch_losses: Callable[[], Iterator[tuple[Tensor, float]]],
-    steps: int,
+    losses: Losses,
+    optimizer: Optimizer,
     validate: Callable[[], float],
     config: LoopConfig,
+    rate: Callable[[int], float] = constant,
 ) -> History:
     """Train ``network`` in place and leave it in the state that did best on dev.
 
     Parameters
     ----------
-    epoch_losses : callable
-        Yields, for one epoch, the loss of each batch and the loss that guessing would have.
-    steps : int
-        Batches an epoch, for the schedule.
     validate : callable
         Returns the dev score of the network as it is; higher is better.
+    rate : callable
+        Maps the number of steps done to a factor of the optimizer's learning rate.
 
     Raises
     ------
     TrainingError
         If the loss stops being a number.
     """
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _rate(step, config.epochs * steps)
-    )
+    schedule = LambdaLR(optimizer, rate)
     history = History(validate())
     best, waited = copy.deepcopy(network.state_dict()), 0
     say(f"before training: dev {history.start:.1f}")
     for number in range(1, config.epochs + 1):
-        loss, chance = _one_epoch(network, epoch_losses(), optimizer, schedule)
+        loss, chance = _one_epoch(network, losses(), optimizer, schedule)
         previous, dev = history.best(), validate()
         history.epochs.append(Epoch(number, loss, chance, dev))
         say(f"epoch {number}: loss {loss:.3f} (chance {chance:.3f}), dev {dev:.1f}")
@@ -91,7 +92,10 @@ def fit(
 
 
 def _one_epoch(
-    network: nn.Module, losses: Iterator[tuple[Tensor, float]], optimizer: Any, schedule: Any
+    network: nn.Module,
+    losses: Iterator[tuple[Tensor, float]],
+    optimizer: Optimizer,
+    schedule: LambdaLR,
 ) -> tuple[float, float]:
     network.train()
     total, chance, count = 0.0, 0.0, 0
@@ -107,6 +111,7 @@ def _one_epoch(
     return total / max(count, 1), chance / max(count, 1)
 
 
-def _rate(step: int, steps: int) -> float:
+def warm_up_and_cosine(step: int, steps: int) -> float:
+    """Return the factor of a learning rate that rises over ``WARM_UP`` steps and falls to 0."""
     warm = min(1.0, (step + 1) / max(1, min(WARM_UP, steps // 10)))
     return warm * 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(steps, 1)))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Self
 
 from visita.errors import ConfigError
-from visita.features.encoders import TEXT_ENCODERS
 from visita.features.pictures import RecipeEncoder
-from visita.training.config import FusionConfig
-from visita.types import Recipe
+from visita.training.config import FeatureConfig, FusionConfig
+from visita.types import Recipe, TextEncoder
 
 
 @dataclass(frozen=True)
@@ -22,8 +20,37 @@ class Spans:
     text: tuple[int, int]
     sentence: tuple[int, int]
 
+    @classmethod
+    def whole(cls, images: int, texts: int) -> Self:
+        """Return the layout in which one network reads everything."""
+        return cls((0, images), None, (0, texts), (0, texts))
 
-def spans_of(config: FusionConfig) -> Spans:
+
+def level_widths(config: FeatureConfig) -> list[tuple[str, int]]:
+    """Return name and width of every image level, in the order of the stacked features.
+
+    Raises
+    ------
+    ConfigError
+        If a level is a grid.
+    UnknownNameError
+        If there is no such encoder or level.
+    """
+    shapes = RecipeEncoder(Recipe(config.image_levels)).columns()
+    widths = []
+    for encoder, levels in config.image_levels.items():
+        for level in levels:
+            width = shapes[f"{encoder}/{level}"]
+            if not isinstance(width, int):
+                raise ConfigError(
+                    f"Levels are fused pooled, and {level} of {encoder} is a grid; "
+                    "use :avg or :max, not :grid."
+                )
+            widths.append((level, width))
+    return widths
+
+
+def spans_of(config: FusionConfig, text: TextEncoder) -> Spans:
     """Return the layout of the stacked features.
 
     Raises
@@ -33,16 +60,8 @@ def spans_of(config: FusionConfig) -> Spans:
     UnknownNameError
         If there is no such encoder or level.
     """
-    shapes = RecipeEncoder(Recipe(config.image_levels)).columns()
-    widths = [
-        (level, int(np.prod(shapes[f"{encoder}/{level}"])))
-        for encoder, levels in config.image_levels.items()
-        for level in levels
-    ]
-    if any(level.endswith(":grid") for level, _ in widths):
-        raise ConfigError("The fusion network reads pooled levels; use :avg or :max, not :grid.")
-    text = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels)
-    sentence = text.dim // len(config.text_levels)
+    widths = level_widths(config)
+    sentence = text.dim // len(text.levels)
     levels = [level for level, _ in widths]
     if "classes" in levels[:-1]:
         raise ConfigError("'classes' must be the last image level, and there only once.")

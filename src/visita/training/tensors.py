@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 from scipy import sparse
 
 from visita.features.extract import PairFeatures
 from visita.matchers.joint import stack_columns
 from visita.types import FloatArray, Recipe
+
+ROWS = 1024
+"""Rows at a time where a copy of all would be large."""
 
 
 @dataclass(frozen=True)
@@ -25,3 +29,20 @@ class PairTensors:
         """Stack the recipe's columns and pool each text's passages."""
         truth = features.pairs.truth.tocsr()
         return cls(stack_columns(features.columns, recipe), features.texts.pooled(), truth)
+
+
+def statistics(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard deviation of each feature, float32 (d,), of rows (n, d)."""
+    mean = rows.mean(0)
+    blocks = (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
+    spread = np.sqrt(sum(np.square(block - mean).sum(0) for block in blocks) / len(rows))
+    # A feature that is constant here may change in use; divided by nearly nothing, it
+    # would drown all others.
+    return mean, np.where(spread > 1e-6, spread, np.float32(1))
+
+
+def standardised(rows: FloatArray, mean: FloatArray, scale: FloatArray) -> FloatArray:
+    """Return (rows - mean) / scale, holding one copy of the rows."""
+    result = rows - mean
+    result /= scale
+    return result

@@ -1,10 +1,11 @@
-"""Training one two-sided network on pairs: InfoNCE over seeded batches, the best on dev kept."""
+"""Training one two-sided network on pairs by InfoNCE: AdamW, warm-up and cosine decay."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,15 @@ from torch import Tensor, nn
 
 from visita.networks.joint import ImageSide, TextSide
 from visita.networks.losses import info_nce
-from visita.networks.towers import FusionNetwork
 from visita.training.batches import Batch, batch_count, batches
-from visita.training.config import LoopConfig
-from visita.training.loop import History, fit
+from visita.training.config import ContrastConfig
+from visita.training.loop import History, Losses, fit, warm_up_and_cosine
 from visita.training.spans import Spans
-from visita.training.tensors import PairTensors
+from visita.training.tensors import ROWS, PairTensors
 from visita.types import FloatArray
 
 Validate = Callable[[FloatArray, FloatArray], float]
 """Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
-
-Losses = Callable[[], Iterator[tuple[Tensor, float]]]
-"""Yields, for one epoch, the loss of each batch and the loss that guessing would have."""
-
-ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -39,15 +34,21 @@ class Extra:
 
 
 def train_network(
-    network: FusionNetwork,
+    network: Any,
     train: PairTensors,
     dev: PairTensors,
     spans: Spans,
     validate: Validate,
-    config: LoopConfig,
+    config: ContrastConfig,
     extra: Extra | None = None,
 ) -> History:
-    """Train ``network`` in place and return what happened; the best epoch on dev is kept."""
+    """Train a two-sided ``network`` in place and return what happened.
+
+    Raises
+    ------
+    TrainingError
+        If the loss stops being a number.
+    """
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     main = _losses(network, train, spans, config, rng)
@@ -65,14 +66,19 @@ def train_network(
     def dev_score() -> float:
         return validate(*embed(network, dev, spans))
 
-    return fit(network, losses, batch_count(train.truth, config.batch), dev_score, config)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    steps = config.epochs * batch_count(train.truth, config.batch)
+    rate = partial(warm_up_and_cosine, steps=steps)
+    return fit(network, losses, optimizer, dev_score, config, rate)
 
 
 def _losses(
-    network: FusionNetwork,
+    network: Any,
     pairs: PairTensors,
     spans: Spans,
-    config: LoopConfig,
+    config: ContrastConfig,
     rng: np.random.Generator,
 ) -> Losses:
     """Return what yields, for one epoch, each batch's loss and that of guessing."""
@@ -88,7 +94,7 @@ def _losses(
     return epoch
 
 
-def _unmixed(config: LoopConfig) -> LoopConfig:
+def _unmixed(config: ContrastConfig) -> ContrastConfig:
     return config.model_copy(update={"mix_texts": False, "batch": max(2, config.batch // 2)})
 
 
@@ -98,7 +104,7 @@ def _endless(epoch: Losses) -> Iterator[tuple[Tensor, float]]:
 
 
 def _loss(
-    network: FusionNetwork, images: Tensor, texts: Tensor, batch: Batch, config: LoopConfig
+    network: Any, images: Tensor, texts: Tensor, batch: Batch, config: ContrastConfig
 ) -> Tensor:
     seen = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
     read = texts[torch.from_numpy(batch.texts)]
@@ -118,10 +124,12 @@ def embed(network: Any, pairs: PairTensors, spans: Spans) -> tuple[FloatArray, F
     return _in_rows(ImageSide(network), images), _in_rows(TextSide(network), texts)
 
 
-@torch.inference_mode()
 def _in_rows(side: nn.Module, rows: FloatArray) -> FloatArray:
-    blocks = [
-        side(torch.from_numpy(rows[start : start + ROWS])).numpy()
-        for start in range(0, len(rows), ROWS)
-    ]
-    return np.concatenate(blocks)
+    return np.concatenate(list(in_blocks(side, rows)))
+
+
+def in_blocks(side: Callable[[Tensor], Tensor], rows: FloatArray) -> Iterator[FloatArray]:
+    """Yield ``side`` of ``rows``, so many at a time as to bound the memory."""
+    for start in range(0, len(rows), ROWS):
+        with torch.inference_mode():
+            yield side(torch.from_numpy(rows[start : start + ROWS])).numpy()

@@ -22,7 +22,7 @@ def warnings_of(history: History) -> list[str]:
         )
     elif best <= history.start:
         found.append(
-            "Training did not improve on the closed-form start, which is kept. "
+            "Training did not improve on its start, which is kept. "
             "More pairs or a lower learning_rate may help."
         )
     elif last.dev < (1 - OVERFIT) * best and last.loss < history.epochs[0].loss:

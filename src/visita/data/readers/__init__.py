@@ -24,6 +24,7 @@ READERS = Registry(
         "coco": "visita.data.readers.coco:Coco",
         "folder": "visita.data.readers.folder:Folder",
         "table": "visita.data.readers.table:Table",
+        "sohu": "visita.data.readers.sohu:Sohu",
     },
 )
 

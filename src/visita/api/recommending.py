@@ -1,0 +1,122 @@
+"""Recommending pictures for an article: by what it says, and by what was chosen before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from visita.api.finding import Finder, Gallery
+from visita.data.prose import read_article
+from visita.matchers import DEFAULT
+from visita.matchers.joint import JointMatcher
+from visita.search.passages import passages
+from visita.search.query import Query, kind_of
+from visita.search.search import Match, search
+from visita.types import FloatArray
+
+if TYPE_CHECKING:
+    from visita.api.past import Past, Precedent
+    from visita.data import PairSet
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation(Match):
+    """A picture for an article, and why.
+
+    Attributes
+    ----------
+    passage : str
+        What in the article fits the picture best.
+    passage_score : float
+        Their inner product.
+    precedent : Precedent or None
+        The past article that spoke most for the picture, where the past was asked.
+    """
+
+    passage: str
+    passage_score: float
+    precedent: Precedent | None
+
+
+def recommend(
+    article: str | bytes | Path,
+    galleries: Sequence[Gallery] | str | Path,
+    past: Past | PairSet | str | None = None,
+    k: int = 10,
+    *,
+    threshold: float | None = None,
+    matcher: Finder | JointMatcher | str | Path = DEFAULT,
+) -> list[Recommendation]:
+    """Return the k best pictures for an article of any length, each with a reason.
+
+    Parameters
+    ----------
+    article
+        Title and body alike: the text itself, or the bytes or the file of text or HTML.
+    galleries
+        Synchronized galleries that share one matcher, or a folder of pictures, which is
+        then brought in step with ``matcher``.
+    past
+        Articles with their pictures, as pairs or as ``Past.learn`` made of them.
+    threshold
+        Leave out what is less probable.
+
+    Raises
+    ------
+    DataError
+        If there is no text, or its encoding is unknown; if a gallery was never synchronized.
+    """
+    text = article if isinstance(article, str) else read_article(article)
+    galleries = _opened(galleries, matcher)
+    finder = galleries[0].finder
+    parts = passages(text)
+    query = Query.from_texts(parts, finder.texts, finder.matcher)
+    vector, judge, kind = query.pooled(), finder.matcher, kind_of(text)
+    advice = None
+    if past is not None:
+        from visita.api.past import Past  # noqa: PLC0415 - brings scikit-learn
+
+        known = past if isinstance(past, Past) else Past.learn(past, finder)
+        advice = known.advise(text)
+        vector, judge, kind = advice.combine(vector), known.judge, "text"
+    snapshots = [gallery.snapshot for gallery in galleries]
+    matches = search(snapshots, vector, k, matcher=judge, threshold=threshold, kind=kind)
+    shown = _vectors(matches, galleries)
+    fits = shown @ query.vectors.T
+    best = fits.argmax(axis=1)
+    return [
+        Recommendation(
+            match.path,
+            match.score,
+            match.probability,
+            passage=parts[best[row]],
+            passage_score=float(fits[row, best[row]]),
+            precedent=advice.precedent(shown[row]) if advice else None,
+        )
+        for row, match in enumerate(matches)
+    ]
+
+
+def _opened(
+    galleries: Sequence[Gallery] | str | Path, matcher: Finder | JointMatcher | str | Path
+) -> Sequence[Gallery]:
+    if not isinstance(galleries, str | Path):
+        return galleries
+    gallery = Gallery.open(galleries, matcher=matcher)
+    gallery.sync()
+    return [gallery]
+
+
+def _vectors(matches: Sequence[Match], galleries: Sequence[Gallery]) -> FloatArray:
+    """Return the vectors of the pictures that were found, float32 (k, d)."""
+    found = {match.path: np.empty(0, np.float32) for match in matches}
+    for gallery in galleries:
+        for row, path in enumerate(gallery.snapshot.paths):
+            if path in found:
+                found[path] = gallery.snapshot.vectors[row]
+    width = galleries[0].finder.matcher.dim
+    return np.array([found[match.path] for match in matches], np.float32).reshape(-1, width)

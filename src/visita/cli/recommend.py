@@ -1,0 +1,120 @@
+"""``visita recommend``: pictures for an article, and why."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import visita
+from visita.cli.index import summary, synced
+from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher
+from visita.cli.output import one_line, print_json
+from visita.cli.texts import note_if_foreign
+
+if TYPE_CHECKING:
+    from visita.types import Skipped
+
+SHOWN = 100
+"""Characters of a reason; ``--json`` gives all."""
+
+
+def recommend(
+    article: Annotated[
+        str,
+        typer.Argument(metavar="ARTICLE", help="A file, text or HTML; '-' reads it from stdin."),
+    ],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of pictures.")],
+    past: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PAIRS",
+            help="Past articles with their pictures, to learn from: READER:PATH, or a path.",
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many pictures to print.")] = 10,
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="P", min=0, max=1, help="Leave out what is less probable."),
+    ] = None,
+    paths: Annotated[bool, typer.Option("--paths", help="Print paths only.")] = False,
+    exclude: Exclude = None,
+    gallery: Home = None,
+    matcher: Matcher = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Find pictures in folders for an article of any length.
+
+    Prints, parted by tabs: the probability, the path and the passage of the
+    article that fits best; with --past, the picture and the text of the past
+    article that spoke most for it. New pictures are read first.
+
+    [bold]visita recommend article.txt Pictures[/bold]
+    [bold]visita recommend - Pictures --past folder:published -k 3 --json[/bold]
+    """
+    from visita.data.prose import read_article  # noqa: PLC0415
+
+    text = read_article(sys.stdin.buffer.read() if article == "-" else Path(article))
+    note_if_foreign(text)
+    galleries: list[visita.Gallery] = []
+    skipped: list[Skipped] = []
+    for one, report in synced(folders, matcher, gallery, exclude):
+        print(summary(one, report), file=sys.stderr)
+        galleries.append(one)
+        skipped += report.skipped
+    known = visita.Past.learn(past, galleries[0].finder) if past else None
+    if known:
+        print(_learnt(known), file=sys.stderr)
+    found = visita.recommend(text, galleries, known, k, threshold=threshold)
+    if not found:
+        print(f"nothing found: no picture reaches {threshold}", file=sys.stderr)
+    elif found[0].probability is None:
+        print("this matcher was never calibrated: the numbers are scores", file=sys.stderr)
+    if as_json:
+        print_json(
+            {
+                "gallery_size": sum(len(one.snapshot) for one in galleries),
+                "past": _facts(known) if known else None,
+                "recommendations": [asdict(one) for one in found],
+                "skipped": [asdict(one) for one in skipped],
+            }
+        )
+    else:
+        for match in found:
+            print(one_line(match.path) if paths else _line(match))
+    if not found:
+        raise typer.Exit(1)
+
+
+def _line(found: visita.Recommendation) -> str:
+    number = found.score if found.probability is None else found.probability
+    cells = [f"{number:.3f}", found.path, _short(found.passage)]
+    if found.precedent:
+        cells += [found.precedent.picture, _short(found.precedent.text)]
+    return "\t".join(map(one_line, cells))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def _learnt(past: visita.Past) -> str:
+    line = f"past: {len(past.pairs.texts):,} articles, weight {past.weight:g}"
+    if past.gain is None:
+        return f"{line}; too few of the dev split to learn it from"
+    return (
+        f"{line}, learnt on {past.learnt_on:,} of the dev split: R@10 {past.gain.value:+.1f} "
+        f"[{past.gain.low:+.1f}, {past.gain.high:+.1f}] over the matcher alone"
+    )
+
+
+def _facts(past: visita.Past) -> dict[str, Any]:
+    return {
+        "articles": len(past.pairs.texts),
+        "weight": past.weight,
+        "learnt_on": past.learnt_on,
+        "gain": asdict(past.gain) if past.gain else None,
+    }

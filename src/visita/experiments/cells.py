@@ -1,0 +1,154 @@
+"""Cells of an experiment: each is computed once, kept on disk, and found again after a kill.
+
+A cell lies in ``FOLDER/<fingerprint>`` as an artifact: ``manifest.json`` with its settings,
+numbers and seconds, and ``arrays.safetensors`` where it has arrays. The fingerprint covers
+the settings, what all cells share (such as the data's fingerprint) and visita's own source,
+so a number of other data or other code is never taken for this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.errors import ArtifactError, TrainingError, VisitaError
+from visita.progress import say
+from visita.types import Skipped
+
+KIND = "cell"
+ARRAYS = "arrays.safetensors"
+COUNTED = (
+    *("data", "features", "kernels", "networks", "matchers", "training", "evaluation"),
+    *("gallery", "search", "experiments"),
+)
+"""Rooms whose source decides a cell's numbers."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One thing to compute; ``settings``, JSON values, say all of what."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a cell gave: ``facts`` are JSON values, ``arrays`` numpy."""
+
+    facts: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def run_cells(
+    folder: Path,
+    cells: Sequence[Cell],
+    work: Callable[[Cell], Result],
+    shared: Mapping[str, Any],
+) -> tuple[dict[str, Result], list[Skipped]]:
+    """Return the result of each cell by name, computing those that ``folder`` does not hold.
+
+    Killed or interrupted, the next call goes on after the last finished cell. A cell that
+    fails is reported on stderr, is tried again by the next call, and does not stop the rest.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+    work : callable
+        Computes one cell.
+    shared : mapping
+        What all cells have in common, as JSON values.
+
+    Returns
+    -------
+    results : dict of Result
+        In the order of ``cells``, without those that failed.
+    failed : list of Skipped
+
+    Raises
+    ------
+    TrainingError
+        If all cells fail.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    common = {"shared": dict(shared), "code": source_fingerprint()}
+    places = {c.name: folder / fingerprint_of({**common, "settings": c.settings}) for c in cells}
+    results: dict[str, Result] = {}
+    for cell in cells:
+        if (kept := _read(places[cell.name])) is not None:
+            results[cell.name] = kept
+    if results:
+        say(f"{len(results)} of {len(cells)} cells were computed before")
+    todo = [cell for cell in cells if cell.name not in results]
+    failed: list[Skipped] = []
+    started = time.perf_counter()
+    for number, cell in enumerate(todo, 1):
+        outcome = "done"
+        try:
+            results[cell.name] = _compute(cell, work, places[cell.name], common)
+        except Exception as error:  # one cell in thirty shall not cost the others
+            failed.append(Skipped(cell.name, _reason(error)))
+            outcome = f"failed: {failed[-1].reason}"
+        left = (time.perf_counter() - started) / number * (len(todo) - number)
+        say(f"cell {number}/{len(todo)}, {cell.name}: {outcome}; {_about(left)} left")
+    if cells and not results:
+        raise TrainingError(f"No cell could be computed; the first: {failed[0].reason}")
+    return {cell.name: results[cell.name] for cell in cells if cell.name in results}, failed
+
+
+def source_fingerprint() -> str:
+    """Return 16 hex digits over the source of the rooms that take part in a number."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(p for room in COUNTED for p in (package / room).rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(place: Path) -> Result | None:
+    if not place.exists():
+        return None
+    try:
+        manifest = read_manifest(place, KIND)
+        arrays = load_file(place / ARRAYS) if ARRAYS in manifest["files"] else {}
+        return Result(manifest["facts"], arrays)
+    except ArtifactError as error:
+        say(f"a cell is damaged and computed anew: {error}")
+        shutil.rmtree(place)
+        return None
+
+
+def _compute(
+    cell: Cell, work: Callable[[Cell], Result], place: Path, common: Mapping[str, Any]
+) -> Result:
+    started = time.perf_counter()
+    result = work(cell)
+    seconds = round(time.perf_counter() - started, 2)
+    facts = {"name": cell.name, "settings": cell.settings, "seconds": seconds, **common}
+    with write_folder(place, KIND, {**facts, "facts": dict(result.facts)}) as draft:
+        if result.arrays:
+            save_file(dict(result.arrays), draft / ARRAYS)
+    return result
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, VisitaError):
+        return str(error)
+    say(traceback.format_exc())  # not foreseen, so whoever looks into it needs to know where
+    return repr(error)
+
+
+def _about(seconds: float) -> str:
+    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"

@@ -1,0 +1,27 @@
+"""One report of an experiment: what it holds, and the same written as HTML, Markdown and JSON."""
+
+from visita.experiments.report.content import (
+    Bars,
+    Column,
+    Curves,
+    Example,
+    Examples,
+    Picture,
+    Report,
+    Row,
+    Table,
+)
+from visita.experiments.report.write import write_report
+
+__all__ = [
+    "Bars",
+    "Column",
+    "Curves",
+    "Example",
+    "Examples",
+    "Picture",
+    "Report",
+    "Row",
+    "Table",
+    "write_report",
+]

@@ -1,0 +1,136 @@
+"""Curves and bars as SVG, drawn small so that they can be read on a telephone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any
+
+import numpy as np
+
+from visita.evaluation.intervals import Estimate
+from visita.experiments.report.content import Bars, Curves
+
+INK, GREY, RULE = "#1c1f24", "#6b7280", "#dedbd4"
+COLOURS = ("#b3aca0", "#857d70", "#4a4f58", "#7ba0c4", "#1d4e89")
+STYLES = (":", "--", "-.", "--", "-")
+WIDTH = 4.7
+"""Inches; 338 points, at a text size of 8.5."""
+LABEL = 36
+"""Letters of a label; longer names are cut, as the numbers need their room."""
+
+
+def draw(figure: Curves | Bars) -> str:
+    """Return one ``<svg>`` element, with its text as text."""
+    with _style():
+        canvas = _curves(figure) if isinstance(figure, Curves) else _bars(figure)
+        out = StringIO()
+        canvas.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    whole = out.getvalue()
+    return whole[whole.index("<svg") :]
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    import matplotlib as mpl  # noqa: PLC0415 - slow to import, needed once a run
+
+    changed: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "visita",
+        "font.size": 8.5,
+        "text.parse_math": False,
+        "text.color": INK,
+        "axes.edgecolor": GREY,
+        "axes.labelcolor": GREY,
+        "axes.linewidth": 0.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "xtick.color": GREY,
+        "ytick.color": GREY,
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+    }
+    with mpl.rc_context(changed):
+        yield
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LABEL else f"{name[: LABEL - 1]}…"
+
+
+def _axes(height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _curves(curves: Curves) -> Any:
+    figure, axes = _axes(3.4)
+    ends = _spread([line[-1].value for line in curves.lines.values()], _top(curves) / 18)
+    for number, (name, line) in enumerate(curves.lines.items()):
+        colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
+        x = np.arange(1, len(line) + 1)
+        axes.plot(x, [point.value for point in line], style, color=colour, linewidth=1.6)
+        low, high = [point.low for point in line], [point.high for point in line]
+        axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
+        # A leader in the line's own style, so that the label needs no key.
+        end = len(line) + (len(line) - 1) * np.array([0, 0.03, 0.08])
+        heights = [line[-1].value, ends[number], ends[number]]
+        axes.plot(end, heights, style, color=colour, linewidth=1.2, clip_on=False)
+        axes.annotate(
+            _short(name),
+            (end[-1], ends[number]),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
+            annotation_clip=False,
+        )
+    axes.set_xticks(x)
+    axes.set_xlim(1, len(x))
+    axes.set_ylim(0, _top(curves))
+    axes.grid(axis="y", color=RULE, linewidth=0.6)
+    axes.set_xlabel(curves.x_label)
+    axes.set_ylabel(curves.y_label)
+    return figure
+
+
+def _top(curves: Curves) -> float:
+    highest = max(point.high for line in curves.lines.values() for point in line)
+    return max(1.0, 1.04 * highest)
+
+
+def _spread(values: Sequence[float], gap: float) -> list[float]:
+    """Return the values, moved down where labels at them would overlap."""
+    spread, limit = list(values), np.inf
+    for place in np.argsort(values)[::-1]:
+        limit = spread[place] = min(spread[place], limit - gap)
+    return spread
+
+
+def _bars(bars: Bars) -> Any:
+    figure, axes = _axes(0.5 + 0.34 * len(bars.bars))
+    for place, estimate in enumerate(bars.bars.values()):
+        best = estimate.value == max(one.value for one in bars.bars.values())
+        axes.barh(place, estimate.value, 0.55, color=COLOURS[3] if best else RULE)
+        _whisker(axes, place, estimate)
+        axes.annotate(
+            f"{estimate.value:.1f}",
+            (estimate.high, place),
+            (4, 0),
+            va="center",
+            textcoords="offset points",
+        )
+    axes.set_yticks(range(len(bars.bars)), map(_short, bars.bars), color=INK)
+    axes.tick_params("y", length=0)
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.set_xlabel(bars.x_label)
+    return figure
+
+
+def _whisker(axes: Any, place: float, estimate: Estimate) -> None:
+    axes.plot([estimate.low, estimate.high], [place, place], color=INK, linewidth=1)
+    for end in (estimate.low, estimate.high):
+        axes.plot([end, end], [place - 0.12, place + 0.12], color=INK, linewidth=1)

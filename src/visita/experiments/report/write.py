@@ -1,0 +1,113 @@
+"""Writing a report: HTML that opens without a network, the same as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from io import BytesIO
+from itertools import groupby
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import ImageOps
+
+from visita.data.decode import decode
+from visita.errors import PictureError
+from visita.experiments.report.content import Bars, Column, Curves, Report, Row, Table
+from visita.experiments.report.figures import draw
+
+THUMB = (300, 200)
+"""Pixels that a picture fits into; shown at half the size, sharp on fine screens."""
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Write ``report.html``, ``report.md`` and ``report.json`` into ``folder``.
+
+    Only the HTML has pictures and texts of queries; the others hold ids and numbers.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _put(folder / "report.json", json.dumps(report.to_dict(), indent=1) + "\n")
+    for name, escape in (("html", True), ("md", False)):
+        template = _environment(escape).get_template(f"report.{name}.j2")
+        _put(folder / f"report.{name}", template.render(report=report))
+
+
+def _put(path: Path, text: str) -> None:
+    # A file's name may hold bytes that are no text; they are shown as escapes.
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text, "utf-8", errors="backslashreplace")
+    draft.replace(path)
+
+
+def _environment(escape: bool) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("visita.experiments.report"),
+        autoescape=escape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "signed": signed,
+        "probability": probability,
+        "plain": plain,
+        "thumbnail": thumbnail,
+        "drawing": lambda figure: Markup(draw(figure)),
+        "headings": headings,
+        "as_table": as_table,
+    }
+    environment.tests["table"] = lambda part: isinstance(part, Table)
+    return environment
+
+
+def number(value: float) -> str:
+    """Return the number with one decimal and a true minus."""
+    return f"{value:.1f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """Return the number with one decimal and its sign."""
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def probability(value: float) -> str:
+    """Return a p-value in as many digits as tell anything."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def plain(text: str) -> str:
+    """Return ``text`` as one line that Markdown shows as it is."""
+    line = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", line)
+
+
+def thumbnail(path: Path) -> str | None:
+    """Return the picture as a small JPEG in a data URI, None if it cannot be read any more."""
+    try:
+        picture = ImageOps.contain(decode(path, side=max(THUMB)), THUMB)
+    except PictureError:
+        return None
+    out = BytesIO()
+    picture.save(out, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def headings(columns: tuple[Column, ...]) -> list[tuple[str, int]]:
+    """Return each group's name and how many columns it spans."""
+    return [(name, len(list(some))) for name, some in groupby(columns, lambda c: c.group)]
+
+
+def as_table(figure: Curves | Bars) -> Table:
+    """Return the numbers of a figure, for where nothing can be drawn."""
+    columns: tuple[Column, ...] = (Column("", figure.x_label),)
+    if isinstance(figure, Bars):
+        rows = [Row(name, (bar,)) for name, bar in figure.bars.items()]
+    else:
+        points = max(map(len, figure.lines.values()))
+        columns = tuple(Column(figure.x_label, str(x)) for x in range(1, points + 1))
+        rows = [Row(name, tuple(line)) for name, line in figure.lines.items()]
+    return Table(figure.title, figure.note, columns, tuple(rows))

@@ -1,0 +1,200 @@
+"""Networks from other libraries as image encoders: any model by name, any layer as a level.
+
+A ``Library`` says where a model's files are and how the network is built from them. What
+follows from the files (levels, preparation, hashes) is worked out once, with the network, and
+kept in the cache for as long as they stay the same: opening a matcher imports no library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from numpy import uint8
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from visita.artifact import fingerprint_of, read_json, sha256_of, write_json
+from visita.errors import (
+    ArtifactError,
+    ConfigError,
+    MissingExtraError,
+    UnknownNameError,
+    VisitaError,
+    did_you_mean,
+)
+from visita.features.preparation import Preparation
+from visita.home import cache_home
+
+FORMAT = 1
+"""Raised when what is kept of a model, or what a level means, changes."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """Where image networks come from.
+
+    Attributes
+    ----------
+    name : str
+        Of the library, of the extra that installs it, and of the family of encoders.
+    fetch : callable
+        Model → its files (weights and whatever else decides the network), downloaded if
+        they are not there.
+    build : callable
+        Model and files → the torch module, in evaluation mode and float32, that maps
+        (b, 3, side, side) to anything, and the preparation of its input. No downloads.
+    """
+
+    name: str
+    fetch: Callable[[str], Sequence[Path]]
+    build: Callable[[str, Sequence[Path]], tuple[Any, Preparation]]
+
+
+class LibraryEncoder:
+    """One model of a library as an ``ImageEncoder``.
+
+    Its levels are described in ``visita.features.layers`` and ``visita.features.pooling``.
+    """
+
+    def __init__(self, library: Library, model: str) -> None:
+        self.name = f"{library.name}:{model}"
+        self._library = library
+        self._model = model
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of the square input."""
+        return self._preparation.side
+
+    @property
+    def reads(self) -> int:
+        """Pixels of the shorter side that ``prepare`` can use; a photograph may come larger."""
+        return self._preparation.resize
+
+    def level_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Map each level's name to its shape a picture: (d,) pooled, (cells, d) for a grid."""
+        return {level: tuple(shape) for level, shape in self._facts["levels"].items()}
+
+    def fingerprint(self) -> str:
+        """Return a hash over the files (weights, configuration) and the preparation."""
+        digests = [one["sha256"] for one in self._facts["files"].values()]
+        return fingerprint_of([self._library.name, sorted(digests), self._facts["preparation"]])
+
+    def prepare(self, picture: Image) -> NDArray[uint8]:
+        """Return the RGB picture as the library would prepare it, uint8 (side, side, 3)."""
+        return self._preparation(picture)
+
+    def network(self, levels: Sequence[str]) -> Any:
+        """Return a torch module: uint8 (b, side, side, 3) → a tuple with one tensor a level.
+
+        Raises
+        ------
+        UnknownNameError
+            If a level does not exist.
+        """
+        known = self.level_shapes()
+        for level in levels:
+            if level not in known:
+                hint = did_you_mean(level, known)
+                raise UnknownNameError(f"{self.name} has no level {level!r}.{hint}")
+        from visita.features.layers import LayerNetwork  # noqa: PLC0415 - needs torch
+
+        network, preparation = self._built([Path(file) for file in self._facts["files"]])
+        return LayerNetwork(network, preparation, levels).eval()
+
+    def _built(self, files: Sequence[Path]) -> tuple[Any, Preparation]:
+        try:
+            return self._library.build(self._model, files)
+        except VisitaError:
+            raise
+        except Exception as error:  # whatever the library finds wrong with model or files
+            raise ConfigError(
+                f"{self._library.name} cannot load {self._model}: {_reason(error)}"
+            ) from error
+
+    @cached_property
+    def _preparation(self) -> Preparation:
+        return Preparation(**self._facts["preparation"])
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        path = self._facts_file()
+        try:
+            facts = read_json(path)
+            if all(_stamp(Path(f)) == one["stamp"] for f, one in facts["files"].items()):
+                return facts
+        except (ArtifactError, OSError):
+            pass  # not worked out yet, or for files that are gone
+        facts = self._work_out()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, facts)
+        return facts
+
+    def _facts_file(self) -> Path:
+        folder = Path(self._model)
+        place = str(folder.resolve()) if folder.is_dir() else self._model
+        name = self._library.name
+        key = fingerprint_of([FORMAT, name, installed_version(name), place])
+        return cache_home() / "encoders" / f"{name}-{key}.json"
+
+    def _work_out(self) -> dict[str, Any]:
+        files = self._library.fetch(self._model)
+        network, preparation = self._built(files)
+        from visita.features.layers import level_shapes  # noqa: PLC0415 - needs torch
+
+        described = {str(f.absolute()): {"stamp": _stamp(f), "sha256": sha256_of(f)} for f in files}
+        return {
+            "encoder": self.name,
+            "files": described,
+            "preparation": asdict(preparation),
+            "levels": level_shapes(network, preparation),
+        }
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def installed_version(library: str) -> str:
+    """Return the version of an optional library without importing it.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        return version(library)
+    except PackageNotFoundError as error:
+        raise MissingExtraError(f"{library}:NAME", library) from error
+
+
+def imported(library: str) -> Any:
+    """Import an optional library.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    ConfigError
+        If it is, but does not import.
+    """
+    installed_version(library)
+    try:
+        return import_module(library)
+    except Exception as error:  # a torchvision built for another torch raises RuntimeError
+        raise ConfigError(
+            f"{library} {version(library)} does not import ({_reason(error)}). torchvision, and "
+            "what needs it, only does beside the torch that it was built with: install such a pair."
+        ) from error

@@ -1,0 +1,31 @@
+"""A trained joint space as the matcher that everything later uses."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+
+from visita.features.encoders import TOPIC_MODELS
+from visita.matchers.joint import JointMatcher, encoder_fingerprints
+from visita.networks.joint import JointSpace
+from visita.types import Recipe, TextEncoder, TopicModel
+
+
+def as_matcher(name: str, space: JointSpace, recipe: Recipe, text: TextEncoder) -> JointMatcher:
+    """Return the space as a matcher, its weights rounded to half precision."""
+    tensors = {k: v.numpy().astype(np.float16) for k, v in space.state_dict().items()}
+    return JointMatcher(
+        name=name,
+        recipe=recipe,
+        text_encoder=text.name,
+        text_levels=text.levels,
+        space={
+            "image_features": space.image_features,
+            "text_features": space.text_features,
+            **space.arguments(),
+        },
+        tensors=tensors,
+        encoders=encoder_fingerprints(recipe, text),
+        topic_model=cast(TopicModel, text) if text.name in TOPIC_MODELS else None,
+    )
