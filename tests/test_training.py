@@ -29,7 +29,7 @@ from visita.training.fusion import start_closed_form, train_fusion
 from visita.training.keywords import keyword_pairs
 from visita.training.loop import History
 from visita.training.spans import Spans, spans_of
-from visita.training.tensors import PairTensors
+from visita.training.tensors import ROWS, PairTensors, standardised, statistics
 from visita.training.tuning import Extra, embed, train_network
 from visita.training.watch import warnings_of
 from visita.types import FloatArray, Recipe
@@ -177,6 +177,15 @@ def test_features_that_never_changed_in_training_do_no_harm(tensors, config):
     unseen[:, :, 7] = 0.6
     after, _ = embed(network, replace(tensors["dev"], images=unseen), spans)
     assert ((before * after).sum(1) > 0.99).all()
+
+
+def test_statistics_are_those_of_all_rows():
+    rows = np.random.default_rng(0).normal(3, 2, (2 * ROWS + 7, 5)).astype(np.float32)
+    rows[:, 4] = 0.25
+    mean, scale = statistics(rows)
+    assert np.allclose(mean, rows.mean(0)) and np.allclose(scale[:4], rows[:, :4].std(0), rtol=1e-4)
+    assert scale[4] == 1 and scale.dtype == np.float32
+    assert np.allclose(standardised(rows, mean, scale), (rows - mean) / scale)
 
 
 def test_half_precision_changes_next_to_nothing(tensors, config):

@@ -17,6 +17,7 @@ from visita.evaluation import Difference, fit_calibration
 from visita.features.extract import pair_features, text_features
 from visita.features.lsa import LSA
 from visita.matchers.joint import JointMatcher
+from visita.progress import report_skipped
 from visita.search.collaborative import past_pictures
 from visita.search.passages import text_vectors
 from visita.search.past import PastArticles, choose_weight, combine, cross_fitted_gain
@@ -99,9 +100,9 @@ class Past:
             If texts are Chinese and jieba is not installed.
         """
         pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=seed)
+        report_skipped(pairs.problems)
         pairs = pairs.subset(np.flatnonzero(np.diff(pairs.truth.indptr)))
-        old = _old(pairs)
-        topics = _fit_topics([pairs.texts[row] for row in old], seed)
+        topics = _fit_topics([pairs.texts[row] for row in _old(pairs)], seed)
         matcher = finder.matcher
         known = pair_features(pairs, matcher.recipe, topics, features)
         articles = PastArticles(
@@ -110,7 +111,9 @@ class Past:
             matcher.embed_images(known.columns),
         )
         past = cls(known.pairs, topics, articles, matcher)
-        return past if len(old) == len(pairs.texts) else past._taught(finder, features, seed)
+        # Asked again, as dev may have lost pictures.
+        learns = len(_old(known.pairs)) < len(known.pairs.texts)
+        return past._taught(finder, features, seed) if learns else past
 
     def _taught(self, finder: Finder, features: Path | None, seed: int) -> Self:
         """Return the same with weight and probability learnt on dev; the rest is its past."""

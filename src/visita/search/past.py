@@ -40,11 +40,14 @@ class PastArticles:
         Row of ``images``, as from ``past_pictures``.
     images : float32 (i, e)
         Unit vectors of a matcher.
+    neighbours : int
+        How many past texts are followed.
     """
 
     texts: FloatArray
     pictures: NDArray[np.int64]
     images: FloatArray
+    neighbours: int = NEIGHBOURS
 
     @cached_property
     def _index(self) -> ExactIndex:
@@ -61,11 +64,11 @@ class PastArticles:
         Returns
         -------
         rows : int64 (m, s)
-            s is ``NEIGHBOURS``, or fewer; best first.
+            At most ``neighbours``, best first.
         cosines, shares : float32 (m, s)
             Shares have sum 1, or are all 0 where nothing past is like the article.
         """
-        rows, cosines = self._index.search(articles, NEIGHBOURS)
+        rows, cosines = self._index.search(articles, self.neighbours)
         shares = np.exp((cosines - cosines[:, :1]) / TEMPERATURE)
         shares /= shares.sum(axis=1, keepdims=True)
         return rows, cosines, np.asarray(shares * (cosines[:, :1] > 0), np.float32)
@@ -104,23 +107,31 @@ def choose_weight(direct: FloatArray, past: FloatArray, images: FloatArray, trut
     return max(WEIGHTS, key=recall)
 
 
-def cross_fitted_gain(
+def cross_fitted_ranks(
     direct: FloatArray, past: FloatArray, images: FloatArray, truth: Truth, *, seed: int
-) -> Difference:
-    """Return how many points of R@10 the past adds to the matcher alone.
+) -> NDArray[np.float64]:
+    """Return the rank of each article's picture by both kernels, float64 (m,).
 
-    The weight that is measured on one half of the images' articles is chosen on the other;
-    all images are ranked. Parameters are those of ``choose_weight``.
+    The weight for one half of the images' articles is chosen on the other; all images are
+    ranked. Parameters are those of ``choose_weight``.
     """
     groups = components(truth).texts
     first = np.random.default_rng(seed).permutation(groups.max() + 1) % 2 == 0
-    alone = _ranks(direct, images, truth)
-    joined = np.empty_like(alone)
+    ranks = np.empty(len(direct))
     for half in (first[groups], ~first[groups]):
         weight = choose_weight(direct[~half], past[~half], images, truth[:, ~half])
-        joined[half] = _ranks(combine(direct[half], past[half], weight), images, truth[:, half])
-    hits = np.multiply(100.0, np.stack([alone, joined]) <= max(CUTOFFS))
-    owners = np.unique(groups, return_inverse=True)[1]
+        ranks[half] = _ranks(combine(direct[half], past[half], weight), images, truth[:, half])
+    return ranks
+
+
+def cross_fitted_gain(
+    direct: FloatArray, past: FloatArray, images: FloatArray, truth: Truth, *, seed: int
+) -> Difference:
+    """Return how many points of R@10 the past adds to the matcher alone, weights cross-fitted."""
+    both = cross_fitted_ranks(direct, past, images, truth, seed=seed)
+    ranks = np.stack([_ranks(direct, images, truth), both])
+    hits = np.multiply(100.0, ranks <= max(CUTOFFS))
+    owners = np.unique(components(truth).texts, return_inverse=True)[1]
     return paired_difference(hits[0], hits[1], owners, seed=seed)
 
 
