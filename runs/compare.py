@@ -1,10 +1,10 @@
 """Test visita-small's recipe against a variation of it, everything else equal, several seeds.
 
 python runs/compare.py --data flickr8k:PATH --recipe FOLDER --out FILE.json [--seeds 5]
-    [--set KEY=VALUE]… [--float32]
+    [--set KEY=VALUE]…
 
-FOLDER is what ``runs/visita_small.py`` made. ``--float32`` extracts the variation's
-features without int8. The interval is over dev images, each one's hits averaged over seeds.
+FOLDER is what ``runs/visita_small.py`` made. The interval is over dev images, each one's hits
+averaged over seeds.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from visita.api.learning import train
 from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
 from visita.evaluation import Retrieval, mean_over_seeds, paired_retrieval, retrieval
-from visita.features import pictures
 from visita.matchers import load
 from visita.matchers.joint import JointMatcher
 from visita.training.config import FusionConfig
@@ -32,17 +31,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--float32", action="store_true")
     options = parser.parse_args()
     pairs = open_pairs(options.data)
     seeds = range(options.seeds)
     recipe = joined(pairs, (load(options.recipe / f"seed{n}" / "visita-small") for n in seeds))
-    if options.float32:
-        pictures.known_activations = lambda _: None
     varied = joined(pairs, (trained(pairs, [*options.set, f"seed={n}"]) for n in seeds))
     result = {
         "settings": options.set,
-        "float32": options.float32,
         "seeds": options.seeds,
         "recipe": recipe.to_dict(),
         "variation": varied.to_dict(),

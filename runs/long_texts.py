@@ -27,7 +27,7 @@ from visita.evaluation.calibration import measure_results
 from visita.evaluation.galleries import draw_galleries
 from visita.evaluation.intervals import estimates
 from visita.features.extract import text_features
-from visita.features.lsa import LSA
+from visita.features.topics.lsa import LSA
 from visita.kernels.cca import cca
 from visita.matchers import load
 from visita.matchers.joint import JointMatcher

@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from visita.errors import ConfigError, MissingExtraError, UnknownNameError
+from visita.features.adapters.layers import LayerNetwork, Normalise, check_preparation, level_shapes
+from visita.features.adapters.libraries import Library, LibraryEncoder
+from visita.features.adapters.pooling import Tokens, pooled, poolings
+from visita.features.adapters.preparation import Preparation
 from visita.features.engine import Graph, TorchRunner, export
-from visita.features.layers import LayerNetwork, Normalise, check_preparation, level_shapes
-from visita.features.libraries import Library, LibraryEncoder
-from visita.features.pooling import Tokens, pooled, poolings
-from visita.features.preparation import Preparation
 from visita.testing import check_encoder
 
 PLAIN = Preparation(24, 24, True, "BICUBIC", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), rounds_crop=True)

@@ -16,9 +16,9 @@ from huggingface_hub import constants
 from PIL import Image
 
 from visita.errors import ArtifactError, ConfigError, UnknownNameError
+from visita.features.adapters.inception import InceptionV3
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.engine import Graph, TorchRunner, export
-from visita.features.inception import InceptionV3
 from visita.features.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.types import Recipe

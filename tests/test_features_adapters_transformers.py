@@ -313,7 +313,9 @@ def test_a_model_that_is_not_there_is_named_with_the_command_that_fetches_it(hub
 
 
 def test_the_hubs_own_switch_keeps_off_the_network(tmp_path):
-    program = "from visita.features.hub import model_files; model_files('someone/tiny-vit')"
+    program = (
+        "from visita.features.adapters.hub import model_files; model_files('someone/tiny-vit')"
+    )
     settings = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     command = [sys.executable, "-c", program]
     done = subprocess.run(

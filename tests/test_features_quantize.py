@@ -15,12 +15,14 @@ PIXELS = RNG.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
 
 
 class Small(nn.Module):
-    """Four convolutions, the third depthwise; the first two stay in float32."""
+    """Five convolutions, the fourth depthwise; the first three stay in float32."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(3, 8, 3, padding=1),
+            nn.ReLU6(),
+            nn.Conv2d(8, 8, 1),
             nn.ReLU6(),
             nn.Conv2d(8, 16, 1),
             nn.ReLU6(),
@@ -40,8 +42,8 @@ def network():
     torch.manual_seed(0)
     small = Small().eval()
     with torch.no_grad():  # one large weight a channel, so that the others are rounded coarsely
-        small.layers[4].weight[:, :, 0, 0] *= 30
-        small.layers[6].weight[:, 0] *= 30
+        small.layers[6].weight[:, :, 0, 0] *= 30
+        small.layers[8].weight[:, 0] *= 30
     return small
 
 
@@ -60,7 +62,7 @@ def test_what_is_measured_is_the_mean_and_the_range_of_each_input(network):
     model = trace(network, [PIXELS])
     found = measure(model, [PIXELS[:2], PIXELS[2:]])
     scaled = PIXELS.astype(np.float32) / 64
-    assert found.ranges.shape == (4, 2) and [len(m) for m in found.means] == [3, 8, 16, 16]
+    assert found.ranges.shape == (5, 2) and [len(m) for m in found.means] == [3, 8, 8, 16, 16]
     np.testing.assert_allclose(found.means[0], scaled.mean((0, 1, 2)), rtol=1e-4)
     lows = [scaled[:2].min(), scaled[2:].min()]
     np.testing.assert_allclose(found.ranges[0, 0], np.mean(lows), atol=1e-5)
@@ -71,7 +73,7 @@ def test_only_the_convolutions_after_the_first_are_rounded(network):
     quantize(model, measure(model, [PIXELS]))
     nodes = [n for n in model.get_ordered_ops() if "Convolution" in n.get_type_name()]
     rounded = [n.input_value(1).get_node().get_type_name() == "FakeQuantize" for n in nodes]
-    assert rounded == [False] * FLOAT + [True] * (4 - FLOAT)
+    assert rounded == [False] * FLOAT + [True] * (5 - FLOAT)
 
 
 def test_the_mean_shift_of_rounded_weights_is_taken_off(network):

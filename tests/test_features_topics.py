@@ -23,12 +23,12 @@ from visita.errors import (
     MismatchError,
     UnknownNameError,
 )
-from visita.features.corpus import read_corpus
-from visita.features.doc2vec import EPOCHS, PIECE, RATES, Doc2Vec
 from visita.features.encoders import TOPIC_MODELS
-from visita.features.lsa import LSA
-from visita.features.segment import words
-from visita.features.topics import ARRAYS, VOCABULARY
+from visita.features.topics.corpus import read_corpus
+from visita.features.topics.doc2vec import EPOCHS, PIECE, RATES, Doc2Vec
+from visita.features.topics.lsa import LSA
+from visita.features.topics.model import ARRAYS, VOCABULARY
+from visita.features.topics.segment import words
 from visita.testing import TEXTS, check_text_encoder
 
 NOUNS = ("dog", "boat", "child", "snow", "beach", "horse", "狗", "海滩")
@@ -228,7 +228,9 @@ def test_chinese_is_cut_by_jieba_beside_other_words():
 
 def test_jieba_leaves_no_file_and_no_line_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    program = "from visita.features.segment import words; print(*words('我来到北京清华大学'))"
+    program = (
+        "from visita.features.topics.segment import words; print(*words('我来到北京清华大学'))"
+    )
     command = [sys.executable, "-W", "error", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["我", "来到", "北京", "清华大学"]
@@ -245,7 +247,7 @@ def without(library: str, program: str) -> str:
 
 def test_missing_libraries_are_named_only_when_needed():
     report = "from visita.errors import MissingExtraError as E\ntry: {}\nexcept E as e: print(e)"
-    cut = "from visita.features.segment import words\n"
+    cut = "from visita.features.topics.segment import words\n"
     assert "visita[chinese]" in without("jieba", cut + report.format("words('a 狗')"))
     assert without("jieba", cut + "print(*words('A dog'))").split() == ["a", "dog"]
     load = "from visita.features.encoders import TOPIC_MODELS as T\n"

@@ -66,7 +66,10 @@ def test_what_is_like_nothing_past_gets_no_vote():
     assert (shares[:3] == 0).all()
     assert shares[3].sum() == pytest.approx(1, abs=1e-6)
     assert (past.vectors(articles)[:3] == 0).all()
-    assert np.array_equal(combine(basis[:1], past.vectors(articles[:1]), 0.5), basis[:1] / 2)
+    both = combine(basis, past.vectors(articles), 0.75)
+    assert np.array_equal(both[:3], basis[:3])
+    assert np.allclose(both[3], basis[3] / 4 + past.vectors(articles)[3] * 3 / 4)
+    assert np.array_equal(combine(basis[0], 0 * basis[0], 1), basis[0])
 
 
 def problem(noise_direct: float, noise_past: float) -> tuple[np.ndarray, ...]:

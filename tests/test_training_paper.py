@@ -15,7 +15,7 @@ import visita
 from visita.data import PairSet
 from visita.errors import ArtifactError, ConfigError, DataError, MismatchError
 from visita.features.extract import PairFeatures, pair_features
-from visita.features.lsa import LSA
+from visita.features.topics.lsa import LSA
 from visita.matchers import load
 from visita.networks.multilevel import MultiLevel
 from visita.testing import check_matcher

@@ -13,6 +13,7 @@ from typing import Any
 from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
 from visita.artifact import check_free
 from visita.data import PairSet, open_pairs
+from visita.errors import DataError
 from visita.evaluation import (
     LEAST_WORDS,
     best_ranks,
@@ -245,7 +246,10 @@ def _keyword_calibration(
 ) -> Calibration | None:
     """Fit the probability of keywords on the nouns of dev's captions; None if they are few."""
     truth = dev.pairs.truth.tocsr()
-    queries = keyword_queries(dev.pairs.texts, truth)
+    try:
+        queries = keyword_queries(dev.pairs.texts, truth)
+    except DataError:  # none at all, such as with one caption an image
+        return None
     if len(queries.nouns) < LEAST_WORDS:
         return None
     nouns = matcher.open_text_encoder().encode(queries.nouns)

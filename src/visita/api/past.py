@@ -15,7 +15,7 @@ from visita.data import PairSet, open_pairs
 from visita.errors import ConfigError
 from visita.evaluation import Difference, fit_calibration
 from visita.features.extract import pair_features, text_features
-from visita.features.lsa import LSA
+from visita.features.topics.lsa import LSA
 from visita.matchers.joint import JointMatcher
 from visita.progress import report_skipped
 from visita.search.collaborative import past_pictures

@@ -8,10 +8,10 @@ IMAGE_ENCODERS = Registry(
         "efficientnet-lite0": "visita.features.efficientnet:lite0",
         "efficientnet-lite1": "visita.features.efficientnet:lite1",
         "efficientnet-lite2": "visita.features.efficientnet:lite2",
-        "inception-v3": "visita.features.inception:InceptionV3",
-        "torchvision:": "visita.features.torchvision_models:by_name",
-        "timm:": "visita.features.timm_models:by_name",
-        "transformers:": "visita.features.transformers_models:by_name",
+        "inception-v3": "visita.features.adapters.inception:InceptionV3",
+        "torchvision:": "visita.features.adapters.torchvision_models:by_name",
+        "timm:": "visita.features.adapters.timm_models:by_name",
+        "transformers:": "visita.features.adapters.transformers_models:by_name",
     },
 )
 
@@ -19,5 +19,5 @@ TEXT_ENCODERS = Registry("text encoder", {"minilm-l6": "visita.features.minilm:M
 
 TOPIC_MODELS = Registry(
     "topic model",
-    {"lsa": "visita.features.lsa:LSA", "doc2vec": "visita.features.doc2vec:Doc2Vec"},
+    {"lsa": "visita.features.topics.lsa:LSA", "doc2vec": "visita.features.topics.doc2vec:Doc2Vec"},
 )

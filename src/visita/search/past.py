@@ -84,8 +84,12 @@ class PastArticles:
 
 
 def combine(direct: FloatArray, past: FloatArray, weight: float) -> FloatArray:
-    """Return the vectors of the sum of both kernels, float32 (m, e); the weights have sum 1."""
-    return np.asarray((1 - weight) * direct + weight * past, np.float32)
+    """Return the vectors of the weighted sum of both kernels, float32 (m, e) or (e,).
+
+    ``weight`` is the past's, 0 to 1; of an article that is like nothing past, it is 0.
+    """
+    weights = weight * past.any(axis=-1, keepdims=True)
+    return np.asarray((1 - weights) * direct + weights * past, np.float32)
 
 
 def choose_weight(direct: FloatArray, past: FloatArray, images: FloatArray, truth: Truth) -> float:

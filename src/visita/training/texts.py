@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from visita.data.pairs import PairSet
 from visita.errors import UnknownNameError, did_you_mean
-from visita.features.corpus import read_corpus
 from visita.features.encoders import TEXT_ENCODERS, TOPIC_MODELS
+from visita.features.topics.corpus import read_corpus
 from visita.training.config import FeatureConfig
 from visita.types import TextEncoder
 

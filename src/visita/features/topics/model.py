@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from visita.artifact import fingerprint_of, read_json, read_manifest, write_folder, write_json
 from visita.errors import ArtifactError, ConfigError, DataError, MismatchError
-from visita.features.segment import SEGMENTER
+from visita.features.topics.segment import SEGMENTER
 from visita.types import FloatArray, TextFeatures
 
 VOCABULARY = "vocabulary.json"

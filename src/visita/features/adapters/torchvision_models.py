@@ -16,8 +16,8 @@ from urllib.error import URLError
 from urllib.parse import urlparse
 
 from visita.errors import ArtifactError, UnknownNameError, did_you_mean
-from visita.features.libraries import Library, LibraryEncoder, imported
-from visita.features.preparation import Preparation
+from visita.features.adapters.libraries import Library, LibraryEncoder, imported
+from visita.features.adapters.preparation import Preparation
 
 
 def by_name(model: str) -> LibraryEncoder:
@@ -50,7 +50,7 @@ def _fetch(model: str) -> Sequence[Path]:
 
 
 def _build(model: str, _files: Sequence[Path]) -> tuple[Any, Preparation]:
-    from visita.features.layers import check_preparation  # noqa: PLC0415 - needs torch
+    from visita.features.adapters.layers import check_preparation  # noqa: PLC0415 - needs torch
 
     weights = _weights(model)
     preset = weights.transforms()

@@ -28,7 +28,7 @@ from visita.errors import (
     VisitaError,
     did_you_mean,
 )
-from visita.features.preparation import Preparation
+from visita.features.adapters.preparation import Preparation
 from visita.home import cache_home
 
 FORMAT = 1
@@ -59,7 +59,7 @@ class Library:
 class LibraryEncoder:
     """One model of a library as an ``ImageEncoder``.
 
-    Its levels are described in ``visita.features.layers`` and ``visita.features.pooling``.
+    Its levels are described in ``layers`` and ``pooling``, beside this file.
     """
 
     def __init__(self, library: Library, model: str) -> None:
@@ -103,7 +103,7 @@ class LibraryEncoder:
             if level not in known:
                 hint = did_you_mean(level, known)
                 raise UnknownNameError(f"{self.name} has no level {level!r}.{hint}")
-        from visita.features.layers import LayerNetwork  # noqa: PLC0415 - needs torch
+        from visita.features.adapters.layers import LayerNetwork  # noqa: PLC0415 - needs torch
 
         network, preparation = self._built([Path(file) for file in self._facts["files"]])
         return LayerNetwork(network, preparation, levels).eval()
@@ -146,7 +146,7 @@ class LibraryEncoder:
     def _work_out(self) -> dict[str, Any]:
         files = self._library.fetch(self._model)
         network, preparation = self._built(files)
-        from visita.features.layers import level_shapes  # noqa: PLC0415 - needs torch
+        from visita.features.adapters.layers import level_shapes  # noqa: PLC0415 - needs torch
 
         described = {str(f.absolute()): {"stamp": _stamp(f), "sha256": sha256_of(f)} for f in files}
         return {

@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from visita.errors import MissingExtraError
-from visita.features.segment import words
-from visita.features.topics import MAX_WORDS, MIN_COUNT, WordTopics, check_fit, no_words
+from visita.features.topics.model import MAX_WORDS, MIN_COUNT, WordTopics, check_fit, no_words
+from visita.features.topics.segment import words
 from visita.progress import bar
 from visita.types import FloatArray
 

@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from visita.errors import ConfigError
-from visita.features.pooling import Tokens, first_tensor, pooled, poolings
-from visita.features.preparation import Preparation
+from visita.features.adapters.pooling import Tokens, first_tensor, pooled, poolings
+from visita.features.adapters.preparation import Preparation
 
 _FOUND: ContextVar[dict[str, Tensor]] = ContextVar("found")
 # Not an attribute: several threads may run one network at once.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from visita.errors import UnknownNameError, did_you_mean
-from visita.features.torchvision_models import by_name
+from visita.features.adapters.torchvision_models import by_name
 
 LEVELS = {"mixed9": "Mixed_7b:max", "fc": "avgpool:avg"}
 WIDTH = 2048

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
-from visita.features.hub import model_files
-from visita.features.libraries import Library, LibraryEncoder, imported
-from visita.features.preparation import Preparation
+from visita.features.adapters.hub import model_files
+from visita.features.adapters.libraries import Library, LibraryEncoder, imported
+from visita.features.adapters.preparation import Preparation
 
 
 def by_name(model: str) -> LibraryEncoder:
@@ -38,7 +38,7 @@ def _fetch(model: str) -> Sequence[Path]:
 
 
 def _build(model: str, files: Sequence[Path]) -> tuple[Any, Preparation]:
-    from visita.features.layers import check_preparation  # noqa: PLC0415 - needs torch
+    from visita.features.adapters.layers import check_preparation  # noqa: PLC0415 - needs torch
 
     timm = imported("timm")
     network = timm.create_model(f"local-dir:{files[0].parent}", pretrained=True).float().eval()

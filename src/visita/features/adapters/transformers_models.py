@@ -15,9 +15,9 @@ from typing import Any
 from PIL.Image import Resampling
 
 from visita.errors import ConfigError
-from visita.features.hub import model_files
-from visita.features.libraries import Library, LibraryEncoder, imported
-from visita.features.preparation import Preparation
+from visita.features.adapters.hub import model_files
+from visita.features.adapters.libraries import Library, LibraryEncoder, imported
+from visita.features.adapters.preparation import Preparation
 
 CROP_BELOW = 384
 """ConvNeXt's processor crops the centre below this side and squashes from it on."""
@@ -77,7 +77,7 @@ def _network(library: Any, model: str, folder: Path) -> Any:
 
 
 def _preparation(library: Any, model: str, folder: Path) -> Preparation:
-    from visita.features.layers import check_preparation  # noqa: PLC0415 - needs torch
+    from visita.features.adapters.layers import check_preparation  # noqa: PLC0415 - needs torch
 
     try:
         processor = library.AutoImageProcessor.from_pretrained(

@@ -19,8 +19,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
 
 from visita.errors import ConfigError
-from visita.features.segment import words
-from visita.features.topics import MAX_WORDS, MIN_COUNT, WordTopics, check_fit, no_words
+from visita.features.topics.model import MAX_WORDS, MIN_COUNT, WordTopics, check_fit, no_words
+from visita.features.topics.segment import words
 from visita.types import FloatArray
 
 POWER_ITERATIONS = 5
