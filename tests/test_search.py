@@ -160,3 +160,8 @@ def test_queries_that_make_no_sense_are_refused():
         Query.from_vectors(vectors[:0])
     with pytest.raises(DataError, match="finite"):
         Query.from_vectors(vectors * np.float32(np.nan))
+
+
+def test_a_query_of_unknown_words_is_told_so():
+    with pytest.raises(DataError, match="knows no word of the query"):
+        Query.from_vectors(np.zeros((2, 4), np.float32)).pooled()

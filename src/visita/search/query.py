@@ -86,11 +86,13 @@ class Query:
         Raises
         ------
         DataError
-            If the vectors cancel out.
+            If the vectors cancel out, or all are zero.
         """
         total = self.weights @ self.vectors
         norm = np.linalg.norm(total)
         if norm < 1e-6:
+            if not self.vectors.any():  # a topic model's answer to words it never saw
+                raise DataError("The matcher knows no word of the query: use other words.")
             raise DataError("The parts of the query cancel out: change or reweight them.")
         return np.asarray(total / norm, np.float32)
 
