@@ -58,13 +58,18 @@ def trained(pairs: PairSet, settings: list[str]) -> JointMatcher:
 
 def joined(pairs: PairSet, matchers: Iterable[JointMatcher]) -> Retrieval:
     """Return the dev retrieval of several matchers, their hits averaged an image."""
-    measured = []
+    return mean_over_seeds(measured(pairs, matchers), seed=0)
+
+
+def measured(pairs: PairSet, matchers: Iterable[JointMatcher]) -> list[Retrieval]:
+    """Return and print the dev retrieval of each matcher."""
+    found = []
     for matcher in matchers:
         dev = features_for(matcher, pairs.take("dev"), None)
         truth = dev.pairs.truth.tocsr()
-        measured.append(retrieval(*vectors(matcher, dev), truth, seed=0))
-        print(measured[-1].rsum, flush=True)
-    return mean_over_seeds(measured, seed=0)
+        found.append(retrieval(*vectors(matcher, dev), truth, seed=0))
+        print(found[-1].rsum, flush=True)
+    return found
 
 
 def plain(value: Any) -> Any:

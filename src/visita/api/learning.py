@@ -105,8 +105,10 @@ def train(
     dev = pair_features(pairs.take("dev"), config.recipe(), text, features)
     name = Path(out).resolve().name
     matcher, history, seconds = _learn(name, train_pairs, dev, config, text, features)
-    finished = _finish(matcher, dev, pairs, config, history, _topic_facts(config))
-    return _save(finished, Path(out), history, dev, config, seconds, None)
+    embedded = vectors(matcher, dev)
+    more = _topic_facts(config)
+    finished = _finish(matcher, dev, embedded, pairs, config, history, more)
+    return _save(finished, Path(out), history, dev, embedded, config, seconds, None)
 
 
 def _learn(
@@ -161,19 +163,22 @@ def adapt(
     pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
     used = features_for(base, pairs, features)
     started = time.perf_counter()
-    tensors = {split: PairTensors.of(used.take(split), base.recipe) for split in ("train", "dev")}
-    validate = _rsum_on(tensors["dev"])
+    dev = used.take("dev")
+    train_tensors = PairTensors.of(used.take("train"), base.recipe)
+    dev_tensors = PairTensors.of(dev, base.recipe)
     name = Path(out).resolve().name
     matcher, history, weight = adapt_matcher(
-        name, base, tensors["train"], tensors["dev"], validate, config
+        name, base, train_tensors, dev_tensors, _rsum_on(dev_tensors), config
     )
     seconds = time.perf_counter() - started
     held_back = "test" if pairs.splits()["test"] else "dev"
     comparison = _compare(base, matcher, used.take(held_back), held_back, weight, config.seed)
     inherited = {key: base.facts[key] for key in (TOPICS_FROM,) if key in base.facts}
     more = {"base": base.fingerprint(), **inherited}
-    finished = _finish(replace(matcher, name=name), used.take("dev"), pairs, config, history, more)
-    return _save(finished, Path(out), history, used.take("dev"), config, seconds, comparison)
+    matcher = replace(matcher, name=name)
+    embedded = vectors(matcher, dev)
+    finished = _finish(matcher, dev, embedded, pairs, config, history, more)
+    return _save(finished, Path(out), history, dev, embedded, config, seconds, comparison)
 
 
 def _keywords(
@@ -215,13 +220,17 @@ def _rsum_on(dev: PairTensors) -> Callable[[FloatArray, FloatArray], float]:
 def _finish(
     matcher: JointMatcher,
     dev: PairFeatures,
+    embedded: tuple[FloatArray, FloatArray],
     pairs: PairSet,
     config: LoopConfig,
     history: History,
     more: Mapping[str, str],
 ) -> JointMatcher:
-    """Return the matcher with threshold, calibration and the facts of its making."""
-    images, texts = vectors(matcher, dev)
+    """Return the matcher with threshold, calibration and the facts of its making.
+
+    ``embedded`` are the vectors of ``dev``.
+    """
+    images, texts = embedded
     truth = dev.pairs.truth.tocsr()
     facts = {
         "config": config.model_dump(mode="json"),
@@ -266,14 +275,13 @@ def _save(
     out: Path,
     history: History,
     dev: PairFeatures,
+    embedded: tuple[FloatArray, FloatArray],
     config: LoopConfig,
     seconds: float,
     comparison: dict[str, Any] | None,
 ) -> Trained:
     truth = dev.pairs.truth.tocsr()
-    report = evaluate_vectors(
-        *vectors(matcher, dev), truth, threshold=matcher.threshold, seed=config.seed
-    )
+    report = evaluate_vectors(*embedded, truth, threshold=matcher.threshold, seed=config.seed)
     matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
     warnings = [*warnings_of(history), *caveats(matcher)]
     return Trained(matcher, out, report, comparison, warnings, seconds)

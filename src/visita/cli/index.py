@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from visita.cli.output import print_json
 
 if TYPE_CHECKING:
     from visita.gallery.sync import SyncReport
+    from visita.types import Skipped
 
 
 def index(
@@ -55,6 +57,22 @@ def synced(
         report = one.sync(exclude=exclude or ())
         report_skipped(report.skipped)
         yield one, report
+
+
+def in_step(
+    folders: Sequence[Path],
+    matcher: str,
+    home: Path | None,
+    exclude: Sequence[str] | None,
+) -> tuple[list[visita.Gallery], list[Skipped]]:
+    """Return every folder's gallery, in step, and what was skipped; summaries go to stderr."""
+    galleries: list[visita.Gallery] = []
+    skipped: list[Skipped] = []
+    for one, report in synced(folders, matcher, home, exclude):
+        print(summary(one, report), file=sys.stderr)
+        galleries.append(one)
+        skipped += report.skipped
+    return galleries, skipped
 
 
 def summary(gallery: visita.Gallery, report: SyncReport) -> str:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 import visita
-from visita.cli.index import summary, synced
+from visita.cli.index import in_step
 from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher
 from visita.cli.output import one_line, print_json
 from visita.cli.texts import note_if_foreign
-
-if TYPE_CHECKING:
-    from visita.types import Skipped
 
 SHOWN = 100
 """Characters of a reason; ``--json`` gives all."""
@@ -59,12 +56,7 @@ def recommend(
 
     text = read_article(sys.stdin.buffer.read() if article == "-" else Path(article))
     note_if_foreign(text)
-    galleries: list[visita.Gallery] = []
-    skipped: list[Skipped] = []
-    for one, report in synced(folders, matcher, gallery, exclude):
-        print(summary(one, report), file=sys.stderr)
-        galleries.append(one)
-        skipped += report.skipped
+    galleries, skipped = in_step(folders, matcher, gallery, exclude)
     known = visita.Past.learn(past, galleries[0].finder) if past else None
     if known:
         print(_learnt(known), file=sys.stderr)

@@ -6,18 +6,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import visita
-from visita.cli.index import summary, synced
+from visita.cli.index import in_step
 from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher
 from visita.cli.output import one_line, print_json
 from visita.cli.texts import read_text
-
-if TYPE_CHECKING:
-    from visita.types import Skipped
 
 SURE = 0.5
 
@@ -64,12 +61,7 @@ def search(
         raise typer.BadParameter("Say where to look too: visita search 'a dog' Pictures.")
     text = read_text(query) if image is None else None
     places = folders if image is None else [query, *folders]
-    galleries: list[visita.Gallery] = []
-    skipped: list[Skipped] = []
-    for one, report in synced([Path(place) for place in places], matcher, gallery, exclude):
-        print(summary(one, report), file=sys.stderr)
-        galleries.append(one)
-        skipped += report.skipped
+    galleries, skipped = in_step([Path(place) for place in places], matcher, gallery, exclude)
     matches = _find(galleries, text, image, k, threshold)
     _remark(matches, "picture" if text is None else "text", threshold)
     if as_json:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.evaluation.blocks import dot_blocks
-from visita.evaluation.retrieval import best_ranks, recall_at
+from visita.evaluation.retrieval import CUTOFFS, best_ranks, recall_at
 from visita.experiments.cells import Cell, Result
 from visita.experiments.fusion_bench import Bench
 from visita.experiments.fusion_claims import (
@@ -31,7 +31,7 @@ from visita.experiments.fusion_claims import (
     SIGMOID_L2,
 )
 from visita.gallery.exact import ExactIndex
-from visita.search.passages import unit
+from visita.kernels.unit import unit
 from visita.training.config import PaperConfig
 from visita.training.paper import train_paper
 from visita.training.spans import Spans
@@ -120,7 +120,7 @@ def _recalls_on(dev: PairTensors) -> Validate:
 
     def score(images: FloatArray, texts: FloatArray) -> float:
         ranks = best_ranks(dot_blocks(texts, images), truth)
-        return sum(recall_at(ranks, k) for k in (1, 5, 10))
+        return sum(recall_at(ranks, k) for k in CUTOFFS)
 
     return score
 

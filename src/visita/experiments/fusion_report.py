@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.evaluation.intervals import Estimate, estimates, group_sums
+from visita.evaluation.retrieval import CUTOFFS
 from visita.experiments.claims import Measured, Verdict, decide
 from visita.experiments.fusion import Outcomes
 from visita.experiments.fusion_bench import SMALL, WHOLE, Bench, Gallery
@@ -37,7 +38,6 @@ from visita.experiments.report import (
 )
 from visita.types import Skipped
 
-CUTOFFS = (1, 5, 10)
 POINTS = tuple(range(1, 11))
 RECOMMENDED = (RECOMMEND_FC, RECOMMEND_BOTH, RECOMMEND_FUSED)
 DIRECT = (DIRECT_FC, DIRECT_FUSED)

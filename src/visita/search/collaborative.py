@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from visita.errors import DataError
 from visita.evaluation.blocks import ScoreBlocks, Truth, dot_blocks
 from visita.gallery.exact import ExactIndex
-from visita.search.passages import unit
+from visita.kernels.unit import unit
 from visita.types import FloatArray
 
 

@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from visita.data.prose import sentences
+from visita.kernels.unit import unit
 from visita.types import FloatArray
 
 MAX_PASSAGES = 2048
@@ -73,13 +74,6 @@ def text_vectors(texts: Sequence[str], embed: Callable[[Sequence[str]], FloatArr
     vectors = embed([passage for some in cut for passage in some])
     spans = pairwise(np.cumsum([0, *map(len, cut)]))
     return unit(np.array([agreement(vectors[a:b]) @ vectors[a:b] for a, b in spans], np.float32))
-
-
-def unit(vectors: FloatArray) -> FloatArray:
-    """Return the rows scaled to length 1, float32 (n, d); zero rows stay zero."""
-    vectors = np.asarray(vectors, np.float32)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(norms > 0, norms, 1), np.float32)
 
 
 def _parts(sentence: str) -> list[str]:

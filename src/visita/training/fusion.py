@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
 from visita.features.classnames import class_names
 from visita.features.extract import text_features
 from visita.kernels.cca import cca
 from visita.kernels.combination import reduction, second_moments
+from visita.kernels.unit import unit
 from visita.matchers.joint import JointMatcher
 from visita.networks.classnames import ClassNames
 from visita.networks.joint import JointSpace, Part
@@ -133,19 +133,14 @@ def _set_class_names(
     sentence: tuple[int, int],
     text: TextEncoder,
 ) -> None:
-    names = _unit(text_features(class_names(), text).pooled()[:, slice(*sentence)])
+    # A topic model knows nothing of some names: their vectors are, and stay, zero.
+    names = unit(text_features(class_names(), text).pooled()[:, slice(*sentence)])
     probabilities = train.images[:, :, classes[0] : classes[1]]
     images = probabilities.reshape(-1, probabilities.shape[-1]) @ names
-    texts = _unit(train.texts[:, sentence[0] : sentence[1]])
+    texts = unit(train.texts[:, sentence[0] : sentence[1]])
     network.names.copy_(torch.from_numpy(names))
     network.image_mean.copy_(torch.from_numpy(images.mean(0)))
     network.text_mean.copy_(torch.from_numpy(texts.mean(0)))
-
-
-def _unit(rows: FloatArray) -> FloatArray:
-    # A topic model knows nothing of some names: their vectors are, and stay, zero.
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
 
 
 @torch.inference_mode()
