@@ -67,12 +67,11 @@ def test_the_command_writes_the_report_and_prints_every_verdict(made):
     assert report["failed"] == []
 
 
-def test_too_many_topics_are_halved_until_they_fit_and_it_is_said(made):
+def test_too_many_topics_become_as_many_as_the_texts_hold_and_it_is_said(made):
     out, done = made
-    assert "topics=500 is above the rank" in done.stderr
-    assert "Going on with 15." in done.stderr
+    assert "The texts hold 19 topics, not 500; going on with those." in done.stderr
     setting = json.loads((out / "report.json").read_text())["setting"]
-    assert setting["text encoder"] == "lsa, 15 numbers, fitted on train texts"
+    assert setting["text encoder"] == "lsa, 19 numbers, fitted on train texts"
 
 
 def test_a_second_call_computes_nothing_and_prints_the_same_numbers(made, drawn_folder):
@@ -93,7 +92,7 @@ def test_the_report_names_no_place_of_this_machine(made, drawn_folder):
         assert str(out) not in text
     again = json.loads((out / "report.json").read_text())["command"]
     assert again.startswith("visita reproduce fusion --data folder:PATH --out DIR ")
-    assert "--set topics=15" in again
+    assert "--set topics=19" in again
     assert "--set hidden=16" in again
 
 

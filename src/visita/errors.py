@@ -4,7 +4,8 @@ VisitaError
 ├── DataError              pairs, texts or folders that cannot be used
 │   └── PictureError       one picture file that cannot be decoded
 ├── ConfigError            an unknown or impossible setting
-│   └── UnknownNameError   a name that no registry holds
+│   ├── UnknownNameError   a name that no registry holds
+│   └── RankError          more topics than the texts hold
 ├── ArtifactError          a saved thing that is missing, damaged or too new
 │   └── MismatchError      two saved things that do not belong together
 ├── MissingExtraError      an optional library that is not installed
@@ -38,6 +39,14 @@ class ConfigError(VisitaError):
 
 class UnknownNameError(ConfigError):
     """A name that no registry holds."""
+
+
+class RankError(ConfigError):
+    """More topics are asked for than the texts hold; ``rank`` is how many they do."""
+
+    def __init__(self, message: str, rank: int) -> None:
+        super().__init__(message)
+        self.rank = rank
 
 
 class ArtifactError(VisitaError):

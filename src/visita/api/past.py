@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from visita.api.finding import Finder
 from visita.data import PairSet, open_pairs
-from visita.errors import ConfigError
 from visita.evaluation import Difference, fit_calibration
 from visita.features.extract import pair_features, text_features
 from visita.features.topics.lsa import LSA
+from visita.features.topics.model import most_topics
 from visita.matchers.joint import JointMatcher
 from visita.progress import report_skipped
 from visita.search.collaborative import past_pictures
@@ -191,9 +191,4 @@ def _old(pairs: PairSet) -> NDArray[np.int64]:
 
 
 def _fit_topics(texts: Sequence[str], seed: int) -> LSA:
-    topics = max(1, min(TOPICS, len(texts)))
-    while True:
-        try:
-            return LSA.fit(texts, topics, seed)
-        except ConfigError:  # more than the rank of the texts
-            topics = (topics + 1) // 2
+    return most_topics(lambda topics: LSA.fit(texts, topics, seed), TOPICS)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from visita.data.pairs import PairSet
 from visita.data.splits import split_by_component
-from visita.errors import ConfigError, UnknownNameError
+from visita.errors import ConfigError
 from visita.evaluation.blocks import Truth
 from visita.evaluation.intervals import components
 from visita.features.extract import pair_features
+from visita.features.topics.model import most_topics
 from visita.progress import say
 from visita.search.collaborative import nearest_past, past_pictures
 from visita.training.config import PaperConfig
@@ -161,17 +162,16 @@ def rearranged(pairs: PairSet, split: str, seed: int) -> PairSet:
 
 
 def fit_topics(config: PaperConfig, pairs: PairSet) -> tuple[PaperConfig, TextEncoder]:
-    """Return the text encoder, with half the topics as often as the texts hold too few."""
-    while True:
-        try:
-            return config, text_encoder_of(config, pairs)
-        except UnknownNameError:
-            raise
-        except ConfigError as error:
-            if config.topics == 1:
-                raise
-            config = config.model_copy(update={"topics": config.topics // 2})
-            say(f"{error} Going on with {config.topics}.")
+    """Return the text encoder and the configuration, with the most topics the texts hold."""
+
+    def fit(topics: int) -> tuple[PaperConfig, TextEncoder]:
+        fitting = config.model_copy(update={"topics": topics})
+        return fitting, text_encoder_of(fitting, pairs)
+
+    fitted, encoder = most_topics(fit, config.topics)
+    if fitted.topics < config.topics:
+        say(f"The texts hold {fitted.topics} topics, not {config.topics}; going on with those.")
+    return fitted, encoder
 
 
 def _galleries(truth: Truth, small: int, seed: int) -> dict[str, Gallery]:

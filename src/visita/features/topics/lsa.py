@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
 
-from visita.errors import ConfigError
+from visita.errors import RankError
 from visita.features.topics.model import MAX_WORDS, MIN_COUNT, WordTopics, check_fit, no_words
 from visita.features.topics.segment import words
 from visita.types import FloatArray
@@ -44,7 +44,9 @@ class LSA(WordTopics):
         Raises
         ------
         ConfigError
-            If ``topics`` is below 1 or above the rank of the texts; the message names the rank.
+            If ``topics`` is below 1.
+        RankError
+            If ``topics`` is above the rank of the texts; message and error name the rank.
         DataError
             If there are no texts, or no word that occurs in two of them.
         MissingExtraError
@@ -61,9 +63,10 @@ class LSA(WordTopics):
         )
         rank = np.count_nonzero(sizes > RANK_TOLERANCE * sizes[0])
         if rank < topics:
-            raise ConfigError(
+            raise RankError(
                 f"topics={topics} is above the rank of the {len(texts)} texts with "
-                f"{table.shape[1]} words: at most {rank}; set topics={rank} or give more texts."
+                f"{table.shape[1]} words: at most {rank}; set topics={rank} or give more texts.",
+                int(rank),
             )
         return cls(vectorizer.get_feature_names_out().tolist(), vectorizer.idf_, rows.T)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from visita.artifact import fingerprint_of, read_json, read_manifest, write_folder, write_json
-from visita.errors import ArtifactError, ConfigError, DataError, MismatchError
+from visita.errors import ArtifactError, ConfigError, DataError, MismatchError, RankError
 from visita.features.topics.segment import SEGMENTER
 from visita.types import FloatArray, TextFeatures
 
@@ -27,6 +27,7 @@ MIN_COUNT = 2
 """How often a word has to occur: one that occurs once links no text to another."""
 NOTHING = 1e-6
 """Length under which a vector holds rounding errors only."""
+T = TypeVar("T")
 
 
 class WordTopics(ABC):
@@ -138,6 +139,15 @@ def check_fit(texts: Sequence[str], topics: int) -> None:
         raise ConfigError(f"topics={topics} is too small; ask for at least 1.")
     if not texts:
         raise DataError("There are no texts to fit a topic model on; give it some.")
+
+
+def most_topics(fit: Callable[[int], T], topics: int) -> T:
+    """Return ``fit(topics)``, or of the most topics below that the texts hold."""
+    while True:
+        try:
+            return fit(topics)
+        except RankError as error:
+            topics = error.rank
 
 
 def no_words(texts: Sequence[str]) -> DataError:
