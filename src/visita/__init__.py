@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from visita.api.finding import Finder, Gallery, find, find_like
+    from visita.api.fusing import Fused, fuse
     from visita.api.learning import Trained, adapt, train
     from visita.api.measuring import evaluate
     from visita.api.past import Past
     from visita.api.recommending import Recommendation, recommend
     from visita.api.reproducing import reproduce
+    from visita.api.robustness import robustness
     from visita.data import PairSet, open_pairs
     from visita.errors import VisitaError
     from visita.matchers import load
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdaptConfig",
     "Finder",
+    "Fused",
     "FusionConfig",
     "Gallery",
     "Match",
@@ -39,16 +42,19 @@ __all__ = [
     "evaluate",
     "find",
     "find_like",
+    "fuse",
     "load",
     "open_pairs",
     "recommend",
     "reproduce",
+    "robustness",
     "train",
 ]
 
 _MODULES = {
     "AdaptConfig": "visita.training.config",
     "Finder": "visita.api.finding",
+    "Fused": "visita.api.fusing",
     "FusionConfig": "visita.training.config",
     "Gallery": "visita.api.finding",
     "Match": "visita.search.search",
@@ -62,10 +68,12 @@ _MODULES = {
     "evaluate": "visita.api.measuring",
     "find": "visita.api.finding",
     "find_like": "visita.api.finding",
+    "fuse": "visita.api.fusing",
     "load": "visita.matchers",
     "open_pairs": "visita.data",
     "recommend": "visita.api.recommending",
     "reproduce": "visita.api.reproducing",
+    "robustness": "visita.api.robustness",
     "train": "visita.api.learning",
 }
 

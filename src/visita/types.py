@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -22,14 +22,24 @@ class Skipped:
     reason: str
 
 
+GRIDS = ("grid", "5x5")
+"""How levels are named that keep where in the picture a feature is, as in ``block15:5x5``."""
+
+
+def is_grid(level: str) -> bool:
+    """Tell a level of cells (cells, d) from a pooled one by its name."""
+    return level.rpartition(":")[2] in GRIDS
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Which features a picture is described by: levels of encoders, seen in one or two views.
 
     ``levels`` maps an encoder's name to names of its levels, such as
     ``{"efficientnet-lite2": ("block15:avg", "head:avg")}``. ``mirror`` adds the
-    left-right mirrored view. Each combination is one *column*, named
-    ``encoder/level`` and, for the mirrored view, ``encoder/level@mirror``.
+    left-right mirrored view of pooled levels; that of a grid would be nearly its cells
+    mirrored. Each combination is one *column*, named ``encoder/level`` and, for the
+    mirrored view, ``encoder/level@mirror``.
     """
 
     levels: Mapping[str, tuple[str, ...]]
@@ -46,7 +56,24 @@ class Recipe:
             for encoder, levels in self.levels.items()
             for view in self.views()
             for level in levels
+            if not (view and is_grid(level))
         )
+
+    def by_encoder(self) -> list[Recipe]:
+        """Return one recipe for each encoder."""
+        return [Recipe({name: levels}, self.mirror) for name, levels in self.levels.items()]
+
+    @classmethod
+    def union(cls, recipes: Iterable[Recipe]) -> Recipe:
+        """Return the recipe with all columns of several."""
+        recipes = list(recipes)
+        levels: dict[str, tuple[str, ...]] = {}
+        # The one with most levels comes first: mostly it has all, and its features are known.
+        for recipe in sorted(recipes, key=lambda one: -len(one.columns())):
+            for encoder, names in recipe.levels.items():
+                known = levels.get(encoder, ())
+                levels[encoder] = (*known, *(name for name in names if name not in known))
+        return cls(levels, any(recipe.mirror for recipe in recipes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +108,38 @@ class TextFeatures:
         offsets = np.concatenate([[0], np.cumsum([len(s) for s in spans])]).astype(np.int64)
         passages = np.concatenate(spans) if spans else np.zeros(0, np.int64)
         return TextFeatures(offsets, self.vectors[passages])
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What m texts consist of, ragged: text i owns the tokens ``offsets[i]:offsets[i + 1]``.
+
+    Attributes
+    ----------
+    offsets : int64 (m + 1,)
+        Every text has a token or more.
+    values : float16 (t, d) or int64 (t,)
+        Vectors of a pretrained encoder, or numbers of a vocabulary's words.
+    """
+
+    offsets: NDArray[np.int64]
+    values: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def padded(self, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return the tokens of texts ``rows``, (m, longest, …), and where they are, bool.
+
+        Vectors come as float32; where there is no token there are zeros.
+        """
+        starts, lengths = self.offsets[rows], np.diff(self.offsets)[rows]
+        mask = np.arange(lengths.max())[None] < lengths[:, None]
+        places = (starts[:, None] + np.arange(mask.shape[1]))[mask]
+        kind = np.float32 if self.values.ndim > 1 else np.int64
+        padded = np.zeros((*mask.shape, *self.values.shape[1:]), kind)
+        padded[mask] = self.values[places]
+        return padded, mask
 
 
 class ImageEncoder(Protocol):
@@ -124,7 +183,7 @@ class TextEncoder(Protocol):
     name: str
     levels: tuple[str, ...]
     dim: int
-    """Width of all levels together."""
+    """Width of all levels together, which are equally wide."""
 
     def fingerprint(self) -> str:
         """Return a hash over weights, vocabulary and preprocessing."""
@@ -132,6 +191,14 @@ class TextEncoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Return the levels of every passage; nothing is cut off, long texts get several."""
+        ...
+
+
+class TokenEncoder(TextEncoder, Protocol):
+    """A text encoder that also gives the vector of every token."""
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Return all tokens of each text, however long, their levels side by side."""
         ...
 
 
@@ -158,11 +225,24 @@ class TopicModel(TextEncoder, Protocol):
         ...
 
 
-class Matcher(Protocol):
-    """What training returns and everything later uses."""
+class Judge(Protocol):
+    """Who knows how probable a score is."""
 
     @property
     def name(self) -> str: ...
+
+    def probability(
+        self, scores: FloatArray, gallery_size: int, *, keywords: bool = False
+    ) -> FloatArray | None:
+        """Return P(match | score, gallery size) for each score, or None if never calibrated.
+
+        ``keywords``: the query is one to three words, which many pictures may match.
+        """
+        ...
+
+
+class Matcher(Judge, Protocol):
+    """What training returns and everything later uses."""
 
     @property
     def dim(self) -> int: ...
@@ -181,8 +261,17 @@ class Matcher(Protocol):
         """Score at which a pair counts as a match (best F1 on dev), where one was fitted."""
         ...
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What ran: configuration, seeds, versions, data, numbers."""
+        ...
+
     def fingerprint(self) -> str:
         """Return a hash over everything that decides the vectors, encoders included."""
+        ...
+
+    def open_text_encoder(self) -> TextEncoder:
+        """Return the encoder that texts must come from."""
         ...
 
     def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
@@ -193,11 +282,6 @@ class Matcher(Protocol):
         """Return unit vectors, float32 (m, dim); inner products with images are scores."""
         ...
 
-    def probability(
-        self, scores: FloatArray, gallery_size: int, *, keywords: bool = False
-    ) -> FloatArray | None:
-        """Return P(match | score, gallery size) for each score, or None if never calibrated.
-
-        ``keywords``: the query is one to three words, which many pictures may match.
-        """
+    def save(self, folder: Path) -> None:
+        """Write the matcher as an artifact folder, atomically."""
         ...

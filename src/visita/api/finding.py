@@ -16,13 +16,12 @@ from visita.features.pictures import RecipeEncoder
 from visita.gallery import gallery as stored
 from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
-from visita.matchers import DEFAULT, load
-from visita.matchers.joint import JointMatcher
+from visita.matchers import DEFAULT, opened
 from visita.progress import bar
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
 from visita.search.search import Match, search
-from visita.types import FloatArray, TextEncoder
+from visita.types import FloatArray, Matcher, TextEncoder
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,12 @@ class Finder:
 
     Parameters
     ----------
-    matcher : JointMatcher, str or Path
+    matcher : Matcher, str or Path
         A matcher, the name of a shipped one or the folder of a saved one.
     """
 
-    def __init__(self, matcher: JointMatcher | str | Path = DEFAULT) -> None:
-        self.matcher = matcher if isinstance(matcher, JointMatcher) else load(matcher)
+    def __init__(self, matcher: Matcher | str | Path = DEFAULT) -> None:
+        self.matcher = opened(matcher)
         self.pictures = RecipeEncoder(self.matcher.recipe)
 
     @cached_property
@@ -105,7 +104,7 @@ class Gallery:
         cls,
         folder: str | Path,
         *,
-        matcher: Finder | JointMatcher | str | Path = DEFAULT,
+        matcher: Finder | Matcher | str | Path = DEFAULT,
         home: Path | None = None,
     ) -> Gallery:
         """Return the gallery of a folder; ``sync`` reads the pictures.

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from visita.api.finishing import calibrate, provenance
 from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
 from visita.artifact import check_free
 from visita.data import PairSet, open_pairs
-from visita.errors import DataError
+from visita.errors import ConfigError
 from visita.evaluation import (
-    LEAST_WORDS,
     best_ranks,
     dot_blocks,
     evaluate_vectors,
-    fit_calibration,
-    fit_keyword_calibration,
-    fit_threshold,
-    keyword_queries,
     paired_retrieval,
     recall_at,
     retrieval,
 )
 from visita.features.encoders import TOPIC_MODELS
 from visita.features.extract import PairFeatures, pair_features, text_features
-from visita.matchers import load
-from visita.matchers.calibration import Calibration
+from visita.matchers import opened
 from visita.matchers.joint import JointMatcher
 from visita.training.adapt import adapt as adapt_matcher
 from visita.training.config import (
@@ -49,7 +42,7 @@ from visita.training.spans import level_widths
 from visita.training.tensors import PairTensors
 from visita.training.texts import text_encoder_of
 from visita.training.watch import warnings_of
-from visita.types import FloatArray, TextEncoder
+from visita.types import FloatArray, Matcher, TextEncoder
 
 
 @dataclass(frozen=True)
@@ -138,7 +131,7 @@ def _learn(
 
 
 def adapt(
-    base: JointMatcher | str | Path,
+    base: Matcher | str | Path,
     data: PairSet | str,
     out: str | Path,
     *,
@@ -159,7 +152,12 @@ def adapt(
     """
     config = config or AdaptConfig()
     check_free(Path(out).resolve())
-    base = base if isinstance(base, JointMatcher) else load(base)
+    base = opened(base)
+    if not isinstance(base, JointMatcher):
+        raise ConfigError(
+            f"{base.name!r} is made of several matchers: adapt one of them (they are in its "
+            "folder, as part0, part1 …), and fuse again."
+        )
     pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
     used = features_for(base, pairs, features)
     started = time.perf_counter()
@@ -230,44 +228,13 @@ def _finish(
 
     ``embedded`` are the vectors of ``dev``.
     """
-    images, texts = embedded
-    truth = dev.pairs.truth.tocsr()
     facts = {
         "config": config.model_dump(mode="json"),
-        "data": {"source": pairs.source.partition(":")[0], "fingerprint": pairs.fingerprint()},
-        "images": pairs.splits(),
         "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
-        "versions": {p: version(p) for p in ("visita", "torch", "numpy", "openvino")},
-        "python": platform.python_version(),
+        **provenance(pairs),
         **more,
     }
-    return replace(
-        matcher,
-        threshold=fit_threshold(images, texts, truth, seed=config.seed),
-        calibration=fit_calibration(images, texts, truth, seed=config.seed),
-        keyword_calibration=_keyword_calibration(matcher, images, dev, config.seed),
-        facts=facts,
-    )
-
-
-def _keyword_calibration(
-    matcher: JointMatcher, images: FloatArray, dev: PairFeatures, seed: int
-) -> Calibration | None:
-    """Fit the probability of keywords on the nouns of dev's captions; None if they are few."""
-    truth = dev.pairs.truth.tocsr()
-    try:
-        queries = keyword_queries(dev.pairs.texts, truth)
-    except DataError:  # none at all, such as with one caption an image
-        return None
-    if len(queries.nouns) < LEAST_WORDS:
-        return None
-    nouns = matcher.open_text_encoder().encode(queries.nouns)
-    return fit_keyword_calibration(
-        images,
-        matcher.embed_texts(nouns),
-        queries.relevance,
-        seed=seed,
-    )
+    return replace(matcher, facts=facts, **calibrate(matcher, dev.pairs, embedded, config.seed))
 
 
 def _save(
@@ -288,8 +255,8 @@ def _save(
 
 
 def _compare(
-    base: JointMatcher,
-    adapted: JointMatcher,
+    base: Matcher,
+    adapted: Matcher,
     held_back: PairFeatures,
     split: str,
     weight: float,

@@ -16,12 +16,12 @@ from visita.evaluation import Difference, fit_calibration
 from visita.features.extract import pair_features, text_features
 from visita.features.topics.lsa import LSA
 from visita.features.topics.model import most_topics
-from visita.matchers.joint import JointMatcher
+from visita.matchers.calibrated import Calibrated
 from visita.progress import report_skipped
 from visita.search.collaborative import past_pictures
 from visita.search.passages import text_vectors
 from visita.search.past import PastArticles, choose_weight, combine, cross_fitted_gain
-from visita.types import FloatArray
+from visita.types import FloatArray, Judge
 
 TOPICS = 500
 """As in the fusion paper; fewer where the texts have a lower rank."""
@@ -63,8 +63,8 @@ class Past:
         Row by row those of ``articles``.
     topics : LSA
     articles : PastArticles
-    judge : JointMatcher
-        The matcher, with the probability of the combined score.
+    judge : Judge
+        The matcher, or whoever knows the probability of the combined score.
     weight : float
         Of the past, 0 to 1; the rest is the matcher's own.
     learnt_on : int
@@ -76,7 +76,7 @@ class Past:
     pairs: PairSet
     topics: LSA
     articles: PastArticles
-    judge: JointMatcher
+    judge: Judge
     weight: float = UNLEARNT_WEIGHT
     learnt_on: int = 0
     gain: Difference | None = None
@@ -117,7 +117,7 @@ class Past:
 
     def _taught(self, finder: Finder, features: Path | None, seed: int) -> Self:
         """Return the same with weight and probability learnt on dev; the rest is its past."""
-        matcher, old = self.judge, _old(self.pairs)
+        matcher, old = finder.matcher, _old(self.pairs)
         images = np.flatnonzero(self.pairs.image_split == "dev")
         if len(images) > MOST_IMAGES:
             drawn = np.random.default_rng(seed).choice(images, MOST_IMAGES, replace=False)
@@ -137,7 +137,7 @@ class Past:
         calibration = fit_calibration(vectors, combined, truth, seed=seed)
         return replace(
             self,
-            judge=replace(matcher, calibration=calibration),
+            judge=Calibrated(name=matcher.name, calibration=calibration),
             weight=weight,
             learnt_on=len(texts),
             gain=cross_fitted_gain(direct, past, vectors, truth, seed=seed),

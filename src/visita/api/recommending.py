@@ -12,11 +12,10 @@ import numpy as np
 from visita.api.finding import Finder, Gallery
 from visita.data.prose import read_article
 from visita.matchers import DEFAULT
-from visita.matchers.joint import JointMatcher
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
 from visita.search.search import Match, search
-from visita.types import FloatArray
+from visita.types import FloatArray, Judge, Matcher
 
 if TYPE_CHECKING:
     from visita.api.past import Past, Precedent
@@ -49,7 +48,7 @@ def recommend(
     k: int = 10,
     *,
     threshold: float | None = None,
-    matcher: Finder | JointMatcher | str | Path = DEFAULT,
+    matcher: Finder | Matcher | str | Path = DEFAULT,
 ) -> list[Recommendation]:
     """Return the k best pictures for an article of any length, each with a reason.
 
@@ -75,7 +74,8 @@ def recommend(
     finder = galleries[0].finder
     parts = passages(text)
     query = Query.from_texts(parts, finder.texts, finder.matcher)
-    vector, judge, kind = query.pooled(), finder.matcher, kind_of(text)
+    judge: Judge = finder.matcher
+    vector, kind = query.pooled(), kind_of(text)
     advice = None
     if past is not None:
         from visita.api.past import Past  # noqa: PLC0415 - brings scikit-learn
@@ -102,7 +102,7 @@ def recommend(
 
 
 def _opened(
-    galleries: Sequence[Gallery] | str | Path, matcher: Finder | JointMatcher | str | Path
+    galleries: Sequence[Gallery] | str | Path, matcher: Finder | Matcher | str | Path
 ) -> Sequence[Gallery]:
     if not isinstance(galleries, str | Path):
         return galleries

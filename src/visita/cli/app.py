@@ -14,12 +14,14 @@ from visita.cli.data import data
 from visita.cli.demo import demo
 from visita.cli.evaluate import evaluate
 from visita.cli.extract import extract
+from visita.cli.fuse import fuse
 from visita.cli.gallery import gallery
 from visita.cli.index import index
 from visita.cli.match import match
 from visita.cli.models import models
 from visita.cli.recommend import recommend
 from visita.cli.reproduce import reproduce
+from visita.cli.robustness import robustness
 from visita.cli.search import search
 from visita.cli.train import train
 
@@ -80,7 +82,7 @@ def start(
     """
 
 
-for command in (search, recommend, index, match, models, extract, evaluate, demo):
+for command in (search, recommend, index, match, models, extract, evaluate, fuse, robustness, demo):
     app.command()(command)
 for group in (gallery, data, train, reproduce):
     app.add_typer(group)

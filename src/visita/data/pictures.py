@@ -84,6 +84,25 @@ def picture_id(path: Path, folder: Path) -> str:
     return printable(path.relative_to(folder).as_posix())
 
 
+def path_below(picture: Path, folder: Path) -> str:
+    """Return the posix path of ``picture`` from ``folder``, which holds it; links are not followed.
+
+    Raises
+    ------
+    DataError
+        If the picture lies elsewhere: a data set's file in ``folder`` may not lead there.
+    """
+    # abspath, as resolve() would leave a linked folder.
+    inner, outer = (Path(os.path.abspath(path)) for path in (picture, folder))  # noqa: PTH100
+    if not inner.is_relative_to(outer):
+        raise DataError(
+            f"{printable(str(picture))} lies outside {outer}, where the data set's file may not "
+            f"lead. Write the file to a folder that holds the pictures, or link their folder into "
+            f"{outer}."
+        )
+    return inner.relative_to(outer).as_posix()
+
+
 def printable(name: str) -> str:
     r"""Return ``name`` such that UTF-8 can hold it: a stray byte 0xff becomes ``\udcff``."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -7,6 +7,7 @@ from visita.evaluation.calibration import (
     fit_calibration,
     reliability,
 )
+from visita.evaluation.folds import Folds, retrieval_in_folds
 from visita.evaluation.intervals import Difference, Estimate, paired_difference
 from visita.evaluation.keyword_calibration import (
     LEAST_WORDS,
@@ -14,22 +15,26 @@ from visita.evaluation.keyword_calibration import (
     fit_keyword_calibration,
 )
 from visita.evaluation.keywords import KeywordQueries, Keywords, keyword_queries, keywords
+from visita.evaluation.long_tail import FREQUENCIES, rarest_words, recall_by_frequency
 from visita.evaluation.pairs import Pairs, best_f1_threshold, fit_threshold, pairs
 from visita.evaluation.protocols import PROTOCOLS, evaluate_vectors
 from visita.evaluation.retrieval import (
     Retrieval,
     best_ranks,
     mean_over_seeds,
+    measure_ranks,
     paired_retrieval,
     recall_at,
     retrieval,
 )
 
 __all__ = [
+    "FREQUENCIES",
     "LEAST_WORDS",
     "PROTOCOLS",
     "Difference",
     "Estimate",
+    "Folds",
     "KeywordQueries",
     "Keywords",
     "Pairs",
@@ -48,10 +53,14 @@ __all__ = [
     "keyword_queries",
     "keywords",
     "mean_over_seeds",
+    "measure_ranks",
     "paired_difference",
     "paired_retrieval",
     "pairs",
+    "rarest_words",
     "recall_at",
+    "recall_by_frequency",
     "reliability",
     "retrieval",
+    "retrieval_in_folds",
 ]

@@ -8,7 +8,7 @@ are computed once, against the whole gallery; only their weights change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -81,9 +81,27 @@ def estimates(
     DataError
         If there are fewer than two groups, so that nothing varies.
     """
-    value, draws = _bootstrap(statistic, groups, seed, resamples)
-    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    return [Estimate(*map(float, row)) for row in zip(value, low, high, strict=True)]
+    return _intervals(*_bootstrap(statistic, groups, seed, resamples))
+
+
+def mean_estimates(
+    parts: Sequence[tuple[Statistic, int]], *, seed: int, resamples: int = RESAMPLES
+) -> list[Estimate]:
+    """Return the mean over parts of a sample, each a statistic with its number of groups.
+
+    Each part is resampled on its own, so that its size stays.
+
+    Raises
+    ------
+    DataError
+        As ``estimates``, for any part.
+    """
+    runs = [
+        _bootstrap(statistic, groups, (seed, part), resamples)
+        for part, (statistic, groups) in enumerate(parts)
+    ]
+    values, draws = zip(*runs, strict=True)
+    return _intervals(np.mean(values, axis=0), np.mean(draws, axis=0))
 
 
 def differences(
@@ -167,8 +185,13 @@ def weighted_medians(values: Values, groups: NDArray[np.int64]) -> Statistic:
     return statistic
 
 
+def _intervals(value: Values, draws: Values) -> list[Estimate]:
+    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+    return [Estimate(*map(float, row)) for row in zip(value, low, high, strict=True)]
+
+
 def _bootstrap(
-    statistic: Statistic, groups: int, seed: int, resamples: int
+    statistic: Statistic, groups: int, seed: int | tuple[int, int], resamples: int
 ) -> tuple[Values, Values]:
     if groups < 2:
         raise DataError(
@@ -180,7 +203,7 @@ def _bootstrap(
     return value, np.concatenate(draws)
 
 
-def _weights(groups: int, seed: int, resamples: int) -> Iterator[Values]:
+def _weights(groups: int, seed: int | tuple[int, int], resamples: int) -> Iterator[Values]:
     # As many groups as there are, with replacement: multinomial counts, by bincount.
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, _ROWS):

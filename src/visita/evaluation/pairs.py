@@ -187,7 +187,28 @@ def pairs(
     """
     truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
     drawn = draw_pairs(truth, seed=seed)
-    scores = score_pairs(image_vectors, text_vectors, drawn)
+    return measure_pairs(
+        score_pairs(image_vectors, text_vectors, drawn),
+        drawn,
+        truth,
+        threshold=threshold,
+        threshold_from=threshold_from,
+        seed=seed,
+        resamples=resamples,
+    )
+
+
+def measure_pairs(
+    scores: Values,
+    drawn: LabelledPairs,
+    truth: Truth,
+    *,
+    threshold: float,
+    threshold_from: str,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Pairs:
+    """Measure scores that are known, as ``pairs`` does: float64 (p,) of the pairs ``drawn``."""
     # Numbered anew: components without a true pair have nothing to draw.
     _, groups = np.unique(components(truth).images[drawn.images], return_inverse=True)
     decided = _decisions(scores >= threshold, drawn.labels, groups)

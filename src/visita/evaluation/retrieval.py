@@ -133,7 +133,10 @@ def retrieval(
     truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
     image_ranks = best_ranks(dot_blocks(image_vectors, text_vectors), truth)
     text_ranks = best_ranks(dot_blocks(text_vectors, image_vectors), truth.T.tocsr())
-    return _measure(image_ranks[None], text_ranks[None], components(truth), seed, resamples)
+    groups = components(truth)
+    return measure_ranks(
+        image_ranks[None], text_ranks[None], groups, seed=seed, resamples=resamples
+    )
 
 
 def mean_over_seeds(
@@ -152,7 +155,7 @@ def mean_over_seeds(
         _check_same_split(runs[0], run)
     image_ranks = np.concatenate([run.image_ranks for run in runs])
     text_ranks = np.concatenate([run.text_ranks for run in runs])
-    return _measure(image_ranks, text_ranks, runs[0].groups, seed, resamples)
+    return measure_ranks(image_ranks, text_ranks, runs[0].groups, seed=seed, resamples=resamples)
 
 
 def paired_retrieval(
@@ -166,28 +169,40 @@ def paired_retrieval(
         If the two did not measure the same split.
     """
     _check_same_split(a, b)
-    first = _statistic(a.image_ranks, a.text_ranks, a.groups)
-    second = _statistic(b.image_ranks, b.text_ranks, b.groups)
+    first = rank_statistic(a.image_ranks, a.text_ranks, a.groups)
+    second = rank_statistic(b.image_ranks, b.text_ranks, b.groups)
     found = differences(
         lambda weights: second(weights) - first(weights),
         a.groups.count,
         seed=seed,
         resamples=resamples,
     )
-    metrics, rsum = _by_name(found)
+    metrics, rsum = by_name(found)
     return {**metrics, "rsum": rsum}
 
 
-def _measure(
-    image_ranks: Values, text_ranks: Values, groups: Groups, seed: int, resamples: int
+def measure_ranks(
+    image_ranks: Values,
+    text_ranks: Values,
+    groups: Groups,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
 ) -> Retrieval:
-    statistic = _statistic(image_ranks, text_ranks, groups)
+    """Measure ranks that are known, as ``retrieval`` does: float64 (s, n) and (s, m), a row a seed.
+
+    Raises
+    ------
+    DataError
+        If all images hang together through shared texts.
+    """
+    statistic = rank_statistic(image_ranks, text_ranks, groups)
     found = estimates(statistic, groups.count, seed=seed, resamples=resamples)
-    metrics, rsum = _by_name(found)
+    metrics, rsum = by_name(found)
     return Retrieval(image_ranks, text_ranks, groups, metrics, rsum)
 
 
-def _statistic(image_ranks: Values, text_ranks: Values, groups: Groups) -> Statistic:
+def rank_statistic(image_ranks: Values, text_ranks: Values, groups: Groups) -> Statistic:
     """Return weights (r, groups) → the metrics of each direction, then rsum: (r, 9)."""
     directions = [
         _direction(image_ranks, groups.images, groups.count),
@@ -215,7 +230,8 @@ def _direction(ranks: Values, owners: NDArray[np.int64], count: int) -> Statisti
     return statistic
 
 
-def _by_name(found: Sequence[E]) -> tuple[dict[str, dict[str, E]], E]:
+def by_name(found: Sequence[E]) -> tuple[dict[str, dict[str, E]], E]:
+    """Return ``{direction: {metric: …}}`` and rsum of the nine values of ``rank_statistic``."""
     width = len(METRICS)
     metrics = {
         direction: dict(zip(METRICS, found[width * i : width * (i + 1)], strict=True))

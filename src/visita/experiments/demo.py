@@ -12,10 +12,10 @@ from visita.errors import DataError, MissingExtraError
 from visita.features.pictures import RecipeEncoder
 from visita.gallery.gallery import Gallery
 from visita.home import data_home
-from visita.matchers.joint import JointMatcher
 from visita.progress import bar
 from visita.search.query import Query, kind_of
 from visita.search.search import Match, search
+from visita.types import Matcher
 
 PICTURES = (
     "astronaut.png",
@@ -72,7 +72,7 @@ class Answer:
         return 1 + [Path(match.path).name for match in self.matches].index(self.expected)
 
 
-def run(matcher: JointMatcher, home: Path | None = None) -> list[Answer]:
+def run(matcher: Matcher, home: Path | None = None) -> list[Answer]:
     """Search the sample photographs for each query of ``QUERIES``.
 
     Pictures and gallery are kept below ``home``: ``$VISITA_HOME`` or the user's data folder.

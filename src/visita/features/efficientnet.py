@@ -2,8 +2,8 @@
 
 Levels carry the names of the network's own parts: ``stem``, ``block0`` … (the
 inverted residual blocks) and ``head`` (the last convolution, 1280 channels), each
-pooled as ``:avg`` or ``:max`` or whole as ``:grid``; and ``classes``, the 1,000
-ImageNet class probabilities. ``head:avg`` is the last pool.
+pooled as ``:avg`` or ``:max``, averaged in 5 x 5 cells as ``:5x5`` or whole as ``:grid``;
+and ``classes``, the 1,000 ImageNet class probabilities. ``head:avg`` is the last pool.
 """
 
 from __future__ import annotations
@@ -129,6 +129,7 @@ def _pooled_and_grid(name: str, channels: int, grid: int) -> dict[str, tuple[int
     return {
         f"{name}:avg": (channels,),
         f"{name}:max": (channels,),
+        f"{name}:5x5": (25, channels),
         f"{name}:grid": (grid * grid, channels),
     }
 

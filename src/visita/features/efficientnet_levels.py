@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 
 class LevelNetwork(nn.Module):
@@ -46,4 +47,5 @@ class LevelNetwork(nn.Module):
             return maps[part].mean((2, 3))
         if pooling == "max":
             return maps[part].amax((2, 3))
-        return maps[part].flatten(2).transpose(1, 2)  # grid: (b, cells, d), row-major
+        grid = adaptive_avg_pool2d(maps[part], 5) if pooling == "5x5" else maps[part]
+        return grid.flatten(2).transpose(1, 2)  # (b, cells, d), row-major

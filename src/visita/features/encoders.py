@@ -8,6 +8,7 @@ IMAGE_ENCODERS = Registry(
         "efficientnet-lite0": "visita.features.efficientnet:lite0",
         "efficientnet-lite1": "visita.features.efficientnet:lite1",
         "efficientnet-lite2": "visita.features.efficientnet:lite2",
+        "colours": "visita.features.colours:Colours",
         "inception-v3": "visita.features.adapters.inception:InceptionV3",
         "torchvision:": "visita.features.adapters.torchvision_models:by_name",
         "timm:": "visita.features.adapters.timm_models:by_name",

@@ -16,6 +16,7 @@ from visita.artifact import fingerprint_of, sha256_of
 from visita.data.pairs import PairSet
 from visita.errors import DataError
 from visita.features.contract import PictureEncoder
+from visita.features.joined_text import JoinedText, side_by_side
 from visita.features.pictures import BATCH, RecipeEncoder
 from visita.features.store import FeatureStore
 from visita.home import cache_home
@@ -51,6 +52,13 @@ class PairFeatures:
         columns = {name: values[images] for name, values in self.columns.items()}
         return PairFeatures(kept, columns, self.texts.take(texts))
 
+    def of_images(self, images: NDArray[np.int64]) -> PairFeatures:
+        """Return some images, by row, with their texts."""
+        kept = self.pairs.subset(images)
+        texts = np.flatnonzero(self.pairs.truth[images].sum(axis=0))
+        columns = {name: values[images] for name, values in self.columns.items()}
+        return PairFeatures(kept, columns, self.texts.take(texts))
+
 
 def pair_features(
     pairs: PairSet,
@@ -60,8 +68,8 @@ def pair_features(
 ) -> PairFeatures:
     """Return all features of ``pairs``, computing what ``folder`` does not hold yet.
 
-    ``folder`` defaults to the cache. Images that cannot be decoded are reported on stderr
-    and left out, with the texts that then match nothing.
+    ``folder`` defaults to the cache, where each encoder's features are kept apart. Images that
+    cannot be decoded are reported on stderr and left out, with the texts that then match nothing.
 
     Raises
     ------
@@ -70,15 +78,31 @@ def pair_features(
     MismatchError
         If ``folder`` holds features of another recipe or other encoders.
     """
-    encoder = RecipeEncoder(recipe)
-    folder = folder or feature_folder(encoder)
-    digests = extract_images(pairs.image_paths, encoder, folder / "images")
-    store = FeatureStore.open(folder / "images")
+    encoders = [RecipeEncoder(one) for one in ([recipe] if folder else recipe.by_encoder())]
+    columns: dict[str, FloatArray] = {}
+    for encoder in encoders:
+        before = pairs.image_ids
+        pairs, more = image_features(pairs, encoder, folder)
+        kept = np.isin(before, pairs.image_ids)
+        columns = {**{name: values[kept] for name, values in columns.items()}, **more}
+    folder = folder or feature_folder(encoders[0])
+    return PairFeatures(pairs, columns, text_features(pairs.texts, text_encoder, folder))
+
+
+def image_features(
+    pairs: PairSet, encoder: PictureEncoder, folder: Path | None = None
+) -> tuple[PairSet, dict[str, FloatArray]]:
+    """Return the pairs whose images can be read, and the columns of ``encoder`` for those.
+
+    As ``pair_features``, for any encoder and without the texts.
+    """
+    place = (folder or feature_folder(encoder)) / "images"
+    digests = extract_images(pairs.image_paths, encoder, place)
+    store = FeatureStore.open(place)
     readable = np.flatnonzero([digest in store for digest in digests])
     kept = pairs if len(readable) == len(digests) else pairs.subset(readable)
     rows = np.array([store.row(digests[row]) for row in readable], dtype=np.int64)
-    columns = {name: np.asarray(store.column(name)[rows]) for name in store.columns}
-    return PairFeatures(kept, columns, text_features(kept.texts, text_encoder, folder))
+    return kept, {name: np.asarray(store.column(name)[rows]) for name in store.columns}
 
 
 def text_features(
@@ -146,6 +170,8 @@ def _digest(path: Path) -> str:
 
 def extract_texts(texts: Sequence[str], encoder: TextEncoder, folder: Path) -> TextFeatures:
     """Return the features of ``texts``, from the store beside the images' or computed into it."""
+    if isinstance(encoder, JoinedText):  # each has a store of its own, which others read too
+        return side_by_side([extract_texts(texts, one, folder) for one in encoder.encoders])
     facts = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
     place = folder / f"texts-{fingerprint_of([facts, list(encoder.levels)])}"
     digests = [sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]

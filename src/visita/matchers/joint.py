@@ -18,7 +18,7 @@ from visita.artifact import fingerprint_of, read_manifest, write_folder
 from visita.errors import ArtifactError, MismatchError
 from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
 from visita.features.engine import Runner, cached_runner, cores
-from visita.matchers.calibration import Calibration
+from visita.matchers.calibrated import Calibrated, read_calibrated
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures, TopicModel
 
 KIND = "matcher"
@@ -30,7 +30,7 @@ ROWS = 256
 
 
 @dataclass(frozen=True)
-class JointMatcher:
+class JointMatcher(Calibrated):
     """A ``Matcher``: an inner product of unit vectors from a ``JointSpace``.
 
     Attributes
@@ -47,7 +47,6 @@ class JointMatcher:
         What ran: configuration, seeds, versions, data, numbers.
     """
 
-    name: str
     recipe: Recipe
     text_encoder: str
     text_levels: tuple[str, ...]
@@ -55,9 +54,6 @@ class JointMatcher:
     tensors: Mapping[str, NDArray[Any]]
     encoders: Mapping[str, str]
     topic_model: TopicModel | None = None
-    threshold: float | None = None
-    calibration: Calibration | None = None
-    keyword_calibration: Calibration | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
@@ -101,18 +97,6 @@ class JointMatcher:
     def embed_texts(self, texts: TextFeatures) -> FloatArray:
         """Return unit vectors, float32 (m, dim); a text is the mean of its passages."""
         return _in_rows(self._text_runner, texts.pooled())
-
-    def probability(
-        self, scores: FloatArray, gallery_size: int, *, keywords: bool = False
-    ) -> FloatArray | None:
-        """Return P(match | score, gallery size) for each score, or None if never calibrated.
-
-        ``keywords`` asks for that of one to three words, which many pictures may match;
-        where it was not fitted, the one of sentences stands in.
-        """
-        own = self.keyword_calibration if keywords else None
-        chosen = own or self.calibration
-        return None if chosen is None else chosen.probability(scores, gallery_size)
 
     def stack(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         """Return float32 (n, views, d): the recipe's columns side by side, a row a view."""
@@ -177,11 +161,8 @@ class JointMatcher:
         """
         saved = {
             **self._description(),
-            "name": self.name,
+            **self.calibrated(),
             "fingerprint": self.fingerprint(),
-            "threshold": self.threshold,
-            "calibration": _numbers(self.calibration),
-            "keyword_calibration": _numbers(self.keyword_calibration),
             "facts": dict(self.facts),
         }
         with write_folder(folder, KIND, saved) as draft:
@@ -206,7 +187,7 @@ class JointMatcher:
         saved = read_manifest(folder, KIND)
         try:
             matcher = cls(
-                name=saved["name"],
+                **read_calibrated(saved),
                 recipe=Recipe(
                     {k: tuple(v) for k, v in saved["recipe"]["levels"].items()},
                     saved["recipe"]["mirror"],
@@ -217,22 +198,13 @@ class JointMatcher:
                 tensors=load_file(folder / WEIGHTS),
                 encoders=saved["encoders"],
                 topic_model=_topic_model(saved["text_encoder"], folder / TEXT),
-                threshold=saved["threshold"],
-                calibration=_calibration(saved["calibration"]),
-                keyword_calibration=_calibration(saved["keyword_calibration"]),
                 facts=saved["facts"],
             )
         except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
             raise ArtifactError(
                 f"{folder} is not a matcher visita can read ({error!r})."
             ) from error
-        installed = encoder_fingerprints(matcher.recipe, matcher.open_text_encoder())
-        for name, expected in matcher.encoders.items():
-            if installed.get(name) != expected:
-                raise MismatchError(
-                    f"{folder} was trained with another {name} ({expected}) than the installed "
-                    f"one ({installed.get(name)}); install that version or train again."
-                )
+        check_encoders(folder, matcher.encoders, matcher.recipe, matcher.open_text_encoder())
         return matcher
 
 
@@ -258,19 +230,30 @@ def encoder_fingerprints(recipe: Recipe, text: TextEncoder) -> dict[str, str]:
     return {**found, text.name: text.fingerprint()}
 
 
+def check_encoders(
+    folder: Path, expected: Mapping[str, str], recipe: Recipe, text: TextEncoder
+) -> None:
+    """Make sure that the installed encoders are those that what is in ``folder`` knows.
+
+    Raises
+    ------
+    MismatchError
+        If one differs.
+    """
+    installed = encoder_fingerprints(recipe, text)
+    for name, fingerprint in expected.items():
+        if installed.get(name) != fingerprint:
+            raise MismatchError(
+                f"{folder} was trained with another {name} ({fingerprint}) than the installed "
+                f"one ({installed.get(name)}); install that version or train again."
+            )
+
+
 def _topic_model(name: str, folder: Path) -> TopicModel | None:
     if name not in TOPIC_MODELS:
         return None
     model: TopicModel = TOPIC_MODELS.load(name).load(folder)
     return model
-
-
-def _numbers(calibration: Calibration | None) -> dict[str, float] | None:
-    return calibration.to_dict() if calibration else None
-
-
-def _calibration(saved: Mapping[str, float] | None) -> Calibration | None:
-    return None if saved is None else Calibration.from_dict(saved)
 
 
 def _in_rows(run: Callable[..., tuple[FloatArray, ...]], features: FloatArray) -> FloatArray:

@@ -56,6 +56,27 @@ def hinge(scores: Tensor, true: Tensor, negatives: Tensor, margin: float) -> Ten
     return functional.relu(margin - scores[images, texts] + away).sum()
 
 
+def match_error(probabilities: Tensor, true: Tensor) -> Tensor:
+    """Return the mean squared error of match probabilities, on as many false as true pairs.
+
+    The MKL-VisITA paper's loss.
+
+    Parameters
+    ----------
+    probabilities : float32 (b, b)
+        Of image i and text j; pair i sits on the diagonal.
+    true : bool (b, b)
+        Which of them belong together. The false pair of text j is with the image before its
+        own, or the next one further back that it does not belong to.
+    """
+    b = len(true)
+    # Texts of one image stand side by side, so some steps back there is another image.
+    back = (torch.arange(b)[:, None] - torch.arange(1, b + 1)[None]) % b  # (b, b)
+    false = (~true.T.gather(1, back)).float().argmax(1)
+    away = probabilities[back[torch.arange(b), false], torch.arange(b)]
+    return ((1 - probabilities.diagonal()).square() + away.square()).mean() / 2
+
+
 def squared_weights(network: nn.Module) -> Tensor:
     """Return the sum of the squares of all weights; biases are left out."""
     weights = [p for p in network.parameters() if p.ndim > 1]

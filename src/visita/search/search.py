@@ -11,7 +11,7 @@ import numpy as np
 
 from visita.errors import ConfigError
 from visita.gallery.snapshot import Snapshot
-from visita.types import FloatArray, Matcher
+from visita.types import FloatArray, Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def search(
     query_vector: FloatArray,
     k: int,
     *,
-    matcher: Matcher,
+    matcher: Judge,
     threshold: float | None = None,
     kind: Literal["text", "keywords", "picture"] = "text",
 ) -> list[Match]:

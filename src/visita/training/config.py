@@ -29,6 +29,20 @@ SMALL: dict[str, Levels] = {
         "classes",
     )
 }
+BASE: dict[str, Levels] = {
+    "efficientnet-lite0": (
+        "block7:avg",
+        "block7:max",
+        "block11:avg",
+        "block11:max",
+        "block14:avg",
+        "block14:max",
+        "head:avg",
+    ),
+    "efficientnet-lite1": SMALL["efficientnet-lite2"][:-1],
+    **SMALL,
+}
+GRIDS: dict[str, Levels] = {"efficientnet-lite2": ("block15:5x5", "block20:5x5")}
 INCEPTION: dict[str, Levels] = {"inception-v3": ("mixed9", "fc")}
 
 
@@ -132,6 +146,55 @@ class FusionConfig(FeatureConfig, ContrastConfig):
     """Texts of one to three words drawn from each training image's captions."""
     keyword_weight: Annotated[float, Field(ge=0)] = 0.1
     """How much their loss counts beside the captions'."""
+
+
+class CrossModalConfig(ContrastConfig):
+    """MKL-VisITA's network, what it reads and its training."""
+
+    image_levels: ImageLevels = GRIDS
+    """Grids of one number of cells, early to last."""
+    text_encoder: str = "minilm-l6"
+    text_levels: Levels = ("layer3", "layer4", "layer5", "layer6")
+
+    epochs: Annotated[int, Field(ge=0)] = 12
+    batch: Annotated[int, Field(ge=2)] = 64
+    """Pictures a step."""
+    texts_per_image: Annotated[int, Field(ge=1)] = 2
+    """Of each picture, drawn anew in every epoch."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    loss: Literal["info-nce", "match-error"] = "info-nce"
+    averaging: Share = 0.998
+    """Decay of the running mean of the weights, which is what is kept; 0 keeps the last."""
+
+    width: Annotated[int, Field(ge=8)] = 256
+    dim: Annotated[int, Field(ge=8, le=77)] = 64
+    """Of a packed part: with 25 cells, a picture takes at most 4 KB."""
+    heads: Annotated[int, Field(ge=1)] = 4
+    depth: Annotated[int, Field(ge=0)] = 1
+    """Blocks of the visual transformer; 0 leaves it out."""
+    levels: Levels = ("words", "phrases", "cells", "whole")
+    kernels: Levels = ("linear", "polynomial:3", "rbf:2", "laplacian:1")
+    dropout: Share = 0.2
+    input_dropout: Share = 0.3
+
+    def recipe(self) -> Recipe:
+        """Return the grids that a picture needs."""
+        return Recipe(dict(self.image_levels))
+
+
+class MklVisitaConfig(Settings):
+    """Both stages of MKL-VisITA, with the values that ``visita-base`` has."""
+
+    seed: int = 0
+    first: FusionConfig = FusionConfig(image_levels=BASE)
+    """The vectors; its own seed is not used."""
+    second: CrossModalConfig = CrossModalConfig()
+    """The closer look; its own seed is not used."""
+
+    def stages(self) -> tuple[FusionConfig, CrossModalConfig]:
+        """Return the two with the seed of the whole."""
+        seed = {"seed": self.seed}
+        return self.first.model_copy(update=seed), self.second.model_copy(update=seed)
 
 
 class PaperConfig(FeatureConfig):

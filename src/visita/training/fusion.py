@@ -7,17 +7,15 @@ from typing import Any
 import torch
 
 from visita.features.classnames import class_names
-from visita.features.extract import text_features
 from visita.kernels.cca import cca
 from visita.kernels.combination import reduction, second_moments
-from visita.kernels.unit import unit
 from visita.matchers.joint import JointMatcher
-from visita.networks.classnames import ClassNames
 from visita.networks.joint import JointSpace, Part
 from visita.networks.towers import FusionNetwork, Tower
 from visita.training.config import FusionConfig
 from visita.training.loop import History
 from visita.training.matcher import as_matcher
+from visita.training.naming import set_names
 from visita.training.spans import Spans, spans_of
 from visita.training.tensors import PairTensors, standardised, statistics
 from visita.training.tuning import Extra, Validate, in_blocks, train_network
@@ -121,26 +119,9 @@ def _joint_space(
     space = JointSpace(*features, parts=parts, dim=config.dim)
     space.networks[0] = network
     if spans.classes:
-        _set_class_names(space.networks[1], train, spans.classes, spans.sentence, text)
+        set_names(space.networks[1], class_names(), train, spans.classes, spans.sentence, text)
     set_basis(space, train)
     return space.eval()
-
-
-def _set_class_names(
-    network: ClassNames,
-    train: PairTensors,
-    classes: tuple[int, int],
-    sentence: tuple[int, int],
-    text: TextEncoder,
-) -> None:
-    # A topic model knows nothing of some names: their vectors are, and stay, zero.
-    names = unit(text_features(class_names(), text).pooled()[:, slice(*sentence)])
-    probabilities = train.images[:, :, classes[0] : classes[1]]
-    images = probabilities.reshape(-1, probabilities.shape[-1]) @ names
-    texts = unit(train.texts[:, sentence[0] : sentence[1]])
-    network.names.copy_(torch.from_numpy(names))
-    network.image_mean.copy_(torch.from_numpy(images.mean(0)))
-    network.text_mean.copy_(torch.from_numpy(texts.mean(0)))
 
 
 @torch.inference_mode()

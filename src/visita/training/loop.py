@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -56,6 +57,9 @@ def fit(
     validate: Callable[[], float],
     config: LoopConfig,
     rate: Callable[[int], float] = constant,
+    *,
+    longest_gradient: float = math.inf,
+    averaging: float = 0.0,
 ) -> History:
     """Train ``network`` in place and leave it in the state that did best on dev.
 
@@ -65,47 +69,97 @@ def fit(
         Returns the dev score of the network as it is; higher is better.
     rate : callable
         Maps the number of steps done to a factor of the optimizer's learning rate.
+    longest_gradient : float
+        A longer one is shortened to this.
+    averaging : float
+        Decay of a running mean of the weights, which is validated and kept in their place.
 
     Raises
     ------
     TrainingError
         If the loss stops being a number.
     """
-    schedule = LambdaLR(optimizer, rate)
+    steps = _Steps(network, optimizer, LambdaLR(optimizer, rate), longest_gradient, averaging)
+    network.eval()
     history = History(validate())
     best, waited = copy.deepcopy(network.state_dict()), 0
     say(f"before training: dev {history.start:.1f}")
     for number in range(1, config.epochs + 1):
-        loss, chance = _one_epoch(network, losses(), optimizer, schedule)
-        previous, dev = history.best(), validate()
+        loss, chance = _one_epoch(network, losses(), steps)
+        previous = history.best()
+        with steps.averaged():
+            dev = validate()
+            if dev > previous:
+                best, waited = copy.deepcopy(network.state_dict()), 0
+            else:
+                waited += 1
         history.epochs.append(Epoch(number, loss, chance, dev))
         say(f"epoch {number}: loss {loss:.3f} (chance {chance:.3f}), dev {dev:.1f}")
-        if dev > previous:
-            best, waited = copy.deepcopy(network.state_dict()), 0
-        else:
-            waited += 1
-            if waited >= config.patience:
-                break
+        if waited >= config.patience:
+            break
     network.load_state_dict(best)
     network.eval()
     return history
 
 
+class _Steps:
+    """One step of the optimizer after the other, and the running mean of what they lead to."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        schedule: LambdaLR,
+        longest_gradient: float,
+        averaging: float,
+    ) -> None:
+        self._network = network
+        self._optimizer = optimizer
+        self._schedule = schedule
+        self._longest = longest_gradient
+        self._averaging = averaging
+        self._mean = [p.detach().clone() for p in network.parameters()] if averaging else []
+        self._count = 0
+
+    def step(self, loss: Tensor) -> None:
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if math.isfinite(self._longest):
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._longest)
+        self._optimizer.step()
+        self._schedule.step()
+        self._count += 1
+        # A short memory at first, or the start would weigh on the whole run.
+        decay = min(self._averaging, self._count / (self._count + 10))
+        for mean, parameter in zip(self._mean, self._network.parameters(), strict=False):
+            mean.lerp_(parameter.detach(), 1 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the mean in the network's place for as long as this lasts."""
+        parameters = list(self._network.parameters())[: len(self._mean)]
+        own = [parameter.detach().clone() for parameter in parameters]
+        _set(parameters, self._mean)
+        try:
+            yield
+        finally:
+            _set(parameters, own)
+
+
+def _set(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.data.copy_(value)
+
+
 def _one_epoch(
-    network: nn.Module,
-    losses: Iterator[tuple[Tensor, float]],
-    optimizer: Optimizer,
-    schedule: LambdaLR,
+    network: nn.Module, losses: Iterator[tuple[Tensor, float]], steps: _Steps
 ) -> tuple[float, float]:
     network.train()
     total, chance, count = 0.0, 0.0, 0
     for loss, guess in losses:
         if not math.isfinite(loss.item()):
             raise TrainingError("The loss is no longer a number; lower learning_rate.")
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
+        steps.step(loss)
         total, chance, count = total + loss.item(), chance + guess, count + 1
     network.eval()
     return total / max(count, 1), chance / max(count, 1)

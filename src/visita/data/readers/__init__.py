@@ -25,6 +25,13 @@ READERS = Registry(
         "folder": "visita.data.readers.folder:Folder",
         "table": "visita.data.readers.table:Table",
         "sohu": "visita.data.readers.sohu:Sohu",
+        "flickr30k": "visita.data.readers.flickr30k:Flickr30k",
+        "flickr30k-karpathy": "visita.data.readers.flickr30k:Flickr30kKarpathy",
+        "flickr30k-m-rnn": "visita.data.readers.flickr30k:Flickr30kMRnn",
+        "karpathy": "visita.data.readers.karpathy:Karpathy",
+        "karpathy-with-restval": "visita.data.readers.karpathy:KarpathyWithRestval",
+        "karpathy-without-restval": "visita.data.readers.karpathy:KarpathyWithoutRestval",
+        "croissant": "visita.data.readers.croissant:Croissant",
     },
 )
 

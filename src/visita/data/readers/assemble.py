@@ -45,7 +45,7 @@ def assemble(
     kept, left_out = [], list(problems)
     for caption in captions:
         if caption.image_id not in faults:
-            faults[caption.image_id] = fault = _fault(caption)
+            faults[caption.image_id] = fault = picture_fault(caption.image_id, caption.path)
             if fault:
                 left_out.append(Skipped(printable(caption.image_id), fault))
         if not faults[caption.image_id]:
@@ -59,11 +59,12 @@ def assemble(
     return _pair_up(source, kept, tuple(left_out), seed)
 
 
-def _fault(caption: Caption) -> str:
-    if PurePath(caption.image_id).anchor or ".." in PurePath(caption.image_id).parts:
+def picture_fault(name: str, path: Path) -> str:
+    """Return why the picture ``path``, called ``name`` by the data set, is no use, or ``""``."""
+    if PurePath(name).anchor or ".." in PurePath(name).parts:
         return "lies outside the data set's folder, which is not allowed"
     try:
-        return "" if caption.path.is_file() else "there is no such picture"
+        return "" if path.is_file() else "there is no such picture"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 
@@ -91,7 +92,7 @@ def _pair_up(
         source=printable(source),
         image_ids=tuple(map(printable, paths)),
         image_paths=tuple(paths.values()),
-        texts=tuple(_clean(text) for text in texts.values()),
+        texts=tuple(clean_text(text) for text in texts.values()),
         truth=truth,
         image_split=image_split,
         text_split=text_split,
@@ -99,6 +100,7 @@ def _pair_up(
     )
 
 
-def _clean(text: str) -> str:
+def clean_text(text: str) -> str:
+    """Return ``text`` without surrounding space, such that UTF-8 can hold it."""
     # Half a surrogate pair, as broken JSON escapes leave, would stop every tokenizer.
     return text.strip().encode("utf-8", "replace").decode()

@@ -38,8 +38,10 @@ class Table:
     rows: tuple[Row, ...]
 
     def best(self, column: int) -> float | None:
-        """Return the highest value of a column, None if it is empty."""
+        """Return the highest value of a column, None if it is empty or all rows have the same."""
         values = [cell.value for row in self.rows if (cell := row.cells[column])]
+        if len(values) == len(self.rows) and len(set(values)) == 1:
+            return None
         return max(values, default=None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,13 +56,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Curves:
-    """Lines over x = 1, 2, …: an estimate a point."""
+    """Lines: an estimate a point.
+
+    ``ticks`` names the points, evenly spaced; without, they are 1, 2, ….
+    """
 
     title: str
     note: str
     x_label: str
     y_label: str
     lines: Mapping[str, Sequence[Estimate]]
+    ticks: tuple[str, ...] = ()
+
+    def points(self) -> tuple[str, ...]:
+        """Return what each point is called."""
+        return self.ticks or tuple(map(str, range(1, 1 + max(map(len, self.lines.values())))))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the curves as JSON values."""
@@ -70,6 +80,7 @@ class Curves:
             "note": self.note,
             "x": self.x_label,
             "y": self.y_label,
+            "points": list(self.points()),
             "lines": lines,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,28 @@ COLOURS = ("#b3aca0", "#857d70", "#4a4f58", "#7ba0c4", "#1d4e89")
 STYLES = (":", "--", "-.", "--", "-")
 WIDTH = 4.7
 """Inches; 338 points, at a text size of 8.5."""
+FORMATS = (".png", ".svg", ".pdf")
 LABEL = 36
 """Letters of a label; longer names are cut, as the numbers need their room."""
 
 
 def draw(figure: Curves | Bars) -> str:
     """Return one ``<svg>`` element, with its text as text."""
+    out = StringIO()
     with _style():
-        canvas = _curves(figure) if isinstance(figure, Curves) else _bars(figure)
-        out = StringIO()
-        canvas.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        _drawn(figure).savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     whole = out.getvalue()
     return whole[whole.index("<svg") :]
+
+
+def save_bars(bars: Bars, path: Path) -> None:
+    """Write bars into a file of one of ``FORMATS``, on white."""
+    with _style():
+        _drawn(bars).savefig(path, dpi=200, facecolor="white")
+
+
+def _drawn(figure: Curves | Bars) -> Any:
+    return _curves(figure) if isinstance(figure, Curves) else _bars(figure)
 
 
 @contextmanager
@@ -69,7 +80,8 @@ def _axes(height: float) -> tuple[Any, Any]:
 def _curves(curves: Curves) -> Any:
     figure, axes = _axes(3.4)
     ends = _spread([line[-1].value for line in curves.lines.values()], _top(curves) / 18)
-    for number, (name, line) in enumerate(curves.lines.items()):
+    # The last line is the strongest, however few there are.
+    for number, (name, line) in enumerate(curves.lines.items(), -len(curves.lines)):
         colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
         x = np.arange(1, len(line) + 1)
         axes.plot(x, [point.value for point in line], style, color=colour, linewidth=1.6)
@@ -87,8 +99,9 @@ def _curves(curves: Curves) -> Any:
             va="center",
             annotation_clip=False,
         )
-    axes.set_xticks(x)
-    axes.set_xlim(1, len(x))
+    points = curves.points()
+    axes.set_xticks(range(1, len(points) + 1), points)
+    axes.set_xlim(1, len(points))
     axes.set_ylim(0, _top(curves))
     axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.set_xlabel(curves.x_label)

@@ -107,7 +107,6 @@ def as_table(figure: Curves | Bars) -> Table:
     if isinstance(figure, Bars):
         rows = [Row(name, (bar,)) for name, bar in figure.bars.items()]
     else:
-        points = max(map(len, figure.lines.values()))
-        columns = tuple(Column(figure.x_label, str(x)) for x in range(1, points + 1))
+        columns = tuple(Column(figure.x_label, point) for point in figure.points())
         rows = [Row(name, tuple(line)) for name, line in figure.lines.items()]
     return Table(figure.title, figure.note, columns, tuple(rows))

@@ -1,0 +1,206 @@
+"""Does this text match this image? Kernels on pairs, weighed by multiple kernel learning.
+
+python runs/kernel_pairs.py --data flickr8k:PATH --out FILE.json
+    [--matcher visita-small] [--pairs 600] [--C 1] [--seed 0]
+
+A pair is seen in several spaces: the matcher's own, and one for each image level, where
+canonical correlation analysis on train brings it together with the text's layers. The matcher
+knows train by heart, so kernels learn on dev, cross-fitted: on PAIRS true pairs of one half of
+the images, and as many false ones; all pairs of the other half are then classified. The
+interval is over images. Writes the numbers, the weights, and the error of Nyström maps.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.api.measuring import features_for, vectors
+from visita.data import open_pairs
+from visita.evaluation import paired_difference
+from visita.evaluation.intervals import Estimate, estimates, group_sums
+from visita.features.extract import PairFeatures
+from visita.kernels import (
+    AlignmentMKL,
+    Columns,
+    EasyMKL,
+    Kernel,
+    NystroemMap,
+    SimpleMKL,
+    Space,
+    UniformMKL,
+    approximation_error,
+    pair_columns,
+    pair_kernels,
+    sample_pairs,
+)
+from visita.kernels.cca import cca
+from visita.kernels.pairs import SCORES, MatchPairs
+from visita.kernels.unit import unit
+from visita.matchers import load
+from visita.matchers.joint import JointMatcher
+from visita.types import FloatArray
+
+LEVELS = ("block10:avg", "block15:avg", "block19:avg", "head:avg")
+DIRECTIONS, IMAGE_RIDGE, TEXT_RIDGE = 256, 2.0, 0.1
+COMPONENTS = (16, 64, 256, 1024)
+COSINE = "matcher's cosine alone"
+Correct = NDArray[np.float64]
+
+
+def main() -> None:
+    """Learn and classify on both halves, then print and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--matcher", default="visita-small")
+    parser.add_argument("--pairs", type=int, default=600)
+    parser.add_argument("--C", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    matcher = load(options.matcher)
+    known = features_for(matcher, open_pairs(options.data), None)
+    dev = known.take("dev")
+    spaces = all_spaces(matcher, known.take("train"), dev)
+    half = np.random.default_rng(options.seed).permutation(len(dev.pairs.image_ids)) % 2
+    tested = sample_pairs(dev.pairs.truth, seed=options.seed)
+    correct: dict[str, Correct] = {}
+    weights: dict[str, list[dict[str, float]]] = {}
+    errors: list[dict[int, float]] = []
+    for side in (0, 1):
+        learnt = part(tested, np.flatnonzero(half[tested.images] != side))
+        learnt = part(learnt, drawn_pairs(learnt, options.pairs, options.seed))
+        held_out = np.flatnonzero(half[tested.images] == side)
+        train = pair_columns(spaces, learnt.images, learnt.texts)
+        test = pair_columns(spaces, tested.images[held_out], tested.texts[held_out])
+        for name, model in models(train, options.C).items():
+            model.fit(train.values, learnt.labels)
+            right = 100.0 * (model.predict(test.values) == tested.labels[held_out])
+            correct.setdefault(name, np.empty(len(tested.labels)))[held_out] = right
+            weights.setdefault(name, []).append(model.weights_)
+            print(f"half {side}: {name} {right.mean():.1f} %", flush=True)
+        errors.append(nystroem_errors(model.combination_, train, test))
+    report = {
+        "pairs": {"learnt from": 2 * options.pairs, "classified": len(tested.labels)},
+        "accuracy": measured(correct, tested.groups, options.seed),
+        "weights, a half each": weights,
+        "Nyström, ‖K - ΦΦᵀ‖ / ‖K‖, a half each": errors,
+    }
+    options.out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    print(text(report))
+
+
+def all_spaces(matcher: JointMatcher, train: PairFeatures, dev: PairFeatures) -> dict[str, Space]:
+    """Return the dev vectors of the matcher and of each level."""
+    found = {matcher.name: Space(*vectors(matcher, dev))}
+    texts, dev_texts = standardised(train.texts.pooled(), dev.texts.pooled())
+    for encoder in matcher.recipe.levels:
+        for level in LEVELS:
+            images, dev_images = standardised(
+                *(level_of(matcher, one, f"{encoder}/{level}") for one in (train, dev))
+            )
+            image_map, text_map = cca(
+                images,
+                texts,
+                train.pairs.truth,
+                DIRECTIONS,
+                image_ridge=IMAGE_RIDGE,
+                text_ridge=TEXT_RIDGE,
+            )
+            found[level] = Space(unit(dev_images @ image_map), unit(dev_texts @ text_map))
+    return found
+
+
+def level_of(matcher: JointMatcher, of: PairFeatures, column: str) -> FloatArray:
+    """Return a level's features (n, d), the mean over views."""
+    views = [of.columns[f"{column}{view}"] for view in matcher.recipe.views()]
+    return np.asarray(np.mean(views, axis=0), np.float32)
+
+
+def standardised(train: FloatArray, dev: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Give every feature mean 0 and variance 1 on train."""
+    mean, scale = train.mean(axis=0), train.std(axis=0) + 1e-6
+    return (train - mean) / scale, (dev - mean) / scale
+
+
+def part(pairs: MatchPairs, rows: NDArray[np.int64]) -> MatchPairs:
+    """Return some of the pairs."""
+    return MatchPairs(pairs.images[rows], pairs.texts[rows], pairs.labels[rows], pairs.groups[rows])
+
+
+def drawn_pairs(pairs: MatchPairs, count: int, seed: int) -> NDArray[np.int64]:
+    """Return rows of ``count`` random true pairs and as many false ones."""
+    rng = np.random.default_rng(seed)
+    sides = [rng.permutation(np.flatnonzero(pairs.labels == label)) for label in (1, -1)]
+    return np.concatenate([side[:count] for side in sides])
+
+
+def models(train: Columns, c: float) -> dict[str, Any]:
+    """Return what is compared; SimpleMKL comes last."""
+    kernels = pair_kernels(train)
+    first = train.spans[SCORES][0]
+    cosine = Kernel(function="linear", span=(first, first + 1), on="the matcher's cosine")
+    scores = [kernel for kernel in kernels if kernel.name.endswith(f"on {SCORES}")]
+    return {
+        COSINE: UniformMKL([cosine], C=c),
+        "cosines of all spaces, SimpleMKL": SimpleMKL(scores, C=c),
+        "all kernels, uniform": UniformMKL(kernels, C=c),
+        "all kernels, alignment": AlignmentMKL(kernels, C=c),
+        "all kernels, EasyMKL": EasyMKL(kernels, C=c),
+        "all kernels, SimpleMKL": SimpleMKL(kernels, C=c),
+    }
+
+
+def nystroem_errors(kernel: Any, train: Columns, test: Columns) -> dict[int, float]:
+    """Return the error on held-out pairs by the number of landmarks."""
+    rows = test.values[:: max(1, len(test.values) // 1000)]
+    fitting = [c for c in COMPONENTS if c <= len(train.values)]
+    maps = {c: NystroemMap.fit(kernel, train.values, components=c, seed=0) for c in fitting}
+    return {c: approximation_error(one, rows) for c, one in maps.items()}
+
+
+def measured(correct: Mapping[str, Correct], groups: Correct, seed: int) -> dict[str, Any]:
+    """Return each accuracy, and its difference to the matcher's cosine, with intervals."""
+    _, images = np.unique(groups, return_inverse=True)
+    return {
+        name: {
+            **accuracy(right, images, seed).to_dict(),
+            "- cosine": paired_difference(correct[COSINE], right, images, seed=seed).to_dict(),
+        }
+        for name, right in correct.items()
+    }
+
+
+def accuracy(right: Correct, images: NDArray[np.int64], seed: int) -> Estimate:
+    """Return the mean of ``right`` over pairs with an interval over images."""
+    sums = group_sums(np.stack([right, np.ones(len(right))], axis=1), images)
+
+    def statistic(weights: Correct) -> Correct:
+        hits, count = (weights @ sums).T
+        return np.asarray(hits / count)[:, None]
+
+    return estimates(statistic, int(images.max()) + 1, seed=seed)[0]
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """Return the report for a terminal."""
+    lines = []
+    for name, found in report["accuracy"].items():
+        gain = found["- cosine"]
+        lines.append(
+            f"{name}: {found['value']:.1f} % [{found['low']:.1f}, {found['high']:.1f}]; "
+            f"- cosine {gain['value']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}]"
+        )
+    halves: Sequence[Mapping[str, float]] = report["weights, a half each"]["all kernels, SimpleMKL"]
+    for name in halves[0]:
+        lines.append("  ".join([*(f"{half.get(name, 0):.3f}" for half in halves), name]))
+    lines.append(f"Nyström errors: {report['Nyström, ‖K - ΦΦᵀ‖ / ‖K‖, a half each']}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

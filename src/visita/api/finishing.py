@@ -1,0 +1,58 @@
+"""What every new matcher is given in the end: threshold and probabilities, and how it was made."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from visita.data import PairSet
+from visita.errors import DataError
+from visita.evaluation import (
+    LEAST_WORDS,
+    fit_calibration,
+    fit_keyword_calibration,
+    fit_threshold,
+    keyword_queries,
+)
+from visita.matchers.calibration import Calibration
+from visita.types import FloatArray, Matcher
+
+
+def calibrate(
+    matcher: Matcher, dev: PairSet, embedded: tuple[FloatArray, FloatArray], seed: int
+) -> dict[str, Any]:
+    """Return the fields threshold, calibration and keyword_calibration, fitted on dev.
+
+    ``embedded`` are the matcher's vectors of ``dev``, images and texts.
+    """
+    truth = dev.truth.tocsr()
+    return {
+        "threshold": fit_threshold(*embedded, truth, seed=seed),
+        "calibration": fit_calibration(*embedded, truth, seed=seed),
+        "keyword_calibration": _keyword_calibration(matcher, dev, embedded[0], seed),
+    }
+
+
+def provenance(pairs: PairSet) -> dict[str, Any]:
+    """Return the facts of any matcher made from ``pairs``: the data, and what ran."""
+    return {
+        "data": {"source": pairs.source.partition(":")[0], "fingerprint": pairs.fingerprint()},
+        "images": pairs.splits(),
+        "versions": {p: version(p) for p in ("visita", "torch", "numpy", "openvino")},
+        "python": platform.python_version(),
+    }
+
+
+def _keyword_calibration(
+    matcher: Matcher, dev: PairSet, images: FloatArray, seed: int
+) -> Calibration | None:
+    """Fit the probability of keywords on the nouns of dev's captions; None if they are few."""
+    try:
+        queries = keyword_queries(dev.texts, dev.truth.tocsr())
+    except DataError:  # none at all, such as with one caption an image
+        return None
+    if len(queries.nouns) < LEAST_WORDS:
+        return None
+    nouns = matcher.embed_texts(matcher.open_text_encoder().encode(queries.nouns))
+    return fit_keyword_calibration(images, nouns, queries.relevance, seed=seed)

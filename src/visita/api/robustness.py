@@ -1,0 +1,120 @@
+"""Measuring how matchers hold on worse pictures, rare words and other pairs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import join
+
+from visita.api.measuring import caveats, features_for
+from visita.data import PairSet, open_pairs
+from visita.errors import ConfigError
+from visita.experiments.cells import run_cells
+from visita.experiments.report import Report, write_report
+from visita.experiments.robustness import Subject, plan
+from visita.experiments.robustness_report import Findings, make_report
+from visita.matchers import opened
+from visita.types import Matcher
+
+
+def robustness(
+    matchers: Sequence[Matcher | str | Path],
+    data: PairSet | str,
+    out: str | Path,
+    *,
+    also: Sequence[PairSet | str] = (),
+    split: str = "dev",
+    seed: int = 0,
+) -> Report:
+    """Measure matchers where it gets harder, and write one report into ``out``.
+
+    On ``split``: recall over five strengths of noise, blur, JPEG and occlusion; recall of the
+    texts by how often split train holds their rarest word, never included. On the pairs
+    ``also``, whole: recall as it is. What is finished is kept in ``out/cells``, and a call that
+    was killed goes on from there. Features of worse pictures go into the cache (20 times as much
+    as of the split as it is), the pictures themselves nowhere.
+
+    Parameters
+    ----------
+    split : str
+        dev or test.
+    seed : int
+        Seed of the intervals, and of the splits where the data have none.
+
+    Raises
+    ------
+    ConfigError
+        If there is no matcher, one is given twice, or ``split`` cannot be measured.
+    DataError
+        If the split or train is empty.
+    TrainingError
+        If nothing could be computed.
+    """
+    if not matchers:
+        raise ConfigError("Give one matcher or more, by name or by folder.")
+    if split not in ("dev", "test"):
+        raise ConfigError(f"Measure on dev or on test; {split!r} is what was learnt from.")
+    read = [opened(one) for one in matchers]
+    pairs, *others = (
+        one if isinstance(one, PairSet) else open_pairs(one, seed=seed) for one in (data, *also)
+    )
+    learnt, measured = pairs.take("train"), pairs.take(split)
+    names = _told_apart("matcher", [(one.name, one.fingerprint()) for one in read])
+    readers = _told_apart("pairs", [(_reader(one), one.fingerprint()) for one in others])
+
+    def subjects(data: str, some: PairSet) -> list[Subject]:
+        return [
+            Subject(name, data, matcher, features_for(matcher, some, None))
+            for name, matcher in zip(names, read, strict=True)
+        ]
+
+    home = subjects(f"{_reader(pairs)} {split}", measured)
+    travel = [
+        one
+        for reader, some in zip(readers, others, strict=True)
+        for one in subjects(f"all of {reader}", some)
+    ]
+    conditions = {one.name: one for one in plan(home, travel)}
+    cells = [one.cell() for one in conditions.values()]
+    results, failed = run_cells(
+        Path(out, "cells"), cells, lambda cell: conditions[cell.name].ranks(), {}
+    )
+    found = {name: conditions[name].measure(result, seed) for name, result in results.items()}
+    report = make_report(
+        Findings(home, travel, found, learnt, seed),
+        failed,
+        sorted({warning for one in read for warning in caveats(one)}),
+        _command(read, pairs, others, split, seed),
+    )
+    write_report(report, Path(out))
+    return report
+
+
+def _told_apart(kind: str, given: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the name of each ``(name, fingerprint)``, and more where two have the same name."""
+    twice = [name for name, mark in given if sum(mark == other for _, other in given) > 1]
+    if twice:
+        raise ConfigError(
+            f"The same {kind} is given twice, as {' and '.join(twice)}; once will do."
+        )
+    count = Counter(name for name, _ in given)
+    return [f"{name} {mark[:6]}" if count[name] > 1 else name for name, mark in given]
+
+
+def _reader(pairs: PairSet) -> str:
+    return pairs.source.partition(":")[0]
+
+
+def _command(
+    matchers: Sequence[Matcher],
+    pairs: PairSet,
+    others: Sequence[PairSet],
+    split: str,
+    seed: int,
+) -> str:
+    words = ["visita", "robustness", *(one.name for one in matchers)]
+    words += ["--data", f"{_reader(pairs)}:PATH", "--out", "DIR"]
+    for one in others:
+        words += ["--also", f"{_reader(one)}:PATH"]
+    return join([*words, "--split", split, "--seed", str(seed)])

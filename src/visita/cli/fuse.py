@@ -1,0 +1,90 @@
+"""``visita fuse``: several matchers as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import visita
+from visita.cli.options import Json, Pairs
+from visita.cli.output import print_json
+from visita.cli.tables import interval
+
+
+def fuse(
+    matchers: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MATCHER MATCHER…",
+            help="Shipped matchers, folders of saved ones, 'class-names' or 'colour'.",
+        ),
+    ],
+    data: Pairs,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the matcher goes.")],
+    dim: Annotated[
+        int, typer.Option(metavar="N", help="Numbers a picture, at most; longer is shortened.")
+    ] = 1024,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the weights: .png, .svg or .pdf."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of halves, intervals and samples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Fuse matchers into one that adds up their scores, with weights learnt on dev.
+
+    Prints each one's weight and rsum alone, and what the fusion gains over the best of
+    them: weights for one half of dev are learnt on the other. If it does not gain for sure,
+    the best is kept alone. class-names and colour compare a text with the names of what
+    a picture shows, and of its colours.
+
+    [bold]visita fuse visita-small mine class-names --data mine.csv --out both[/bold]
+    """
+    fused = visita.fuse(matchers, data, out, dim=dim, plot=plot, seed=seed)
+    if as_json:
+        print_json(
+            {
+                "name": fused.matcher.name,
+                "fingerprint": fused.matcher.fingerprint(),
+                "folder": str(fused.folder),
+                "dim": fused.matcher.dim,
+                "seconds": fused.seconds,
+                **fused.fusion,
+                "dev": fused.report,
+            }
+        )
+    else:
+        _print(fused)
+
+
+def _print(fused: visita.Fused) -> None:
+    report, found = fused.report, fused.fusion
+    print(f"learnt on dev: {report['images']:,} images, {report['texts']:,} texts")
+    rows = [("", "weight", "rsum alone")]
+    rows += [
+        (one["name"], interval(one["weight"], digits=3), interval(one["rsum"]))
+        for one in found["parts"]
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print(
+            "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+    print()
+    print(f"fused, weights cross-fitted: rsum {interval(found['fused'])}")
+    print(f"against the best alone:      {interval(found['gain'], sign='+')}")
+    print(f"kept: {_kept(found)}")
+    if short := found["shortened"]:
+        cost = interval(short["rsum"], sign="+")
+        print(f"shortened from {short['from']:,} to {short['to']:,} numbers: rsum {cost}")
+    print()
+    print(f"learnt in {fused.seconds:.0f} s, features not counted")
+    print(f"matcher: {fused.folder}")
+
+
+def _kept(found: dict[str, object]) -> str:
+    if found["holds"]:
+        return "the fusion, as its gain is above zero with its whole interval"
+    return f"{found['best']} alone, as the fusion's gain is not above zero for sure"

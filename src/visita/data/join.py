@@ -1,0 +1,129 @@
+"""Joining pair sets: a picture that is in several of them becomes one image.
+
+The MKL-VisITA paper (section IV.A) links its data sets for this: they become compatible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from visita.data.identical import identical_files
+from visita.data.pairs import PairSet
+from visita.data.splits import SPLITS, label_components
+from visita.errors import DataError, UnknownNameError, did_you_mean
+from visita.types import Skipped
+
+BY = ("content", "id")
+
+
+def join_pairs(sets: Sequence[PairSet], by: str = "content") -> PairSet:
+    """Return the images and texts of all sets; what is one picture is one image.
+
+    An image keeps the id and file of the first set that has it, and gets the texts of all;
+    the same words for the same images are one text. What now hangs together but was in
+    several splits goes to test, else to dev, and is reported: nothing that is measured on
+    was learnt from.
+
+    Parameters
+    ----------
+    sets
+        Two or more.
+    by
+        ``content``: pictures with the same bytes are one, and ids are kept apart, as
+        ``set/id``. ``id``: pictures with the same id are one, whatever their bytes.
+
+    Raises
+    ------
+    UnknownNameError
+        If ``by`` is neither.
+    DataError
+        If there are fewer than two sets.
+    """
+    if by not in BY:
+        raise UnknownNameError(
+            f"Pictures are not joined by {by!r}.{did_you_mean(by, BY)} Known: {', '.join(BY)}."
+        )
+    if len(sets) < 2:
+        raise DataError("Joining needs two data sets or more.")
+    names = _names(sets)
+    ids = [image for one in sets for image in one.image_ids]
+    paths = [path for one in sets for path in one.image_paths]
+    if by == "content":
+        groups = identical_files(paths)
+        owners = np.repeat(names, [len(one.image_ids) for one in sets])
+        ids = [f"{owner}/{image}" for owner, image in zip(owners, ids, strict=True)]
+    else:
+        groups = _equal(ids)
+    first = np.arange(len(ids))
+    for group in groups:
+        first[group] = group[0]
+    kept, image_of = np.unique(first, return_inverse=True)
+    texts, text_of, truth = _join_texts(sets, image_of)
+    image_sides = _sides([one.image_split for one in sets])
+    text_sides = _sides([one.text_split for one in sets])
+    image_labels, text_labels = label_components(truth)
+    sides = np.zeros(len(kept) + len(texts), dtype=np.int64)  # at least one a component
+    np.maximum.at(sides, image_labels[image_of], image_sides)
+    np.maximum.at(sides, text_labels[text_of], text_sides)
+    new_sides = sides[image_labels][image_of]
+    moved = (
+        Skipped(ids[row], f"was in {SPLITS[image_sides[row]]}, is in {SPLITS[new_sides[row]]} now")
+        for row in np.flatnonzero(new_sides != image_sides)
+    )
+    splits = np.array(SPLITS)
+    return PairSet(
+        source=f"{' joined with '.join(names)}: {', '.join(one.source for one in sets)}",
+        image_ids=tuple(ids[row] for row in kept),
+        image_paths=tuple(paths[row] for row in kept),
+        texts=texts,
+        truth=truth,
+        image_split=splits[sides[image_labels]],
+        text_split=splits[sides[text_labels]],
+        problems=(*_problems(names, sets), *moved),
+    )
+
+
+def _names(sets: Sequence[PairSet]) -> list[str]:
+    """Return each set's reader, numbered from the second of its kind on."""
+    readers = [one.source.partition(":")[0] for one in sets]
+    counts = [readers[: at + 1].count(reader) for at, reader in enumerate(readers)]
+    return [r if count == 1 else f"{r}-{count}" for r, count in zip(readers, counts, strict=True)]
+
+
+def _equal(ids: Sequence[str]) -> list[list[int]]:
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(ids):
+        rows.setdefault(name, []).append(row)
+    return list(rows.values())
+
+
+def _join_texts(
+    sets: Sequence[PairSet], image_of: NDArray[np.int64]
+) -> tuple[tuple[str, ...], NDArray[np.int64], sparse.csr_array]:
+    """Return the joined texts, the row of each text in them, and the joined truth."""
+    links = sparse.block_diag([one.truth for one in sets], format="csc")
+    rows: dict[tuple[tuple[int, ...], str], int] = {}
+    text_of = []
+    for column, text in enumerate(text for one in sets for text in one.texts):
+        images = image_of[links.indices[links.indptr[column] : links.indptr[column + 1]]]
+        key = (tuple(np.unique(images).tolist()), text)
+        text_of.append(rows.setdefault(key, len(rows)))
+    pairs = [(image, text) for (images, _), text in rows.items() for image in images]
+    truth = sparse.csr_array(
+        (np.ones(len(pairs), dtype=np.bool_), tuple(np.array(pairs, np.int64).reshape(-1, 2).T)),
+        shape=(int(image_of.max()) + 1, len(rows)),
+    )
+    return tuple(text for _, text in rows), np.array(text_of), truth
+
+
+def _sides(splits: Sequence[NDArray[np.str_]]) -> NDArray[np.int64]:
+    return np.array([SPLITS.index(split) for one in splits for split in one.tolist()], np.int64)
+
+
+def _problems(names: Sequence[str], sets: Sequence[PairSet]) -> Iterator[Skipped]:
+    for name, one in zip(names, sets, strict=True):
+        yield from (Skipped(f"{name}/{p.item}", p.reason) for p in one.problems)

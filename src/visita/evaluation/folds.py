@@ -1,0 +1,112 @@
+"""Retrieval as the mean over folds: COCO's 1K protocol is its 5,000 test images in five folds.
+
+Source: A. Karpathy, L. Fei-Fei, Deep Visual-Semantic Alignments, CVPR 2015. Folds are
+disjoint and in the order of the images; each is a gallery of its own, with all texts of
+its images, however many these are. COCO's 5K protocol is ``retrieval`` on all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.errors import ConfigError, DataError
+from visita.evaluation.blocks import Truth, check_truth, dot_blocks
+from visita.evaluation.intervals import (
+    RESAMPLES,
+    Estimate,
+    Groups,
+    Statistic,
+    components,
+    mean_estimates,
+)
+from visita.evaluation.retrieval import best_ranks, by_name, rank_statistic
+from visita.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folds:
+    """Metrics of both directions, each the mean over the folds.
+
+    Attributes
+    ----------
+    sizes : k
+        Images in each fold.
+    metrics, rsum
+        As in ``Retrieval``; the interval is that of the mean.
+    """
+
+    sizes: tuple[int, ...]
+    metrics: Mapping[str, Mapping[str, Estimate]]
+    rsum: Estimate
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the dictionary of ``Retrieval``, and ``"folds"``: the images in each."""
+        directions = {
+            direction: {name: one.to_dict() for name, one in metrics.items()}
+            for direction, metrics in self.metrics.items()
+        }
+        return {**directions, "rsum": self.rsum.to_dict(), "folds": list(self.sizes)}
+
+
+def retrieval_in_folds(
+    image_vectors: FloatArray,
+    text_vectors: FloatArray,
+    truth: Truth,
+    folds: int,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Folds:
+    """Measure each fold as ``retrieval`` does, with 95 % intervals of the mean.
+
+    The bootstrap resamples the images of each fold among themselves. Images that share
+    texts are in one fold, that of the first of them.
+
+    Parameters
+    ----------
+    image_vectors, text_vectors, truth, seed
+        As in ``retrieval``.
+    folds : int
+        How many.
+
+    Raises
+    ------
+    ConfigError
+        If ``folds`` is not positive.
+    DataError
+        As ``retrieval``, or if a fold has fewer than two images that share no text.
+    """
+    if folds < 1:
+        raise ConfigError(f"There must be one fold or more, not {folds}.")
+    truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
+    image_folds, text_folds = _folds_of(components(truth), folds)
+    parts, sizes = [], []
+    for fold in range(folds):
+        images, texts = np.flatnonzero(image_folds == fold), np.flatnonzero(text_folds == fold)
+        if not len(images):
+            raise DataError(f"Fold {fold + 1} of {folds} has no image; choose fewer folds.")
+        parts.append(_part(image_vectors[images], text_vectors[texts], truth[images][:, texts]))
+        sizes.append(len(images))
+    metrics, rsum = by_name(mean_estimates(parts, seed=seed, resamples=resamples))
+    return Folds(tuple(sizes), metrics, rsum)
+
+
+def _folds_of(groups: Groups, folds: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the fold of each image and of each text; a group is where its first image is."""
+    first = np.full(groups.count, len(groups.images))
+    np.minimum.at(first, groups.images, np.arange(len(groups.images)))
+    starts = len(groups.images) * np.arange(1, folds) // folds
+    fold_of_group = np.searchsorted(starts, first, side="right")
+    return fold_of_group[groups.images], fold_of_group[groups.texts]
+
+
+def _part(images: FloatArray, texts: FloatArray, truth: Truth) -> tuple[Statistic, int]:
+    """Return the statistic of one fold, and how many groups it has."""
+    groups = components(truth)
+    image_ranks = best_ranks(dot_blocks(images, texts), truth)
+    text_ranks = best_ranks(dot_blocks(texts, images), truth.T.tocsr())
+    return rank_statistic(image_ranks[None], text_ranks[None], groups), groups.count

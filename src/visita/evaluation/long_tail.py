@@ -1,0 +1,105 @@
+"""The long tail: recall of texts by how often learning met their rarest word.
+
+A word is what the topic models count, in any language; English words without a meaning of their
+own (scikit-learn's list) are left out, and plurals are words of their own. The texts of the
+first bin hold a word that learning never met.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from visita.errors import DataError
+from visita.evaluation.intervals import RESAMPLES, Estimate, Values, estimates, group_sums
+from visita.evaluation.retrieval import CUTOFFS
+from visita.features.topics.segment import words
+
+FREQUENCIES = {"none": 0, "1–2": 2, "3–10": 10, "11–100": 100, "over 100": np.inf}
+"""Each bin's greatest frequency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Texts of one bin: how many, and their recall in percent at each of ``CUTOFFS``."""
+
+    texts: int
+    recall: tuple[Estimate, ...]
+
+
+def rarest_words(texts: Sequence[str], learnt: Sequence[str]) -> Values:
+    """Return how many of the ``learnt`` texts hold the rarest word of each text, float64 (m,).
+
+    A text without a word of its own has infinity, as nothing in it is rare.
+
+    Raises
+    ------
+    MissingExtraError
+        If a text is Chinese and jieba is not installed.
+    """
+    counts = Counter(word for text in learnt for word in _content(text))
+    rarest = [min((counts[word] for word in _content(text)), default=np.inf) for text in texts]
+    return np.array(rarest, np.float64)
+
+
+def recall_by_frequency(
+    ranks: Values,
+    frequencies: Values,
+    groups: NDArray[np.int64],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> dict[str, Bin]:
+    """Return the bins of ``FREQUENCIES`` that hold texts of two groups or more.
+
+    Parameters
+    ----------
+    ranks : float64 (m,)
+        Rank of each text's best image, in the whole gallery.
+    frequencies : float64 (m,)
+        As ``rarest_words`` gives.
+    groups : int64 (m,)
+        Texts of one group are drawn together in the bootstrap.
+
+    Raises
+    ------
+    DataError
+        If the three do not have the same length.
+    """
+    if not len(ranks) == len(frequencies) == len(groups):
+        raise DataError(
+            f"{len(ranks)} ranks, {len(frequencies)} frequencies and {len(groups)} groups do not "
+            "belong to the same texts; measure all on one split."
+        )
+    places = np.searchsorted(list(FREQUENCIES.values()), frequencies)
+    found = {}
+    for place, name in enumerate(FREQUENCIES):
+        rows = places == place
+        if len(set(groups[rows].tolist())) > 1:
+            recall = _recall(ranks[rows], groups[rows], seed, resamples)
+            found[name] = Bin(int(rows.sum()), tuple(recall))
+    return found
+
+
+def _content(text: str) -> set[str]:
+    return set(words(text)).difference(ENGLISH_STOP_WORDS)
+
+
+def _recall(
+    ranks: Values, groups: NDArray[np.int64], seed: int, resamples: int
+) -> Sequence[Estimate]:
+    _, owners = np.unique(groups, return_inverse=True)
+    hits = np.asarray(100 * (ranks[:, None] <= np.array(CUTOFFS)), np.float64)
+    sums = group_sums(hits, owners)
+    sizes = np.bincount(owners)
+    return estimates(
+        lambda weights: weights @ sums / (weights @ sizes)[:, None],
+        len(sizes),
+        seed=seed,
+        resamples=resamples,
+    )

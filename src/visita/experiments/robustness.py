@@ -1,0 +1,137 @@
+"""The cells of a robustness run: matchers on pairs as they are, and on pictures made worse.
+
+A gallery is made worse as a whole, at one strength; the texts stay as they are. A cell holds
+ranks alone, from which the report measures whatever it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+import numpy as np
+
+from visita.data.corruptions import CORRUPTIONS, RULES, STRENGTHS
+from visita.errors import DataError
+from visita.evaluation.blocks import dot_blocks
+from visita.evaluation.intervals import components
+from visita.evaluation.retrieval import Retrieval, best_ranks, measure_ranks
+from visita.experiments.cells import Cell, Result
+from visita.features.corrupted import CorruptedEncoder
+from visita.features.extract import PairFeatures, image_features
+from visita.features.pictures import RecipeEncoder
+from visita.types import FloatArray, Matcher
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A matcher and the pairs it is measured on.
+
+    Attributes
+    ----------
+    name, data : str
+        What the report calls the matcher and the pairs.
+    matcher : Matcher
+    features : PairFeatures
+        Of the pictures as they are.
+    """
+
+    name: str
+    data: str
+    matcher: Matcher
+    features: PairFeatures
+
+    @cached_property
+    def texts(self) -> FloatArray:
+        """Unit vectors of the texts, float32 (m, dim)."""
+        return self.matcher.embed_texts(self.features.texts)
+
+    @cached_property
+    def encoders(self) -> list[RecipeEncoder]:
+        """What computes the columns that the matcher reads, an encoder each."""
+        return [RecipeEncoder(one) for one in self.matcher.recipe.by_encoder()]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash over the matcher, the pairs and the features of their pictures."""
+        digest = sha256(
+            f"{self.matcher.fingerprint()} {self.features.pairs.fingerprint()}".encode()
+        )
+        for name, values in sorted(self.features.columns.items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()[:16]
+
+    def images(self, corruption: str | None, strength: int) -> FloatArray:
+        """Return unit vectors of the pictures, float32 (n, dim), made worse or as they are.
+
+        Raises
+        ------
+        DataError
+            If a picture can no longer be read.
+        """
+        if corruption is None:
+            return self.matcher.embed_images(self.features.columns)
+        pairs = self.features.pairs
+        columns: dict[str, FloatArray] = {}
+        for encoder in self.encoders:
+            worse = CorruptedEncoder(encoder, corruption, strength)
+            kept, some = image_features(pairs, worse)
+            if len(kept.image_ids) < len(pairs.image_ids):
+                raise DataError("Some pictures can no longer be read; see above, and run again.")
+            columns |= some
+        return self.matcher.embed_images(columns)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One measurement: a subject and what is done to its pictures, None for nothing."""
+
+    subject: Subject
+    corruption: str | None = None
+    strength: int = 0
+
+    @property
+    def name(self) -> str:
+        """What the cell is called."""
+        done = (self.corruption, str(self.strength)) if self.corruption else ()
+        return ", ".join((self.subject.name, self.subject.data, " ".join(done) or "as it is"))
+
+    def cell(self) -> Cell:
+        """Return the cell that holds its ranks."""
+        settings = {"subject": self.subject.fingerprint, "corruption": None}
+        if self.corruption:
+            amount = CORRUPTIONS[self.corruption].amounts[self.strength - 1]
+            settings["corruption"] = f"{RULES}/{self.corruption}/{amount}"
+        return Cell(self.name, settings)
+
+    def ranks(self) -> Result:
+        """Rank both ways; the arrays are float64: ``images`` (n,) and ``texts`` (m,)."""
+        images, texts = self.subject.images(self.corruption, self.strength), self.subject.texts
+        truth = self.subject.features.pairs.truth.tocsr()
+        arrays = {
+            "images": best_ranks(dot_blocks(images, texts), truth),
+            "texts": best_ranks(dot_blocks(texts, images), truth.T.tocsr()),
+        }
+        return Result({}, arrays)
+
+    def measure(self, result: Result, seed: int) -> Retrieval:
+        """Return both directions with intervals, from the arrays of ``ranks``."""
+        groups = components(self.subject.features.pairs.truth)
+        images, texts = (result.arrays[side][None] for side in ("images", "texts"))
+        return measure_ranks(images, texts, groups, seed=seed)
+
+
+def plan(home: Sequence[Subject], travel: Sequence[Subject]) -> list[Condition]:
+    """Return what is measured: all subjects as they are, those at home with each corruption too."""
+    return [
+        *(Condition(subject) for subject in (*home, *travel)),
+        *(
+            Condition(subject, corruption, strength)
+            for subject in home
+            for corruption in CORRUPTIONS
+            for strength in STRENGTHS
+        ),
+    ]

@@ -1,0 +1,75 @@
+"""What every matcher knows of its scores: which are a match, and how probable one is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from visita.matchers.calibration import Calibration
+from visita.types import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrated:
+    """A ``Judge``.
+
+    Attributes
+    ----------
+    threshold : float or None
+        Score at which a pair counts as a match.
+    calibration, keyword_calibration : Calibration or None
+        Of sentences, and of one to three words.
+    """
+
+    name: str
+    threshold: float | None = None
+    calibration: Calibration | None = None
+    keyword_calibration: Calibration | None = None
+
+    def probability(
+        self, scores: FloatArray, gallery_size: int, *, keywords: bool = False
+    ) -> FloatArray | None:
+        """Return P(match | score, gallery size) for each score, or None if never calibrated.
+
+        ``keywords`` asks for that of one to three words, which many pictures may match;
+        where it was not fitted, the one of sentences stands in.
+        """
+        own = self.keyword_calibration if keywords else None
+        chosen = own or self.calibration
+        return None if chosen is None else chosen.probability(scores, gallery_size)
+
+    def calibrated(self) -> dict[str, Any]:
+        """Return the fields as JSON values, for a manifest."""
+        return {
+            "name": self.name,
+            "threshold": self.threshold,
+            "calibration": _numbers(self.calibration),
+            "keyword_calibration": _numbers(self.keyword_calibration),
+        }
+
+
+def read_calibrated(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that ``calibrated`` wrote.
+
+    Raises
+    ------
+    ArtifactError
+        If a calibration is not usable.
+    KeyError
+        If a field is missing.
+    """
+    return {
+        "name": saved["name"],
+        "threshold": saved["threshold"],
+        "calibration": _calibration(saved["calibration"]),
+        "keyword_calibration": _calibration(saved["keyword_calibration"]),
+    }
+
+
+def _numbers(calibration: Calibration | None) -> dict[str, float] | None:
+    return calibration.to_dict() if calibration else None
+
+
+def _calibration(saved: Mapping[str, float] | None) -> Calibration | None:
+    return None if saved is None else Calibration.from_dict(saved)

@@ -1,0 +1,183 @@
+"""Several matchers as one: the weighted sum of their similarities, still one vector a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.errors import ArtifactError
+from visita.features.joined_text import JoinedText
+from visita.kernels.combination import join
+from visita.kernels.unit import unit
+from visita.matchers.calibrated import Calibrated, read_calibrated
+from visita.matchers.kinds import load_folder
+from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
+
+KIND = "fused matcher"
+BASIS = "basis.safetensors"
+
+
+@dataclass(frozen=True)
+class FusedMatcher(Calibrated):
+    """A ``Matcher``: Σ_k beta_k k_k(image, text) over the similarities of other matchers.
+
+    Attributes
+    ----------
+    parts : tuple of Matcher
+    weights : tuple of float
+        beta of each part, above 0, with sum 1.
+    basis : float16 (sum of the parts' dims, dim) or None
+        Orthonormal columns that shorten the joined vector, where it is too long.
+    facts : dict
+        What ran: configuration, versions, data, numbers.
+
+    Raises
+    ------
+    ArtifactError
+        If weights or basis do not suit the parts.
+    """
+
+    parts: tuple[Matcher, ...]
+    weights: tuple[float, ...]
+    basis: NDArray[np.float16] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        joined = sum(part.dim for part in self.parts)
+        if len(self.parts) != len(self.weights) or not self.parts:
+            raise ArtifactError("A fused matcher has one or more parts, and a weight for each.")
+        if not min(self.weights) > 0 or not math.isclose(sum(self.weights), 1, rel_tol=1e-6):
+            raise ArtifactError(f"Weights are above 0 and have sum 1, unlike {self.weights}.")
+        if self.basis is not None and (self.basis.ndim != 2 or len(self.basis) != joined):
+            raise ArtifactError(f"A basis for {joined} numbers cannot be {self.basis.shape}.")
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that decides the vectors, encoders included."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        parts = [part.fingerprint() for part in self.parts]
+        basis = None if self.basis is None else sha256(self.basis.tobytes()).hexdigest()
+        return fingerprint_of([KIND, parts, self.weights, basis])
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        joined = sum(part.dim for part in self.parts)
+        return joined if self.basis is None else self.basis.shape[1]
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The features that any part needs."""
+        return Recipe.union(part.recipe for part in self.parts)
+
+    @property
+    def text_encoder(self) -> str:
+        """Name of the encoder that texts must come from."""
+        return self._texts.name
+
+    @property
+    def text_levels(self) -> tuple[str, ...]:
+        """Its levels."""
+        return self._texts.levels
+
+    def open_text_encoder(self) -> TextEncoder:
+        """Return the encoder that texts must come from; it gives what each part reads."""
+        return self._texts
+
+    @cached_property
+    def _encoders(self) -> tuple[TextEncoder, ...]:
+        return tuple(part.open_text_encoder() for part in self.parts)
+
+    @cached_property
+    def _texts(self) -> JoinedText:
+        return JoinedText(self._encoders)
+
+    def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """Return unit vectors, float32 (n, dim), from the recipe's columns, (n, d) each.
+
+        Raises
+        ------
+        MismatchError
+            If a column of the recipe is missing.
+        """
+        return self.fuse([part.embed_images(columns) for part in self.parts])
+
+    def embed_texts(self, texts: TextFeatures) -> FloatArray:
+        """Return unit vectors, float32 (m, dim); a text is to each part what it is alone."""
+        return self.fuse(
+            [
+                part.embed_texts(self._texts.select(texts, encoder))
+                for part, encoder in zip(self.parts, self._encoders, strict=True)
+            ]
+        )
+
+    def fuse(self, vectors: Sequence[FloatArray]) -> FloatArray:
+        """Return the unit vectors, float32 (n, dim), that follow from those of the parts."""
+        joined = join(vectors, self.weights)
+        return unit(joined if self.basis is None else joined @ self.basis.astype(np.float32))
+
+    def save(self, folder: Path) -> None:
+        """Write the matcher as an artifact folder, atomically, each part inside.
+
+        Raises
+        ------
+        ArtifactError
+            If ``folder`` holds something else.
+        """
+        saved = {
+            **self.calibrated(),
+            "weights": self.weights,
+            "shortened": self.basis is not None,
+            "fingerprint": self.fingerprint(),
+            "facts": dict(self.facts),
+        }
+        with write_folder(folder, KIND, saved) as draft:
+            for number, part in enumerate(self.parts):
+                part.save(draft / part_folder(number))
+            if self.basis is not None:
+                save_file({"basis": np.ascontiguousarray(self.basis)}, draft / BASIS)
+                (draft / BASIS).chmod(0o644)  # safetensors keeps it to its owner
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved matcher and its parts.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not a whole fused matcher.
+        MismatchError
+            If an encoder differs from the one that a part was trained with.
+        """
+        saved = read_manifest(folder, KIND)
+        try:
+            count = len(saved["weights"])
+            return cls(
+                **read_calibrated(saved),
+                parts=tuple(load_folder(folder / part_folder(number)) for number in range(count)),
+                weights=tuple(map(float, saved["weights"])),
+                basis=load_file(folder / BASIS)["basis"] if saved["shortened"] else None,
+                facts=saved["facts"],
+            )
+        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+            raise ArtifactError(
+                f"{folder} is not a fused matcher visita can read ({error!r})."
+            ) from error
+
+
+def part_folder(number: int) -> str:
+    """Return where a part is kept inside the matcher's folder."""
+    return f"part{number}"

@@ -1,0 +1,248 @@
+"""The second stage: MKL-VisITA's network, which looks at words and cells of a few pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.errors import ArtifactError, MismatchError
+from visita.features.encoders import TEXT_ENCODERS
+from visita.features.engine import Runner, cached_runner, cores
+from visita.matchers.joint import check_encoders, encoder_fingerprints
+from visita.types import FloatArray, Recipe, TokenEncoder
+
+KIND = "rescorer"
+WEIGHTS = "weights.safetensors"
+ROWS = 256
+"""Pictures a call of the graph; bounds the memory of packing millions."""
+
+
+@dataclass(frozen=True)
+class Rescorer:
+    """Scores pictures against texts, part by part.
+
+    A picture or a text is packed once: one row a part, its unit vector and then how much it
+    counts; see ``visita.networks.mkl_visita``.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        The grids it reads.
+    network : mapping
+        Arguments of the ``MklVisita``, as JSON values.
+    tensors : dict of arrays
+        Its state, float16 or float32.
+    encoders : dict
+        Fingerprint of every encoder that the features must come from.
+    """
+
+    recipe: Recipe
+    text_encoder: str
+    text_levels: tuple[str, ...]
+    network: Mapping[str, Any]
+    tensors: Mapping[str, NDArray[Any]]
+    encoders: Mapping[str, str]
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that decides the scores, encoders included."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        arrays = {
+            name: [str(array.dtype), list(array.shape), sha256(array.tobytes()).hexdigest()]
+            for name, array in sorted(self.tensors.items())
+        }
+        return fingerprint_of([self._description(), arrays])
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "recipe": {"levels": dict(self.recipe.levels)},
+            "text_encoder": self.text_encoder,
+            "text_levels": self.text_levels,
+            "network": dict(self.network),
+            "encoders": dict(self.encoders),
+        }
+
+    @property
+    def packed_shape(self) -> tuple[int, int]:
+        """Shape of a packed picture: (1 + cells, dim + 1)."""
+        return 1 + int(self.network["cells"]), int(self.network["dim"]) + 1
+
+    def open_text_encoder(self) -> TokenEncoder:
+        """Return the encoder that tokens must come from."""
+        encoder: TokenEncoder = TEXT_ENCODERS.load(self.text_encoder)(self.text_levels)
+        return encoder
+
+    def pack_images(self, columns: Mapping[str, FloatArray]) -> NDArray[np.float16]:
+        """Return packed pictures, float16 (n, *packed_shape), from the recipe's columns.
+
+        Raises
+        ------
+        MismatchError
+            If a column of the recipe is missing.
+        """
+        missing = [name for name in self.recipe.columns() if name not in columns]
+        if missing:
+            raise MismatchError(f"The second stage needs the features {', '.join(missing)}.")
+        grids = stack_grids(columns, self.recipe)
+        packed = np.empty((len(grids), *self.packed_shape), np.float16)
+        for start in range(0, len(grids), ROWS):
+            some = grids[start : start + ROWS].astype(np.float32)
+            packed[start : start + ROWS] = self._image_runner(some)[0]
+        return packed
+
+    def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
+        """Return each text packed, float32 (1 + 2 tokens, dim + 1)."""
+        tokens = self._tokens.tokens(texts)
+        return [
+            self._text_runner(tokens.values[start:stop][None].astype(np.float32))[0][0]
+            for start, stop in zip(tokens.offsets[:-1], tokens.offsets[1:], strict=True)
+        ]
+
+    def scores(self, images: NDArray[np.float16], text: FloatArray) -> FloatArray:
+        """Return the score of each packed picture, float16 (k, …), with a packed text: (k,)."""
+        found = self._pair_runner(images.astype(np.float32), text[None])[0]
+        return np.asarray(found[:, 0], np.float32)
+
+    @property
+    def kernel_weights(self) -> dict[str, float]:
+        """The weight of each kernel, such as ``words rbf:2``, largest first; their sum is 1."""
+        logits = self.tensors["kernels.logits"].astype(np.float64)
+        shares = np.exp(logits - logits.max())
+        names = [
+            f"{level} {kernel}"
+            for level in self.network["levels"]
+            for kernel in self.network["kernels"]
+        ]
+        weights = zip(names, (shares / shares.sum()).flatten().tolist(), strict=True)
+        return dict(sorted(weights, key=lambda one: -one[1]))
+
+    def torch_network(self) -> Any:
+        """Return the torch ``MklVisita`` with these weights, in evaluation mode."""
+        import torch  # noqa: PLC0415 - training and the first export only
+
+        from visita.networks.mkl_visita import MklVisita  # noqa: PLC0415
+
+        network = MklVisita(**self.network)
+        state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in self.tensors.items()}
+        network.load_state_dict(state)
+        return network.eval()
+
+    @cached_property
+    def _tokens(self) -> TokenEncoder:
+        return self.open_text_encoder()
+
+    @cached_property
+    def _image_runner(self) -> Runner:
+        shape = (self.network["cells"], self.network["grid_features"])
+        return self._runner("PictureParts", [(-1, *shape)], [(3, *shape)])
+
+    @cached_property
+    def _text_runner(self) -> Runner:
+        features = self.network["text"]["features"]
+        return self._runner("TextParts", [(1, -1, features)], [(1, 5, features)])
+
+    @cached_property
+    def _pair_runner(self) -> Runner:
+        parts, width = self.packed_shape
+        return self._runner(
+            "PairScores", [(-1, parts, width), (1, -1, width)], [(3, parts, width), (1, 11, width)]
+        )
+
+    def _runner(
+        self, part: str, shapes: list[tuple[int, ...]], examples: list[tuple[int, ...]]
+    ) -> Runner:
+        rng = np.random.default_rng(0)
+        return cached_runner(
+            f"mkl-visita-{part}",
+            {"rescorer": self.fingerprint(), "part": part},
+            partial(self._part, part),
+            lambda: [rng.random(shape, dtype=np.float32) for shape in examples],
+            shapes,
+            streams=cores(),
+        )
+
+    def _part(self, part: str) -> Any:
+        from visita.networks import mkl_visita  # noqa: PLC0415 - first export only
+
+        return getattr(mkl_visita, part)(self.torch_network()).eval()
+
+    def save(self, folder: Path) -> None:
+        """Write it as an artifact folder, atomically.
+
+        Raises
+        ------
+        ArtifactError
+            If ``folder`` holds something else.
+        """
+        saved = {**self._description(), "fingerprint": self.fingerprint()}
+        with write_folder(folder, KIND, saved) as draft:
+            save_file(dict(self.tensors), draft / WEIGHTS)
+            (draft / WEIGHTS).chmod(0o644)  # safetensors keeps it to its owner
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved one and check that the installed encoders are the ones it knows.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not whole.
+        MismatchError
+            If an encoder differs from the one it was trained with.
+        """
+        saved = read_manifest(folder, KIND)
+        try:
+            rescorer = cls(
+                recipe=Recipe({k: tuple(v) for k, v in saved["recipe"]["levels"].items()}),
+                text_encoder=saved["text_encoder"],
+                text_levels=tuple(saved["text_levels"]),
+                network=saved["network"],
+                tensors=load_file(folder / WEIGHTS),
+                encoders=saved["encoders"],
+            )
+        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+            raise ArtifactError(f"{folder} is no rescorer visita can read ({error!r}).") from error
+        check_encoders(folder, rescorer.encoders, rescorer.recipe, rescorer.open_text_encoder())
+        return rescorer
+
+
+def stack_grids(columns: Mapping[str, FloatArray], recipe: Recipe) -> NDArray[np.float16]:
+    """Return float16 (n, cells, d): the grids of a recipe side by side, cell by cell.
+
+    Raises
+    ------
+    MismatchError
+        If they have different numbers of cells.
+    """
+    grids = [np.asarray(columns[name], np.float16) for name in recipe.columns()]
+    if len({grid.shape[1] for grid in grids}) > 1:
+        raise MismatchError(
+            f"The grids {', '.join(recipe.columns())} have different numbers of cells: choose "
+            "levels averaged alike, such as :5x5."
+        )
+    return np.concatenate(grids, axis=2)
+
+
+def rescorer_of(network: Any, recipe: Recipe, text: TokenEncoder) -> Rescorer:
+    """Return a trained ``MklVisita`` as a rescorer, its weights rounded to half precision."""
+    tensors = {k: v.numpy().astype(np.float16) for k, v in network.state_dict().items()}
+    return Rescorer(
+        recipe=recipe,
+        text_encoder=text.name,
+        text_levels=text.levels,
+        network=network.arguments,
+        tensors=tensors,
+        encoders=encoder_fingerprints(recipe, text),
+    )

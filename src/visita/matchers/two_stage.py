@@ -1,0 +1,131 @@
+"""Two stages: one vector a picture finds the first few, a closer look orders them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.errors import ArtifactError
+from visita.matchers.calibrated import Calibrated, read_calibrated
+from visita.matchers.kinds import load_folder
+from visita.matchers.rescorer import Rescorer
+from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
+
+KIND = "two-stage matcher"
+FIRST, SECOND = "first", "second"
+DEPTH = 50
+"""How many of the first stage's best the second looks at."""
+
+
+@dataclass(frozen=True)
+class TwoStageMatcher(Calibrated):
+    """A ``Matcher`` whose vectors are the first stage's, and which scores pairs more closely.
+
+    Threshold and calibration are those of both stages together.
+
+    Attributes
+    ----------
+    first : Matcher
+    second : Rescorer
+    weight : float
+        beta of the second stage; the first has 1 - beta.
+    facts : dict
+        What ran: configuration, versions, data, numbers.
+    """
+
+    first: Matcher
+    second: Rescorer
+    weight: float
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that decides the scores, encoders included."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        stages = self.first.fingerprint(), self.second.fingerprint()
+        return fingerprint_of([KIND, stages, self.weight])
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self.first.dim
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The features that either stage needs."""
+        return Recipe.union([self.first.recipe, self.second.recipe])
+
+    @property
+    def text_encoder(self) -> str:
+        """Name of the first stage's text encoder."""
+        return self.first.text_encoder
+
+    @property
+    def text_levels(self) -> tuple[str, ...]:
+        """Its levels."""
+        return self.first.text_levels
+
+    def open_text_encoder(self) -> TextEncoder:
+        """Return the first stage's text encoder."""
+        return self.first.open_text_encoder()
+
+    def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """Return unit vectors, float32 (n, dim), from the recipe's columns."""
+        return self.first.embed_images(columns)
+
+    def embed_texts(self, texts: TextFeatures) -> FloatArray:
+        """Return unit vectors, float32 (m, dim)."""
+        return self.first.embed_texts(texts)
+
+    def combine(self, first: FloatArray, second: FloatArray) -> FloatArray:
+        """Return the score of pairs from those of the two stages, of one shape."""
+        return (1 - self.weight) * first + self.weight * second
+
+    def save(self, folder: Path) -> None:
+        """Write the matcher as an artifact folder, atomically, both stages inside.
+
+        Raises
+        ------
+        ArtifactError
+            If ``folder`` holds something else.
+        """
+        saved = {
+            **self.calibrated(),
+            "weight": self.weight,
+            "fingerprint": self.fingerprint(),
+            "facts": dict(self.facts),
+        }
+        with write_folder(folder, KIND, saved) as draft:
+            self.first.save(draft / FIRST)
+            self.second.save(draft / SECOND)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved matcher.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not a whole two-stage matcher.
+        MismatchError
+            If an encoder differs from the one that a stage was trained with.
+        """
+        saved = read_manifest(folder, KIND)
+        try:
+            return cls(
+                **read_calibrated(saved),
+                first=load_folder(folder / FIRST),
+                second=Rescorer.load(folder / SECOND),
+                weight=float(saved["weight"]),
+                facts=saved["facts"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"{folder} is not a two-stage matcher visita can read ({error!r})."
+            ) from error
