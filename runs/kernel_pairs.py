@@ -12,7 +12,7 @@ interval is over images. Writes the numbers, the weights, and the error of Nystr
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from visita.kernels import (
     sample_pairs,
 )
 from visita.kernels.cca import cca
-from visita.kernels.pairs import SCORES, MatchPairs
+from visita.kernels.pairs import SCORES, WIDTHS, MatchPairs
 from visita.kernels.unit import unit
 from visita.matchers import load
 from visita.matchers.joint import JointMatcher
@@ -48,7 +48,7 @@ from visita.types import FloatArray
 LEVELS = ("block10:avg", "block15:avg", "block19:avg", "head:avg")
 DIRECTIONS, IMAGE_RIDGE, TEXT_RIDGE = 256, 2.0, 0.1
 COMPONENTS = (16, 64, 256, 1024)
-COSINE = "matcher's cosine alone"
+COSINE = "matcher's cosine"
 Correct = NDArray[np.float64]
 
 
@@ -68,6 +68,7 @@ def main() -> None:
     spaces = all_spaces(matcher, known.take("train"), dev)
     half = np.random.default_rng(options.seed).permutation(len(dev.pairs.image_ids)) % 2
     tested = sample_pairs(dev.pairs.truth, seed=options.seed)
+    compared = models(pair_columns(spaces, tested.images, tested.texts), options.C)
     correct: dict[str, Correct] = {}
     weights: dict[str, list[dict[str, float]]] = {}
     errors: list[dict[int, float]] = []
@@ -77,7 +78,7 @@ def main() -> None:
         held_out = np.flatnonzero(half[tested.images] == side)
         train = pair_columns(spaces, learnt.images, learnt.texts)
         test = pair_columns(spaces, tested.images[held_out], tested.texts[held_out])
-        for name, model in models(train, options.C).items():
+        for name, model in compared.items():
             model.fit(train.values, learnt.labels)
             right = 100.0 * (model.predict(test.values) == tested.labels[held_out])
             correct.setdefault(name, np.empty(len(tested.labels)))[held_out] = right
@@ -139,20 +140,31 @@ def drawn_pairs(pairs: MatchPairs, count: int, seed: int) -> NDArray[np.int64]:
     return np.concatenate([side[:count] for side in sides])
 
 
-def models(train: Columns, c: float) -> dict[str, Any]:
-    """Return what is compared; SimpleMKL comes last."""
-    kernels = pair_kernels(train)
-    first = train.spans[SCORES][0]
-    cosine = Kernel(function="linear", span=(first, first + 1), on="the matcher's cosine")
-    scores = [kernel for kernel in kernels if kernel.name.endswith(f"on {SCORES}")]
+def models(pairs: Columns, c: float) -> dict[str, Any]:
+    """Return what is compared; SimpleMKL with all kernels comes last.
+
+    Gammas are taken from all pairs, whose labels they do not see.
+    """
+    matcher, stop = pairs.spans[SCORES]
+    levels, last = matcher + 1, stop - 1
     return {
-        COSINE: UniformMKL([cosine], C=c),
-        "cosines of all spaces, SimpleMKL": SimpleMKL(scores, C=c),
-        "all kernels, uniform": UniformMKL(kernels, C=c),
-        "all kernels, alignment": AlignmentMKL(kernels, C=c),
-        "all kernels, EasyMKL": EasyMKL(kernels, C=c),
-        "all kernels, SimpleMKL": SimpleMKL(kernels, C=c),
+        COSINE: UniformMKL(score_kernels(pairs, matcher, levels)[:1], C=c),
+        "last level's cosine": UniformMKL(score_kernels(pairs, last, stop)[:1], C=c),
+        "levels' cosines, linear": UniformMKL(score_kernels(pairs, levels, stop)[:1], C=c),
+        "levels' cosines, SimpleMKL": SimpleMKL(score_kernels(pairs, levels, stop), C=c),
+        "all cosines, SimpleMKL": SimpleMKL(score_kernels(pairs, matcher, stop), C=c),
+        "all kernels, uniform": UniformMKL(pair_kernels(pairs), C=c),
+        "all kernels, alignment": AlignmentMKL(pair_kernels(pairs), C=c),
+        "all kernels, EasyMKL": EasyMKL(pair_kernels(pairs), C=c),
+        "all kernels, SimpleMKL": SimpleMKL(pair_kernels(pairs), C=c),
     }
+
+
+def score_kernels(pairs: Columns, start: int, stop: int) -> list[Kernel]:
+    """Return a linear and RBF kernels over some of the cosines."""
+    gamma = 1 / pairs.values[:, start:stop].var(axis=0).sum().item()
+    widths = [{"function": "rbf", "gamma": width * gamma} for width in WIDTHS]
+    return [Kernel(**one, span=(start, stop)) for one in ({"function": "linear"}, *widths)]
 
 
 def nystroem_errors(kernel: Any, train: Columns, test: Columns) -> dict[int, float]:
@@ -195,9 +207,9 @@ def text(report: Mapping[str, Any]) -> str:
             f"{name}: {found['value']:.1f} % [{found['low']:.1f}, {found['high']:.1f}]; "
             f"- cosine {gain['value']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}]"
         )
-    halves: Sequence[Mapping[str, float]] = report["weights, a half each"]["all kernels, SimpleMKL"]
-    for name in halves[0]:
-        lines.append("  ".join([*(f"{half.get(name, 0):.3f}" for half in halves), name]))
+    for one in ("levels' cosines, SimpleMKL", "all kernels, SimpleMKL"):
+        first, second = report["weights, a half each"][one]
+        lines += [one, *(f"  {first[name]:.3f} {second[name]:.3f}  {name}" for name in first)]
     lines.append(f"Nyström errors: {report['Nyström, ‖K - ΦΦᵀ‖ / ‖K‖, a half each']}")
     return "\n".join(lines)
 

@@ -133,7 +133,10 @@ def matchers(drawn_pairs, recipe, sentences, tmp_path_factory) -> list[Path]:
         "dim": 24,
         "epochs": 1,
     }
-    texts = {"a": {"text_levels": sentences.levels}, "b": {"text_encoder": "lsa", "topics": 12}}
+    texts = {
+        "a": {"text_levels": sentences.levels},
+        "b": {"text_encoder": "lsa", "topics": 12, "topics_from": "all"},
+    }
     for name, more in texts.items():
         visita.train(drawn_pairs, folder / name, config=visita.FusionConfig.of({**common, **more}))
     return [folder / name for name in texts]
@@ -172,6 +175,8 @@ def test_weights_gain_and_cost_are_told(made, matchers):
     short = found["shortened"]
     assert short["to"] == 16 < short["from"] == sum(part.dim for part in made.matcher.parts)
     assert short["rsum"]["low"] <= short["rsum"]["value"] <= short["rsum"]["high"]
+    fitted_on_all = {part.facts.get("topics_from") for part in made.matcher.parts} >= {"all"}
+    assert bool(made.warnings) == fitted_on_all
     drawing = made.folder.with_name("weights.svg").read_text()
     assert "colour" in drawing and "weight, %" in drawing
 

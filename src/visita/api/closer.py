@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from visita.evaluation import measure_ranks, retrieval
+from visita.evaluation.intervals import components
+from visita.evaluation.pairs import draw_pairs, measure_pairs
+from visita.evaluation.two_stage import looked_at, two_stage_ranks
 from visita.features.extract import PairFeatures
-from visita.matchers.two_stage import TwoStageMatcher
+from visita.matchers.two_stage import DEPTH, TwoStageMatcher
 from visita.progress import bar
 from visita.types import FloatArray
 
@@ -63,3 +69,37 @@ class CloserLook:
         second = self.second(wanted)[images, texts]
         first = np.einsum("pd,pd->p", self.vectors[0][images], self.vectors[1][texts])
         return np.asarray(self.matcher.combine(first, second), np.float64)
+
+    def dense(self) -> FloatArray:
+        """Return the score of both stages for every pair, float32 (n, m); for some thousands."""
+        first = self.vectors[0] @ self.vectors[1].T
+        everything = sparse.csr_array(np.ones(first.shape, bool))
+        return np.asarray(
+            self.matcher.combine(first, self.second(everything).toarray()), np.float32
+        )
+
+    def report(
+        self, protocols: Sequence[str], threshold: float | None, source: str, seed: int
+    ) -> dict[str, Any]:
+        """Return what ``evaluate_vectors`` does; retrieval by both stages and by the first."""
+        truth = self.features.pairs.truth.tocsr()
+        images, texts = self.vectors
+        results: dict[str, Any] = {}
+        if "retrieval" in protocols:
+            second = self.second(looked_at(images, texts, DEPTH))
+            ranks = two_stage_ranks(images, texts, second, truth, self.matcher.weight, DEPTH)
+            both = measure_ranks(ranks[0][None], ranks[1][None], components(truth), seed=seed)
+            results["retrieval"] = both.to_dict()
+            results["first stage"] = retrieval(images, texts, truth, seed=seed).to_dict()
+        if "pairs" in protocols:
+            assert threshold is not None  # a caller fits one, or the matcher has it
+            drawn = draw_pairs(truth, seed=seed)
+            results["pairs"] = measure_pairs(
+                self.pairs(drawn.images, drawn.texts),
+                drawn,
+                truth,
+                threshold=threshold,
+                threshold_from=source,
+                seed=seed,
+            ).to_dict()
+        return {"protocols": results, "seed": seed, "images": len(images), "texts": len(texts)}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from visita.api.finishing import calibrate, provenance
-from visita.api.measuring import TOPICS_FROM
+from visita.api.measuring import TOPICS_FROM, caveats
 from visita.artifact import check_free
 from visita.data import PairSet, open_pairs
 from visita.errors import ConfigError
@@ -54,6 +54,7 @@ class Fused:
         it costs in rsum.
     report : dict
         ``evaluate`` on dev, which also chose the weights: a little too good.
+    warnings : list of str
     seconds : float
         Learning, features at hand.
     """
@@ -62,6 +63,7 @@ class Fused:
     folder: Path
     fusion: dict[str, Any]
     report: dict[str, Any]
+    warnings: list[str]
     seconds: float
 
 
@@ -135,7 +137,7 @@ def fuse(
     matcher.save(Path(out))
     if plot:
         save_bars(_bars(names, found), plot)
-    return Fused(matcher, Path(out), numbers, report, seconds)
+    return Fused(matcher, Path(out), numbers, report, caveats(matcher), seconds)
 
 
 def _opened(

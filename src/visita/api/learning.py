@@ -42,7 +42,7 @@ from visita.training.spans import level_widths
 from visita.training.tensors import PairTensors
 from visita.training.texts import text_encoder_of
 from visita.training.watch import warnings_of
-from visita.types import FloatArray, Matcher, TextEncoder
+from visita.types import FloatArray, Matcher, Recipe, TextEncoder
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Trained:
         Training alone, features at hand.
     """
 
-    matcher: JointMatcher
+    matcher: Matcher
     folder: Path
     report: dict[str, Any]
     comparison: dict[str, Any] | None
@@ -97,26 +97,30 @@ def train(
     train_pairs = pairs.take("train")  # refuses an empty split before long work
     dev = pair_features(pairs.take("dev"), config.recipe(), text, features)
     name = Path(out).resolve().name
-    matcher, history, seconds = _learn(name, train_pairs, dev, config, text, features)
+    matcher, history, seconds = learn(
+        name, train_pairs, dev, config, text, features, config.recipe()
+    )
     embedded = vectors(matcher, dev)
     more = _topic_facts(config)
     finished = _finish(matcher, dev, embedded, pairs, config, history, more)
     return _save(finished, Path(out), history, dev, embedded, config, seconds, None)
 
 
-def _learn(
+def learn(
     name: str,
     pairs: PairSet,
     dev: PairFeatures,
     config: FusionConfig | PaperConfig,
     text: TextEncoder,
     features: Path | None,
+    stored: Recipe,
 ) -> tuple[JointMatcher, History, float]:
     """Return the matcher, what happened and the seconds it took, features not counted.
 
-    The features of the training pairs, hundreds of megabytes, live here alone.
+    ``stored`` is the recipe that the features are kept with, the configuration's or more of
+    it. Those of the training pairs, hundreds of megabytes, live here alone.
     """
-    learnt = pair_features(pairs, config.recipe(), text, features)
+    learnt = pair_features(pairs, stored, text, features)
     started = time.perf_counter()
     readable, tensors = learnt.pairs, PairTensors.of(learnt, config.recipe())
     del learnt

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from visita.api.closer import CloserLook
 from visita.data import PairSet, open_pairs
+from visita.errors import ConfigError
 from visita.evaluation import PROTOCOLS, evaluate_vectors, fit_threshold
 from visita.features.extract import PairFeatures, pair_features
 from visita.matchers import opened
+from visita.matchers.two_stage import TwoStageMatcher
 from visita.types import FloatArray, Matcher
 
 TOPICS_FROM = "topics_from"
@@ -52,15 +55,21 @@ def evaluate(
         dev = features_for(matcher, pairs.take("dev"), features)
         threshold = fit_threshold(*vectors(matcher, dev), dev.pairs.truth.tocsr(), seed=seed)
         source = "dev"
-    numbers = evaluate_vectors(
-        *vectors(matcher, measured),
-        measured.pairs.truth.tocsr(),
-        protocols=protocols,
-        folds=folds,
-        threshold=threshold,
-        threshold_from=source,
-        seed=seed,
-    )
+    if isinstance(matcher, TwoStageMatcher):
+        if folds != 1:
+            raise ConfigError(f"{matcher.name!r} has two stages and is not measured in folds yet.")
+        look = CloserLook(matcher, measured)
+        numbers = look.report(protocols, threshold, source, seed)
+    else:
+        numbers = evaluate_vectors(
+            *vectors(matcher, measured),
+            measured.pairs.truth.tocsr(),
+            protocols=protocols,
+            folds=folds,
+            threshold=threshold,
+            threshold_from=source,
+            seed=seed,
+        )
     return {
         "matcher": {"name": matcher.name, "fingerprint": matcher.fingerprint()},
         "data": {"source": pairs.source, "fingerprint": pairs.fingerprint()},

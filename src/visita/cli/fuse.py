@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,8 @@ def fuse(
     [bold]visita fuse visita-small mine class-names --data mine.csv --out both[/bold]
     """
     fused = visita.fuse(matchers, data, out, dim=dim, plot=plot, seed=seed)
+    for warning in fused.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if as_json:
         print_json(
             {
@@ -53,6 +56,7 @@ def fuse(
                 "seconds": fused.seconds,
                 **fused.fusion,
                 "dev": fused.report,
+                "warnings": fused.warnings,
             }
         )
     else:

@@ -24,7 +24,7 @@ from visita.errors import ConfigError, DataError
 from visita.kernels.alignment import align
 from visita.kernels.easymkl import easy_mkl
 from visita.kernels.functions import Combination, Gram, Kernel, Product
-from visita.kernels.gram import Signs, check_gram, variance, weighted_sum
+from visita.kernels.gram import Signs, check_problem, variance, weighted_sum
 from visita.kernels.simplemkl import simple_mkl
 
 Kernels = Sequence[Kernel | Product] | Literal["precomputed"]
@@ -88,7 +88,7 @@ class MKLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sk
             the classes apart.
         """
         if self._precomputed():
-            grams = [check_gram(gram, f"Gram matrix {k + 1}") for k, gram in enumerate(X)]
+            grams = [np.asarray(gram, np.float64) for gram in X]
             y = column_or_1d(y, warn=True)
             names = [f"kernel {k + 1}" for k in range(len(grams))]
         else:
@@ -143,7 +143,8 @@ class MKLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sk
         return tags
 
     @abstractmethod
-    def _weigh(self, grams: list[Gram], signs: Signs) -> NDArray[np.float64]: ...
+    def _weigh(self, grams: list[Gram], signs: Signs) -> NDArray[np.float64]:
+        """Return the weights, having refused precomputed matrices that are no kernels."""
 
     def _precomputed(self) -> bool:
         return isinstance(self.kernels, str) and self.kernels == "precomputed"
@@ -185,7 +186,9 @@ class MKLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sk
 class UniformMKL(MKLClassifier):
     """The mean of the kernels: what every other way has to beat. See ``MKLClassifier``."""
 
-    def _weigh(self, grams: list[Gram], signs: Signs) -> NDArray[np.float64]:  # noqa: ARG002
+    def _weigh(self, grams: list[Gram], signs: Signs) -> NDArray[np.float64]:
+        if self._precomputed():
+            check_problem(grams, signs)
         return np.ones(len(grams)) / len(grams)
 
 

@@ -85,7 +85,7 @@ class Kernel(_Description):
     @property
     def name(self) -> str:
         """What a person reads, such as ``rbf(gamma=0.5) on head:avg``."""
-        settings = ", ".join(f"{key}={value:g}" for key, value in self._parameters().items())
+        settings = ", ".join(f"{key}={value:.3g}" for key, value in self._parameters().items())
         columns = self.on or (f"columns {self.span[0]}:{self.span[1]}" if self.span else "")
         call = f"{self.function}({settings})" if settings else self.function
         return f"{call} on {columns}" if columns else call

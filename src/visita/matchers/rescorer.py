@@ -103,7 +103,7 @@ class Rescorer:
         return packed
 
     def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
-        """Return each text packed, float32 (1 + 2 tokens, dim + 1)."""
+        """Return each text packed, float32 (1 + tokens, 2 (dim + 1))."""
         tokens = self._tokens.tokens(texts)
         return [
             self._text_runner(tokens.values[start:stop][None].astype(np.float32))[0][0]
@@ -156,9 +156,8 @@ class Rescorer:
     @cached_property
     def _pair_runner(self) -> Runner:
         parts, width = self.packed_shape
-        return self._runner(
-            "PairScores", [(-1, parts, width), (1, -1, width)], [(3, parts, width), (1, 11, width)]
-        )
+        shapes: list[tuple[int, ...]] = [(-1, parts, width), (1, -1, 2 * width)]
+        return self._runner("PairScores", shapes, [(3, parts, width), (1, 6, 2 * width)])
 
     def _runner(
         self, part: str, shapes: list[tuple[int, ...]], examples: list[tuple[int, ...]]

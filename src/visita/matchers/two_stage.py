@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -87,8 +87,10 @@ class TwoStageMatcher(Calibrated):
         """Return the score of pairs from those of the two stages, of one shape."""
         return (1 - self.weight) * first + self.weight * second
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write the matcher as an artifact folder, atomically, both stages inside.
+
+        ``beside`` may write further files into the folder it is given.
 
         Raises
         ------
@@ -104,6 +106,8 @@ class TwoStageMatcher(Calibrated):
         with write_folder(folder, KIND, saved) as draft:
             self.first.save(draft / FIRST)
             self.second.save(draft / SECOND)
+            if beside:
+                beside(draft)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -42,12 +43,11 @@ def answered(asking: Parts, asked: Parts, sharpness: Tensor) -> Tensor:
     What it finds is the mean of b's parts, weighted by a softmax of ``sharpness`` times
     their cosines with it.
     """
-    a, p, e = asking.vectors.shape
-    cosines = asking.vectors.reshape(1, a * p, e) @ asked.vectors.transpose(1, 2)  # (b, ap, q)
-    real = (asked.shares > 0)[:, None]
+    cosines = torch.einsum("ape,bqe->abpq", asking.vectors, asked.vectors)
+    real = (asked.shares > 0)[None, :, None]
     attention = functional.softmax((sharpness * cosines).masked_fill(~real, NEVER), -1)
     found = (attention * cosines).sum(-1)
     # The length of what was found, without making it: Σ_qr attention_q attention_r <v_q, v_r>.
-    gram = asked.vectors @ asked.vectors.transpose(1, 2)  # (b, q, q)
-    lengths = ((attention @ gram) * attention).sum(-1).clamp_min(1e-6).sqrt()
-    return (found / lengths).view(-1, a, p).transpose(0, 1)
+    gram = asked.vectors @ asked.vectors.transpose(1, 2)
+    lengths = (torch.einsum("abpq,bqr->abpr", attention, gram) * attention).sum(-1)
+    return found / lengths.clamp_min(1e-6).sqrt()

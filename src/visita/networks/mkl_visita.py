@@ -79,7 +79,8 @@ class MklVisita(nn.Module):
             raise ConfigError(
                 f"Choose levels among {', '.join(LEVELS)}, at least one, and at least one kernel."
             )
-        self.arguments = {
+        self.dim = dim
+        self.arguments: dict[str, Any] = {
             "cells": cells,
             "grid_features": grid_features,
             "text": {key: value for key, value in text.items() if "dropout" not in key},
@@ -124,37 +125,36 @@ class MklVisita(nn.Module):
         return _packed(self._whole(x, seen, "whole"), self._parts(x, seen, "cells"))
 
     def text(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Map tokens of m texts to packed parts (m, 1 + 2t, dim + 1): sentence, words, phrases."""
+        """Map tokens of m texts to packed parts (m, 1 + t, 2 (dim + 1)).
+
+        The sentence, then the words, and beside each the phrase around it.
+        """
         x = self.read(tokens, mask)
         phrases = functional.gelu(self.phrase(x.transpose(1, 2)).transpose(1, 2))
-        return _packed(
-            self._whole(x, mask, "sentence"),
-            self._parts(x, mask, "words"),
-            self._parts(phrases, mask, "phrases"),
-        )
+        sentence = self._whole(x, mask, "sentence")
+        words, around = self._parts(x, mask, "words"), self._parts(phrases, mask, "phrases")
+        return torch.cat([_packed(sentence, words), _packed(sentence, around)], -1)
 
     def score(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return Σ β k of packed pictures and texts, float32 (n, m)."""
-        middle = 1 + (texts.shape[1] - 1) // 2
         whole, cells = _unpacked(images[:, :1]), _unpacked(images[:, 1:])
-        sentence, words, phrases = (
-            _unpacked(texts[:, span])
-            for span in (slice(0, 1), slice(1, middle), slice(middle, None))
-        )
+        width = self.dim + 1
+        sentence, words = _unpacked(texts[:, :1, :width]), _unpacked(texts[:, 1:, :width])
+        phrases = _unpacked(texts[:, 1:, width:])
         sharpness = self.log_sharpness.exp()
-        total = images.new_zeros(len(images), len(texts))
+        scores = []
         for number, level in enumerate(self.kernels.levels):
             if level == "whole":
                 cosines = (whole.vectors[:, 0] @ sentence.vectors[:, 0].T)[..., None]
-                total = total + self.kernels(number, cosines, sentence.shares[None])
+                scores.append(self.kernels(number, cosines, sentence.shares[None]))
             elif level == "cells":
                 found = answered(cells, words, sharpness)
-                total = total + self.kernels(number, found, cells.shares[:, None])
+                scores.append(self.kernels(number, found, cells.shares[:, None]))
             else:
                 asking = words if level == "words" else phrases
                 found = answered(asking, cells, sharpness)
-                total = total + self.kernels(number, found, asking.shares[:, None]).T
-        return total
+                scores.append(self.kernels(number, found, asking.shares[:, None]).T)
+        return torch.stack(scores).sum(0)
 
     def probability(self, scores: Tensor) -> Tensor:
         """Return the match probability of scores, float32 of the same shape."""
@@ -189,7 +189,7 @@ class TextParts(nn.Module):
         self.network = network
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Map the tokens of one text, (1, t, …), to its packed parts (1, 1 + 2t, dim + 1)."""
+        """Map the tokens of one text, (1, t, …), to its packed parts (1, 1 + t, 2 (dim + 1))."""
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         return self.network.text(tokens, mask)
 

@@ -58,6 +58,8 @@ class Records:
         """
         split = record.get("split")
         match record["image"], record["text"]:
+            case str() as image, _ if not image.strip():
+                self._problems.append(Skipped(place, "names no picture"))
             case str() as image, str() as text if text.strip():
                 if name := self._add_image(place, image, record.get("image_id"), split):
                     split = self._images[name].split
