@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from visita.api.measuring import features_for, vectors
 from visita.data import open_pairs
+from visita.data.splits import label_components
 from visita.evaluation import paired_difference
 from visita.evaluation.intervals import Estimate, estimates, group_sums
 from visita.features.extract import PairFeatures
@@ -50,6 +51,7 @@ DIRECTIONS, IMAGE_RIDGE, TEXT_RIDGE = 256, 2.0, 0.1
 COMPONENTS = (16, 64, 256, 1024)
 COSINE = "matcher's cosine"
 Correct = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
 def main() -> None:
@@ -66,28 +68,32 @@ def main() -> None:
     known = features_for(matcher, open_pairs(options.data), None)
     dev = known.take("dev")
     spaces = all_spaces(matcher, known.take("train"), dev)
-    half = np.random.default_rng(options.seed).permutation(len(dev.pairs.image_ids)) % 2
-    tested = sample_pairs(dev.pairs.truth, seed=options.seed)
-    compared = models(pair_columns(spaces, tested.images, tested.texts), options.C)
-    correct: dict[str, Correct] = {}
-    weights: dict[str, list[dict[str, float]]] = {}
+    truth = dev.pairs.truth
+    order = np.random.default_rng(options.seed).permutation(truth.shape[0])
+    halves = [np.sort(order[side::2]) for side in (0, 1)]
+    tested = [pairs_of(truth, rows, None, options.seed) for rows in halves]
+    images, texts, groups = (
+        np.concatenate([getattr(half, name) for half in tested])
+        for name in ("images", "texts", "groups")
+    )
+    compared = models(pair_columns(spaces, images, texts), options.C)
+    correct: dict[str, list[Correct]] = {name: [] for name in compared}
+    weights: dict[str, list[dict[str, float]]] = {name: [] for name in compared}
     errors: list[dict[int, float]] = []
-    for side in (0, 1):
-        learnt = part(tested, np.flatnonzero(half[tested.images] != side))
-        learnt = part(learnt, drawn_pairs(learnt, options.pairs, options.seed))
-        held_out = np.flatnonzero(half[tested.images] == side)
+    for held_out, rows in zip(tested, halves[::-1], strict=True):
+        learnt = pairs_of(truth, rows, options.pairs, options.seed)
         train = pair_columns(spaces, learnt.images, learnt.texts)
-        test = pair_columns(spaces, tested.images[held_out], tested.texts[held_out])
+        test = pair_columns(spaces, held_out.images, held_out.texts)
         for name, model in compared.items():
             model.fit(train.values, learnt.labels)
-            right = 100.0 * (model.predict(test.values) == tested.labels[held_out])
-            correct.setdefault(name, np.empty(len(tested.labels)))[held_out] = right
-            weights.setdefault(name, []).append(model.weights_)
-            print(f"half {side}: {name} {right.mean():.1f} %", flush=True)
+            correct[name].append(100.0 * (model.predict(test.values) == held_out.labels))
+            weights[name].append(model.weights_)
+            print(f"{name}: {correct[name][-1].mean():.1f} %", flush=True)
         errors.append(nystroem_errors(model.combination_, train, test))
+    decided = {name: np.concatenate(parts) for name, parts in correct.items()}
     report = {
-        "pairs": {"learnt from": 2 * options.pairs, "classified": len(tested.labels)},
-        "accuracy": measured(correct, tested.groups, options.seed),
+        "pairs": {"learnt from": 2 * options.pairs, "classified": len(images)},
+        "accuracy": measured(decided, groups, options.seed),
         "weights, a half each": weights,
         "Nyström, ‖K - ΦΦᵀ‖ / ‖K‖, a half each": errors,
     }
@@ -128,16 +134,13 @@ def standardised(train: FloatArray, dev: FloatArray) -> tuple[FloatArray, FloatA
     return (train - mean) / scale, (dev - mean) / scale
 
 
-def part(pairs: MatchPairs, rows: NDArray[np.int64]) -> MatchPairs:
-    """Return some of the pairs."""
-    return MatchPairs(pairs.images[rows], pairs.texts[rows], pairs.labels[rows], pairs.groups[rows])
-
-
-def drawn_pairs(pairs: MatchPairs, count: int, seed: int) -> NDArray[np.int64]:
-    """Return rows of ``count`` random true pairs and as many false ones."""
-    rng = np.random.default_rng(seed)
-    sides = [rng.permutation(np.flatnonzero(pairs.labels == label)) for label in (1, -1)]
-    return np.concatenate([side[:count] for side in sides])
+def pairs_of(truth: Any, rows: Rows, count: int | None, seed: int) -> MatchPairs:
+    """Return true and false pairs of some images, of which no text is another image's."""
+    groups, _ = label_components(truth)
+    texts = np.flatnonzero(truth[rows].sum(axis=0))
+    drawn = sample_pairs(truth[rows][:, texts], count=count, seed=seed)
+    images = rows[drawn.images]
+    return MatchPairs(images, texts[drawn.texts], drawn.labels, groups[images])
 
 
 def models(pairs: Columns, c: float) -> dict[str, Any]:
@@ -164,7 +167,8 @@ def score_kernels(pairs: Columns, start: int, stop: int) -> list[Kernel]:
     """Return a linear and RBF kernels over some of the cosines."""
     gamma = 1 / pairs.values[:, start:stop].var(axis=0).sum().item()
     widths = [{"function": "rbf", "gamma": width * gamma} for width in WIDTHS]
-    return [Kernel(**one, span=(start, stop)) for one in ({"function": "linear"}, *widths)]
+    where = {"span": (start, stop), "on": f"{stop - start} cosines"}
+    return [Kernel(**one, **where) for one in ({"function": "linear"}, *widths)]
 
 
 def nystroem_errors(kernel: Any, train: Columns, test: Columns) -> dict[int, float]:
@@ -175,7 +179,7 @@ def nystroem_errors(kernel: Any, train: Columns, test: Columns) -> dict[int, flo
     return {c: approximation_error(one, rows) for c, one in maps.items()}
 
 
-def measured(correct: Mapping[str, Correct], groups: Correct, seed: int) -> dict[str, Any]:
+def measured(correct: Mapping[str, Correct], groups: Rows, seed: int) -> dict[str, Any]:
     """Return each accuracy, and its difference to the matcher's cosine, with intervals."""
     _, images = np.unique(groups, return_inverse=True)
     return {
@@ -187,7 +191,7 @@ def measured(correct: Mapping[str, Correct], groups: Correct, seed: int) -> dict
     }
 
 
-def accuracy(right: Correct, images: NDArray[np.int64], seed: int) -> Estimate:
+def accuracy(right: Correct, images: Rows, seed: int) -> Estimate:
     """Return the mean of ``right`` over pairs with an interval over images."""
     sums = group_sums(np.stack([right, np.ones(len(right))], axis=1), images)
 

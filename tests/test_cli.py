@@ -310,7 +310,7 @@ def test_models_lists_every_registered_encoder():
     done = run("models", "--json")
     encoders = {one["name"]: one for one in done.json["encoders"]}
     assert list(encoders) == [*IMAGE_ENCODERS.names(), *TEXT_ENCODERS.names()] == list(SOURCES)
-    assert encoders["efficientnet-lite2"]["levels"] == 70
+    assert encoders["efficientnet-lite2"]["levels"] == 93
     assert encoders["minilm-l6"]["width"] == [384, 384]
     assert encoders["minilm-l6"]["bytes"] > 8e7
     assert [one["name"] for one in done.json["matchers"]] == ["visita-small"]

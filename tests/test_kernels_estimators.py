@@ -21,6 +21,7 @@ from visita.kernels import (
     SimpleMKL,
     UniformMKL,
     align,
+    centre,
     easy_mkl,
     select,
     simple_mkl,
@@ -101,6 +102,19 @@ def test_precomputed_kernels_give_the_same(classifier):
     blocks = np.stack([kernel(x[60:], x[:60]) for kernel in KERNELS])
     assert given.decision_function(blocks) == pytest.approx(by_name.decision_function(x[60:]))
     assert given.score(blocks, y[60:]) == by_name.score(x[60:], y[60:])
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_centring_changes_nothing(classifier):
+    x, y = circle(90)
+    grams = [kernel(x[:60]) for kernel in KERNELS]
+    blocks = [kernel(x[60:], x[:60]) for kernel in KERNELS]
+    plain = classifier("precomputed").fit(grams, y[:60])
+    centred = classifier("precomputed").fit([centre(gram, gram) for gram in grams], y[:60])
+    assert centred.weights_ == pytest.approx(plain.weights_, abs=1e-3)
+    moved = [centre(block, gram) for block, gram in zip(blocks, grams, strict=True)]
+    decided = plain.decision_function(blocks)
+    assert centred.decision_function(moved) == pytest.approx(decided, abs=0.02)
 
 
 def test_precomputed_kernels_are_checked():

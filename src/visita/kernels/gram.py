@@ -89,7 +89,7 @@ def unit_diagonal(block: Gram, rows: NDArray[np.float64], columns: NDArray[np.fl
     ----------
     block : float64 (q, n)
     rows, columns : float64 (q,) and (n,)
-        k(x, x) of the rows and k(z, z) of the columns; twice the diagonal for a Gram matrix.
+        k(x, x) of the rows and k(z, z) of the columns: both its diagonal, for a Gram matrix.
     """
     sizes = np.sqrt(np.outer(rows, columns))
     return np.divide(block, sizes, out=np.zeros_like(block), where=sizes > 0)

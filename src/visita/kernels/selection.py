@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 
 from visita.errors import ConfigError
-from visita.kernels.estimators import MKLClassifier
+from visita.kernels.classifier import MKLClassifier
 from visita.kernels.functions import Kernel, Product
 
 
