@@ -3,8 +3,8 @@
 python runs/ablations.py --data flickr8k:PATH --out FILE.json [--seeds 5] [--only NAME]…
 
 Numbers are on dev, each image's hits averaged over seeds; a difference is the change minus
-the recipe, paired by image. The loss and the start have no other value here: hinge loss from
-a random start is the multi-level fusion paper's training, ``visita train fusion --preset paper``.
+the recipe, paired by image. The multi-level fusion paper's whole training is
+``visita train fusion --preset paper``.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from visita.evaluation import Retrieval, paired_retrieval
 
 CHANGES = {
     "closed-form start alone": ["epochs=0"],
+    "hinge loss, one random negative": ["loss=hinge"],
     "no class-name kernel": ["class_names_weight=0"],
     "no mirrored view": ["mirror=false"],
     "last image level alone": ['image_levels={"efficientnet-lite2": ["head:avg", "classes"]}'],

@@ -15,8 +15,9 @@ import visita
 from visita.api.reproducing import levels_of, reproduce
 from visita.errors import ConfigError, DataError, UnknownNameError
 from visita.experiments.fusion import SYSTEMS, Outcomes, compute, plan
-from visita.experiments.fusion_bench import SMALL, WHOLE, Bench, make_bench, rearranged
+from visita.experiments.fusion_bench import SMALL, WHOLE, Bench, make_bench
 from visita.experiments.fusion_claims import claims
+from visita.experiments.rearranged import rearranged
 from visita.training.config import PaperConfig
 
 LEVELS = {"efficientnet-lite0": ("block10:avg", "head:avg")}

@@ -96,7 +96,7 @@ def test_it_learns_and_tells_loss_and_chance():
 def test_it_trains_in_training_mode_and_measures_in_the_other():
     network, _, _ = run([0, 1, 2])
     # A measurement, then three batches and a measurement an epoch.
-    assert network.modes == [True] + [True, True, True, False] * 2
+    assert network.modes == [False] + [True, True, True, False] * 2
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

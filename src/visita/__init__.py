@@ -8,29 +8,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from visita.api.answering import Choice, answer
+    from visita.api.captioning import Caption, Captioner
+    from visita.api.explaining import explain
     from visita.api.finding import Finder, Gallery, find, find_like
     from visita.api.fusing import Fused, fuse
-    from visita.api.learning import Trained, adapt, train
+    from visita.api.learning import Trained, adapt
     from visita.api.measuring import evaluate
     from visita.api.past import Past
     from visita.api.recommending import Recommendation, recommend
     from visita.api.reproducing import reproduce
     from visita.api.robustness import robustness
+    from visita.api.training import train
     from visita.data import PairSet, open_pairs
     from visita.errors import VisitaError
+    from visita.experiments.explanation import Explanation
     from visita.matchers import load
     from visita.search.search import Match
-    from visita.training.config import AdaptConfig, FusionConfig, PaperConfig
+    from visita.training.config import (
+        AdaptConfig,
+        FusionConfig,
+        MklVisitaConfig,
+        MklVisitaPaperConfig,
+        PaperConfig,
+    )
 
     __version__: str
 
 __all__ = [
     "AdaptConfig",
+    "Caption",
+    "Captioner",
+    "Choice",
+    "Explanation",
     "Finder",
     "Fused",
     "FusionConfig",
     "Gallery",
     "Match",
+    "MklVisitaConfig",
+    "MklVisitaPaperConfig",
     "PairSet",
     "PaperConfig",
     "Past",
@@ -39,7 +56,9 @@ __all__ = [
     "VisitaError",
     "__version__",
     "adapt",
+    "answer",
     "evaluate",
+    "explain",
     "find",
     "find_like",
     "fuse",
@@ -53,11 +72,17 @@ __all__ = [
 
 _MODULES = {
     "AdaptConfig": "visita.training.config",
+    "Caption": "visita.api.captioning",
+    "Captioner": "visita.api.captioning",
+    "Choice": "visita.api.answering",
+    "Explanation": "visita.experiments.explanation",
     "Finder": "visita.api.finding",
     "Fused": "visita.api.fusing",
     "FusionConfig": "visita.training.config",
     "Gallery": "visita.api.finding",
     "Match": "visita.search.search",
+    "MklVisitaConfig": "visita.training.config",
+    "MklVisitaPaperConfig": "visita.training.config",
     "PairSet": "visita.data",
     "PaperConfig": "visita.training.config",
     "Past": "visita.api.past",
@@ -65,7 +90,9 @@ _MODULES = {
     "Trained": "visita.api.learning",
     "VisitaError": "visita.errors",
     "adapt": "visita.api.learning",
+    "answer": "visita.api.answering",
     "evaluate": "visita.api.measuring",
+    "explain": "visita.api.explaining",
     "find": "visita.api.finding",
     "find_like": "visita.api.finding",
     "fuse": "visita.api.fusing",
@@ -74,7 +101,7 @@ _MODULES = {
     "recommend": "visita.api.recommending",
     "reproduce": "visita.api.reproducing",
     "robustness": "visita.api.robustness",
-    "train": "visita.api.learning",
+    "train": "visita.api.training",
 }
 
 

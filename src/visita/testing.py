@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,15 @@ from PIL import Image
 
 from visita.errors import ConfigError, DataError, MismatchError, UnknownNameError
 from visita.gallery.contract import Index
-from visita.types import FloatArray, ImageEncoder, Matcher, TextEncoder, TextFeatures
+from visita.types import (
+    FloatArray,
+    ImageEncoder,
+    Matcher,
+    SecondStage,
+    TextEncoder,
+    TextFeatures,
+    TwoStage,
+)
 
 TEXTS = (
     "A dog runs on a beach.",
@@ -23,6 +33,8 @@ TEXTS = (
     "the quick brown fox jumps over the lazy dog " * 120 + "and sleeps",
 )
 """What people and programs write: sentences, nothing, one word, odd Unicode, a book."""
+MOST_BYTES = 4096
+"""Of a packed picture."""
 
 
 def check_encoder(encoder: ImageEncoder) -> None:
@@ -120,6 +132,8 @@ def _check_features(features: TextFeatures, count: int, dim: int) -> None:
 def check_matcher(matcher: Matcher, columns: Mapping[str, FloatArray], texts: TextFeatures) -> None:
     """Check a matcher on features of at least three different pictures and texts.
 
+    Where it has a second stage, that is checked on the pictures and on texts of its own.
+
     Parameters
     ----------
     columns
@@ -152,6 +166,62 @@ def check_matcher(matcher: Matcher, columns: Mapping[str, FloatArray], texts: Te
     refused = _raises(MismatchError, lambda: matcher.embed_images(lacking))
     assert refused, "a missing column must be refused"
     _check_probability(matcher)
+    if isinstance(matcher, TwoStage):
+        _check_second(matcher.second, columns)
+        _check_combine(matcher)
+
+
+def _check_second(second: SecondStage, columns: Mapping[str, FloatArray]) -> None:
+    shape = second.packed_shape
+    assert 2 * shape[0] * shape[1] <= MOST_BYTES, f"a packed picture may take {MOST_BYTES} bytes"
+    count = len(next(iter(columns.values())))
+    images, texts = second.pack_images(columns), second.pack_texts(TEXTS)
+    _check_packed(images, (count, *shape))
+    assert not _near(images[0], images[1]), "pack_images must tell pictures apart"
+    _check_packed(second.pack_images({name: v[:0] for name, v in columns.items()}), (0, *shape))
+    alone = second.pack_images({name: values[2:3] for name, values in columns.items()})
+    assert _close(alone[0], images[2]), "a picture must be packed the same alone and among others"
+    assert len(texts) == len(TEXTS), "pack_texts must return one array a text"
+    scores = np.stack([second.scores(images, text) for text in texts])
+    assert scores.shape == (len(texts), count), "scores must return one number a picture"
+    assert scores.dtype == np.float32, f"scores must return float32, not {scores.dtype}"
+    assert np.isfinite(scores).all(), "scores must be finite, whatever the text"
+    [lone] = second.pack_texts(TEXTS[2:3])
+    found = second.scores(images[2:], lone)
+    assert _close(found, scores[2, 2:]), "a pair must score the same alone and among others"
+    with _without_torch():  # by now its graphs exist
+        packed, [text] = second.pack_images(columns), second.pack_texts(TEXTS[2:3])
+        again = second.scores(packed[2:], text)
+    same = np.array_equal(packed, images) and np.array_equal(again, found)
+    assert same, "packing and scoring must give the same each time"
+
+
+def _check_packed(packed: NDArray[Any], shape: tuple[int, ...]) -> None:
+    assert packed.shape == shape, f"pack_images must return {shape}, not {packed.shape}"
+    assert packed.dtype == np.float16, f"pack_images must return float16, not {packed.dtype}"
+    assert np.isfinite(packed).all(), "pack_images must return finite numbers"
+
+
+def _check_combine(matcher: TwoStage) -> None:
+    rising = np.linspace(-1, 1, 21, dtype=np.float32)
+    still = np.zeros_like(rising)
+    for both in (matcher.combine(rising, still), matcher.combine(still, rising)):
+        assert both.shape == rising.shape, "combine must return one number a pair"
+        assert (np.diff(both) >= 0).all(), "a better score of a stage must not make both worse"
+
+
+@contextmanager
+def _without_torch() -> Iterator[None]:
+    """Make every ``import torch`` fail meanwhile."""
+    loaded = {name: module for name, module in sys.modules.items() if name == "torch"}
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        yield
+    except ImportError as error:
+        raise AssertionError("a second stage must not need torch once its graphs exist") from error
+    finally:
+        del sys.modules["torch"]
+        sys.modules.update(loaded)
 
 
 def _check_unit(vectors: FloatArray, count: int, dim: int, what: str) -> None:
@@ -183,6 +253,11 @@ def _check_fingerprint(part: ImageEncoder | TextEncoder | Matcher) -> None:
 
 def _near(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-3, atol=1e-4))
+
+
+def _close(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Tell whether two differ by what rounding to half precision can do."""
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=2e-3, atol=1e-3))
 
 
 def check_index(make_index: Callable[[FloatArray], Index], *, recall: float = 1.0) -> None:

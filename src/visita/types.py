@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,6 +201,10 @@ class TokenEncoder(TextEncoder, Protocol):
         """Return all tokens of each text, however long, their levels side by side."""
         ...
 
+    def spans(self, text: str) -> NDArray[np.int64]:
+        """Return where each token of a text is in it, int64 (t, 2): start and end."""
+        ...
+
 
 class TopicModel(TextEncoder, Protocol):
     """A text encoder that is fitted on texts of its own, and so travels inside a matcher.
@@ -284,4 +288,45 @@ class Matcher(Judge, Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the matcher as an artifact folder, atomically."""
+        ...
+
+
+class SecondStage(Protocol):
+    """Scores pictures against texts more closely than the inner product of their vectors does.
+
+    A picture or a text is packed once: one row a part, such as a cell or a word.
+    """
+
+    @property
+    def packed_shape(self) -> tuple[int, int]:
+        """Shape of a packed picture, (parts, numbers a part): at most 4 KB in float16."""
+        ...
+
+    def pack_images(self, columns: Mapping[str, FloatArray]) -> NDArray[np.float16]:
+        """Return packed pictures, float16 (n, *packed_shape), from the recipe's columns."""
+        ...
+
+    def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
+        """Return each text packed, float32 (its parts, …)."""
+        ...
+
+    def scores(self, images: NDArray[np.float16], text: FloatArray) -> FloatArray:
+        """Return the score of each packed picture with one packed text, float32 (n,)."""
+        ...
+
+
+@runtime_checkable
+class TwoStage(Protocol):
+    """What a ``Matcher`` has besides where it scores the first few again; ``isinstance`` tells.
+
+    Its recipe is of both stages. Threshold and probability are for scores of both.
+    """
+
+    @property
+    def second(self) -> SecondStage:
+        """The second stage."""
+        ...
+
+    def combine(self, first: FloatArray, second: FloatArray) -> FloatArray:
+        """Return the score of pairs from those of the two stages; it falls with neither."""
         ...

@@ -20,6 +20,7 @@ from visita.matchers import DEFAULT, opened
 from visita.progress import bar
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
+from visita.search.rescoring import Rescoring
 from visita.search.search import Match, search
 from visita.types import FloatArray, Matcher, TextEncoder
 
@@ -63,11 +64,13 @@ class Finder:
         PictureError
             If a file cannot be decoded; the message names it.
         """
-        opened = [_opened(picture) for picture in pictures]
+        opened = [open_picture(picture) for picture in pictures]
         return self.matcher.embed_images(self.pictures.encode_pictures(opened))
 
     def match(self, picture: Image | str | Path, text: str) -> Pair:
         """Return the score of a picture and a text, and whether they match.
+
+        It is that of both stages, where the matcher has two.
 
         Raises
         ------
@@ -76,13 +79,24 @@ class Finder:
         DataError
             If the text is empty.
         """
-        query = Query.from_texts(passages(text), self.texts, self.matcher).pooled()
-        score = float(self.embed_pictures([picture])[0] @ query)
+        query = Query.from_texts(passages(text), self.texts, self.matcher)
+        columns = self.pictures.encode_pictures([open_picture(picture)])
+        score = float(self.matcher.embed_images(columns)[0] @ query.pooled())
+        if closer := Rescoring.of(query, self.matcher):
+            packed = closer.matcher.second.pack_images(columns)
+            score = float(closer.scores(np.array([score], np.float32), packed)[0])
         threshold = self.matcher.threshold
         return Pair(score, threshold, None if threshold is None else score >= threshold)
 
 
-def _opened(picture: Image | str | Path) -> Image:
+def open_picture(picture: Image | str | Path) -> Image:
+    """Return a picture in RGB, decoded if it is a file.
+
+    Raises
+    ------
+    PictureError
+        If the file cannot be decoded; the message names it.
+    """
     if isinstance(picture, Image):
         return picture.convert("RGB")
     try:
@@ -156,7 +170,8 @@ def find(
 ) -> list[Match]:
     """Return the k best pictures of all galleries, which share one matcher, for a text.
 
-    A text of several sentences is searched with each, as far as they agree.
+    A text of several sentences is searched with each, as far as they agree. A matcher of two
+    stages looks at the best 50 again, whatever k is; the rest comes after them.
     ``threshold`` leaves out what has a lower probability.
 
     Raises
@@ -165,10 +180,15 @@ def find(
         If the text is empty or a gallery was never synchronized.
     """
     finder = galleries[0].finder
-    vector = Query.from_texts(passages(text), finder.texts, finder.matcher).pooled()
-    snapshots = [gallery.snapshot for gallery in galleries]
+    query = Query.from_texts(passages(text), finder.texts, finder.matcher)
     return search(
-        snapshots, vector, k, matcher=finder.matcher, threshold=threshold, kind=kind_of(text)
+        [gallery.snapshot for gallery in galleries],
+        query.pooled(),
+        k,
+        matcher=finder.matcher,
+        threshold=threshold,
+        kind=kind_of(text),
+        closer=Rescoring.of(query, finder.matcher),
     )
 
 
@@ -181,7 +201,8 @@ def find_like(
 ) -> list[Match]:
     """Return the k pictures of all galleries most similar to ``picture``.
 
-    The score is a similarity (cosine), no probability; ``threshold`` is one too.
+    The score is a similarity (cosine of the vectors, also where a matcher has two stages), no
+    probability; ``threshold`` is one too.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -18,19 +19,32 @@ from visita.evaluation import (
 from visita.matchers.calibration import Calibration
 from visita.types import FloatArray, Matcher
 
+Vectors = tuple[FloatArray, FloatArray]
+"""Of images (n, d) and of texts (m, d), whose inner products are scores."""
+
 
 def calibrate(
-    matcher: Matcher, dev: PairSet, embedded: tuple[FloatArray, FloatArray], seed: int
+    matcher: Matcher,
+    dev: PairSet,
+    embedded: Vectors,
+    seed: int,
+    *,
+    words: Callable[[Sequence[str]], Vectors] | None = None,
 ) -> dict[str, Any]:
     """Return the fields threshold, calibration and keyword_calibration, fitted on dev.
 
-    ``embedded`` are the matcher's vectors of ``dev``, images and texts.
+    ``embedded`` are the matcher's vectors of ``dev``; ``words`` gives those of its images with
+    other texts, where they are not as the matcher embeds them.
     """
     truth = dev.truth.tocsr()
+
+    def embed(texts: Sequence[str]) -> Vectors:
+        return embedded[0], matcher.embed_texts(matcher.open_text_encoder().encode(texts))
+
     return {
         "threshold": fit_threshold(*embedded, truth, seed=seed),
         "calibration": fit_calibration(*embedded, truth, seed=seed),
-        "keyword_calibration": _keyword_calibration(matcher, dev, embedded[0], seed),
+        "keyword_calibration": _keyword_calibration(dev, words or embed, seed),
     }
 
 
@@ -45,7 +59,7 @@ def provenance(pairs: PairSet) -> dict[str, Any]:
 
 
 def _keyword_calibration(
-    matcher: Matcher, dev: PairSet, images: FloatArray, seed: int
+    dev: PairSet, embed: Callable[[Sequence[str]], Vectors], seed: int
 ) -> Calibration | None:
     """Fit the probability of keywords on the nouns of dev's captions; None if they are few."""
     try:
@@ -54,5 +68,4 @@ def _keyword_calibration(
         return None
     if len(queries.nouns) < LEAST_WORDS:
         return None
-    nouns = matcher.embed_texts(matcher.open_text_encoder().encode(queries.nouns))
-    return fit_keyword_calibration(images, nouns, queries.relevance, seed=seed)
+    return fit_keyword_calibration(*embed(queries.nouns), queries.relevance, seed=seed)

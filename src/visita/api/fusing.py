@@ -26,6 +26,8 @@ from visita.features.joined_text import JoinedText
 from visita.kernels.combination import join, reduction, second_moments
 from visita.matchers import opened
 from visita.matchers.fused import FusedMatcher
+from visita.matchers.two_stage import first_stage
+from visita.progress import say
 from visita.training.naming import NAMINGS, Naming, naming_matcher
 from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Matcher, Recipe
@@ -79,7 +81,8 @@ def fuse(
     """Fuse matchers into one whose score is the weighted sum of theirs, and save it in ``out``.
 
     Weights and probabilities are learnt on dev. Unless the fusion is better than its best
-    part for sure (cross-fitted, 95 %), that part alone is kept.
+    part for sure (cross-fitted, 95 %), that part alone is kept. Only vectors are added up: of a
+    matcher with two stages the first takes part, and stderr says so.
 
     Parameters
     ----------
@@ -149,7 +152,7 @@ def _opened(
     if not 1 <= dim <= MAX_DIM:
         raise ConfigError(f"A picture's vector has 1 to {MAX_DIM:,} numbers, not {dim:,}.")
     names = [str(one) if isinstance(one, str | Path) else one.name for one in matchers]
-    given = [NAMINGS.get(str(one)) or opened(one) for one in matchers]
+    given = [NAMINGS.get(str(one)) or _vectors_of(opened(one)) for one in matchers]
     marks = [
         name if isinstance(one, Naming) else one.fingerprint()
         for name, one in zip(names, given, strict=True)
@@ -158,6 +161,13 @@ def _opened(
     if twice:
         raise ConfigError(f"The same matcher is given twice, as {' and '.join(twice)}.")
     return names, given
+
+
+def _vectors_of(matcher: Matcher) -> Matcher:
+    first = first_stage(matcher)
+    if first is not matcher:
+        say(f"{matcher.name} has two stages: its first is fused, the second is left out")
+    return first
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from visita.features.extract import pair_features, text_features
 from visita.features.topics.lsa import LSA
 from visita.features.topics.model import most_topics
 from visita.matchers.calibrated import Calibrated
+from visita.matchers.two_stage import first_stage
 from visita.progress import report_skipped
 from visita.search.collaborative import past_pictures
 from visita.search.passages import text_vectors
@@ -89,8 +90,8 @@ class Past:
 
         Topics are fitted on all texts but dev's; dev chooses the weight and fits the
         probability. With fewer than 50 dev images the weight is 0.2 and the probability is
-        the matcher's own. Pictures that cannot be read are reported on stderr and left
-        out, with their articles.
+        the matcher's own; of a matcher with two stages, all is that of the first. Pictures
+        that cannot be read are reported on stderr and left out, with their articles.
 
         Raises
         ------
@@ -103,7 +104,7 @@ class Past:
         report_skipped(pairs.problems)
         pairs = pairs.subset(np.flatnonzero(np.diff(pairs.truth.indptr)))
         topics = _fit_topics([pairs.texts[row] for row in _old(pairs)], seed)
-        matcher = finder.matcher
+        matcher = first_stage(finder.matcher)
         known = pair_features(pairs, matcher.recipe, topics, features)
         articles = PastArticles(
             known.texts.vectors,

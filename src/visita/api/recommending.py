@@ -14,6 +14,7 @@ from visita.data.prose import read_article
 from visita.matchers import DEFAULT
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
+from visita.search.rescoring import Rescoring
 from visita.search.search import Match, search
 from visita.types import FloatArray, Judge, Matcher
 
@@ -31,7 +32,7 @@ class Recommendation(Match):
     passage : str
         What in the article fits the picture best.
     passage_score : float
-        Their inner product.
+        Inner product of their vectors.
     precedent : Precedent or None
         The past article that spoke most for the picture, where the past was asked.
     """
@@ -51,6 +52,9 @@ def recommend(
     matcher: Finder | Matcher | str | Path = DEFAULT,
 ) -> list[Recommendation]:
     """Return the k best pictures for an article of any length, each with a reason.
+
+    A matcher of two stages looks at the best 50 again, as in ``find``; not with a ``past``,
+    which is added to the first stage's vector and has no words to compare with a picture.
 
     Parameters
     ----------
@@ -76,15 +80,19 @@ def recommend(
     query = Query.from_texts(parts, finder.texts, finder.matcher)
     judge: Judge = finder.matcher
     vector, kind = query.pooled(), kind_of(text)
-    advice = None
-    if past is not None:
+    advice = closer = None
+    if past is None:
+        closer = Rescoring.of(query, finder.matcher)
+    else:
         from visita.api.past import Past  # noqa: PLC0415 - brings scikit-learn
 
         known = past if isinstance(past, Past) else Past.learn(past, finder)
         advice = known.advise(text)
         vector, judge, kind = advice.combine(vector), known.judge, "text"
     snapshots = [gallery.snapshot for gallery in galleries]
-    matches = search(snapshots, vector, k, matcher=judge, threshold=threshold, kind=kind)
+    matches = search(
+        snapshots, vector, k, matcher=judge, threshold=threshold, kind=kind, closer=closer
+    )
     shown = _vectors(matches, galleries)
     fits = shown @ query.vectors.T
     best = fits.argmax(axis=1)

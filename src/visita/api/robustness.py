@@ -15,6 +15,7 @@ from visita.experiments.report import Report, write_report
 from visita.experiments.robustness import Subject, plan
 from visita.experiments.robustness_report import Findings, make_report
 from visita.matchers import opened
+from visita.matchers.two_stage import FIRST, TwoStageMatcher
 from visita.types import Matcher
 
 
@@ -45,7 +46,8 @@ def robustness(
     Raises
     ------
     ConfigError
-        If there is no matcher, one is given twice, or ``split`` cannot be measured.
+        If there is no matcher, one is given twice or has two stages, or ``split`` cannot be
+        measured.
     DataError
         If the split or train is empty.
     TrainingError
@@ -56,6 +58,12 @@ def robustness(
     if split not in ("dev", "test"):
         raise ConfigError(f"Measure on dev or on test; {split!r} is what was learnt from.")
     read = [opened(one) for one in matchers]
+    for one in read:
+        if isinstance(one, TwoStageMatcher):
+            raise ConfigError(
+                f"{one.name!r} has two stages, and robustness is measured of vectors: give its "
+                f"first stage, which is a matcher of its own in its folder, as {FIRST}."
+            )
     pairs, *others = (
         one if isinstance(one, PairSet) else open_pairs(one, seed=seed) for one in (data, *also)
     )

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
 from visita.api.closer import CloserLook
-from visita.api.finishing import calibrate, provenance
+from visita.api.finishing import Vectors, calibrate, provenance
 from visita.api.learning import Trained, learn
 from visita.api.measuring import caveats
-from visita.artifact import check_free
+from visita.artifact import check_free, read_json, write_json
 from visita.data import PairSet, open_pairs
 from visita.evaluation import PROTOCOLS, best_ranks, recall_at
 from visita.evaluation.dense import DenseBlocks, as_vectors
 from visita.evaluation.two_stage import two_stage_ranks
+from visita.features.augmented import view_features
 from visita.features.encoders import TEXT_ENCODERS
-from visita.features.extract import PairFeatures, pair_features
+from visita.features.extract import PairFeatures, pair_features, picture_features
+from visita.features.vocabulary import Vocabulary
+from visita.matchers.kinds import load_folder
 from visita.matchers.rescorer import Rescorer, rescorer_of, stack_grids
 from visita.matchers.two_stage import DEPTH, TwoStageMatcher
-from visita.training.config import CrossModalConfig, MklVisitaConfig
-from visita.training.cross_modal import CrossTensors, train_cross_modal
+from visita.matchers.whole import WholeMatcher
+from visita.training.checkpoint import resumable
+from visita.training.config import (
+    CrossModalConfig,
+    FusionConfig,
+    MklVisitaConfig,
+    MklVisitaPaperConfig,
+)
+from visita.training.cross_modal import (
+    CrossTensors,
+    GridView,
+    check_cross_modal,
+    train_cross_modal,
+)
 from visita.training.curve import save_curve
 from visita.training.loop import History
 from visita.training.spans import level_widths
@@ -41,10 +57,13 @@ def train_two_stages(
     data: PairSet | str,
     out: str | Path,
     *,
-    config: MklVisitaConfig | None = None,
+    config: MklVisitaConfig | MklVisitaPaperConfig | None = None,
     features: Path | None = None,
 ) -> Trained:
     """Train both stages of MKL-VisITA on train, choose on dev, and save the matcher in ``out``.
+
+    A run that was killed goes on where it was, from the folder ``out.partial``, and gives the
+    same matcher.
 
     Raises
     ------
@@ -52,40 +71,121 @@ def train_two_stages(
         If train or dev is empty.
     ConfigError
         If the settings do not suit the data or each other.
+    MismatchError
+        If ``out.partial`` holds a run of other settings.
     TrainingError
         If training cannot go on.
     """
     config = config or MklVisitaConfig()
     first_config, second_config = config.stages()
-    level_widths(first_config)  # what cannot be fused is refused before long work
-    check_free(Path(out).resolve())
+    if first_config:
+        level_widths(first_config)  # what cannot be fused is refused before long work
+    check_cross_modal(second_config)
+    out = Path(out)
+    check_free(out.resolve())
     pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
-    text = text_encoder_of(first_config, pairs)
-    recipe = Recipe.union([first_config.recipe(), second_config.recipe()])
-    train_pairs = pairs.take("train")  # refuses an empty split before long work
-    dev = pair_features(pairs.take("dev"), recipe, text, features)
-    name = Path(out).resolve().name
-    first, first_history, seconds = learn(
-        name, train_pairs, dev, first_config, text, features, recipe
-    )
-    learnt = pair_features(train_pairs, recipe, text, features)
-    started = time.perf_counter()
-    tokens: TokenEncoder = TEXT_ENCODERS.load(second_config.text_encoder)(second_config.text_levels)
-    second, history = train_second(learnt, dev, second_config, tokens)
-    seconds += time.perf_counter() - started
-    matcher, dense = joined(name, first, second, dev)
-    facts = {
-        "config": config.model_dump(mode="json"),
-        "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
-        **provenance(pairs),
-    }
-    fields = calibrate(matcher, dev.pairs, as_vectors(dense), config.seed)
-    matcher = replace(matcher, facts=facts, **fields)
-    matcher.save(Path(out), beside=lambda draft: save_curve(history, draft / "curve.png"))
-    look = CloserLook(matcher, dev)
+    train, dev = pairs.take("train"), pairs.take("dev")  # refuses an empty split
+    recipes = [one.recipe() for one in (first_config, second_config) if one]
+    read = _Read(pairs, train, dev, Recipe.union(recipes), features)
+    run = {"config": config.model_dump(mode="json"), "data": pairs.fingerprint()}
+    with resumable(out.resolve(), run) as partial:
+        name = out.resolve().name
+        first = _first_stage(name, read, first_config, partial) if first_config else None
+        second, history, seconds = _second_stage(read, second_config, partial / "second")
+        vectors = first.matcher if first else WholeMatcher(name=name, second=second)
+        measured = pair_features(dev, read.recipe, vectors.open_text_encoder(), features)
+        matcher, dense = joined(name, vectors, second, measured)
+        facts = {
+            "config": run["config"],
+            "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
+            **provenance(pairs),
+        }
+        look = CloserLook(matcher, measured)
+        fields = calibrate(
+            *(matcher, measured.pairs, as_vectors(dense), config.seed),
+            words=lambda texts: _word_scores(look, texts),
+        )
+        matcher = replace(matcher, facts=facts, **fields)
+        matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
     report = look.report(PROTOCOLS, float(fields["threshold"]), "matcher", config.seed)
-    warnings = [*warnings_of(first_history), *warnings_of(history), *caveats(matcher)]
-    return Trained(matcher, Path(out), report, None, warnings, seconds)
+    before = first.warnings if first else []
+    warnings = [*before, *warnings_of(history), *caveats(matcher)]
+    return Trained(matcher, out, report, None, warnings, seconds + (first.seconds if first else 0))
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Where a run's features come from."""
+
+    pairs: PairSet
+    train: PairSet
+    dev: PairSet
+    recipe: Recipe
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class _First:
+    matcher: Matcher
+    warnings: list[str]
+    seconds: float
+
+
+def _first_stage(name: str, read: _Read, config: FusionConfig, partial: Path) -> _First:
+    """Return the first stage, that of an interrupted run where it got so far."""
+    folder, notes = partial / "first", partial / "first.json"
+    if not folder.is_dir():
+        text = text_encoder_of(config, read.pairs)
+        dev = pair_features(read.dev, read.recipe, text, read.folder)
+        matcher, history, seconds = learn(
+            name, read.train, dev, config, text, read.folder, read.recipe
+        )
+        write_json(notes, {"warnings": warnings_of(history), "seconds": seconds})
+        matcher.save(folder)
+    return _First(load_folder(folder), **read_json(notes))
+
+
+def _second_stage(
+    read: _Read, config: CrossModalConfig, resume: Path
+) -> tuple[Rescorer, History, float]:
+    """Return the second stage, what happened and the seconds it took, features not counted."""
+    recipe = config.recipe()
+    dev, dev_columns = picture_features(read.dev, read.recipe, read.folder)
+    train, columns = picture_features(read.train, read.recipe, read.folder)
+    views = view_features(train, recipe, config.views, read.folder)
+    started = time.perf_counter()
+    vocabulary = None
+    if config.text_side != "pretrained":
+        vocabulary = Vocabulary.fit(train.texts, config.vocabulary, config.longest)
+    text = vocabulary or _token_encoder(config)
+    rows = np.random.default_rng(config.seed).permutation(len(dev.image_ids))[:VALIDATED]
+    some = np.sort(rows)
+    validated = cross_tensors(
+        dev.subset(some), {k: v[some] for k, v in dev_columns.items()}, recipe, text
+    )
+    seen = [GridView(stack_grids(view.columns, recipe), view.made_of) for view in views]
+    learnt = replace(cross_tensors(train, columns, recipe, text), views=tuple(seen))
+    network, history = train_cross_modal(
+        *(learnt, validated, lambda scores: _rsum(scores, validated.truth), config),
+        vocabulary=vocabulary,
+        resume=resume,
+    )
+    return rescorer_of(network, recipe, text), history, time.perf_counter() - started
+
+
+def _token_encoder(config: CrossModalConfig) -> TokenEncoder:
+    encoder: TokenEncoder = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels)
+    return encoder
+
+
+def cross_tensors(
+    pairs: PairSet,
+    columns: dict[str, FloatArray],
+    recipe: Recipe,
+    text: TokenEncoder | Vocabulary,
+) -> CrossTensors:
+    """Return the grids of ``recipe`` and the tokens of the pairs, as training reads them."""
+    return CrossTensors(stack_grids(columns, recipe), text.tokens(pairs.texts), pairs.truth.tocsr())
 
 
 def joined(
@@ -102,33 +202,6 @@ def joined(
     return matcher, np.asarray(matcher.combine(cosines, scores.toarray()), np.float32)
 
 
-def train_second(
-    train: PairFeatures, dev: PairFeatures, config: CrossModalConfig, text: TokenEncoder
-) -> tuple[Rescorer, History]:
-    """Return the second stage and what happened.
-
-    Raises
-    ------
-    TrainingError
-        If the loss stops being a number.
-    ConfigError
-        If the levels or kernels cannot be used.
-    """
-    recipe = config.recipe()
-    chosen = np.random.default_rng(config.seed).permutation(len(dev.pairs.image_ids))[:VALIDATED]
-    some = cross_tensors(dev.of_images(np.sort(chosen)), recipe, text)
-    network, history = train_cross_modal(
-        cross_tensors(train, recipe, text), some, lambda scores: _rsum(scores, some.truth), config
-    )
-    return rescorer_of(network, recipe, text), history
-
-
-def cross_tensors(features: PairFeatures, recipe: Recipe, text: TokenEncoder) -> CrossTensors:
-    """Return the grids of ``recipe`` and the tokens of the pairs, as training reads them."""
-    tokens = text.tokens(features.pairs.texts)
-    return CrossTensors(stack_grids(features.columns, recipe), tokens, features.pairs.truth.tocsr())
-
-
 def choose_weight(
     vectors: tuple[FloatArray, FloatArray], second: sparse.csr_array, truth: sparse.csr_array
 ) -> float:
@@ -141,6 +214,20 @@ def choose_weight(
         ranks = two_stage_ranks(*vectors, second, truth, weight, DEPTH)
         found.append(sum(recall_at(one, k) for one in ranks for k in (1, 5, 10)))
     return WEIGHTS[int(np.argmax(found))]
+
+
+def _word_scores(look: CloserLook, texts: Sequence[str]) -> Vectors:
+    """Return both stages' scores of the images with other texts, as ``as_vectors`` does."""
+    images = look.features.pairs
+    pairs = replace(
+        images,
+        texts=tuple(texts),
+        truth=sparse.csr_array((len(images.image_ids), len(texts)), dtype=bool),
+        text_split=np.full(len(texts), "dev"),
+    )
+    encoded = look.matcher.open_text_encoder().encode(texts)
+    other = CloserLook(look.matcher, PairFeatures(pairs, look.features.columns, encoded))
+    return as_vectors(other.dense())
 
 
 def _rsum(scores: FloatArray, truth: sparse.csr_array) -> float:

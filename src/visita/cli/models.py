@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from typing import Any
 
 import visita
@@ -33,6 +34,11 @@ def models(as_json: Json = False) -> None:
     for one in matchers:
         print(f"matcher {one['name']}: {one['dim']} wide, {_size(one)}, {one['licence']}")
         print(f"    made of {', '.join(one['encoders'])}; trained on {one['trained_on']}")
+        if second := one["second"]:
+            print(
+                f"    two stages: the first {second['depth']} of a search are looked at again, "
+                f"in {second['bytes_per_picture']:,} bytes a picture"
+            )
     for one in encoders:
         low, high = one["width"]
         width = f"{low}" if low == high else f"{low} to {high}"
@@ -49,17 +55,28 @@ def models(as_json: Json = False) -> None:
 def _matchers() -> list[dict[str, Any]]:
     from visita.matchers import SHIPPED, shipped_folder  # noqa: PLC0415
 
-    return [
-        {
-            "name": one.name,
-            "dim": one.dim,
-            "encoders": [*one.recipe.levels, one.text_encoder],
-            "trained_on": one.facts["data"]["source"],
-            "licence": "Apache-2.0",
-            "bytes": sum(file.stat().st_size for file in shipped_folder(one.name).iterdir()),
-        }
-        for one in map(visita.load, SHIPPED)
-    ]
+    return [describe(shipped_folder(name)) for name in SHIPPED]
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Return what there is to say of the matcher saved in ``folder``, as JSON values."""
+    from visita.matchers.two_stage import DEPTH  # noqa: PLC0415
+    from visita.types import TwoStage  # noqa: PLC0415
+
+    one = visita.load(folder)
+    second = None
+    if isinstance(one, TwoStage):
+        parts, numbers = one.second.packed_shape
+        second = {"depth": DEPTH, "bytes_per_picture": 2 * parts * numbers}
+    return {
+        "name": one.name,
+        "dim": one.dim,
+        "encoders": [*one.recipe.levels, one.text_encoder],
+        "second": second,
+        "trained_on": one.facts["data"]["source"],
+        "licence": "Apache-2.0",
+        "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+    }
 
 
 def _encoders() -> list[dict[str, Any]]:

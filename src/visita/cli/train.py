@@ -66,6 +66,44 @@ def fusion(
     else:
         tuning = visita.AdaptConfig.read(config, settings or ())
         trained = visita.adapt(base, data, out, config=tuning, features=features)
+    _show(trained, as_json)
+
+
+@train.command("mkl-visita")
+def mkl_visita(
+    data: Pairs,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the matcher goes.")],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="'default', visita's own recipe, or 'paper', the MKL-VisITA paper's.",
+            show_default="default",
+        ),
+    ] = None,
+    config: Config = None,
+    settings: Settings = None,
+    features: Features = None,
+    as_json: Json = False,
+) -> None:
+    """Train MKL-VisITA: vectors that find, and a closer look that orders the first 50.
+
+    Settings of the vectors begin with first., of the closer look with second.,
+    as in second.epochs=5. A run that was killed goes on where it was: give the
+    same command again.
+
+    [bold]visita train mkl-visita --data flickr8k:data/flickr8k --out new[/bold]
+    [bold]visita train mkl-visita --data mine.csv --out new --preset paper[/bold]
+    [bold]visita train mkl-visita --data mine.csv --out new --set second.text_side=recurrent[/bold]
+    """
+    from visita.training import MKL_VISITA  # noqa: PLC0415
+
+    # The settings are read first: torch comes with what learns, and takes seconds.
+    fresh = MKL_VISITA.load(preset or "default").read(config, settings or ())
+    _show(visita.train(data, out, config=fresh, features=features), as_json)
+
+
+def _show(trained: visita.Trained, as_json: bool) -> None:
     for warning in trained.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:

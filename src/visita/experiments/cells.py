@@ -50,6 +50,11 @@ class Result:
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
+def seeded(name: str, seed: int) -> str:
+    """Return the name of the cell of one training seed."""
+    return f"{name}, seed {seed}"
+
+
 def run_cells(
     folder: Path,
     cells: Sequence[Cell],

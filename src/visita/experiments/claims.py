@@ -9,6 +9,7 @@ keeps the chance of any wrong verdict below 5 %.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -23,6 +24,12 @@ RESAMPLES = 10_000
 LEVEL = 0.05
 
 Outcome = Literal["holds", "does not hold", "not decided", "not measured"]
+SAID: Mapping[Outcome, str] = {
+    "holds": "hold",
+    "does not hold": "do not hold",
+    "not decided": "are not decided",
+    "not measured": "were not measured",
+}
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,12 @@ def decide(
         outcome: Outcome = decided if p_value < LEVEL else "not decided"
         verdicts.append(Verdict(claim, some, p_value, outcome))
     return verdicts
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """Return how many claims have each outcome, such as ``3 hold, 1 are not decided``."""
+    count = Counter(verdict.outcome for verdict in verdicts)
+    return ", ".join(f"{count[one]} {said}" for one, said in SAID.items() if count[one])
 
 
 def at_least(p_values: Sequence[float], enough: int) -> float:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from visita.evaluation.blocks import dot_blocks
 from visita.evaluation.retrieval import CUTOFFS, best_ranks, recall_at
-from visita.experiments.cells import Cell, Result
+from visita.experiments.cells import Cell, Result, seeded
+from visita.experiments.examples import FOUND
 from visita.experiments.fusion_bench import Bench
 from visita.experiments.fusion_claims import (
     DIRECT_FC,
@@ -40,8 +41,6 @@ from visita.training.tuning import Validate, embed
 from visita.training.watch import warnings_of
 from visita.types import FloatArray
 
-FOUND = 4
-"""Pictures kept of each answer, for the examples."""
 DIRECT, RECOMMEND = "direct", "recommendation"
 
 SYSTEMS = {
@@ -78,11 +77,6 @@ def plan(config: PaperConfig, seeds: int) -> list[Cell]:
         Cell("fc", {"levels": "last", "training": None}),
         Cell("fc + mixed9", {"levels": "all", "training": None}),
     ]
-
-
-def seeded(name: str, seed: int) -> str:
-    """Return the name of the cell of one training seed."""
-    return f"{name}, seed {seed}"
 
 
 def compute(cell: Cell, bench: Bench) -> Result:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.data.pairs import PairSet
-from visita.data.splits import split_by_component
 from visita.errors import ConfigError
 from visita.evaluation.blocks import Truth
 from visita.evaluation.intervals import components
+from visita.experiments.rearranged import rearranged
 from visita.features.extract import pair_features
 from visita.features.topics.model import most_topics
 from visita.progress import say
@@ -136,29 +136,6 @@ def make_bench(
         last=used.columns[last].shape[1],
         galleries=_galleries(test.pairs.truth, small, config.seed),
     )
-
-
-def rearranged(pairs: PairSet, split: str, seed: int) -> PairSet:
-    """Return the pairs with ``split`` as test; where that was dev, a tenth of train becomes dev.
-
-    So the pictures that are measured never choose an epoch.
-
-    Raises
-    ------
-    ConfigError
-        If ``split`` is neither dev nor test.
-    DataError
-        If a split is empty.
-    """
-    if split not in ("dev", "test"):
-        raise ConfigError(f"Measure on dev or on test; {split!r} is what was learnt from.")
-    if split == "test":
-        return pairs.subset(np.arange(len(pairs.image_ids)))  # without texts that match nothing
-    pairs = pairs.subset(np.flatnonzero(pairs.image_split != "test"))
-    chosen, read = split_by_component(pairs.take("train").truth, (0.9, 0.1, 0.0), seed)
-    images, texts = (np.where(s == "dev", "test", s) for s in (pairs.image_split, pairs.text_split))
-    images[images == "train"], texts[texts == "train"] = chosen, read
-    return replace(pairs, image_split=images, text_split=texts)
 
 
 def fit_topics(config: PaperConfig, pairs: PairSet) -> tuple[PaperConfig, TextEncoder]:

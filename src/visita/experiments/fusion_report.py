@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from visita.evaluation.intervals import Estimate, estimates, group_sums
 from visita.evaluation.retrieval import CUTOFFS
-from visita.experiments.claims import Measured, Verdict, decide
+from visita.experiments.claims import Measured, Verdict, decide, tally
 from visita.experiments.fusion import Outcomes
 from visita.experiments.fusion_bench import SMALL, WHOLE, Bench, Gallery
 from visita.experiments.fusion_claims import (
@@ -42,13 +41,6 @@ POINTS = tuple(range(1, 11))
 RECOMMENDED = (RECOMMEND_FC, RECOMMEND_BOTH, RECOMMEND_FUSED)
 DIRECT = (DIRECT_FC, DIRECT_FUSED)
 VARIANTS = (LINEAR, SIGMOID, LINEAR_L2, SIGMOID_L2)
-
-SAID = {
-    "holds": "hold",
-    "does not hold": "do not hold",
-    "not decided": "are not decided",
-    "not measured": "were not measured",
-}
 
 AVERAGED = (
     ", averaged over the picture where the paper takes the maximum: the maxima of a block "
@@ -118,12 +110,10 @@ Recalls = Mapping[tuple[str, str], Sequence[Estimate]]
 
 
 def _lead(bench: Bench, verdicts: Sequence[Verdict], recalls: Recalls) -> Iterator[str]:
-    counted: Counter[str] = Counter(verdict.outcome for verdict in verdicts)
-    outcome = ", ".join(f"{counted[one]} {said}" for one, said in SAID.items() if counted[one])
     yield (
         f"{len(verdicts)} claims of Hao et al., Multi-level Image Feature Fusion Algorithm for "
         f"Image-Text Matching Tasks (2019), tested on {bench.test.truth.shape[1]:,} texts and "
-        f"{bench.test.truth.shape[0]:,} pictures: {outcome}."
+        f"{bench.test.truth.shape[0]:,} pictures: {tally(verdicts)}."
     )
     direct, fc = (recalls.get((WHOLE, system)) for system in (DIRECT_FUSED, RECOMMEND_FC))
     if direct and fc:

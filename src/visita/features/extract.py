@@ -78,15 +78,22 @@ def pair_features(
     MismatchError
         If ``folder`` holds features of another recipe or other encoders.
     """
-    encoders = [RecipeEncoder(one) for one in ([recipe] if folder else recipe.by_encoder())]
+    pairs, columns = picture_features(pairs, recipe, folder)
+    folder = folder or feature_folder(RecipeEncoder(recipe.by_encoder()[0]))
+    return PairFeatures(pairs, columns, text_features(pairs.texts, text_encoder, folder))
+
+
+def picture_features(
+    pairs: PairSet, recipe: Recipe, folder: Path | None = None
+) -> tuple[PairSet, dict[str, FloatArray]]:
+    """Return the pairs whose images can be read, and their columns: ``pair_features``, no texts."""
     columns: dict[str, FloatArray] = {}
-    for encoder in encoders:
+    for one in [recipe] if folder else recipe.by_encoder():
         before = pairs.image_ids
-        pairs, more = image_features(pairs, encoder, folder)
+        pairs, more = image_features(pairs, RecipeEncoder(one), folder)
         kept = np.isin(before, pairs.image_ids)
         columns = {**{name: values[kept] for name, values in columns.items()}, **more}
-    folder = folder or feature_folder(encoders[0])
-    return PairFeatures(pairs, columns, text_features(pairs.texts, text_encoder, folder))
+    return pairs, columns
 
 
 def image_features(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from visita.artifact import fingerprint_of, sha256_of
 from visita.errors import MismatchError, UnknownNameError, did_you_mean
@@ -83,6 +83,14 @@ class MiniLM:
             offsets, np.concatenate(found) if found else np.zeros((0, self.dim), np.float16)
         )
 
+    def spans(self, text: str) -> NDArray[np.int64]:
+        """Return where each word piece of a text is in it, int64 (t, 2): start and end.
+
+        As many as ``tokens`` gives; of a text without word pieces it is the whole.
+        """
+        [encoded] = self._encoded([text])
+        return np.array(encoded.offsets or [(0, len(text))], np.int64)
+
     def _run(self, passages: list[list[int]]) -> NDArray[np.float32]:
         ids, mask = self._padded(passages)
         return np.concatenate(self._runner(ids, mask), axis=1)
@@ -98,10 +106,12 @@ class MiniLM:
         return ids, mask
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [one.ids for one in self._encoded(texts)]
+
+    def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
         # Half a surrogate pair would stop the tokenizer.
         whole = [text.encode("utf-8", "replace").decode() for text in texts]
-        encoded = self._tokenizer.encode_batch(whole, add_special_tokens=False)
-        return [one.ids for one in encoded]
+        return self._tokenizer.encode_batch(whole, add_special_tokens=False)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:

@@ -6,7 +6,7 @@
       gallery.json        the folder
       index.sqlite        its files, by path
       features-<…>/       features by content, one store for each recipe and encoder
-      vectors-<…>/        vectors by content, one store for each matcher
+      vectors-<…>/        vectors by content, and packed parts, one store for each matcher
 
 Nothing is ever written among the pictures.
 """
@@ -22,13 +22,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from visita.artifact import read_json, write_json
 from visita.data.pictures import SUFFIXES, find_pictures, printable
 from visita.errors import ArtifactError, DataError
 from visita.features.contract import PictureEncoder
 from visita.gallery.catalog import Catalog
-from visita.gallery.snapshot import Snapshot
-from visita.gallery.stores import VECTOR, open_stores, read_vectors
+from visita.gallery.snapshot import Parts, Snapshot
+from visita.gallery.stores import PARTS, VECTOR, open_stores, read_vectors
 from visita.gallery.sync import ProgressBar, Sync, SyncReport
 from visita.home import data_home
 from visita.progress import Advance
@@ -148,10 +150,12 @@ class Gallery:
         # Opened after the catalogue was read, so it has what the catalogue knows.
         store = read_vectors(self.path, matcher_fingerprint)
         known = {path: digest for path, digest in digests.items() if digest in store}
-        vectors = store.column(VECTOR)[[store.row(digest) for digest in known.values()]]
+        rows = np.array([store.row(digest) for digest in known.values()], np.int64)
+        vectors = store.column(VECTOR)[rows]
         vectors.flags.writeable = False
+        parts = Parts(store.column(PARTS), rows) if PARTS in store.columns else None
         root = self._root
-        return Snapshot([root + path for path in known], vectors, list(known.values()))
+        return Snapshot([root + path for path in known], vectors, list(known.values()), parts)
 
     def __str__(self) -> str:
         return printable(str(self.folder))

@@ -5,9 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.errors import DataError
 from visita.gallery.contract import Index
 from visita.gallery.exact import ExactIndex
 from visita.types import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Packed parts of pictures; what is asked for is read from disk, and nothing else.
+
+    Attributes
+    ----------
+    column : float16 (m, parts, numbers)
+        A store's, memory-mapped.
+    rows : int64 (n,)
+        Where each picture's are.
+    """
+
+    column: NDArray[np.float16]
+    rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +42,14 @@ class Snapshot:
         Unit vectors, read-only.
     digests : list of str (n)
         Hex SHA-256 of each file's content.
+    parts : Parts or None
+        Of the pictures, where the matcher has a second stage.
     """
 
     paths: list[str]
     vectors: FloatArray
     digests: list[str]
+    parts: Parts | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -35,3 +58,18 @@ class Snapshot:
     def index(self) -> Index:
         """The engine that searches the vectors, made on first use."""
         return ExactIndex(self.vectors)
+
+    def packed(self, row: int) -> NDArray[np.float16]:
+        """Return the packed parts of one picture, float16 (parts, numbers).
+
+        Raises
+        ------
+        DataError
+            If there are none.
+        """
+        if self.parts is None:
+            raise DataError(
+                "This gallery has nothing for a second stage to look at: synchronize it with the "
+                "matcher that is searched with."
+            )
+        return np.array(self.parts.column[self.parts.rows[row]])

@@ -1,4 +1,7 @@
-"""What is kept of each content, by its digest: the encoder's features and a matcher's vector."""
+"""What is kept of each content, by its digest: the encoder's features and a matcher's vector.
+
+Beside the vector a matcher that scores the first few again has the packed parts it does so by.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,19 @@ import tempfile
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of
 from visita.errors import DataError, MismatchError
 from visita.features.contract import PictureEncoder
+from visita.features.layout import Shapes
 from visita.features.store import FeatureStore
-from visita.types import FloatArray, Matcher
+from visita.types import FloatArray, Matcher, TwoStage
 
 VECTOR = "vector"
+PARTS = "parts"
 _BLOCK = 1024
 
 
@@ -50,7 +58,10 @@ class Stores:
                 store.compact(live)
 
     def _embed(self, digests: Sequence[str], columns: Mapping[str, FloatArray]) -> None:
-        self._vectors.append(digests, {VECTOR: self._matcher.embed_images(columns)})
+        rows: dict[str, NDArray[Any]] = {VECTOR: self._matcher.embed_images(columns)}
+        if isinstance(self._matcher, TwoStage):
+            rows[PARTS] = self._matcher.second.pack_images(columns)
+        self._vectors.append(digests, rows)
 
 
 @contextmanager
@@ -74,18 +85,23 @@ def open_stores(place: Path, matcher: Matcher, encoder: PictureEncoder) -> Itera
     made_by = fingerprint_of({"columns": columns, "facts": facts})
     with (
         FeatureStore.open_or_create(place / f"features-{made_by}", columns, facts) as features,
-        _vectors(vectors_folder(place, matcher.fingerprint()), matcher.dim, made_by) as vectors,
+        _vectors(vectors_folder(place, matcher.fingerprint()), matcher, made_by) as vectors,
     ):
         yield Stores(features, vectors, matcher)
 
 
-def _vectors(folder: Path, dim: int, features: str) -> FeatureStore:
-    facts = {"features": features}
+def _vectors(folder: Path, matcher: Matcher, features: str) -> FeatureStore:
+    columns, facts = _columns(matcher), {"features": features}
     try:
-        return FeatureStore.open_or_create(folder, {VECTOR: dim}, facts)
+        return FeatureStore.open_or_create(folder, columns, facts)
     except MismatchError:  # from features made otherwise: they follow anew from these
         discard(folder)
-        return FeatureStore.create(folder, {VECTOR: dim}, facts)
+        return FeatureStore.create(folder, columns, facts)
+
+
+def _columns(matcher: Matcher) -> Shapes:
+    second = {PARTS: matcher.second.packed_shape} if isinstance(matcher, TwoStage) else {}
+    return {VECTOR: matcher.dim, **second}
 
 
 def discard(folder: Path) -> None:

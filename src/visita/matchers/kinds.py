@@ -13,6 +13,7 @@ KINDS = Registry(
         KIND: "visita.matchers.joint:JointMatcher",
         "fused matcher": "visita.matchers.fused:FusedMatcher",
         "two-stage matcher": "visita.matchers.two_stage:TwoStageMatcher",
+        "whole matcher": "visita.matchers.whole:WholeMatcher",
     },
 )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,13 @@ from visita.artifact import fingerprint_of, read_manifest, write_folder
 from visita.errors import ArtifactError, MismatchError
 from visita.features.encoders import TEXT_ENCODERS
 from visita.features.engine import Runner, cached_runner, cores
+from visita.features.vocabulary import Vocabulary
 from visita.matchers.joint import check_encoders, encoder_fingerprints
 from visita.types import FloatArray, Recipe, TokenEncoder
 
 KIND = "rescorer"
 WEIGHTS = "weights.safetensors"
+VOCABULARY = "vocabulary.json"
 ROWS = 256
 """Pictures a call of the graph; bounds the memory of packing millions."""
 
@@ -43,7 +45,9 @@ class Rescorer:
     tensors : dict of arrays
         Its state, float16 or float32.
     encoders : dict
-        Fingerprint of every encoder that the features must come from.
+        Fingerprint of every encoder that the features must come from, the vocabulary's too.
+    vocabulary : Vocabulary or None
+        What gives the tokens where it was fitted: it travels inside.
     """
 
     recipe: Recipe
@@ -52,6 +56,7 @@ class Rescorer:
     network: Mapping[str, Any]
     tensors: Mapping[str, NDArray[Any]]
     encoders: Mapping[str, str]
+    vocabulary: Vocabulary | None = None
 
     def fingerprint(self) -> str:
         """Return a hash over everything that decides the scores, encoders included."""
@@ -81,6 +86,9 @@ class Rescorer:
 
     def open_text_encoder(self) -> TokenEncoder:
         """Return the encoder that tokens must come from."""
+        if self.vocabulary is not None:
+            # It has no vectors of texts, which are the first stage's.
+            return cast(TokenEncoder, self.vocabulary)
         encoder: TokenEncoder = TEXT_ENCODERS.load(self.text_encoder)(self.text_levels)
         return encoder
 
@@ -105,8 +113,9 @@ class Rescorer:
     def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
         """Return each text packed, float32 (1 + tokens, 2 (dim + 1))."""
         tokens = self._tokens.tokens(texts)
+        kind = np.float32 if self.vocabulary is None else np.int64
         return [
-            self._text_runner(tokens.values[start:stop][None].astype(np.float32))[0][0]
+            self._text_runner(tokens.values[start:stop][None].astype(kind))[0][0]
             for start, stop in zip(tokens.offsets[:-1], tokens.offsets[1:], strict=True)
         ]
 
@@ -146,28 +155,31 @@ class Rescorer:
     @cached_property
     def _image_runner(self) -> Runner:
         shape = (self.network["cells"], self.network["grid_features"])
-        return self._runner("PictureParts", [(-1, *shape)], [(3, *shape)])
+        return self._runner("PictureParts", [(-1, *shape)], [_example(3, *shape)])
 
     @cached_property
     def _text_runner(self) -> Runner:
+        if self.vocabulary is not None:
+            numbers = np.arange(min(5, self.vocabulary.longest))[None] % len(self.vocabulary)
+            return self._runner("TextParts", [(1, -1)], [numbers])
         features = self.network["text"]["features"]
-        return self._runner("TextParts", [(1, -1, features)], [(1, 5, features)])
+        return self._runner("TextParts", [(1, -1, features)], [_example(1, 5, features)])
 
     @cached_property
     def _pair_runner(self) -> Runner:
         parts, width = self.packed_shape
         shapes: list[tuple[int, ...]] = [(-1, parts, width), (1, -1, 2 * width)]
-        return self._runner("PairScores", shapes, [(3, parts, width), (1, 6, 2 * width)])
+        examples = [_example(3, parts, width), _example(1, 6, 2 * width)]
+        return self._runner("PairScores", shapes, examples)
 
     def _runner(
-        self, part: str, shapes: list[tuple[int, ...]], examples: list[tuple[int, ...]]
+        self, part: str, shapes: list[tuple[int, ...]], examples: list[NDArray[Any]]
     ) -> Runner:
-        rng = np.random.default_rng(0)
         return cached_runner(
             f"mkl-visita-{part}",
             {"rescorer": self.fingerprint(), "part": part},
             partial(self._part, part),
-            lambda: [rng.random(shape, dtype=np.float32) for shape in examples],
+            lambda: examples,
             shapes,
             streams=cores(),
         )
@@ -189,6 +201,8 @@ class Rescorer:
         with write_folder(folder, KIND, saved) as draft:
             save_file(dict(self.tensors), draft / WEIGHTS)
             (draft / WEIGHTS).chmod(0o644)  # safetensors keeps it to its owner
+            if self.vocabulary is not None:
+                self.vocabulary.save(draft / VOCABULARY)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -202,6 +216,8 @@ class Rescorer:
             If an encoder differs from the one it was trained with.
         """
         saved = read_manifest(folder, KIND)
+        fitted = saved.get("text_encoder") == Vocabulary.name
+        vocabulary = Vocabulary.load(folder / VOCABULARY) if fitted else None
         try:
             rescorer = cls(
                 recipe=Recipe({k: tuple(v) for k, v in saved["recipe"]["levels"].items()}),
@@ -210,6 +226,7 @@ class Rescorer:
                 network=saved["network"],
                 tensors=load_file(folder / WEIGHTS),
                 encoders=saved["encoders"],
+                vocabulary=vocabulary,
             )
         except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
             raise ArtifactError(f"{folder} is no rescorer visita can read ({error!r}).") from error
@@ -234,7 +251,7 @@ def stack_grids(columns: Mapping[str, FloatArray], recipe: Recipe) -> NDArray[np
     return np.concatenate(grids, axis=2)
 
 
-def rescorer_of(network: Any, recipe: Recipe, text: TokenEncoder) -> Rescorer:
+def rescorer_of(network: Any, recipe: Recipe, text: TokenEncoder | Vocabulary) -> Rescorer:
     """Return a trained ``MklVisita`` as a rescorer, its weights rounded to half precision."""
     tensors = {k: v.numpy().astype(np.float16) for k, v in network.state_dict().items()}
     return Rescorer(
@@ -243,5 +260,10 @@ def rescorer_of(network: Any, recipe: Recipe, text: TokenEncoder) -> Rescorer:
         text_levels=text.levels,
         network=network.arguments,
         tensors=tensors,
-        encoders=encoder_fingerprints(recipe, text),
+        encoders=encoder_fingerprints(recipe, cast(TokenEncoder, text)),
+        vocabulary=text if isinstance(text, Vocabulary) else None,
     )
+
+
+def _example(*shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(0).random(shape, dtype=np.float32)

@@ -133,3 +133,8 @@ class TwoStageMatcher(Calibrated):
             raise ArtifactError(
                 f"{folder} is not a two-stage matcher visita can read ({error!r})."
             ) from error
+
+
+def first_stage(matcher: Matcher) -> Matcher:
+    """Return what makes the matcher's vectors: its first stage, or itself where it is all."""
+    return matcher.first if isinstance(matcher, TwoStageMatcher) else matcher

@@ -56,25 +56,30 @@ def hinge(scores: Tensor, true: Tensor, negatives: Tensor, margin: float) -> Ten
     return functional.relu(margin - scores[images, texts] + away).sum()
 
 
-def match_error(probabilities: Tensor, true: Tensor) -> Tensor:
-    """Return the mean squared error of match probabilities, on as many false as true pairs.
+def match_error(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean squared error of match probabilities, float32 (p,) both.
 
-    The MKL-VisITA paper's loss.
+    The MKL-VisITA paper's loss. The label of a pair is 1 if it belongs together, 0 if not,
+    and of a picture patched together (RICAP) the share of the area that does.
+    """
+    return (probabilities - labels).square().mean()
+
+
+def random_hinge(scores: Tensor, also_true: Tensor, margin: float) -> Tensor:
+    """Return the mean ``hinge`` of a batch of pairs, each text with one random negative.
 
     Parameters
     ----------
-    probabilities : float32 (b, b)
-        Of image i and text j; pair i sits on the diagonal.
-    true : bool (b, b)
-        Which of them belong together. The false pair of text j is with the image before its
-        own, or the next one further back that it does not belong to.
+    scores : float32 (b, b)
+        Cosines of image i and text j; pair i sits on the diagonal.
+    also_true : bool (b, b)
+        Other true pairs, which are no negatives.
+    margin : float
     """
-    b = len(true)
-    # Texts of one image stand side by side, so some steps back there is another image.
-    back = (torch.arange(b)[:, None] - torch.arange(1, b + 1)[None]) % b  # (b, b)
-    false = (~true.T.gather(1, back)).float().argmax(1)
-    away = probabilities[back[torch.arange(b), false], torch.arange(b)]
-    return ((1 - probabilities.diagonal()).square() + away.square()).mean() / 2
+    true = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    # The largest of random numbers: any false image is as likely as any other.
+    negatives = torch.rand_like(scores).masked_fill(true | also_true, -1).argmax(0)
+    return hinge(scores, true, negatives, margin) / len(scores)
 
 
 def squared_weights(network: nn.Module) -> Tensor:

@@ -50,7 +50,7 @@ class MklVisita(nn.Module):
     Raises
     ------
     ConfigError
-        If a level or a kernel does not exist.
+        If a level or a kernel does not exist, or ``width`` is no multiple of ``heads``.
 
     Attributes
     ----------
@@ -79,6 +79,8 @@ class MklVisita(nn.Module):
             raise ConfigError(
                 f"Choose levels among {', '.join(LEVELS)}, at least one, and at least one kernel."
             )
+        if width % heads:
+            raise ConfigError(f"width={width} cannot be shared by heads={heads}: take a multiple.")
         self.dim = dim
         self.arguments: dict[str, Any] = {
             "cells": cells,
@@ -155,6 +157,12 @@ class MklVisita(nn.Module):
                 found = answered(asking, cells, sharpness)
                 scores.append(self.kernels(number, found, asking.shares[:, None]).T)
         return torch.stack(scores).sum(0)
+
+    def score_pairs(self, images: Tensor, texts: Tensor) -> Tensor:
+        """Return what ``score`` does of the pairs (i, i) alone, float32 (n,)."""
+        one = torch.vmap(lambda image, text: self.score(image[None], text[None])[0, 0])
+        scores: Tensor = one(images, texts)
+        return scores
 
     def probability(self, scores: Tensor) -> Tensor:
         """Return the match probability of scores, float32 of the same shape."""

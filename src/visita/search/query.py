@@ -33,6 +33,8 @@ class Query:
         Unit vectors, p at least 1.
     weights : float32 (p,)
         How much each counts.
+    texts : tuple of str
+        What the vectors are of, where that is texts.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class Query:
 
     vectors: FloatArray
     weights: FloatArray
+    texts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = self.vectors.shape
@@ -73,7 +76,8 @@ class Query:
         if not texts or not all(text.strip() for text in texts):
             raise DataError("The query is empty: describe what the picture should show.")
         vectors = _embedded(texts, encoder, matcher)
-        return cls(vectors, agreement(vectors) if weights is None else _weights(weights))
+        counts = agreement(vectors) if weights is None else _weights(weights)
+        return cls(vectors, counts, tuple(texts))
 
     @classmethod
     def from_vectors(cls, vectors: FloatArray, weights: Sequence[float] | None = None) -> Self:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +10,8 @@ import numpy as np
 
 from visita.errors import ConfigError
 from visita.gallery.snapshot import Snapshot
+from visita.search.hits import nearest
+from visita.search.rescoring import Rescoring
 from visita.types import FloatArray, Judge
 
 
@@ -24,7 +25,7 @@ class Match:
         Absolute.
     score : float
         Inner product of the query and the picture, -1 to 1; between two pictures it is
-        their similarity.
+        their similarity. For a text and a matcher of two stages, the score of both.
     probability : float or None
         That the picture is what the text asks for, given how many were searched; None
         for a query by picture, and where the matcher was never calibrated.
@@ -43,6 +44,7 @@ def search(
     matcher: Judge,
     threshold: float | None = None,
     kind: Literal["text", "keywords", "picture"] = "text",
+    closer: Rescoring | None = None,
 ) -> list[Match]:
     """Return at most k matches, best first; of equal scores, the first path comes first.
 
@@ -54,6 +56,8 @@ def search(
         Unit vector, as from ``Query.pooled``.
     threshold
         Leave out what is below: a probability for a text, a similarity for a picture.
+    closer
+        The second stage, which puts the best by the vector in a new order; see ``reordered``.
 
     Raises
     ------
@@ -62,11 +66,15 @@ def search(
     DataError
         If the vector has another width than the galleries' or is not finite.
     """
-    hits = [hit for snapshot in snapshots for hit in _best(snapshot, query_vector, k)]
-    hits = _distinct(sorted(hits, key=lambda hit: (-hit[1], hit[0])))[:k]
+    if k < 1:
+        raise ConfigError(f"{k} matches cannot be searched for: ask for at least 1.")
+    if closer is None:
+        hits = nearest(snapshots, query_vector, k)
+    else:
+        hits = closer.reordered(nearest(snapshots, query_vector, max(k, closer.depth)))[:k]
     probabilities = None
     if kind != "picture":
-        scores = np.array([score for _, score in hits], np.float32)
+        scores = np.array([hit.score for hit in hits], np.float32)
         probabilities = matcher.probability(
             scores, sum(map(len, snapshots)), keywords=kind == "keywords"
         )
@@ -75,28 +83,9 @@ def search(
                 f"The matcher {matcher.name!r} was never calibrated and knows no probability to "
                 "cut off at: search without a threshold, or calibrate it."
             )
-    measures = [score for _, score in hits] if probabilities is None else probabilities.tolist()
+    measures = [hit.score for hit in hits] if probabilities is None else probabilities.tolist()
     return [
-        Match(path, score, None if probabilities is None else measure)
-        for (path, score), measure in zip(hits, measures, strict=True)
+        Match(hit.path, hit.score, None if probabilities is None else measure)
+        for hit, measure in zip(hits, measures, strict=True)
         if threshold is None or measure >= threshold
     ]
-
-
-def _best(snapshot: Snapshot, vector: FloatArray, k: int) -> list[tuple[str, float]]:
-    # More than k are asked for only where several paths lead to the same file.
-    wanted = k
-    while True:
-        rows, scores = snapshot.index.search(vector[None], wanted)
-        paths = [snapshot.paths[row] for row in rows[0]]
-        hits = _distinct(list(zip(paths, scores[0].tolist(), strict=True)))
-        if len(hits) >= k or wanted >= len(snapshot):
-            return hits
-        wanted *= 2
-
-
-def _distinct(hits: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    first: dict[str, tuple[str, float]] = {}
-    for path, score in hits:
-        first.setdefault(os.path.realpath(path), (path, score))
-    return list(first.values())

@@ -1,4 +1,4 @@
-"""Presets of training; one is a line in this table."""
+"""Presets of training, by what is trained; one is a line in these tables."""
 
 from visita.registry import Registry
 
@@ -7,5 +7,13 @@ PRESETS = Registry(
     {
         "default": "visita.training.config:FusionConfig",
         "paper": "visita.training.config:PaperConfig",
+    },
+)
+
+MKL_VISITA = Registry(
+    "preset",
+    {
+        "default": "visita.training.config:MklVisitaConfig",
+        "paper": "visita.training.config:MklVisitaPaperConfig",
     },
 )

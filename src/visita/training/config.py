@@ -16,6 +16,7 @@ from visita.types import Recipe
 Share = Annotated[float, Field(ge=0, lt=1)]
 Levels = Annotated[tuple[str, ...], Field(min_length=1)]
 ImageLevels = Annotated[dict[str, Levels], Field(min_length=1)]
+Views = tuple[Literal["crop", "flip", "crop-flip", "ricap"], ...]
 
 SMALL: dict[str, Levels] = {
     "efficientnet-lite2": (
@@ -42,7 +43,11 @@ BASE: dict[str, Levels] = {
     "efficientnet-lite1": SMALL["efficientnet-lite2"][:-1],
     **SMALL,
 }
-GRIDS: dict[str, Levels] = {"efficientnet-lite2": ("block15:5x5", "block20:5x5")}
+GRIDS: dict[str, Levels] = {
+    "efficientnet-lite0": ("block7:5x5", "block11:5x5", "block15:5x5"),
+    "efficientnet-lite1": ("block10:5x5", "block15:5x5", "block20:5x5"),
+    "efficientnet-lite2": ("block10:5x5", "block15:5x5", "block20:5x5"),
+}
 INCEPTION: dict[str, Levels] = {"inception-v3": ("mixed9", "fc")}
 
 
@@ -142,6 +147,11 @@ class FusionConfig(FeatureConfig, ContrastConfig):
     class_names_weight: Share = 0.15
     """beta of the class-name kernel; 0 leaves it out."""
 
+    loss: Literal["info-nce", "hinge"] = "info-nce"
+    """``hinge`` is the multi-level fusion paper's, with one random negative a text."""
+    margin: Annotated[float, Field(ge=0)] = 0.5
+    """Of the hinge."""
+
     keywords_per_image: Annotated[int, Field(ge=0)] = 2
     """Texts of one to three words drawn from each training image's captions."""
     keyword_weight: Annotated[float, Field(ge=0)] = 0.1
@@ -153,16 +163,30 @@ class CrossModalConfig(ContrastConfig):
 
     image_levels: ImageLevels = GRIDS
     """Grids of one number of cells, early to last."""
+    views: Views = ()
+    """Augmented views that are seen too, drawn beforehand; without, cells are mirrored."""
+    text_side: Literal["pretrained", "recurrent", "transformer"] = "pretrained"
+    """Tokens of an encoder, or a vocabulary read by a GRU from both ends or by a transformer."""
     text_encoder: str = "minilm-l6"
+    """For the pretrained side."""
     text_levels: Levels = ("layer3", "layer4", "layer5", "layer6")
+    vocabulary: Annotated[int, Field(ge=1)] = 10_000
+    """Words at most, the most frequent ones of the training texts."""
+    longest: Annotated[int, Field(ge=1)] = 64
+    """Words of a text that are read with a vocabulary; stderr says how many texts are longer."""
+    text_depth: Annotated[int, Field(ge=1)] = 2
+    """Blocks of the text transformer."""
 
     epochs: Annotated[int, Field(ge=0)] = 12
     batch: Annotated[int, Field(ge=2)] = 64
-    """Pictures a step."""
+    """Pictures a step; with match-error pairs, half of them false."""
     texts_per_image: Annotated[int, Field(ge=1)] = 2
     """Of each picture, drawn anew in every epoch."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     loss: Literal["info-nce", "match-error"] = "info-nce"
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    plateau: Annotated[int, Field(ge=0)] = 0
+    """Epochs without a better dev score after which the rate is a tenth; 0 is warm-up and decay."""
     averaging: Share = 0.998
     """Decay of the running mean of the weights, which is what is kept; 0 keeps the last."""
 
@@ -176,10 +200,49 @@ class CrossModalConfig(ContrastConfig):
     kernels: Levels = ("linear", "polynomial:3", "rbf:2", "laplacian:1")
     dropout: Share = 0.2
     input_dropout: Share = 0.3
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it is trained: "auto" is the GPU where torch finds one."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 is mixed: the weights stay float32."""
 
     def recipe(self) -> Recipe:
         """Return the grids that a picture needs."""
         return Recipe(dict(self.image_levels))
+
+    @model_validator(mode="after")
+    def _refuse_shares_as_pairs(self) -> Self:
+        if "ricap" in self.views and self.loss != "match-error":
+            raise ConfigError(
+                "A ricap view belongs to several pictures by their shares, which only "
+                "loss=match-error can learn: set it, or leave ricap out of views."
+            )
+        return self
+
+
+class PaperCrossModalConfig(CrossModalConfig):
+    """MKL-VisITA's network trained as its paper says.
+
+    The paper's: a vocabulary of the training texts, read by an RNN (or ``transformer``); SGD
+    with a rate of 0.001 that is lowered by the results on dev, batches of 64, 100 epochs, the
+    squared error of match and label, random crops, mirroring and RICAP. It prints no more: the
+    sizes, kernels, levels, dropout, factor and patience of the rate, the end of a run that no
+    longer improves, and how it is augmented (four views a picture, beforehand) are ours, as
+    is that an epoch has every caption, with as many false pairs. Pictures are scaled and
+    normalised as their pretrained encoder wants it. Splits are the data's own; where they
+    have none, 70 / 15 / 15 is drawn.
+    """
+
+    views: Views = ("crop", "flip", "crop-flip", "ricap")
+    text_side: Literal["pretrained", "recurrent", "transformer"] = "recurrent"
+    epochs: Annotated[int, Field(ge=0)] = 100
+    patience: Annotated[int, Field(ge=1)] = 10
+    texts_per_image: Annotated[int, Field(ge=1)] = 5
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    loss: Literal["info-nce", "match-error"] = "match-error"
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+    plateau: Annotated[int, Field(ge=0)] = 3
+    averaging: Share = 0.0
 
 
 class MklVisitaConfig(Settings):
@@ -195,6 +258,24 @@ class MklVisitaConfig(Settings):
         """Return the two with the seed of the whole."""
         seed = {"seed": self.seed}
         return self.first.model_copy(update=seed), self.second.model_copy(update=seed)
+
+
+class MklVisitaPaperConfig(Settings):
+    """MKL-VisITA as its paper trains it: one network, for the vectors and for the closer look."""
+
+    seed: int = 0
+    second: PaperCrossModalConfig = PaperCrossModalConfig()
+    """The network; its own seed is not used."""
+
+    def stages(self) -> tuple[None, CrossModalConfig]:
+        """Return that there is no first stage of its own, and the second."""
+        return None, self.second.model_copy(update={"seed": self.seed})
+
+    @model_validator(mode="after")
+    def _refuse_vectors_that_nothing_learns(self) -> Self:
+        if "whole" not in self.second.levels:
+            raise ConfigError("second.levels needs whole: it is what teaches the vectors.")
+        return self
 
 
 class PaperConfig(FeatureConfig):

@@ -1,7 +1,8 @@
-"""Training MKL-VisITA's network: every picture of a batch scored against every text.
+"""Training MKL-VisITA's network on pictures as grids of cells and texts as tokens.
 
-The default loss is InfoNCE over the whole batch, whose hardest negatives weigh most; the
-paper's is the squared error of the match probability, on as many false pairs as true ones.
+The default loss is InfoNCE over a batch of pictures and all their texts, whose hardest
+negatives weigh most; the paper's is the squared error of the match probability, on as many
+false pairs as true ones.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,18 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from visita.errors import ConfigError
+from visita.features.pictures import RecipeEncoder
+from visita.features.vocabulary import Vocabulary
 from visita.networks.losses import info_nce, match_error
 from visita.networks.mkl_visita import MklVisita
+from visita.training.checkpoint import Checkpoint
 from visita.training.config import CrossModalConfig
-from visita.training.loop import History, Losses, fit, warm_up_and_cosine
+from visita.training.devices import device_of, precision_of
+from visita.training.labelled import drawn_texts, labelled_pairs, labels_of, pair_count
+from visita.training.loop import History, Losses, constant, fit, warm_up_and_cosine
 from visita.training.tensors import statistics
-from visita.types import FloatArray, Tokens
+from visita.types import FloatArray, Recipe, Tokens
 
 ValidateScores = Callable[[FloatArray], float]
 """Maps scores of dev pictures and texts, float32 (n, m), to a number; higher is better."""
@@ -35,57 +43,120 @@ TEXTS = 100
 
 
 @dataclass(frozen=True)
+class GridView:
+    """A further view of n pictures: grids float16 (n, cells, d), and ``View.made_of``."""
+
+    grids: NDArray[np.float16]
+    made_of: sparse.csr_array
+
+
+@dataclass(frozen=True)
 class CrossTensors:
     """Grids float16 (n, cells, d) of pictures, tokens of m texts, truth sparse bool (n, m)."""
 
     grids: NDArray[np.float16]
     tokens: Tokens
     truth: sparse.csr_array
+    views: tuple[GridView, ...] = ()
 
 
 def train_cross_modal(
-    train: CrossTensors, dev: CrossTensors, validate: ValidateScores, config: CrossModalConfig
+    train: CrossTensors,
+    dev: CrossTensors,
+    validate: ValidateScores,
+    config: CrossModalConfig,
+    *,
+    vocabulary: Vocabulary | None = None,
+    resume: Path | None = None,
 ) -> tuple[MklVisita, History]:
-    """Return the trained network and what happened.
+    """Return the trained network, on the CPU, and what happened.
 
-    The same seed gives bit-equal weights at one thread count.
+    The same seed gives bit-equal weights at one thread count, on the CPU.
+
+    Parameters
+    ----------
+    vocabulary
+        Where the tokens are the numbers of its words.
+    resume
+        Folder of the run's state: one that was killed goes on from there.
 
     Raises
     ------
     TrainingError
         If the loss stops being a number.
     ConfigError
-        If a level or a kernel does not exist.
+        If a level, a kernel or the device does not exist.
     """
     torch.manual_seed(config.seed)
-    network = _network(train, config)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    steps = config.epochs * -(-train.truth.shape[0] // config.batch)
+    rng = np.random.default_rng(config.seed)
+    network = _network(train, vocabulary, config).to(device_of(config.device))
+    decay = partial(warm_up_and_cosine, steps=_steps(train, config))
     history = fit(
         network,
-        _losses(network, train, config),
-        optimizer,
+        (_contrast if config.loss == "info-nce" else _matches)(network, train, config, rng),
+        _optimizer(network, config),
         lambda: validate(all_scores(network, dev)),
         config,
-        partial(warm_up_and_cosine, steps=steps),
+        constant if config.plateau else decay,
         longest_gradient=GRADIENT,
         averaging=config.averaging,
+        plateau=config.plateau,
+        checkpoint=Checkpoint(resume, rng) if resume else None,
     )
-    return network, history
+    return network.cpu(), history
 
 
-def _network(train: CrossTensors, config: CrossModalConfig) -> MklVisita:
+def check_cross_modal(config: CrossModalConfig) -> None:
+    """Make sure, before long work, that a network can be made of these settings.
+
+    Raises
+    ------
+    ConfigError
+        If levels are not grids of one number of cells, or something does not exist.
+    UnknownNameError
+        If there is no such encoder or level.
+    """
+    device_of(config.device)
+    cells, features = _grid_shape(config.recipe())
+    _made(cells, features, {"side": "pretrained", "features": 1}, config)
+
+
+def _grid_shape(recipe: Recipe) -> tuple[int, int]:
+    shapes = RecipeEncoder(recipe).columns()
+    cells = set()
+    features = 0
+    for name, shape in shapes.items():
+        if isinstance(shape, int):
+            raise ConfigError(f"{name} has no cells: use levels such as block15:5x5.")
+        cells.add(shape[0])
+        features += shape[1]
+    if len(cells) > 1:
+        raise ConfigError(
+            f"{', '.join(shapes)} have different numbers of cells: use levels averaged alike, "
+            "such as :5x5."
+        )
+    return cells.pop(), features
+
+
+def _network(
+    train: CrossTensors, vocabulary: Vocabulary | None, config: CrossModalConfig
+) -> MklVisita:
     _, cells, features = train.grids.shape
-    network = MklVisita(
+    if vocabulary is None:
+        read = {"features": train.tokens.values.shape[1], "input_dropout": config.input_dropout}
+        network = _made(cells, features, {"side": "pretrained", **read}, config)
+        _standardise(network.read, train.tokens.values)
+    else:
+        network = _made(cells, features, _side_of_words(vocabulary, config), config)
+    _standardise(network.see, train.grids.reshape(-1, features))
+    return network
+
+
+def _made(cells: int, features: int, text: dict[str, Any], config: CrossModalConfig) -> MklVisita:
+    return MklVisita(
         cells,
         features,
-        text={
-            "side": "pretrained",
-            "features": train.tokens.values.shape[1],
-            "input_dropout": config.input_dropout,
-        },
+        text=text,
         width=config.width,
         dim=config.dim,
         heads=config.heads,
@@ -95,9 +166,14 @@ def _network(train: CrossTensors, config: CrossModalConfig) -> MklVisita:
         dropout=config.dropout,
         input_dropout=config.input_dropout,
     )
-    _standardise(network.see, train.grids.reshape(-1, features))
-    _standardise(network.read, train.tokens.values)
-    return network
+
+
+def _side_of_words(vocabulary: Vocabulary, config: CrossModalConfig) -> dict[str, Any]:
+    words = {"vocabulary": len(vocabulary), "dropout": config.dropout}
+    if config.text_side == "recurrent":
+        return {"side": "recurrent", **words}
+    blocks = {"heads": config.heads, "depth": config.text_depth}
+    return {"side": "transformer", "longest": vocabulary.longest, **words, **blocks}
 
 
 def _standardise(side: Any, rows: NDArray[np.float16]) -> None:
@@ -108,70 +184,107 @@ def _standardise(side: Any, rows: NDArray[np.float16]) -> None:
     side.scale.copy_(torch.from_numpy(scale))
 
 
-def _losses(network: MklVisita, train: CrossTensors, config: CrossModalConfig) -> Losses:
+def _optimizer(network: MklVisita, config: CrossModalConfig) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.SGD
+    return kind(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _steps(train: CrossTensors, config: CrossModalConfig) -> int:
+    items: int = train.truth.shape[0]
+    if config.loss == "match-error":
+        items = pair_count(train.truth, config.texts_per_image)
+    return config.epochs * -(-items // config.batch)
+
+
+def _contrast(
+    network: MklVisita, train: CrossTensors, config: CrossModalConfig, rng: np.random.Generator
+) -> Losses:
     """Return what yields, for one epoch, each batch's loss and that of guessing."""
-    rng = np.random.default_rng(config.seed)
 
     def epoch() -> Iterator[tuple[Tensor, float]]:
         order = rng.permutation(train.truth.shape[0])
         for start in range(0, len(order), config.batch):
             images = order[start : start + config.batch]
-            texts, owners = _texts(train.truth, images, config.texts_per_image, rng)
+            texts, owners = drawn_texts(train.truth, images, config.texts_per_image, rng)
             if len(images) > 1:
-                seen = network.image(_grids(train.grids[images], rng))
-                scores = network.score(seen, _packed(network, train.tokens, texts))[owners]
+                seen = images
+                if train.views:
+                    views = rng.integers(0, 1 + len(train.views), len(images))
+                    seen = views * len(order) + images
+                with precision_of(config.precision, _device(network)):
+                    grids = network.image(_grids(network, train, seen, rng))
+                    scores = network.score(grids, _texts(network, train.tokens, texts))[owners]
                 same = torch.from_numpy(train.truth[images][:, texts].toarray())[owners]
-                if config.loss == "info-nce":
-                    loss = info_nce(scores, same, config.temperature, config.label_smoothing)
-                    yield loss, math.log(len(texts))
-                else:
-                    yield match_error(network.probability(scores), same), 0.25
+                same = same.to(scores.device)
+                loss = info_nce(scores.float(), same, config.temperature, config.label_smoothing)
+                yield loss, math.log(len(texts))
 
     return epoch
 
 
-def _texts(
-    truth: sparse.csr_array, images: NDArray[np.int64], count: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return at most ``count`` texts of each image, and for each its image's place."""
-    drawn = [
-        rng.permutation(truth.indices[truth.indptr[i] : truth.indptr[i + 1]])[:count]
-        for i in images
-    ]
-    owners = np.repeat(np.arange(len(images)), [len(texts) for texts in drawn])
-    return np.concatenate(drawn).astype(np.int64), owners
+def _matches(
+    network: MklVisita, train: CrossTensors, config: CrossModalConfig, rng: np.random.Generator
+) -> Losses:
+    """Return what yields, for one epoch, each batch's loss and that of guessing."""
+    labels = labels_of(train.truth, [view.made_of for view in train.views])
+    images, count = train.truth.shape[0], config.texts_per_image
+
+    def epoch() -> Iterator[tuple[Tensor, float]]:
+        for batch in labelled_pairs(labels, images, count, config.batch, rng):
+            with precision_of(config.precision, _device(network)):
+                grids = network.image(_grids(network, train, batch.seen, rng))
+                scores = network.score_pairs(grids, _texts(network, train.tokens, batch.texts))
+            probabilities = network.probability(scores.float())
+            wanted = torch.from_numpy(batch.labels).to(scores.device)
+            yield match_error(probabilities, wanted), float(batch.labels.var())
+
+    return epoch
 
 
-def _grids(grids: NDArray[np.float16], rng: np.random.Generator) -> Tensor:
-    """Return float32 grids; every other one, by chance, mirrored."""
-    n, cells, d = grids.shape
+def _grids(
+    network: MklVisita, train: CrossTensors, seen: NDArray[np.int64], rng: np.random.Generator
+) -> Tensor:
+    """Return float32 grids of the rows ``seen``, as ``labels_of`` numbers them.
+
+    Where there are no further views, every other one, by chance, is mirrored.
+    """
+    n, cells, d = train.grids.shape
+    every = [train.grids, *(view.grids for view in train.views)]
+    rows = zip(*np.divmod(seen, n), strict=True)
+    grids = np.stack([every[view][picture] for view, picture in rows]).astype(np.float32)
     side = math.isqrt(cells)
-    seen = grids.astype(np.float32)
-    if side * side == cells:
-        turned = rng.random(n) < 0.5
-        square = seen[turned].reshape(-1, side, side, d)
-        seen[turned] = square[:, :, ::-1].reshape(-1, cells, d)
-    return torch.from_numpy(seen)
+    if side * side == cells and not train.views:
+        turned = rng.random(len(grids)) < 0.5
+        square = grids[turned].reshape(-1, side, side, d)
+        grids[turned] = square[:, :, ::-1].reshape(-1, cells, d)
+    return torch.from_numpy(grids).to(_device(network))
 
 
-def _packed(network: MklVisita, tokens: Tokens, rows: NDArray[np.int64]) -> Tensor:
+def _texts(network: MklVisita, tokens: Tokens, rows: NDArray[np.int64]) -> Tensor:
+    """Return texts packed."""
     values, mask = tokens.padded(rows)
-    return network.text(torch.from_numpy(values), torch.from_numpy(mask))
+    device = _device(network)
+    return network.text(torch.from_numpy(values).to(device), torch.from_numpy(mask).to(device))
+
+
+def _device(network: MklVisita) -> torch.device:
+    return network.slope.device
 
 
 @torch.inference_mode()
 def all_scores(network: MklVisita, pairs: CrossTensors) -> FloatArray:
     """Return the score of every picture with every text, float32 (n, m)."""
-    grids = pairs.grids
+    grids, device = pairs.grids, _device(network)
     seen = torch.cat(
         [
-            network.image(torch.from_numpy(grids[start : start + IMAGES].astype(np.float32)))
-            for start in range(0, len(grids), IMAGES)
+            network.image(torch.from_numpy(grids[s : s + IMAGES].astype(np.float32)).to(device))
+            for s in range(0, len(grids), IMAGES)
         ]
     )
     scores = np.empty((len(grids), len(pairs.tokens)), np.float32)
     order = np.argsort(np.diff(pairs.tokens.offsets), kind="stable")  # little padding
     for start in range(0, len(order), TEXTS):
         texts = order[start : start + TEXTS]
-        scores[:, texts] = network.score(seen, _packed(network, pairs.tokens, texts)).numpy()
+        found = network.score(seen, _texts(network, pairs.tokens, texts))
+        scores[:, texts] = found.cpu().numpy()
     return scores

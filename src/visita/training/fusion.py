@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from visita.kernels.cca import cca
 from visita.kernels.combination import reduction, second_moments
 from visita.matchers.joint import JointMatcher
 from visita.networks.joint import JointSpace, Part
+from visita.networks.losses import random_hinge
 from visita.networks.towers import FusionNetwork, Tower
 from visita.training.config import FusionConfig
 from visita.training.loop import History
@@ -56,7 +58,8 @@ def train_fusion(
     )
     start_closed_form(network, train, spans, config)
     extra = Extra(keywords, config.keyword_weight) if keywords else None
-    history = train_network(network, train, dev, spans, validate, config, extra)
+    loss = partial(random_hinge, margin=config.margin) if config.loss == "hinge" else None
+    history = train_network(network, train, dev, spans, validate, config, extra, loss)
     space = _joint_space(network, train, spans, config, text)
     return as_matcher(name, space, config.recipe(), text), history
 

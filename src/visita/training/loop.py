@@ -1,26 +1,29 @@
-"""The training loop: one step a batch, the best epoch on dev kept."""
+"""The training loop: one step a batch, the best epoch on dev kept, resumed where it was killed."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from visita.errors import TrainingError
 from visita.progress import say
+from visita.training.checkpoint import Checkpoint
 from visita.training.config import LoopConfig
+from visita.training.steps import Steps, below, within
 
 Losses = Callable[[], Iterator[tuple[Tensor, float]]]
 """Yields, for one epoch, the loss of each batch and the loss that guessing would have."""
 
 WARM_UP = 50
 """Steps until the learning rate is whole; a tenth of a run that is shorter than 500."""
+LOWERED = 0.1
+"""What a learning rate is multiplied with where dev stops improving."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,16 @@ class History:
         """Return the best dev score, the start's included."""
         return max([self.start, *(epoch.dev for epoch in self.epochs)])
 
+    def waited(self) -> int:
+        """Return how many epochs came since the best dev score."""
+        scores = [self.start, *(epoch.dev for epoch in self.epochs)]
+        return len(scores) - 1 - scores.index(max(scores))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the history that ``asdict`` made these values of."""
+        return cls(values["start"], [Epoch(**epoch) for epoch in values["epochs"]])
+
 
 def constant(_step: int) -> float:
     """Leave the learning rate as it is."""
@@ -60,6 +73,8 @@ def fit(
     *,
     longest_gradient: float = math.inf,
     averaging: float = 0.0,
+    plateau: int = 0,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train ``network`` in place and leave it in the state that did best on dev.
 
@@ -73,86 +88,51 @@ def fit(
         A longer one is shortened to this.
     averaging : float
         Decay of a running mean of the weights, which is validated and kept in their place.
+    plateau : int
+        Epochs without a better dev score after which the rate is multiplied with ``LOWERED``,
+        each time; 0 never does.
+    checkpoint : Checkpoint, optional
+        Holds the state after each epoch, and what all random draws of ``losses`` come from. A
+        run that finds one goes on from there and reaches the same weights.
 
     Raises
     ------
     TrainingError
         If the loss stops being a number.
+    ArtifactError
+        If the checkpoint is damaged.
     """
-    steps = _Steps(network, optimizer, LambdaLR(optimizer, rate), longest_gradient, averaging)
+    steps = Steps(network, optimizer, rate, longest_gradient, averaging)
     network.eval()
-    history = History(validate())
-    best, waited = copy.deepcopy(network.state_dict()), 0
-    say(f"before training: dev {history.start:.1f}")
-    for number in range(1, config.epochs + 1):
+    saved = checkpoint.load() if checkpoint else None
+    if saved:
+        tensors, state = saved
+        steps.restore(tensors, state)
+        best, history = below("best", tensors), History.of(state["history"])
+        say(f"going on after epoch {len(history.epochs)}")
+    else:
+        best, history = copy.deepcopy(network.state_dict()), History(validate())
+        say(f"before training: dev {history.start:.1f}")
+    while len(history.epochs) < config.epochs and history.waited() < config.patience:
         loss, chance = _one_epoch(network, losses(), steps)
-        previous = history.best()
         with steps.averaged():
-            dev = validate()
-            if dev > previous:
-                best, waited = copy.deepcopy(network.state_dict()), 0
-            else:
-                waited += 1
-        history.epochs.append(Epoch(number, loss, chance, dev))
-        say(f"epoch {number}: loss {loss:.3f} (chance {chance:.3f}), dev {dev:.1f}")
-        if waited >= config.patience:
-            break
+            epoch = Epoch(len(history.epochs) + 1, loss, chance, validate())
+            history.epochs.append(epoch)
+            if not history.waited():
+                best = copy.deepcopy(network.state_dict())
+        if plateau and history.waited() and history.waited() % plateau == 0:
+            steps.lower(LOWERED)
+        if checkpoint:
+            tensors = {**steps.tensors(), **within("best", best)}
+            checkpoint.save(tensors, {**steps.state(), "history": asdict(history)})
+        say(f"epoch {epoch.number}: loss {loss:.3f} (chance {chance:.3f}), dev {epoch.dev:.1f}")
     network.load_state_dict(best)
     network.eval()
     return history
 
 
-class _Steps:
-    """One step of the optimizer after the other, and the running mean of what they lead to."""
-
-    def __init__(
-        self,
-        network: nn.Module,
-        optimizer: Optimizer,
-        schedule: LambdaLR,
-        longest_gradient: float,
-        averaging: float,
-    ) -> None:
-        self._network = network
-        self._optimizer = optimizer
-        self._schedule = schedule
-        self._longest = longest_gradient
-        self._averaging = averaging
-        self._mean = [p.detach().clone() for p in network.parameters()] if averaging else []
-        self._count = 0
-
-    def step(self, loss: Tensor) -> None:
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if math.isfinite(self._longest):
-            nn.utils.clip_grad_norm_(self._network.parameters(), self._longest)
-        self._optimizer.step()
-        self._schedule.step()
-        self._count += 1
-        # A short memory at first, or the start would weigh on the whole run.
-        decay = min(self._averaging, self._count / (self._count + 10))
-        for mean, parameter in zip(self._mean, self._network.parameters(), strict=False):
-            mean.lerp_(parameter.detach(), 1 - decay)
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Put the mean in the network's place for as long as this lasts."""
-        parameters = list(self._network.parameters())[: len(self._mean)]
-        own = [parameter.detach().clone() for parameter in parameters]
-        _set(parameters, self._mean)
-        try:
-            yield
-        finally:
-            _set(parameters, own)
-
-
-def _set(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
-    for parameter, value in zip(parameters, values, strict=True):
-        parameter.data.copy_(value)
-
-
 def _one_epoch(
-    network: nn.Module, losses: Iterator[tuple[Tensor, float]], steps: _Steps
+    network: nn.Module, losses: Iterator[tuple[Tensor, float]], steps: Steps
 ) -> tuple[float, float]:
     network.train()
     total, chance, count = 0.0, 0.0, 0

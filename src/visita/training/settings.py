@@ -22,13 +22,17 @@ class Settings(BaseModel):
     def read(cls, path: Path | None = None, settings: Sequence[str] = ()) -> Self:
         """Return the defaults, changed by a TOML file and then by ``key=value`` settings.
 
+        A key of settings within these is ``name.key``, and a table of its own in TOML.
+
         Raises
         ------
         ConfigError
             If a key is unknown (with the nearest known one) or a value does not fit.
         """
         values: dict[str, Any] = _read_toml(path) if path else {}
-        return cls.of({**values, **dict(_setting(one) for one in settings)})
+        for one in settings:
+            _put(values, *_setting(one))
+        return cls.of(values)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -44,10 +48,18 @@ class Settings(BaseModel):
             hints = (f"Unknown setting {k!r}.{did_you_mean(k, cls.model_fields)}" for k in unknown)
             raise ConfigError(f"{' '.join(hints)} Known: {', '.join(cls.model_fields)}.")
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate({k: cls._over_default(k, v) for k, v in values.items()})
         except ValidationError as error:
             wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise ConfigError(f"Settings do not fit: {'; '.join(wrong)}.") from error
+
+    @classmethod
+    def _over_default(cls, key: str, value: Any) -> Any:
+        """Return settings within these as the default's, changed by what is given."""
+        default = cls.model_fields[key].default
+        if not (isinstance(default, Settings) and isinstance(value, Mapping)):
+            return value
+        return type(default).of({**default.model_dump(exclude_unset=True), **value})
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -55,6 +67,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}.") from error
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    outer, dot, inner = key.partition(".")
+    if not dot:
+        values[key] = value
+        return
+    within = values.setdefault(outer, {})
+    if not isinstance(within, dict):
+        raise ConfigError(f"{outer} is set to {within!r}, so that there is no {key}.")
+    _put(within, inner, value)
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -24,6 +24,9 @@ from visita.types import FloatArray
 Validate = Callable[[FloatArray, FloatArray], float]
 """Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Maps scores of image i and text j, (b, b), and which other pairs are true, bool, to a loss."""
+
 
 @dataclass(frozen=True)
 class Extra:
@@ -41,8 +44,11 @@ def train_network(
     validate: Validate,
     config: ContrastConfig,
     extra: Extra | None = None,
+    measure: Loss | None = None,
 ) -> History:
     """Train a two-sided ``network`` in place and return what happened.
+
+    ``measure`` is the configuration's InfoNCE unless another one is given.
 
     Raises
     ------
@@ -51,10 +57,10 @@ def train_network(
     """
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    main = _losses(network, train, spans, config, rng)
+    main = _losses(network, train, spans, config, rng, measure)
     if extra and extra.pairs.truth.nnz < 2:  # not enough for a batch
         extra = None
-    beside = _losses(network, extra.pairs, spans, _unmixed(config), rng) if extra else None
+    beside = _losses(network, extra.pairs, spans, _unmixed(config), rng, measure) if extra else None
 
     def losses() -> Iterator[tuple[Tensor, float]]:
         if beside is None or extra is None:
@@ -80,6 +86,7 @@ def _losses(
     spans: Spans,
     config: ContrastConfig,
     rng: np.random.Generator,
+    measure: Loss | None,
 ) -> Losses:
     """Return what yields, for one epoch, each batch's loss and that of guessing."""
     images = torch.from_numpy(pairs.images[:, :, slice(*spans.fusion)])
@@ -88,8 +95,15 @@ def _losses(
     def epoch() -> Iterator[tuple[Tensor, float]]:
         views = images.shape[1]
         for batch in batches(pairs.truth, config.batch, views, mix=config.mix_texts, rng=rng):
-            loss = _loss(network, images, texts, batch, config)
-            yield loss, math.log(len(batch.images))
+            scores, also_true = _scores(network, images, texts, batch, config)
+            if measure is None:
+                loss = info_nce(scores, also_true, config.temperature, config.label_smoothing)
+                yield loss, math.log(len(batch.images))
+            else:
+                yield (
+                    measure(scores, also_true),
+                    measure(torch.zeros_like(scores), also_true).item(),
+                )
 
     return epoch
 
@@ -103,18 +117,16 @@ def _endless(epoch: Losses) -> Iterator[tuple[Tensor, float]]:
         yield from epoch()
 
 
-def _loss(
+def _scores(
     network: Any, images: Tensor, texts: Tensor, batch: Batch, config: ContrastConfig
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     seen = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
     read = texts[torch.from_numpy(batch.texts)]
     if config.mix_texts:
         read = torch.lerp(
             texts[torch.from_numpy(batch.siblings)], read, torch.from_numpy(batch.shares)[:, None]
         )
-    scores = network.image(seen) @ network.text(read).T
-    also_true = torch.from_numpy(batch.also_true)
-    return info_nce(scores, also_true, config.temperature, config.label_smoothing)
+    return network.image(seen) @ network.text(read).T, torch.from_numpy(batch.also_true)
 
 
 def embed(network: Any, pairs: PairTensors, spans: Spans) -> tuple[FloatArray, FloatArray]:

@@ -1,0 +1,114 @@
+"""Questions about a picture with choices: which statement fits it best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL.Image import Image
+
+from visita.api.finding import Finder, open_picture
+from visita.api.pair_scores import Seen, scores, see
+from visita.data.statements import claim, statement
+from visita.errors import ConfigError, DataError
+from visita.search.passages import passages
+from visita.search.query import kind_of
+from visita.types import FloatArray, Matcher
+
+LARGE = 1000
+"""Pictures of the gallery whose odds are compared; their ratio hardly depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the choices.
+
+    Attributes
+    ----------
+    text : str
+    statement : str
+        What it says as an answer.
+    score : float
+        Of the picture and the statement; of *no*, the matcher's threshold.
+    share : float or None
+        How probable it is that this choice is right, if just one is; they sum to 1. None if
+        the matcher was never calibrated, and for yes and no, which need more than that.
+    """
+
+    text: str
+    statement: str
+    score: float
+    share: float | None
+
+
+def answer(
+    matcher: Finder | Matcher | str | Path,
+    picture: Image | str | Path,
+    question: str,
+    choices: Sequence[str],
+) -> list[Choice]:
+    """Return the choices, best first.
+
+    Question and choice become a statement (``visita.data.statements``), and the picture is
+    matched with each, by both stages if there are two. Of yes and no, *yes* is better where
+    the statement reaches the matcher's threshold.
+
+    Raises
+    ------
+    PictureError
+        If the file cannot be decoded.
+    DataError
+        If the question is blank.
+    ConfigError
+        If there are not two different choices, or *yes* and *no* are to be told apart by a
+        matcher without a threshold.
+    """
+    finder = matcher if isinstance(matcher, Finder) else Finder(matcher)
+    if not question.strip():
+        raise DataError("The question is empty: ask something, as in 'What colour is the dog?'.")
+    texts = list(dict.fromkeys(" ".join(choice.split()) for choice in choices if choice.strip()))
+    if len(texts) < 2:
+        raise ConfigError("Give two different choices or more, as in 'red, green'.")
+    claimed = claim(question) if {text.lower() for text in texts} == {"yes", "no"} else None
+    seen = see(finder, [open_picture(picture)])
+    if claimed is not None:
+        rows = _yes_or_no(finder, seen, claimed, texts)
+    else:
+        said = [statement(question, text) for text in texts]
+        found = [float(scores(finder, seen, passages(one))[0]) for one in said]
+        parts = shares(finder.matcher, np.array(found, np.float32), said)
+        known = [None] * len(texts) if parts is None else parts.tolist()
+        rows = [Choice(*row) for row in zip(texts, said, found, known, strict=True)]
+    return sorted(rows, key=lambda one: -one.score)
+
+
+def _yes_or_no(finder: Finder, seen: Seen, claimed: str, texts: Sequence[str]) -> list[Choice]:
+    threshold = finder.matcher.threshold
+    if threshold is None:
+        raise ConfigError(
+            f"The matcher {finder.matcher.name!r} has no threshold to tell yes from no by: "
+            "give the choices as statements, such as 'a dog, no dog'."
+        )
+    score = float(scores(finder, seen, passages(claimed))[0])
+    return [
+        Choice(text, claimed, score, None)
+        if text.lower() == "yes"
+        else Choice(text, f"not: {claimed}", threshold, None)
+        for text in texts
+    ]
+
+
+def shares(matcher: Matcher, found: FloatArray, statements: Sequence[str]) -> FloatArray | None:
+    """Return how probable each choice is if just one is right, float32 (c,).
+
+    The odds that the matcher's calibration gives each score (c,), scaled to sum 1; None
+    without a calibration.
+    """
+    keywords = all(kind_of(one) == "keywords" for one in statements)
+    probable = matcher.probability(found, LARGE, keywords=keywords)
+    if probable is None:
+        return None
+    odds = probable.astype(np.float64) / (1 - probable.astype(np.float64)).clip(1e-7)
+    return np.asarray(odds / odds.sum(), np.float32)

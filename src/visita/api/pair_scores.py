@@ -1,0 +1,71 @@
+"""Scores of a few pictures with a text, by both stages where a matcher has two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from visita.api.finding import Finder
+from visita.kernels.unit import unit
+from visita.search.query import Query
+from visita.search.rescoring import Rescoring
+from visita.types import FloatArray, Matcher, TwoStage
+
+AT_ONCE = 4
+"""Pictures that are in memory together, as photographs are large."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a matcher keeps of n pictures.
+
+    Attributes
+    ----------
+    vectors : float32 (n, d)
+        Unit vectors.
+    packed : float16 (n, …) or None
+        For the second stage.
+    """
+
+    vectors: FloatArray
+    packed: NDArray[np.float16] | None
+
+    @classmethod
+    def of(cls, matcher: Matcher, columns: Mapping[str, FloatArray]) -> Self:
+        """Return what is kept of pictures with these columns of the matcher's recipe."""
+        packed = matcher.second.pack_images(columns) if isinstance(matcher, TwoStage) else None
+        return cls(matcher.embed_images(columns), packed)
+
+
+def see(finder: Finder, pictures: Iterable[Image]) -> Seen:
+    """Return what a matcher keeps of pictures, which may be made one by one."""
+    source, found = iter(pictures), []
+    while some := list(islice(source, AT_ONCE)):
+        found.append(Seen.of(finder.matcher, finder.pictures.encode_pictures(some)))
+    packed = [one.packed for one in found if one.packed is not None]
+    vectors = np.concatenate([one.vectors for one in found])
+    return Seen(vectors, np.concatenate(packed) if packed else None)
+
+
+def scores(finder: Finder, seen: Seen, passages: Sequence[str]) -> FloatArray:
+    """Return the score of each picture with a text given by its passages, float32 (n,).
+
+    A text of which the matcher knows no word has the score 0 in the first stage.
+
+    Raises
+    ------
+    DataError
+        If there is no passage, or one is blank.
+    """
+    query = Query.from_texts(passages, finder.texts, finder.matcher)
+    first = seen.vectors @ unit((query.weights @ query.vectors)[None])[0]
+    closer = Rescoring.of(query, finder.matcher)
+    if closer is None or seen.packed is None:
+        return np.asarray(first, np.float32)
+    return closer.scores(first, seen.packed)

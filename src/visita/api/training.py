@@ -1,0 +1,43 @@
+"""Training anything: what, the class of the configuration says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from visita.api import learning
+from visita.api.learning import Trained
+from visita.api.two_stage import train_two_stages
+from visita.data import PairSet
+from visita.training.config import (
+    FusionConfig,
+    MklVisitaConfig,
+    MklVisitaPaperConfig,
+    PaperConfig,
+)
+
+
+def train(
+    data: PairSet | str,
+    out: str | Path,
+    *,
+    config: FusionConfig | PaperConfig | MklVisitaConfig | MklVisitaPaperConfig | None = None,
+    features: Path | None = None,
+) -> Trained:
+    """Train a matcher on the train split, choose on dev, and save it in ``out``.
+
+    The class of ``config`` says what is trained: ``FusionConfig``, visita's own recipe of
+    vectors; ``PaperConfig``, the multi-level fusion paper's; ``MklVisitaConfig``, vectors and a
+    closer look at the first results; ``MklVisitaPaperConfig``, as the MKL-VisITA paper trains.
+
+    Raises
+    ------
+    DataError
+        If train or dev is empty.
+    ConfigError
+        If the settings do not suit the data or each other.
+    TrainingError
+        If training cannot go on.
+    """
+    if isinstance(config, MklVisitaConfig | MklVisitaPaperConfig):
+        return train_two_stages(data, out, config=config, features=features)
+    return learning.train(data, out, config=config, features=features)

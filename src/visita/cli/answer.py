@@ -1,0 +1,50 @@
+"""``visita answer``: a question about a picture, with choices."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import visita
+from visita.cli.options import DEFAULT, Json, Matcher
+from visita.cli.output import one_line, print_json
+from visita.cli.texts import note_if_foreign
+
+
+def answer(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In English.")],
+    choices: Annotated[
+        str, typer.Option("--choices", metavar="A,B,…", help="The choices, parted by commas.")
+    ] = "",
+    choice: Annotated[
+        list[str] | None,
+        typer.Option("--choice", metavar="TEXT", help="A choice that may hold commas. Repeatable."),
+    ] = None,
+    matcher: Matcher = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Answer a question about a picture by the best of some choices.
+
+    Prints, parted by tabs: how probable each choice is if just one is right
+    (not for yes and no), its score, the choice, and the statement that was
+    matched, best first.
+
+    [bold]visita answer dog.jpg "What colour is the dog?" --choices black,white,brown[/bold]
+    [bold]visita answer dog.jpg "Is there a boat?" --choices yes,no[/bold]
+    """
+    note_if_foreign(question)
+    found = visita.answer(matcher, image, question, [*choices.split(","), *(choice or ())])
+    if found[0].share is None:
+        print("the numbers are scores, not probabilities", file=sys.stderr)
+    if as_json:
+        rows = [asdict(one) for one in found]
+        print_json({"image": str(image), "question": question, "choices": rows})
+        return
+    for one in found:
+        share = "" if one.share is None else f"{one.share:.3f}\t"
+        print(f"{share}{one.score:.3f}\t{one_line(one.text)}\t{one_line(one.statement)}")

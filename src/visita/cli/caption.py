@@ -1,0 +1,66 @@
+"""``visita caption``: the texts of a collection that fit pictures best."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import visita
+from visita.cli.options import DEFAULT, Json, Matcher
+from visita.cli.output import one_line, print_json
+
+
+def caption(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Pictures.")],
+    texts: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="TEXTS",
+            help="A .txt file with one text a line, or pairs: READER:PATH, or a path.",
+        ),
+    ],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many captions a picture.")] = 5,
+    matcher: Matcher = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Choose captions for pictures from a collection of texts.
+
+    Prints, parted by tabs: the picture, the score and the text, best first.
+    Of texts that say nearly the same, the best one is printed.
+
+    [bold]visita caption dog.jpg --from captions.txt[/bold]
+    [bold]visita caption *.jpg --from flickr8k:data/flickr8k -k 1[/bold]
+    """
+    from visita.errors import PictureError  # noqa: PLC0415
+    from visita.progress import report_skipped  # noqa: PLC0415
+    from visita.types import Skipped  # noqa: PLC0415
+
+    captioner = visita.Captioner(texts, matcher)
+    print("the numbers are scores, not probabilities", file=sys.stderr)
+    found, skipped = [], []
+    for image in images:
+        try:
+            captions = captioner.caption(image, k)
+        except PictureError as error:
+            skipped.append(Skipped(str(image), str(error).removeprefix(f"{image}: ")))
+            continue
+        found.append({"image": str(image), "captions": [asdict(one) for one in captions]})
+        if not as_json:
+            for one in captions:
+                print(f"{one_line(str(image))}\t{one.score:.3f}\t{one_line(one.text)}")
+    if as_json:
+        print_json(
+            {
+                "texts": len(captioner.texts),
+                "pictures": found,
+                "skipped": [asdict(one) for one in skipped],
+            }
+        )
+    report_skipped(skipped)
+    if not found:
+        raise visita.VisitaError("None of the pictures could be read; see the reasons above.")

@@ -1,0 +1,67 @@
+"""``visita explain``: why a text fits a picture, or does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import visita
+from visita.cli.options import DEFAULT, Json, Matcher
+from visita.cli.output import one_line, print_json
+from visita.cli.texts import read_text
+
+SUFFIXES = (".png", ".html")
+
+
+def explain(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="A text; '-' reads it from stdin.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Draw it: a .png or an .html file."),
+    ] = None,
+    matcher: Matcher = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Show where in a picture, in which words and by which kernels a score comes about.
+
+    Prints the score, by how much it falls without each word, and what each
+    kernel adds to it. With --out, draws heat over the picture for the text
+    and for each word.
+
+    [bold]visita explain dog.jpg "a dog on a beach" -o dog.png[/bold]
+    """
+    from visita.api.finding import open_picture  # noqa: PLC0415
+
+    if out is not None and out.suffix.lower() not in SUFFIXES:
+        raise typer.BadParameter(f"{out} is neither a .png nor an .html file.")
+    words = read_text(text)
+    explanation = visita.explain(matcher, image, words)
+    if out is not None:
+        from visita.experiments.explanation_page import write_page  # noqa: PLC0415
+        from visita.experiments.explanation_sheet import draw  # noqa: PLC0415
+
+        write = draw if out.suffix.lower() == ".png" else write_page
+        write(explanation, open_picture(image), out)
+    if as_json:
+        drawn = {"out": str(out)} if out else {}
+        print_json({"image": str(image), **explanation.to_dict(), **drawn})
+        return
+    _print(explanation)
+    if out is not None:
+        print(f"explanation: {one_line(str(out))}")
+
+
+def _print(explanation: visita.Explanation) -> None:
+    from visita.experiments.explanation_sheet import verdict  # noqa: PLC0415
+
+    print(verdict(explanation))
+    print("words, and by how much the score falls without each:")
+    for word in explanation.words:
+        print(f"  {word.effect:+.3f}  {one_line(word.text)}")
+    print("kernels, their weights, and what each adds to the score:")
+    width = max(len(one.name) for one in explanation.kernels)
+    for one in explanation.kernels:
+        print(f"  {one_line(one.name):{width}}  {one.weight:.3f}  {one.adds:+.3f}")

@@ -1,0 +1,93 @@
+"""Why a matcher gives a picture and a text its score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from visita.types import FloatArray
+
+SIDE = 5
+"""Cells along either side of a picture."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of the text.
+
+    Attributes
+    ----------
+    text : str
+    effect : float
+        By how much the score falls when the word is left out.
+    heat : float32 (5, 5)
+        What each cell has to do with the word; see ``Explanation.words_by``. Where that is
+        attention, as many cells as the second stage has.
+    """
+
+    text: str
+    effect: float
+    heat: FloatArray
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel: its weight, all of which sum to 1, and what it adds to the score."""
+
+    name: str
+    weight: float
+    adds: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where in a picture, in which words and by which kernels a score comes about.
+
+    Attributes
+    ----------
+    text : str
+    score : float
+    threshold : float or None
+        The score from which the matcher calls a pair a match.
+    heat : float32 (5, 5)
+        By how much the score falls when a cell of the picture is made grey; rows from the top.
+    words : tuple of Word
+        In order.
+    words_by : str
+        ``attention``: a word's heat is what it and the cell add to the score together, by the
+        attention of the matcher's second stage; ``hiding``: it is how much less the word adds
+        to the score when the cell is made grey.
+    kernels : tuple of Kernel
+        What they add sums to the score.
+    """
+
+    text: str
+    score: float
+    threshold: float | None
+    heat: FloatArray
+    words: tuple[Word, ...]
+    words_by: Literal["attention", "hiding"]
+    kernels: tuple[Kernel, ...]
+
+    @property
+    def match(self) -> bool | None:
+        """Whether the score reaches the threshold; None if there is none."""
+        return None if self.threshold is None else self.score >= self.threshold
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {
+            "text": self.text,
+            "score": self.score,
+            "threshold": self.threshold,
+            "match": self.match,
+            "heat": self.heat.tolist(),
+            "words": [
+                {"word": one.text, "effect": one.effect, "heat": one.heat.tolist()}
+                for one in self.words
+            ],
+            "words_by": self.words_by,
+            "kernels": [
+                {"name": one.name, "weight": one.weight, "adds": one.adds} for one in self.kernels
+            ],
+        }

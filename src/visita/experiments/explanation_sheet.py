@@ -1,0 +1,144 @@
+"""An explanation drawn: heat over the picture, the words one by one, the kernels as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import wrap
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
+
+from visita.errors import ConfigError
+from visita.experiments.contact_sheet import BAR, GREY, INK, PAPER, TRACK
+from visita.experiments.explanation import Explanation, Kernel
+from visita.types import FloatArray
+
+FOR, AGAINST = (214, 40, 30), (38, 92, 190)
+"""What speaks for the text, and what against it."""
+STRONGEST = 0.72
+"""Opacity of the hottest cell."""
+WIDTH, MARGIN, GAP = 1240, 56, 24
+LARGE, THUMB = (520, 520), (208, 208)
+COLUMNS = 5
+KERNELS = 16
+"""As many as have room beside the picture; the rest is one bar."""
+LINE, BAR_LEFT, BAR_WIDTH = 29, 250, 210
+
+Point = tuple[int, int]
+
+
+def draw(explanation: Explanation, picture: Image.Image, out: Path) -> None:
+    """Draw an explanation of the picture into a file.
+
+    Raises
+    ------
+    ConfigError
+        If ``out`` cannot be written, or its suffix is no picture format.
+    """
+    title = wrap(f"“{explanation.text}”", 72)
+    top = MARGIN + 40 * len(title) + 56
+    large = heated(picture, explanation.heat, strongest(explanation.heat), LARGE)
+    rows = -(-len(explanation.words) // COLUMNS)
+    thumb = ImageOps.contain(picture, THUMB)
+    row = thumb.height + 52
+    kernels = shown(explanation.kernels)
+    below = top + max(large.height + 30, LINE * (len(kernels) + 1)) + 84
+    sheet = Image.new("RGB", (WIDTH, below + row * rows + MARGIN), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for number, line in enumerate(title):
+        pen.text((MARGIN, MARGIN + 40 * number), line, INK, _font(30))
+    pen.text((MARGIN, top - 50), verdict(explanation), GREY, _font(20))
+    sheet.paste(large, (MARGIN, top))
+    pen.text((MARGIN, top + large.height + 10), legend(), GREY, _font(16))
+    _draw_kernels(pen, kernels, (MARGIN + LARGE[0] + 2 * GAP, top))
+    pen.text((MARGIN, below - 36), words_note(explanation), GREY, _font(16))
+    scale = strongest(np.stack([word.heat for word in explanation.words]))
+    for number, word in enumerate(explanation.words):
+        left = MARGIN + number % COLUMNS * (THUMB[0] + GAP)
+        at = below + number // COLUMNS * row
+        sheet.paste(heated(picture, word.heat, scale, THUMB), (left, at))
+        name = word.text if len(word.text) <= 14 else f"{word.text[:13]}…"
+        pen.text((left, at + thumb.height + 8), name, INK, _font(18))
+        effect, right = f"{word.effect:+.3f}", left + THUMB[0]
+        pen.text((right, at + thumb.height + 10), effect, GREY, _font(16), anchor="ra")
+    try:
+        sheet.save(out)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{out} cannot be written ({error}): name another .png file.") from error
+
+
+def heated(
+    picture: Image.Image, heat: FloatArray, scale: float, within: tuple[int, int]
+) -> Image.Image:
+    """Return the picture, shrunk to fit, paler and with heat laid over it."""
+    small = ImageEnhance.Color(ImageOps.contain(picture, within)).enhance(0.3)
+    cover = tint(heat, scale).resize(small.size, Image.Resampling.BICUBIC)
+    return Image.alpha_composite(small.convert("RGBA"), cover).convert("RGB")
+
+
+def tint(heat: FloatArray, scale: float) -> Image.Image:
+    """Return heat (5, 5) as a picture of as many pixels: red where above 0, blue where below."""
+    alpha = np.clip(np.abs(heat) / scale, 0, 1) * (255 * STRONGEST)
+    colours = np.where(heat[..., None] > 0, FOR, AGAINST)
+    pixels = np.concatenate([colours, np.rint(alpha)[..., None]], axis=2)
+    return Image.fromarray(pixels.astype(np.uint8), "RGBA")
+
+
+def strongest(heat: FloatArray) -> float:
+    """Return the largest heat or cold, which is drawn as the full colour."""
+    return max(float(np.abs(heat).max()), 1e-6)
+
+
+def shown(kernels: Sequence[Kernel]) -> list[Kernel]:
+    """Return the kernels that add most, and the sum of the others as one."""
+    ordered = sorted(kernels, key=lambda one: -abs(one.adds))
+    first, rest = ordered[:KERNELS], ordered[KERNELS:]
+    if not rest:
+        return first
+    weight, adds = sum(one.weight for one in rest), sum(one.adds for one in rest)
+    return [*first, Kernel(f"{len(rest)} more", weight, adds)]
+
+
+def verdict(explanation: Explanation) -> str:
+    """Return the score and what follows from it."""
+    score = f"score {explanation.score:.3f}"
+    if explanation.threshold is None:
+        return score
+    said = "match" if explanation.match else "no match"
+    return f"{score}, threshold {explanation.threshold:.3f}: {said}"
+
+
+def legend() -> str:
+    """Return what the colours over the picture mean."""
+    return "red: the score falls when the cell is hidden; blue: it rises"
+
+
+def words_note(explanation: Explanation) -> str:
+    """Return what the maps of the words mean."""
+    if explanation.words_by == "attention":
+        maps = "what the word and the cell add to the score together, by attention"
+    else:
+        maps = "how much less the word adds to the score when the cell is hidden"
+    return f"each word: {maps}; the number: by how much the score falls without it"
+
+
+def _draw_kernels(pen: ImageDraw.ImageDraw, kernels: Sequence[Kernel], at: Point) -> None:
+    left, top = at
+    bars = left + BAR_LEFT
+    pen.text((left, top), "kernel", GREY, _font(16))
+    pen.text((bars - 16, top), "weight", GREY, _font(16), anchor="ra")
+    pen.text((bars, top), "adds to the score", GREY, _font(16))
+    largest = max(abs(one.adds) for one in kernels)
+    for number, one in enumerate(kernels, 1):
+        y = top + LINE * number
+        pen.text((left, y), one.name[:26], INK, _font(17))
+        pen.text((bars - 16, y), f"{one.weight:.3f}", GREY, _font(16), anchor="ra")
+        length = round(BAR_WIDTH * abs(one.adds) / max(largest, 1e-6))
+        pen.rectangle((bars, y + 5, bars + BAR_WIDTH, y + 15), TRACK)
+        pen.rectangle((bars, y + 5, bars + length, y + 15), BAR if one.adds >= 0 else AGAINST)
+        pen.text((bars + BAR_WIDTH + 12, y), f"{one.adds:+.3f}", INK, _font(16))
+
+
+def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,106 @@
+"""Measuring systems of one or two stages: ranks both ways, and pairs told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from visita.evaluation.blocks import ScoreBlocks, Truth
+from visita.evaluation.dense import DenseBlocks
+from visita.evaluation.intervals import Groups, Statistic, Values, group_sums
+from visita.evaluation.pairs import LabelledPairs
+from visita.evaluation.ranking import ranking_metrics
+from visita.evaluation.retrieval import CUTOFFS, best_ranks, recall_at
+from visita.evaluation.two_stage import TwoStageBlocks
+from visita.experiments.examples import FOUND
+from visita.matchers.two_stage import DEPTH
+from visita.types import FloatArray
+
+WEIGHTS = tuple(step / 20 for step in range(20))
+"""Among which beta of the second stage is chosen."""
+PAIR_METRICS = ("recall", "precision", "F1", "mAP")
+BothWays = tuple[ScoreBlocks, ScoreBlocks]
+"""Pictures that ask for texts, texts that ask for pictures."""
+
+
+def one_stage(scores: FloatArray) -> BothWays:
+    """Return the scores of all pairs, float32 (n, m), as they rank both ways."""
+    return DenseBlocks(scores), DenseBlocks(np.ascontiguousarray(scores.T))
+
+
+def two_stages(first: FloatArray, second: FloatArray, weight: float) -> BothWays:
+    """Return how both stages rank both ways, from the scores of each, float32 (n, m)."""
+    looks = sparse.csr_array(second), sparse.csr_array(second.T)
+    by_image, by_text = one_stage(first)
+    return (
+        TwoStageBlocks(by_image, looks[0], weight, DEPTH),
+        TwoStageBlocks(by_text, looks[1], weight, DEPTH),
+    )
+
+
+def ranks_of(ways: BothWays, truth: Truth) -> tuple[Values, Values]:
+    """Return the rank of each picture's best text (n,) and of each text's best picture (m,)."""
+    return best_ranks(ways[0], truth), best_ranks(ways[1], truth.T.tocsr())
+
+
+def rsum(ways: BothWays, truth: Truth) -> float:
+    """Return the sum of the six recalls, in percent."""
+    return sum(recall_at(ranks, k) for ranks in ranks_of(ways, truth) for k in CUTOFFS)
+
+
+def choose_weight(first: FloatArray, second: FloatArray, truth: Truth) -> float:
+    """Return the weight of the second stage with the best rsum, of equal ones the smallest."""
+    forward, backward = two_stages(first, second, 0.0)
+    assert isinstance(forward, TwoStageBlocks)
+    assert isinstance(backward, TwoStageBlocks)
+    found = [
+        rsum((replace(forward, weight=one), replace(backward, weight=one)), truth)
+        for one in WEIGHTS
+    ]
+    return WEIGHTS[int(np.argmax(found))]
+
+
+def first_pictures(ways: BothWays) -> NDArray[np.int64]:
+    """Return the first pictures of each text, int64 (m, FOUND)."""
+    return np.concatenate(
+        [np.argsort(-scores, axis=1, kind="stable")[:, :FOUND] for _, scores in ways[1]]
+    )
+
+
+def pair_statistic(
+    scores: Sequence[Values],
+    thresholds: Sequence[float],
+    drawn: LabelledPairs,
+    groups: Groups,
+) -> Statistic:
+    """Return weights (r, groups) → ``PAIR_METRICS`` in percent, means over runs: (r, 4).
+
+    Parameters
+    ----------
+    scores : sequence of float64 (p,)
+        Of the pairs ``drawn``, a run each.
+    thresholds : sequence of float
+        From which score a pair counts as a match, by run.
+    groups : Groups
+        What is drawn together when images are resampled.
+    """
+    owners = groups.images[drawn.images]
+    called = np.stack(
+        [run >= threshold for run, threshold in zip(scores, thresholds, strict=True)], axis=1
+    )
+    labels = drawn.labels[:, None]
+    sums = [group_sums(one.astype(np.float64), owners) for one in (called & labels, called, labels)]
+    ranked = [ranking_metrics(run, drawn.labels, owners) for run in scores]
+
+    def statistic(weights: Values) -> Values:
+        hits, positive, true = (weights @ one for one in sums)
+        decided = [hits / true, hits / np.maximum(positive, 1), 2 * hits / (positive + true)]
+        mean_precision = np.mean([one(weights)[:, :1] for one in ranked], axis=0)
+        columns = [*(one.mean(axis=1, keepdims=True) for one in decided), mean_precision]
+        return np.asarray(100 * np.concatenate(columns, axis=1))
+
+    return statistic

@@ -1,0 +1,131 @@
+"""Features of augmented views of pictures; only the features are kept, never the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy import sparse
+
+from visita.artifact import fingerprint_of, sha256_of
+from visita.data.augmentation import RULES, Patchwork, cropped, generator, mirrored
+from visita.data.decode import decode
+from visita.data.pairs import PairSet
+from visita.errors import DataError
+from visita.features.extract import feature_folder, image_features
+from visita.features.pictures import Item, RecipeEncoder
+from visita.types import FloatArray, Recipe
+
+
+@dataclass(frozen=True)
+class View:
+    """One more view of n pictures.
+
+    Attributes
+    ----------
+    columns : dict of (n, …) arrays
+        As of the pictures themselves.
+    made_of : csr float32 (n, n)
+        How much of the area of the view of one picture is which picture; rows sum to 1.
+    """
+
+    columns: dict[str, FloatArray]
+    made_of: sparse.csr_array
+
+
+class AugmentedEncoder(RecipeEncoder):
+    """What ``plain`` computes, from one of ``visita.data.augmentation.VIEWS`` of each picture.
+
+    Its features have a folder of their own in the cache. The networks are those of ``plain``.
+
+    Parameters
+    ----------
+    files : mapping
+        Key → file of all pictures that RICAP may take patches of.
+    """
+
+    def __init__(self, plain: RecipeEncoder, view: str, files: Mapping[str, Path]) -> None:
+        self.recipe = plain.recipe
+        self._networks = plain._networks
+        self.view = view
+        self.files = files
+        self._keys = sorted(files)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what ``plain`` does, the view, and for RICAP which pictures there are."""
+        among = fingerprint_of(self._keys) if self.view == "ricap" else None
+        return {**super().facts(), "view": f"{RULES}/{self.view}", "among": among}
+
+    def read(self, item: Item, side: int) -> Image.Image:
+        """Return the view of one ``(key, file)`` in RGB.
+
+        Raises
+        ------
+        PictureError
+            If a picture cannot be decoded.
+        """
+        key, _ = item
+        if self.view == "ricap":
+            keys, patchwork = self.patches(key)
+            return patchwork.of([decode(self.files[one], side=side) for one in keys])
+        picture = super().read(item, side)
+        if "flip" in self.view:
+            picture = mirrored(picture)
+        return cropped(picture, generator(self.view, key)) if "crop" in self.view else picture
+
+    def patches(self, key: str) -> tuple[list[str], Patchwork]:
+        """Return the keys of the four pictures of a RICAP view, its own first, and their places."""
+        rng = generator(self.view, key)
+        others = [self._keys[row] for row in rng.integers(0, len(self._keys), 3)]
+        return [key, *others], Patchwork.draw(rng)
+
+
+def view_features(
+    pairs: PairSet, recipe: Recipe, views: Sequence[str], folder: Path | None = None
+) -> list[View]:
+    """Return views of the pictures of ``pairs``, computing what is not stored yet.
+
+    Parameters
+    ----------
+    pairs : PairSet
+        All of its pictures can be read.
+    views : sequence of str
+        Of ``visita.data.augmentation.VIEWS``.
+    folder
+        Where features are kept; the cache by default.
+
+    Raises
+    ------
+    DataError
+        If a picture can no longer be read.
+    """
+    keys = [sha256_of(path) for path in pairs.image_paths]
+    files = dict(zip(keys, pairs.image_paths, strict=True))
+    columns: dict[str, dict[str, FloatArray]] = {view: {} for view in views}
+    made_of = {view: sparse.eye_array(len(keys), dtype=np.float32, format="csr") for view in views}
+    for one in recipe.by_encoder():
+        plain = RecipeEncoder(one)
+        for view in views:
+            encoder = AugmentedEncoder(plain, view, files)
+            place = feature_folder(encoder)
+            kept, more = image_features(pairs, encoder, folder / place.name if folder else place)
+            if kept is not pairs:
+                raise DataError("A picture changed while its views were computed; run again.")
+            columns[view] |= more
+            if view == "ricap":
+                made_of[view] = _shares(encoder, keys)
+    return [View(columns[view], made_of[view]) for view in views]
+
+
+def _shares(encoder: AugmentedEncoder, keys: Sequence[str]) -> sparse.csr_array:
+    rows = {key: row for row, key in enumerate(keys)}
+    drawn = [encoder.patches(key) for key in keys]
+    shares = np.concatenate([patchwork.shares() for _, patchwork in drawn]).astype(np.float32)
+    sources = np.array([rows[key] for some, _ in drawn for key in some])
+    places = np.repeat(np.arange(len(keys)), 4), sources
+    # A picture that was drawn twice has both shares: they are added up.
+    return sparse.csr_array((shares, places), shape=(len(keys), len(keys)))

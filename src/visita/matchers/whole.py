@@ -1,0 +1,135 @@
+"""Vectors of MKL-VisITA's own: what its second stage makes of the whole picture and sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.errors import ArtifactError
+from visita.kernels.unit import unit
+from visita.matchers.calibrated import Calibrated, read_calibrated
+from visita.matchers.rescorer import Rescorer
+from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
+
+KIND = "whole matcher"
+SECOND = "second"
+
+
+class WholeTexts:
+    """A ``TextEncoder`` that gives a text's vector right away, one passage a text."""
+
+    name = "whole"
+    levels: tuple[str, ...] = ("sentence",)
+
+    def __init__(self, second: Rescorer) -> None:
+        self.second = second
+        self.dim = int(second.network["dim"])
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that decides the vectors."""
+        return fingerprint_of([KIND, self.second.fingerprint()])
+
+    def encode(self, texts: Sequence[str]) -> TextFeatures:
+        """Return the vector of each text, float32 (m, dim)."""
+        rows = [packed[0, : self.dim] for packed in self.second.pack_texts(texts)]
+        vectors = np.array(rows, np.float32).reshape(len(texts), self.dim)
+        return TextFeatures(np.arange(len(texts) + 1, dtype=np.int64), vectors)
+
+
+@dataclass(frozen=True)
+class WholeMatcher(Calibrated):
+    """A ``Matcher`` whose vectors are the first row of what a second stage packs.
+
+    Attributes
+    ----------
+    second : Rescorer
+    facts : dict
+        What ran: configuration, versions, data, numbers.
+    """
+
+    second: Rescorer
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that decides the vectors, encoders included."""
+        return self.open_text_encoder().fingerprint()
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return int(self.second.network["dim"])
+
+    @property
+    def recipe(self) -> Recipe:
+        """The grids that a picture needs."""
+        return self.second.recipe
+
+    @property
+    def text_encoder(self) -> str:
+        """Name of the text encoder."""
+        return WholeTexts.name
+
+    @property
+    def text_levels(self) -> tuple[str, ...]:
+        """Its levels."""
+        return WholeTexts.levels
+
+    def open_text_encoder(self) -> TextEncoder:
+        """Return the encoder that texts must come from."""
+        return WholeTexts(self.second)
+
+    def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """Return unit vectors, float32 (n, dim), from the recipe's columns.
+
+        Raises
+        ------
+        MismatchError
+            If a column of the recipe is missing.
+        """
+        return unit(self.second.pack_images(columns)[:, 0, : self.dim].astype(np.float32))
+
+    def embed_texts(self, texts: TextFeatures) -> FloatArray:
+        """Return unit vectors, float32 (m, dim)."""
+        return unit(texts.pooled())
+
+    def save(self, folder: Path) -> None:
+        """Write the matcher as an artifact folder, atomically, the second stage inside.
+
+        Raises
+        ------
+        ArtifactError
+            If ``folder`` holds something else.
+        """
+        saved = {
+            **self.calibrated(),
+            "fingerprint": self.fingerprint(),
+            "facts": dict(self.facts),
+        }
+        with write_folder(folder, KIND, saved) as draft:
+            self.second.save(draft / SECOND)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved matcher.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not such a matcher.
+        MismatchError
+            If an encoder differs from the one it was trained with.
+        """
+        saved = read_manifest(folder, KIND)
+        try:
+            return cls(
+                **read_calibrated(saved),
+                second=Rescorer.load(folder / SECOND),
+                facts=saved["facts"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"{folder} is no matcher visita can read ({error!r}).") from error

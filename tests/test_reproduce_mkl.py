@@ -1,0 +1,368 @@
+"""``visita reproduce mkl-visita`` end to end on drawn pairs; its numbers against plain loops."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
+
+from visita.api.reproducing import reproduce, two_stages
+from visita.errors import ConfigError, UnknownNameError
+from visita.evaluation import measure_ranks
+from visita.experiments.cells import Result
+from visita.experiments.mkl_visita import (
+    ABLATION_EPOCHS,
+    EPOCHS,
+    Plan,
+    compute,
+    join,
+    joinable,
+    plan,
+    views_of,
+)
+from visita.experiments.mkl_visita_bench import DEV, TEST, TRAIN, Bench, make_bench
+from visita.experiments.mkl_visita_claims import (
+    BOTH,
+    FIRST,
+    FUSION,
+    MATCH_ERROR,
+    NO_ATTENTION,
+    NO_HIERARCHY,
+    NO_TRANSFORMER,
+    ONE_CNN_LEVEL,
+    PAPER_RNN,
+    PAPER_TRANSFORMER,
+    RECURRENT,
+    REFERENCE,
+    SECOND,
+    TABLED,
+    TRANSFORMER,
+    claims,
+)
+from visita.experiments.mkl_visita_measures import WEIGHTS
+from visita.experiments.mkl_visita_outcomes import Outcomes
+from visita.matchers.two_stage import DEPTH
+from visita.training.config import (
+    CrossModalConfig,
+    FusionConfig,
+    MklVisitaConfig,
+    PaperConfig,
+    PaperCrossModalConfig,
+)
+from visita.training.cross_modal import all_scores, train_cross_modal
+
+LEVELS = {"efficientnet-lite0": ("block10:avg", "head:avg")}
+GRIDS = {"efficientnet-lite0": ("block11:5x5", "block15:5x5")}
+FIRST_CONFIG = FusionConfig(
+    image_levels=LEVELS,
+    mirror=False,
+    text_levels=("layer3", "layer6"),
+    class_names_weight=0,
+    dim=32,
+    fusion_dim=32,
+    hidden=16,
+    epochs=1,
+)
+SECOND_CONFIG = CrossModalConfig(
+    image_levels=GRIDS, text_levels=("layer6",), width=16, dim=8, heads=2, batch=32, epochs=1
+)
+CONFIG = MklVisitaConfig(first=FIRST_CONFIG, second=SECOND_CONFIG)
+ABLATIONS = (
+    *(NO_TRANSFORMER, NO_ATTENTION, NO_HIERARCHY, ONE_CNN_LEVEL),
+    *("linear alone", "polynomial:3 alone", "rbf:2 alone", "laplacian:1 alone"),
+    *(RECURRENT, TRANSFORMER, MATCH_ERROR),
+)
+AS_PRINTED = (PAPER_RNN, PAPER_TRANSFORMER)
+
+
+@pytest.fixture(scope="module")
+def made(drawn_folder, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    """Run the command once, with one seed."""
+    out = tmp_path_factory.mktemp("mkl-visita")
+    words = ["reproduce", "mkl-visita", "--data", f"folder:{drawn_folder}", "--out", str(out)]
+    words += ["--seeds", "1", "--paper-epochs", "1"]
+    for stage in ("first", "second"):
+        changed = getattr(CONFIG, stage).model_dump(mode="json", exclude_defaults=True)
+        words += ["--set", f"{stage}={json.dumps(changed)}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "visita", *words], capture_output=True, text=True, check=False
+    )
+    return out, done
+
+
+@pytest.fixture(scope="module")
+def bench(drawn_pairs) -> Bench:
+    return make_bench(drawn_pairs, "dev", CONFIG, (), None)
+
+
+@pytest.fixture(scope="module")
+def planned() -> Plan:
+    return plan(CONFIG, 2, 1, 1, [NO_TRANSFORMER])
+
+
+@pytest.fixture(scope="module")
+def results(bench, planned) -> dict[str, Result]:
+    cells = {cell.name: cell for name, some in planned.items() if name != BOTH for cell in some}
+    trained = {name: compute(cell, bench) for name, cell in cells.items()}
+    return {**trained, **{cell.name: join(cell, bench, trained) for cell in planned[BOTH]}}
+
+
+def test_the_command_writes_the_report_and_prints_every_verdict(made):
+    out, done = made
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in out.iterdir()} == {
+        *("cells", "report.html", "report.md", "report.json")
+    }
+    report = json.loads((out / "report.json").read_text())
+    kernels = SECOND_CONFIG.kernels
+    assert [one["id"] for one in report["claims"]] == [one.id for one in claims("", kernels)]
+    for one in report["claims"]:
+        assert f"{one['outcome']}: {one['claim']} (" in done.stdout
+    unmeasured = {one["id"] for one in report["claims"] if one["outcome"] == "not measured"}
+    assert unmeasured == {
+        "clip",
+        "blip",
+        "albef",
+        "both-fusion",
+    }  # with one encoder it is the first stage
+    assert done.stdout.endswith(f"report: {out / 'report.html'}\n")
+    assert report["failed"] == []
+    titles = [table["title"] for table in report["tables"]]
+    assert titles == [
+        "Tables 1 and 2: does this text belong to this picture?",
+        "Retrieval",
+        "Ablations of the second stage",
+        "Kernel weights",
+    ]
+    assert [row["name"] for row in report["tables"][0]["rows"]] == [
+        one for one in TABLED if one != FUSION
+    ]
+    assert [row["name"] for row in report["tables"][2]["rows"]] == [REFERENCE, *ABLATIONS]
+    assert [one["title"] for one in report["examples"]] == ["Best answers", "Worst answers"]
+
+
+def test_the_report_shows_the_paper_s_rows_and_names_no_place_of_this_machine(made, drawn_folder):
+    out, _ = made
+    for name in ("report.html", "report.md", "report.json"):
+        text = (out / name).read_text("utf-8")
+        assert "96.32 / 90.36 / 94.81 against 91.26 / 88.21 / 92.11" in text
+        assert str(drawn_folder) not in text
+        assert str(out) not in text
+    again = json.loads((out / "report.json").read_text())["command"]
+    assert again.startswith("visita reproduce mkl-visita --data folder:PATH --out DIR --split dev ")
+    assert "--ablation-seeds 1" in again
+
+
+def test_a_second_call_computes_nothing_and_says_the_same(made, drawn_pairs, capfd):
+    out, _ = made
+    before = (out / "report.json").read_bytes()
+    reproduce("mkl-visita", drawn_pairs, out, config=CONFIG, seeds=1, paper_epochs=1)
+    said = capfd.readouterr().err
+    assert "15 of 15 cells were computed before" in said
+    assert "1 of 1 cells were computed before" in said
+    assert "epoch 1" not in said
+    assert (out / "report.json").read_bytes() == before
+
+
+def test_the_plan_is_every_system_and_ablation_for_every_seed():
+    config = MklVisitaConfig(seed=3)
+    found = plan(config, 5, 2, 7, None)
+    main = (FUSION, FIRST, SECOND, BOTH)
+    assert set(found) == {*main, REFERENCE, *ABLATIONS, *AS_PRINTED}
+    assert all(len(cells) == (5 if name in main else 2) for name, cells in found.items())
+    assert [cell.name for cell in found[SECOND]][:2] == [
+        "second stage, seed 3",
+        *["second stage, seed 4"],
+    ]
+    names = [cell.name for cells in found.values() for cell in cells]
+    assert len(set(names)) == len(names)
+
+    def settings(name: str) -> dict:
+        return found[name][0].settings["config"]
+
+    fusion = FusionConfig(seed=3).model_dump(mode="json")
+    assert settings(FUSION) == fusion
+    first, second = (one.model_dump(mode="json") for one in config.stages())
+    assert (settings(FIRST), settings(SECOND)) == (first, second)
+    assert settings(REFERENCE) == {**second, "epochs": ABLATION_EPOCHS}
+    for name in ABLATIONS:
+        changed = {
+            key for key, value in settings(name).items() if value != settings(REFERENCE)[key]
+        }
+        assert len(changed) == 1, name
+    for name, side in zip(AS_PRINTED, ("recurrent", "transformer"), strict=True):
+        paper = PaperCrossModalConfig(text_side=side, epochs=7, seed=3)
+        assert settings(name) == paper.model_dump(mode="json")
+    assert views_of(found) == ["crop", "flip", "crop-flip", "ricap"]
+    assert two_stages() == MklVisitaConfig(second=CrossModalConfig(epochs=EPOCHS))
+    assert two_stages(["seed=3"]).seed == 3
+
+
+def test_what_is_trained_alike_is_trained_once_and_what_changes_nothing_is_no_ablation():
+    found = plan(CONFIG, 2, 3, 1, None)
+    names = [cell.name for cell in found[REFERENCE]]
+    assert names == ["second stage, seed 0", "second stage, seed 1", f"{REFERENCE}, seed 2"]
+    without = MklVisitaConfig(second=CrossModalConfig(depth=0, kernels=("rbf:2",)))
+    assert not {NO_TRANSFORMER, "rbf:2 alone"} & set(plan(without, 1, 1, 1, None))
+    with pytest.raises(UnknownNameError, match="Did you mean 'no hierarchy: words alone'"):
+        plan(CONFIG, 1, 1, 1, ["no hierarchy: word alone"])
+
+
+def test_the_second_stage_is_scored_as_when_it_is_trained_directly(bench, planned, results):
+    config = SECOND_CONFIG
+    some = bench.validated(config)
+    network, _ = train_cross_modal(
+        bench.cross(TRAIN, config), some, lambda scores: naive_rsum(scores, some.truth), config
+    )
+    kept = results[planned[SECOND][0].name].arrays
+    for part in (DEV, TEST):
+        assert np.array_equal(kept[part], all_scores(network, bench.cross(part, config)))
+
+
+def naive_ranks(scores: np.ndarray, truth: np.ndarray) -> list[float]:
+    found = []
+    for row, true in zip(scores.tolist(), truth, strict=True):
+        best = max(score for score, right in zip(row, true, strict=True) if right)
+        others = [score for score, right in zip(row, true, strict=True) if not right]
+        found.append(1 + sum(s > best for s in others) + sum(s == best for s in others) / 2)
+    return found
+
+
+def naive_rsum(scores: np.ndarray, truth) -> float:
+    dense = truth.toarray()
+    ways = naive_ranks(scores, dense), naive_ranks(scores.T, dense.T)
+    return sum(100 * np.mean(np.array(one) <= k) for one in ways for k in (1, 5, 10))
+
+
+def naive_both(first: np.ndarray, second: np.ndarray, weight: float) -> np.ndarray:
+    """Score each row's ``DEPTH`` first items by both; the others follow in their order."""
+    both = (1 - np.float32(weight)) * first + np.float32(weight) * second
+    scores = first - 100
+    for row, items in enumerate(np.argsort(-first, axis=1, kind="stable")[:, :DEPTH]):
+        scores[row, items] = both[row, items]
+    return scores
+
+
+def test_ranks_and_pairs_are_those_of_plain_loops(bench, planned, results):
+    for system in (FIRST, SECOND):
+        result = results[planned[system][1].name]
+        scores, truth = result.arrays[TEST], bench.truth[TEST].toarray()
+        assert result.arrays["images"].tolist() == naive_ranks(scores, truth)
+        assert result.arrays["texts"].tolist() == naive_ranks(scores.T, truth.T)
+        assert result.facts["rsum"] == pytest.approx(naive_rsum(scores, bench.truth[TEST]))
+        drawn = bench.drawn[TEST]
+        labels = [bool(truth[i, t]) for i, t in zip(drawn.images, drawn.texts, strict=True)]
+        assert result.arrays["labels"].tolist() == labels
+        values = np.array([scores[i, t] for i, t in zip(drawn.images, drawn.texts, strict=True)])
+        called = values >= result.facts["threshold"]
+        precisions = (
+            average_precision_score(labels, values),
+            average_precision_score(~np.array(labels), -values),
+        )
+        expected = {
+            "recall": recall_score(labels, called),
+            "precision": precision_score(labels, called, zero_division=0),
+            "F1": f1_score(labels, called),
+            "mAP": np.mean(precisions),
+        }
+        for name, value in expected.items():
+            assert result.facts[name] == pytest.approx(100 * value), name
+
+
+def test_the_threshold_is_the_best_on_the_pictures_that_choose(bench, planned, results):
+    result = results[planned[SECOND][0].name]
+    drawn = bench.drawn[DEV]
+    values = result.arrays[DEV][drawn.images, drawn.texts]
+    reached = f1_score(drawn.labels, values >= result.facts["threshold"])
+    assert reached == max(f1_score(drawn.labels, values >= one) for one in values)
+
+
+def test_both_stages_order_the_first_ones_of_the_first(bench, planned, results):
+    first, second = (results[planned[one][0].name].arrays for one in (FIRST, SECOND))
+    result = results[planned[BOTH][0].name]
+    truth = {part: bench.truth[part].toarray() for part in (DEV, TEST)}
+
+    def ranks(part: str, weight: float) -> tuple[list[float], list[float]]:
+        a, b = first[part], second[part]
+        return (
+            naive_ranks(naive_both(a, b, weight), truth[part]),
+            naive_ranks(naive_both(a.T, b.T, weight), truth[part].T),
+        )
+
+    reached = [
+        sum(100 * np.mean(np.array(one) <= k) for one in ranks(DEV, weight) for k in (1, 5, 10))
+        for weight in WEIGHTS
+    ]
+    assert result.facts["weight"] == WEIGHTS[int(np.argmax(np.round(reached, 6)))]
+    images, texts = ranks(TEST, result.facts["weight"])
+    assert (result.arrays["images"].tolist(), result.arrays["texts"].tolist()) == (images, texts)
+    found = result.arrays["found"][:, 0]
+    right = truth[TEST][found, np.arange(len(found))]
+    assert np.array_equal(right, result.arrays["texts"] == 1)
+
+
+def test_outcomes_are_means_over_seeds_and_differences_are_paired(bench, planned, results):
+    outcomes = Outcomes(bench, planned, results)
+    runs = outcomes.of(SECOND)
+    assert len(runs) == 2
+    found = outcomes.estimates(SECOND)
+    for name in ("recall", "precision", "F1", "mAP", "text_to_image R@5", "rsum"):
+        assert found[name].value == pytest.approx(np.mean([run.facts[name] for run in runs]))
+    ranks = [np.stack([run.arrays[side] for run in runs]) for side in ("images", "texts")]
+    measured = measure_ranks(*ranks, bench.groups, seed=CONFIG.seed)
+    assert found["rsum"] == measured.rsum
+    assert outcomes.queries(SECOND).mean() == pytest.approx(found["rsum"].value)
+    [one], [reference] = outcomes.of(NO_TRANSFORMER), outcomes.of(REFERENCE)
+    gap = outcomes.differences(NO_TRANSFORMER, REFERENCE)
+    for name in ("precision", "rsum"):
+        assert gap[name].value == pytest.approx(one.facts[name] - reference.facts[name])
+    some = {name: result for name, result in results.items() if name != "second stage, seed 1"}
+    incomplete = Outcomes(bench, planned, some)
+    assert incomplete.measured([FUSION, FIRST, SECOND, REFERENCE]) == [FIRST, REFERENCE]
+    assert [cell.name for cell in joinable(planned, some)] == ["both stages, seed 0"]
+    with pytest.raises(KeyError):
+        incomplete.queries(SECOND)
+
+
+def test_a_cell_that_fails_is_reported_and_the_others_go_on(drawn_pairs, tmp_path):
+    second = SECOND_CONFIG.model_copy(update={"learning_rate": 1e30})  # the paper has its own
+    report = reproduce(
+        "mkl-visita",
+        drawn_pairs,
+        tmp_path,
+        config=CONFIG.model_copy(update={"second": second}),
+        seeds=1,
+        paper_epochs=1,
+        ablations=[NO_TRANSFORMER, PAPER_RNN],
+    )
+    assert [one.item for one in report.failed] == [
+        *("second stage, seed 0", "no visual transformer, seed 0")
+    ]
+    assert all("no longer a number" in one.reason for one in report.failed)
+    assert {one.outcome for one in report.verdicts} == {"not measured"}
+    shown = json.loads((tmp_path / "report.json").read_text())
+    rows = {row["name"]: row["cells"] for row in shown["tables"][0]["rows"]}
+    assert all(rows[FIRST] + rows[PAPER_RNN])
+    assert not any(rows[SECOND] + rows[BOTH])
+
+
+def test_what_cannot_be_reproduced_is_refused_with_what_to_do(drawn_pairs, tmp_path):
+    with pytest.raises(ConfigError, match="is set up by a MklVisitaConfig, not by a PaperConfig"):
+        reproduce("mkl-visita", drawn_pairs, tmp_path, config=PaperConfig())
+    with pytest.raises(ConfigError, match="is set up by a PaperConfig, not by a MklVisitaConfig"):
+        reproduce("fusion", drawn_pairs, tmp_path, config=CONFIG)
+    with pytest.raises(ConfigError, match="one seed or more"):
+        reproduce("mkl-visita", drawn_pairs, tmp_path, config=CONFIG, ablation_seeds=0)
+    with pytest.raises(ConfigError, match="Measure on dev or on test"):
+        reproduce("mkl-visita", drawn_pairs, tmp_path, config=CONFIG, split="train")
+    alone = CONFIG.model_copy(update={"first": None})
+    with pytest.raises(ConfigError, match="give the first one too"):
+        reproduce("mkl-visita", drawn_pairs, tmp_path, config=alone)
+    with pytest.raises(UnknownNameError, match="No ablation is called"):
+        reproduce("mkl-visita", drawn_pairs, tmp_path, config=CONFIG, ablations=["none"])
+    assert not list(tmp_path.iterdir())

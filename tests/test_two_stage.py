@@ -1,0 +1,490 @@
+"""Matchers of two stages wherever a person uses a matcher, beside plain loops over their parts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import two_stages
+
+import visita
+from visita.cli.models import describe
+from visita.data.decode import decode
+from visita.errors import ArtifactError, ConfigError, DataError, MismatchError
+from visita.features.pictures import RecipeEncoder
+from visita.features.store import FeatureStore
+from visita.gallery.gallery import Gallery
+from visita.gallery.snapshot import Snapshot
+from visita.gallery.stores import PARTS, VECTOR, discard, vectors_folder
+from visita.matchers import shipped_folder
+from visita.matchers.calibration import Calibration
+from visita.matchers.rescorer import Rescorer
+from visita.matchers.two_stage import DEPTH, TwoStageMatcher
+from visita.search.passages import passages
+from visita.search.query import Query
+from visita.search.rescoring import PASSAGES, Rescoring
+from visita.search.search import Match, search
+from visita.testing import check_matcher
+from visita.types import TextFeatures
+
+SENTENCE = "a red circle and a blue square on a white background"
+ARTICLE = """The exhibition opens on Sunday. There is a red circle on a blue background.
+Tickets cost five euros for adults. The painter shows a red circle, in front of blue."""
+WITHOUT_TORCH = """
+import sys
+from visita.cli import main
+try:
+    main()
+finally:
+    print("torch" in sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(drawn_pairs) -> Path:
+    return two_stages(drawn_pairs)
+
+
+@pytest.fixture(scope="module")
+def matcher(folder) -> TwoStageMatcher:
+    return visita.load(folder)
+
+
+@pytest.fixture(scope="module")
+def pictures(drawn_folder, tmp_path_factory) -> Path:
+    """Return a folder with sixty drawn pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for path in sorted(drawn_folder.glob("*.[jp][pn]g"))[:60]:
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gallery(pictures, matcher) -> visita.Gallery:
+    one = visita.Gallery.open(pictures, matcher=matcher)
+    one.sync()
+    return one
+
+
+@pytest.fixture(scope="module")
+def columns(matcher, pictures) -> Mapping[str, np.ndarray]:
+    paths = sorted(pictures.iterdir())[:4]
+    return RecipeEncoder(matcher.recipe).encode_pictures([decode(path) for path in paths])
+
+
+@pytest.fixture(scope="module")
+def texts(gallery) -> TextFeatures:
+    return gallery.finder.texts.encode([SENTENCE, "a star", "a green stripe"])
+
+
+class Counting(RecipeEncoder):
+    """Knows how many pictures it was given."""
+
+    count = 0
+
+    def encode(self, items: Iterable[Any]) -> Any:
+        def counted() -> Any:
+            for item in items:
+                self.count += 1
+                yield item
+
+        return super().encode(counted())
+
+
+def with_second(matcher: TwoStageMatcher, **methods: Any) -> TwoStageMatcher:
+    """Return the matcher with other methods of its second stage; its fingerprint stays."""
+    changed = object.__new__(type("Changed", (Rescorer,), methods))
+    vars(changed).update(vars(matcher.second))  # with the networks that it has loaded
+    return replace(matcher, second=changed)
+
+
+def naive(finder: visita.Finder, snapshot: Snapshot, text: str, depth: int) -> list[Any]:
+    """Return path and score of every picture, best first, one picture and passage at a time."""
+    matcher, cut = finder.matcher, passages(text)
+    query = Query.from_texts(cut, finder.texts, matcher)
+    vector, weights = query.pooled(), query.weights
+    cosines = [float(np.dot(row.astype(float), vector.astype(float))) for row in snapshot.vectors]
+    order = sorted(range(len(snapshot)), key=lambda row: (-cosines[row], snapshot.paths[row]))
+    heavy = sorted(range(len(cut)), key=lambda i: (-weights[i], i))[:8]
+    total = sum(float(weights[i]) for i in heavy)
+    packed = {i: matcher.second.pack_texts([cut[i]])[0] for i in heavy}
+    second = {
+        row: sum(
+            float(weights[i])
+            / total
+            * float(matcher.second.scores(parts(snapshot, row), packed[i])[0])
+            for i in heavy
+        )
+        for row in order[:depth]
+    }
+    worst, beta = min(second.values()), matcher.weight
+    both = {row: (1 - beta) * cosines[row] + beta * second.get(row, worst) for row in order}
+    near = sorted(order[:depth], key=lambda row: (-both[row], snapshot.paths[row]))
+    return [(snapshot.paths[row], both[row]) for row in near + order[depth:]]
+
+
+def parts(snapshot: Snapshot, row: int) -> np.ndarray:
+    return snapshot.packed(row)[None]
+
+
+def assert_same(found: list[Match], expected: list[Any]) -> None:
+    """Check paths and scores; two that differ by rounding alone may change places."""
+    scores = dict(expected)
+    assert len(found) == len({match.path for match in found}) == len(expected)
+    for match, (_, score) in zip(found, expected, strict=True):
+        assert match.score == pytest.approx(scores[match.path], abs=2e-5)
+        assert match.score == pytest.approx(score, abs=2e-5)
+
+
+def test_the_contract(matcher, columns, texts):
+    assert 0 < matcher.weight < 1
+    check_matcher(matcher, columns, texts)
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"packed_shape": (26, 100)}, "may take 4096 bytes"),
+        ({"pack_images": lambda s, c: Rescorer.pack_images(s, c)[:, 1:]}, "must return"),
+        ({"pack_images": lambda s, c: Rescorer.pack_images(s, c).astype(float)}, "float16"),
+        ({"pack_images": lambda s, c: Rescorer.pack_images(s, c)[::-1]}, "alone and among others"),
+        ({"pack_images": lambda s, c: 0 * Rescorer.pack_images(s, c)}, "tell pictures apart"),
+        ({"pack_texts": lambda s, t: Rescorer.pack_texts(s, t)[:-1]}, "one array a text"),
+        ({"scores": lambda s, i, t: Rescorer.scores(s, i, t) + np.float32(np.nan)}, "finite"),
+        ({"scores": lambda s, i, t: Rescorer.scores(s, i, t) + np.float32(len(i))}, "a pair must"),
+    ],
+)
+def test_a_second_stage_that_breaks_the_contract_is_found(
+    matcher, columns, texts, methods, message
+):
+    with pytest.raises(AssertionError, match=message):
+        check_matcher(with_second(matcher, **methods), columns, texts)
+
+
+def test_a_second_stage_that_needs_torch_each_time_is_found(matcher, columns, texts):
+    def scores(self, images, text):
+        import torch  # noqa: PLC0415
+
+        network = self.torch_network()
+        with torch.inference_mode():
+            found = network.score(
+                torch.from_numpy(images.astype(np.float32)), torch.from_numpy(text)[None]
+            )
+        return found[:, 0].numpy()
+
+    with pytest.raises(AssertionError, match="must not need torch"):
+        check_matcher(with_second(matcher, scores=scores), columns, texts)
+    assert sys.modules["torch"].inference_mode
+
+
+def test_saved_and_loaded_it_is_the_same_to_the_bit(matcher, columns, tmp_path):
+    matcher.save(tmp_path / "again")
+    again = visita.load(tmp_path / "again")
+    assert isinstance(again, TwoStageMatcher)
+    assert again.fingerprint() == matcher.fingerprint()
+    for name in ("name", "weight", "threshold", "calibration", "keyword_calibration", "facts"):
+        assert getattr(again, name) == getattr(matcher, name)
+    one, other = (m.embed_images(columns) for m in (matcher, again))
+    assert np.array_equal(one, other)
+    one, other = (m.second.pack_images(columns) for m in (matcher, again))
+    assert np.array_equal(one, other)
+    texts = [m.second.pack_texts([SENTENCE])[0] for m in (matcher, again)]
+    assert np.array_equal(*texts)
+    scores = [m.second.scores(one, texts[0]) for m in (matcher, again)]
+    assert np.array_equal(*scores)
+
+
+def test_a_damaged_second_stage_is_refused(matcher, tmp_path):
+    place = tmp_path / "m"
+    matcher.save(place)
+    weights = place / "second" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"weights\.safetensors is missing or changed"):
+        visita.load(place)
+    shutil.rmtree(place / "second")
+    with pytest.raises(ArtifactError, match="is missing or changed"):
+        visita.load(place)
+    manifest = json.loads((place / "manifest.json").read_text())
+    manifest["files"] = {k: v for k, v in manifest["files"].items() if "second" not in k}
+    (place / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match="second is not a saved rescorer"):
+        visita.load(place)
+
+
+def test_tokens_of_another_encoder_are_refused(matcher, tmp_path):
+    encoders = {**matcher.second.encoders, "minilm-l6": "0123456789abcdef"}
+    replace(matcher, second=replace(matcher.second, encoders=encoders)).save(tmp_path / "m")
+    with pytest.raises(MismatchError, match="another minilm-l6"):
+        visita.load(tmp_path / "m")
+
+
+def test_a_gallery_keeps_the_packed_parts_of_each_picture(gallery, matcher, pictures):
+    paths = [Path(path) for path in gallery.snapshot.paths]
+    assert paths == sorted(pictures.iterdir())
+    fresh = RecipeEncoder(matcher.recipe).encode_pictures([decode(path) for path in paths[:5]])
+    packed = matcher.second.pack_images(fresh)
+    for row in range(5):
+        kept = gallery.snapshot.packed(row)
+        assert kept.dtype == np.float16 and kept.shape == matcher.second.packed_shape
+        assert kept.nbytes <= 4096
+        assert np.allclose(kept, packed[row], atol=2e-3)
+    assert not np.allclose(packed[0], packed[1], atol=2e-2)
+
+
+def test_what_is_known_is_never_computed_again(matcher, pictures, tmp_path):
+    encoder, place = Counting(matcher.recipe), Gallery.open(pictures, home=tmp_path)
+    place.sync(matcher, encoder)
+    assert encoder.count == 60
+    unable = with_second(matcher, pack_images=None)
+    assert place.sync(unable, encoder).unchanged == 60
+    other = replace(matcher, weight=matcher.weight / 2)
+    assert place.sync(other, encoder).unchanged == 60  # packed again, from what is stored
+    assert encoder.count == 60
+    snapshots = [place.snapshot(one.fingerprint()) for one in (matcher, other)]
+    for row in (0, 59):
+        assert np.allclose(*(one.packed(row) for one in snapshots), atol=2e-3)
+
+
+def test_a_snapshot_keeps_its_parts_while_pictures_come_and_go(matcher, pictures, tmp_path):
+    folder = tmp_path / "some"
+    shutil.copytree(pictures, folder)
+    encoder, place = RecipeEncoder(matcher.recipe), Gallery.open(folder, home=tmp_path / "home")
+    place.sync(matcher, encoder)
+    before = place.snapshot(matcher.fingerprint())
+    kept = [before.packed(row) for row in range(60)]
+    for path in sorted(folder.iterdir())[5:]:
+        path.unlink()
+    place.sync(matcher, encoder)  # most rows are dropped from the store
+    after = place.snapshot(matcher.fingerprint())
+    assert len(after) == 5 and len(after.parts.column) < 60
+    for row in range(60):
+        assert np.array_equal(before.packed(row), kept[row])
+    for row in range(5):
+        assert np.array_equal(after.packed(row), kept[row])
+
+
+def test_of_a_matcher_with_one_stage_there_are_vectors_alone(matcher, pictures, tmp_path):
+    place, first = Gallery.open(pictures, home=tmp_path), matcher.first
+    place.sync(first, RecipeEncoder(first.recipe))
+    store = FeatureStore.open(vectors_folder(place.path, first.fingerprint()))
+    assert store.columns == {VECTOR: (first.dim,)}
+    snapshot = place.snapshot(first.fingerprint())
+    assert snapshot.parts is None
+    with pytest.raises(DataError, match="nothing for a second stage"):
+        snapshot.packed(0)
+    query = Query.from_vectors(snapshot.vectors[:1])
+    assert Rescoring.of(query, matcher) is None
+    assert Rescoring.of(replace(query, texts=(SENTENCE,)), first) is None
+
+
+def test_vectors_without_parts_are_made_anew(matcher, pictures, tmp_path):
+    encoder, place = Counting(matcher.recipe), Gallery.open(pictures, home=tmp_path)
+    place.sync(matcher, encoder)
+    where = vectors_folder(place.path, matcher.fingerprint())
+    store = FeatureStore.open(where)
+    ids, vectors = store.ids, np.array(store.column(VECTOR))
+    discard(where)
+    with FeatureStore.create(where, {VECTOR: matcher.dim}, store.facts) as bare:
+        bare.append(ids, {VECTOR: vectors})
+    place.sync(matcher, encoder)
+    assert encoder.count == 60
+    assert set(FeatureStore.open(where).columns) == {VECTOR, PARTS}
+    assert place.snapshot(matcher.fingerprint()).packed(3).any()
+
+
+@pytest.mark.parametrize("k", [1, 7, 20, 60, 1000])
+@pytest.mark.parametrize("text", [SENTENCE, ARTICLE, "green star"])
+def test_the_best_of_the_first_stage_come_in_the_order_of_both(gallery, matcher, text, k):
+    finder = gallery.finder
+    query = Query.from_texts(passages(text), finder.texts, matcher)
+    closer = Rescoring.of(query, matcher, depth=7)
+    found = search([gallery.snapshot], query.pooled(), k, matcher=matcher, closer=closer)
+    expected = naive(gallery.finder, gallery.snapshot, text, depth=7)
+    assert_same(found, expected[:k])
+    scores = [match.score for match in found]
+    assert scores == sorted(scores, reverse=True)
+    calibrated = matcher.calibration.probability(np.array(scores, np.float32), 60)
+    assert [match.probability for match in found] == calibrated.tolist()
+    cosines = search([gallery.snapshot], query.pooled(), 60, matcher=matcher, kind="picture")
+    order = [match.path for match in cosines]
+    assert {m.path for m in found[:7]} <= set(order[:7])
+    assert [m.path for m in found[7:]] == order[7:k]
+    if k == 60:
+        assert [m.path for m in found[:7]] != order[:7]
+
+
+def test_a_search_looks_at_fifty_again_whatever_is_asked_for(gallery, matcher):
+    expected = naive(gallery.finder, gallery.snapshot, SENTENCE, DEPTH)
+    assert DEPTH == 50
+    every = gallery.search(SENTENCE, 60)
+    assert_same(every, expected)
+    assert gallery.search(SENTENCE, 3) == every[:3]
+    cut = every[20].probability
+    assert gallery.search(SENTENCE, 60, threshold=cut) == [
+        match for match in every if match.probability >= cut
+    ]
+    first = visita.Gallery.open(gallery.stored.folder, matcher=matcher.first)
+    first.sync()
+    assert [m.path for m in first.search(SENTENCE, 60)] != [m.path for m in every]
+    with pytest.raises(ConfigError, match="at least 1"):
+        gallery.search(SENTENCE, 0)
+
+
+def test_of_a_long_text_the_passages_that_weigh_most_are_looked_at(gallery, matcher):
+    scenes = [f"There is a red circle on blue, seen from place {i}." for i in range(9)]
+    noise = [f"The mayor spoke for {i} hours about taxes and roads." for i in range(40)]
+    text = " ".join([*noise[:20], *scenes, *noise[20:]])
+    query = Query.from_texts(passages(text), gallery.finder.texts, matcher)
+    closer = Rescoring.of(query, matcher)
+    assert len(closer.passages) == len(closer.weights) == PASSAGES == 8
+    assert closer.weights.sum() == pytest.approx(1)
+    heavy = np.argsort(-query.weights, kind="stable")[:8]
+    expected = matcher.second.pack_texts([query.texts[row] for row in heavy])
+    for one, other in zip(closer.passages, expected, strict=True):
+        assert np.array_equal(one, other)
+    assert_same(gallery.search(text, 60), naive(gallery.finder, gallery.snapshot, text, DEPTH))
+
+
+def test_keywords_are_looked_at_again_and_have_a_probability_of_their_own(gallery, matcher):
+    assert_same(
+        gallery.search("red star", 60), naive(gallery.finder, gallery.snapshot, "red star", DEPTH)
+    )
+    of_words = Calibration(2.0, 9.0, -0.1)
+    told = replace(matcher, keyword_calibration=of_words)
+    again = visita.Gallery.open(gallery.stored.folder, matcher=told)
+    for one, other in zip(again.search("red star", 5), gallery.search("red star", 5), strict=True):
+        assert (one.path, one.score) == (other.path, other.score)
+        [expected] = of_words.probability(np.array([one.score], np.float32), 60)
+        assert one.probability == expected != other.probability
+
+
+def test_a_picture_is_compared_by_vectors_alone(gallery):
+    snapshot = gallery.snapshot
+    found = gallery.search_like(snapshot.paths[7], 60)
+    cosines = dict(zip(snapshot.paths, snapshot.vectors @ snapshot.vectors[7], strict=True))
+    assert found[0].path == snapshot.paths[7] and found[0].probability is None
+    assert {match.path for match in found} == set(cosines)
+    for match in found:
+        assert match.score == pytest.approx(float(cosines[match.path]), abs=1e-3)
+
+
+def test_several_galleries_are_one_and_a_file_reached_twice_is_found_once(
+    gallery, pictures, drawn_folder, tmp_path
+):
+    more = tmp_path / "more"
+    more.mkdir()
+    for path in sorted(drawn_folder.glob("*.[jp][pn]g"))[60:70]:
+        shutil.copy(path, more)
+    (more / "again.png").symlink_to(sorted(pictures.iterdir())[0])
+    other = visita.Gallery.open(more, matcher=gallery.finder)
+    other.sync()
+    found = visita.find([gallery, other], SENTENCE, 100)
+    assert len({Path(match.path).resolve() for match in found}) == len(found) == 70
+    one, two = gallery.snapshot, other.snapshot
+    own = [row for row, path in enumerate(two.paths) if not path.endswith("again.png")]
+    both = Snapshot(
+        [*one.paths, *(two.paths[row] for row in own)],
+        np.concatenate([one.vectors, two.vectors[own]]),
+        [],
+        replace(
+            one.parts,
+            column=np.stack(
+                [*(one.packed(row) for row in range(60)), *(two.packed(row) for row in own)]
+            ),
+            rows=np.arange(70),
+        ),
+    )
+    links = {str(more / "again.png"): str(sorted(pictures.iterdir())[0])}
+    found = [replace(match, path=links.get(match.path, match.path)) for match in found]
+    assert_same(found, naive(gallery.finder, both, SENTENCE, DEPTH))
+
+
+@pytest.mark.parametrize("text", [SENTENCE, ARTICLE])
+def test_match_is_of_both_stages(gallery, matcher, text):
+    finder, snapshot = gallery.finder, gallery.snapshot
+    scores = dict(naive(finder, snapshot, text, len(snapshot)))
+    for path in snapshot.paths[:6]:
+        pair = finder.match(path, text)
+        assert pair.score == pytest.approx(scores[path], abs=1e-3)
+        assert pair.threshold == matcher.threshold
+        assert pair.match == (pair.score >= matcher.threshold)
+    with pytest.raises(DataError, match="describe what the picture should show"):
+        finder.match(snapshot.paths[0], " ")
+
+
+def test_an_article_is_recommended_what_it_finds_in_both_stages(gallery):
+    found = visita.recommend(ARTICLE, [gallery], k=60)
+    assert [(m.path, m.score, m.probability) for m in found] == [
+        (m.path, m.score, m.probability) for m in gallery.search(ARTICLE, 60)
+    ]
+    assert {match.passage for match in found} <= set(passages(ARTICLE))
+
+
+def test_the_past_is_added_to_the_first_stage(gallery, matcher, drawn_pairs):
+    past = visita.Past.learn(drawn_pairs.subset(np.arange(30)), gallery.finder)
+    assert past.judge.fingerprint() == matcher.first.fingerprint()
+    found = visita.recommend(drawn_pairs.texts[0], [gallery], past, k=60)
+    query = Query.from_texts([drawn_pairs.texts[0]], gallery.finder.texts, matcher)
+    vector = past.advise(drawn_pairs.texts[0]).combine(query.pooled())
+    cosines = dict(zip(gallery.snapshot.paths, gallery.snapshot.vectors @ vector, strict=True))
+    assert [m.score for m in found] == pytest.approx(
+        sorted((float(one) for one in cosines.values()), reverse=True), abs=1e-5
+    )
+    assert found[0].precedent is not None
+
+
+def test_fused_it_takes_part_with_its_first_stage_and_says_so(
+    folder, matcher, drawn_pairs, tmp_path, capsys
+):
+    fused = visita.fuse([folder, "colour"], drawn_pairs, tmp_path / "both")
+    assert "has two stages: its first is fused" in capsys.readouterr().err
+    marks = [part["fingerprint"] for part in fused.fusion["parts"]]
+    assert marks[0] == matcher.first.fingerprint()
+    with pytest.raises(ConfigError, match="given twice"):
+        visita.fuse([folder, folder / "first"], drawn_pairs, tmp_path / "twice")
+
+
+def test_robustness_asks_for_the_first_stage(folder, drawn_pairs, tmp_path):
+    with pytest.raises(ConfigError, match="two stages"):
+        visita.robustness([folder], drawn_pairs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert visita.load(folder / "first").fingerprint()
+
+
+def test_models_tells_of_the_second_stage(folder, matcher):
+    told = describe(folder)
+    parts, numbers = matcher.second.packed_shape
+    assert told["second"] == {"depth": 50, "bytes_per_picture": 2 * parts * numbers}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert told["bytes"] == sum(path.stat().st_size for path in files)
+    assert sum("weights" in path.name for path in files) == 2
+    assert describe(shipped_folder("visita-small"))["second"] is None
+
+
+def test_searching_and_matching_need_no_torch(folder, gallery, pictures):
+    expected = gallery.search(SENTENCE, 5)  # whatever graphs it needs exist from here on
+    done = run("search", SENTENCE, pictures, "-k", "5", "--matcher", folder, "--json")
+    assert [(one["path"], one["score"]) for one in done["matches"]] == [
+        (match.path, pytest.approx(match.score, abs=1e-5)) for match in expected
+    ]
+    pair = gallery.finder.match(expected[0].path, SENTENCE)
+    done = run("match", expected[0].path, SENTENCE, "--matcher", folder, "--json")
+    assert done["score"] == pytest.approx(pair.score, abs=1e-5)
+
+
+def run(*words: object) -> Any:
+    """Return the JSON that a command prints, in a process that does not import torch."""
+    command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "False", done.stderr
+    return json.loads(done.stdout)

@@ -1,0 +1,82 @@
+"""A small matcher of two stages, trained once a session, and commands as processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image, ImageDraw
+
+from visita.api.finding import Finder
+from visita.api.two_stage import train_two_stages
+from visita.data import PairSet
+from visita.home import cache_home
+from visita.training.config import CrossModalConfig, FusionConfig, MklVisitaConfig
+
+NAME = "tiny-two-stages"
+
+
+def two_stages(pairs: PairSet) -> Path:
+    """Return the folder of a matcher trained on drawn pairs."""
+    folder = cache_home() / NAME
+    if not folder.is_dir():
+        first = FusionConfig(
+            image_levels={"efficientnet-lite0": ("block10:avg", "head:avg")},
+            mirror=False,
+            text_levels=("layer3", "layer6"),
+            class_names_weight=0,
+            keywords_per_image=0,
+            dim=32,
+            fusion_dim=32,
+            hidden=32,
+            epochs=1,
+        )
+        second = CrossModalConfig(
+            image_levels={"efficientnet-lite0": ("block11:5x5", "block15:5x5")},
+            text_levels=("layer6",),
+            epochs=6,
+            batch=16,
+            width=32,
+            dim=16,
+            heads=2,
+        )
+        train_two_stages(pairs, folder, config=MklVisitaConfig(first=first, second=second))
+    return folder
+
+
+def folder_of(finder: Finder) -> Path:
+    """Return where a finder's matcher was saved by ``two_stages``."""
+    return cache_home() / finder.matcher.name
+
+
+def draw_scene(colour: str, background: str, cell: int) -> Image.Image:
+    """Return a picture of 200 x 160 with one circle, inside one of its 5 x 5 cells."""
+    picture = Image.new("RGB", (200, 160), background)
+    row, column = divmod(cell, 5)
+    x, y = 40 * column + 20, 32 * row + 16
+    ImageDraw.Draw(picture).ellipse((x - 15, y - 15, x + 15, y + 15), fill=colour)
+    return picture
+
+
+class Done(NamedTuple):
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as JSON."""
+        return json.loads(self.out)
+
+
+def run(*words: object) -> Done:
+    """Run a visita command."""
+    command = [sys.executable, "-m", "visita", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    return Done(done.returncode, done.stdout, done.stderr)
