@@ -55,7 +55,7 @@ def main() -> None:
         "pairs": options.pairs,
         "seed": options.seed,
         "deletion": deletion(finder, dev, options.pairs, options.seed),
-        "pointing": pointing(finder, dev, options.pairs // 2, options.seed),
+        "pointing": pointing(finder, dev, options.pairs // 3, options.seed),
     }
     options.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
     options.out.with_suffix(".md").write_text(markdown(report))

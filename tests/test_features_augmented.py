@@ -79,7 +79,7 @@ def test_a_second_call_computes_nothing(few, tmp_path, capfd):
     [again] = view_features(few, RECIPE, ["ricap"], tmp_path)
     assert capfd.readouterr().err == ""
     assert all(np.array_equal(first.columns[name], again.columns[name]) for name in first.columns)
-    assert view_features(few, RECIPE, [], tmp_path) == []
+    assert list(view_features(few, RECIPE, [], tmp_path)) == []
 
 
 def test_no_view_shares_a_folder_with_another(few):
@@ -98,4 +98,4 @@ def test_a_picture_that_is_gone_stops_the_run(drawn_folder, tmp_path):
     pairs = open_pairs(f"folder:{tmp_path}")
     pairs.image_paths[2].write_bytes(b"no picture")
     with pytest.raises(DataError, match="A picture changed while its views were computed"):
-        view_features(pairs, RECIPE, ["flip"], tmp_path / "features")
+        list(view_features(pairs, RECIPE, ["flip"], tmp_path / "features"))

@@ -360,9 +360,10 @@ def test_what_cannot_be_reproduced_is_refused_with_what_to_do(drawn_pairs, tmp_p
         reproduce("mkl-visita", drawn_pairs, tmp_path, config=CONFIG, ablation_seeds=0)
     with pytest.raises(ConfigError, match="Measure on dev or on test"):
         reproduce("mkl-visita", drawn_pairs, tmp_path, config=CONFIG, split="train")
-    alone = CONFIG.model_copy(update={"first": None})
-    with pytest.raises(ConfigError, match="give the first one too"):
-        reproduce("mkl-visita", drawn_pairs, tmp_path, config=alone)
+    coarse = SECOND_CONFIG.model_copy(update={"image_levels": LEVELS})
+    with pytest.raises(ConfigError, match="has no cells"):
+        config = CONFIG.model_copy(update={"second": coarse})
+        reproduce("mkl-visita", drawn_pairs, tmp_path, config=config)
     with pytest.raises(UnknownNameError, match="No ablation is called"):
         reproduce("mkl-visita", drawn_pairs, tmp_path, config=CONFIG, ablations=["none"])
     assert not list(tmp_path.iterdir())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
-from test_cli import VISITA, run
+from test_cli import VISITA, Done, run
 
 import visita
-from visita.data import PairSet, decode
+from visita.data import decode
 from visita.errors import ConfigError, MismatchError, UnknownNameError
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.matchers.whole import WholeMatcher
@@ -25,7 +27,6 @@ from visita.networks.mkl_visita import MklVisita
 from visita.testing import check_matcher
 from visita.training.config import (
     CrossModalConfig,
-    FusionConfig,
     MklVisitaConfig,
     MklVisitaPaperConfig,
     PaperCrossModalConfig,
@@ -44,7 +45,7 @@ from visita.types import FloatArray, Tokens
 
 GRIDS = {"efficientnet-lite0": ("block11:5x5", "block15:5x5")}
 TINY = {"image_levels": GRIDS, "width": 32, "dim": 16, "heads": 2}
-PAPER = {"second": {**TINY, "views": ("flip", "ricap"), "epochs": 4, "learning_rate": 0.5}}
+PAPER = {"second": {**TINY, "views": ("flip", "ricap"), "epochs": 2, "learning_rate": 0.5}}
 """The paper's preset on few pictures: its own rate is for thousands of steps."""
 CLASSES, CELLS, FEATURES, WIDTH = 6, 9, 8, 5
 
@@ -188,6 +189,7 @@ ABLATIONS = {
     "match-error": {"loss": "match-error"},
     "sgd": {"optimizer": "sgd", "plateau": 1},
     "bfloat16": {"precision": "bfloat16"},
+    "bfloat16, match-error": {"precision": "bfloat16", "loss": "match-error"},
 }
 
 
@@ -269,39 +271,56 @@ def test_the_paper_preset_has_the_papers_values():
     assert second.text_side in ("recurrent", "transformer") and second.weight_decay == 0
 
 
+def words_of(settings: Mapping[str, Any]) -> list[str]:
+    """Return settings as the command line takes them."""
+    return [word for k, v in settings.items() for word in ("--set", f"{k}={json.dumps(v)}")]
+
+
 @pytest.fixture(scope="module")
-def paper(drawn_pairs, tmp_path_factory) -> visita.Trained:
-    """Return what the paper's preset makes of the drawn pairs, trained without a break."""
+def paper(drawn_folder, tmp_path_factory) -> Done:
+    """Return what the command says of the paper's preset on the drawn pairs."""
     out = tmp_path_factory.mktemp("paper") / "paper"
-    return visita.train(drawn_pairs, out, config=MklVisitaPaperConfig.of(PAPER))
+    line = ("train", "mkl-visita", "--data", f"folder:{drawn_folder}", "--out", out)
+    done = run(*line, "--preset", "paper", *words_of(PAPER), "--json")
+    assert done.status == 0, done.err
+    return done
 
 
-def test_the_paper_preset_trains_one_network_for_both_stages(paper, drawn_pairs):
-    matcher = paper.matcher
-    assert isinstance(matcher, TwoStageMatcher) and isinstance(matcher.first, WholeMatcher)
-    assert matcher.first.second.fingerprint() == matcher.second.fingerprint()
-    assert MklVisitaPaperConfig.of(matcher.facts["config"]) == MklVisitaPaperConfig.of(PAPER)
-    again = visita.load(paper.folder)
-    assert again.fingerprint() == matcher.fingerprint()
-    report = visita.evaluate(again, drawn_pairs, split="dev")
-    assert report["protocols"] == paper.report["protocols"]
-    assert set(paper.report["protocols"]) == {"retrieval", "first stage", "pairs"}
+@pytest.fixture(scope="module")
+def whole(paper) -> TwoStageMatcher:
+    return visita.load(paper.json["folder"])
 
 
-def test_what_the_paper_preset_makes_keeps_the_contracts(paper, drawn_pairs):
-    finder = visita.Finder(paper.folder)
+def test_the_paper_preset_trains_one_network_for_both_stages(paper, whole, drawn_pairs):
+    assert isinstance(whole.first, WholeMatcher)
+    assert whole.first.second.fingerprint() == whole.second.fingerprint()
+    assert MklVisitaPaperConfig.of(whole.facts["config"]) == MklVisitaPaperConfig.of(PAPER)
+    assert paper.json["fingerprint"] == whole.fingerprint()
+    assert whole.facts["dev_rsum"][-1] > whole.facts["dev_rsum"][0]
+    report = visita.evaluate(whole, drawn_pairs, split="dev")
+    assert report["protocols"] == paper.json["dev"]["protocols"]
+    assert set(report["protocols"]) == {"retrieval", "first stage", "pairs"}
+    assert {path.name for path in Path(paper.json["folder"]).iterdir()} == {
+        *("manifest.json", "curve.png", "first", "second")
+    }
+
+
+def test_what_the_paper_preset_makes_keeps_the_contracts(whole, drawn_pairs):
+    finder = visita.Finder(whole)
     pictures = [decode(path) for path in drawn_pairs.image_paths[:4]]
     texts = finder.texts.encode(["a red circle", "a blue star on white", "two squares"])
-    check_matcher(finder.matcher, finder.pictures.encode_pictures(pictures), texts)
+    check_matcher(whole, finder.pictures.encode_pictures(pictures), texts)
 
 
-def test_the_vocabulary_is_of_the_training_texts_alone(paper, drawn_pairs):
-    known = set(paper.matcher.second.vocabulary.words)
+def test_the_vocabulary_is_of_the_training_texts_alone(whole, drawn_pairs):
     train = " ".join(drawn_pairs.take("train").texts).split()
-    assert known == {word for word in train if train.count(word) > 1}
-    saved = json.loads((paper.folder / "second" / "vocabulary.json").read_text())
-    assert set(saved["words"]) == known
-    assert not list(paper.folder.rglob("*.pkl"))
+    assert set(whole.second.vocabulary.words) == {w for w in train if train.count(w) > 1}
+
+
+def test_an_unknown_preset_is_refused(drawn_folder, tmp_path):
+    line = ("train", "mkl-visita", "--data", f"folder:{drawn_folder}", "--out", tmp_path / "out")
+    wrong = run(*line, "--preset", "papre")
+    assert wrong.status == 2 and "Did you mean 'paper'?" in wrong.err
 
 
 def kill_when(line: str, command: list[str]) -> list[str]:
@@ -321,75 +340,61 @@ def kill_when(line: str, command: list[str]) -> list[str]:
     return said
 
 
-def test_a_killed_run_goes_on_to_the_same_matcher(
-    paper, drawn_pairs, drawn_folder, tmp_path, capfd
-):
-    out = tmp_path / paper.folder.name
-    words = [f"second.{key}={json.dumps(value)}" for key, value in PAPER["second"].items()]
-    settings = [word for one in words for word in ("--set", one)]
-    command = [
-        *VISITA,
-        "train",
-        "mkl-visita",
-        "--data",
-        f"folder:{drawn_folder}",
-        "--out",
-        str(out),
-    ]
-    kill_when("epoch 2:", [*command, "--preset", "paper", *settings])
-    assert not out.exists() and (tmp_path / "paper.partial").is_dir()
-    other = MklVisitaPaperConfig.of({"second": {**PAPER["second"], "epochs": 9}})
-    with pytest.raises(MismatchError, match=r"config\.second\.epochs is 4 there, 9 here"):
-        visita.train(drawn_pairs, out, config=other)
-    capfd.readouterr()
-    done = visita.train(drawn_pairs, out, config=MklVisitaPaperConfig.of(PAPER))
-    assert re.search(r"going on after epoch [23]\n", capfd.readouterr().err)
-    assert done.matcher.fingerprint() == paper.matcher.fingerprint()
-    assert done.report == paper.report
-    assert [path.name for path in tmp_path.iterdir()] == ["paper"]
-
-
-DEFAULT = MklVisitaConfig(
-    first=FusionConfig(
-        image_levels={"colours": ("whole", "centre")},
-        mirror=False,
-        text_levels=("layer3", "layer6"),
-        class_names_weight=0,
-        keywords_per_image=0,
+DEFAULT = {
+    "first": {
+        "image_levels": {"colours": ("whole", "centre")},
+        "mirror": False,
+        "text_levels": ("layer3", "layer6"),
+        "class_names_weight": 0,
+        "keywords_per_image": 0,
         **{"dim": 32, "fusion_dim": 32, "hidden": 32, "epochs": 1},
-    ),
-    second=config(epochs=2, text_side="transformer", text_depth=1),
-)
+    },
+    "second": {**TINY, "epochs": 4, "batch": 16, "text_side": "transformer", "text_depth": 1},
+}
 
 
-def naming(pairs: PairSet) -> PairSet:
-    """Return the pairs with many nouns in their texts, about half of them true of each picture."""
+@pytest.fixture(scope="module")
+def named_folder(drawn_folder, tmp_path_factory) -> Path:
+    """Return the drawn pairs with many nouns in their texts, half of them true of a picture."""
+    folder = tmp_path_factory.mktemp("named") / "named"
+    shutil.copytree(drawn_folder, folder)
     rng = np.random.default_rng(0)
     nouns = [f"{a}{b}" for a in ("lamp", "door", "vase", "lake", "moon") for b in "bdfgk"]
-    lists = [" and ".join(f"a {n}" for n in nouns if rng.random() < 0.5) for _ in pairs.image_ids]
-    owners = pairs.truth.tocsc().indices
-    texts = tuple(f"{t} with {lists[i]}" for t, i in zip(pairs.texts, owners, strict=True))
-    return replace(pairs, texts=texts)
+    for path in sorted(folder.glob("*.txt")):
+        said = " and ".join(f"a {noun}" for noun in nouns if rng.random() < 0.5)
+        path.write_text("".join(f"{t} with {said}\n" for t in path.read_text().splitlines()))
+    return folder
 
 
-def test_the_default_preset_goes_on_with_its_second_stage(drawn_pairs, tmp_path, capfd):
-    pairs = naming(drawn_pairs)
-    whole = visita.train(pairs, tmp_path / "a" / "both", config=DEFAULT)
-    assert whole.matcher.second.network["text"]["side"] == "transformer"
-    # Its probability of single words is of the scores of both stages, too.
-    assert whole.matcher.keyword_calibration is not None
-    assert not (tmp_path / "a" / "both.partial").exists()
+@pytest.fixture(scope="module")
+def both(named_folder, tmp_path_factory) -> visita.Trained:
+    """Return what small default settings make of these pairs, trained without a break."""
+    out = tmp_path_factory.mktemp("default") / "both"
+    return visita.train(f"folder:{named_folder}", out, config=MklVisitaConfig.of(DEFAULT))
+
+
+def test_the_default_preset_trains_both_stages(both, named_folder):
+    assert both.matcher.first.text_encoder == "minilm-l6"
+    assert both.matcher.second.network["text"]["side"] == "transformer"
+    assert visita.load(both.folder).fingerprint() == both.matcher.fingerprint()
+    # The probability of single words is of the scores of both stages, too.
+    assert both.matcher.keyword_calibration is not None
+    found = visita.evaluate(both.matcher, f"folder:{named_folder}", split="dev")
+    assert found["protocols"] == both.report["protocols"]
+
+
+def test_a_killed_run_goes_on_to_the_same_matcher(both, named_folder, tmp_path, capfd):
+    data, out = f"folder:{named_folder}", tmp_path / both.folder.name
+    command = [*VISITA, "train", "mkl-visita", "--data", data, "--out", str(out)]
+    kill_when("epoch 2:", [*command, *words_of(DEFAULT)])
+    assert not out.exists() and (tmp_path / "both.partial").is_dir()
+    other = MklVisitaConfig.of({**DEFAULT, "seed": 1})
+    with pytest.raises(MismatchError, match=r"config\.seed is 0 there, 1 here"):
+        visita.train(data, out, config=other)
     capfd.readouterr()
-
-
-def test_the_command_prints_what_it_made(drawn_folder, tmp_path):
-    words = {**PAPER["second"], "epochs": 1, "views": (), "text_side": "pretrained"}
-    words["text_levels"] = ["layer6"]
-    sets = [w for k, v in words.items() for w in ("--set", f"second.{k}={json.dumps(v)}")]
-    line = ("train", "mkl-visita", "--data", f"folder:{drawn_folder}", "--out", tmp_path / "out")
-    done = run(*line, "--preset", "paper", *sets, "--json")
-    assert done.status == 0 and done.json["folder"] == str(tmp_path / "out")
-    assert "first stage" in done.json["dev"]["protocols"]
-    wrong = run(*line, "--preset", "papre")
-    assert wrong.status == 2 and "Did you mean 'paper'?" in wrong.err
-    assert Path(done.json["curve"]).is_file()
+    done = visita.train(data, out, config=MklVisitaConfig.of(DEFAULT))
+    said = capfd.readouterr().err
+    assert re.search(r"going on after epoch [234]\n", said) and "before training" not in said
+    assert done.matcher.fingerprint() == both.matcher.fingerprint()
+    assert done.report == both.report
+    assert [path.name for path in tmp_path.iterdir()] == ["both"]

@@ -149,28 +149,39 @@ def _second_stage(
     read: _Read, config: CrossModalConfig, resume: Path
 ) -> tuple[Rescorer, History, float]:
     """Return the second stage, what happened and the seconds it took, features not counted."""
-    recipe = config.recipe()
-    dev, dev_columns = picture_features(read.dev, read.recipe, read.folder)
-    train, columns = picture_features(read.train, read.recipe, read.folder)
-    views = view_features(train, recipe, config.views, read.folder)
-    started = time.perf_counter()
-    vocabulary = None
+    recipe, vocabulary = config.recipe(), None
     if config.text_side != "pretrained":
-        vocabulary = Vocabulary.fit(train.texts, config.vocabulary, config.longest)
+        vocabulary = Vocabulary.fit(read.train.texts, config.vocabulary, config.longest)
     text = vocabulary or _token_encoder(config)
-    rows = np.random.default_rng(config.seed).permutation(len(dev.image_ids))[:VALIDATED]
-    some = np.sort(rows)
-    validated = cross_tensors(
-        dev.subset(some), {k: v[some] for k, v in dev_columns.items()}, recipe, text
-    )
-    seen = [GridView(stack_grids(view.columns, recipe), view.made_of) for view in views]
-    learnt = replace(cross_tensors(train, columns, recipe, text), views=tuple(seen))
+    validated = _validated(read, config, text)
+    train = _learnt(read, config, text)
+    started = time.perf_counter()
     network, history = train_cross_modal(
-        *(learnt, validated, lambda scores: _rsum(scores, validated.truth), config),
+        *(train, validated, lambda scores: _rsum(scores, validated.truth), config),
         vocabulary=vocabulary,
         resume=resume,
     )
     return rescorer_of(network, recipe, text), history, time.perf_counter() - started
+
+
+def _learnt(read: _Read, config: CrossModalConfig, text: TokenEncoder | Vocabulary) -> CrossTensors:
+    recipe = config.recipe()
+    train, columns = picture_features(read.train, read.recipe, read.folder)
+    found = cross_tensors(train, columns, recipe, text)
+    del columns  # hundreds of megabytes, as has each view
+    views = view_features(train, recipe, config.views, read.folder)
+    seen = [GridView(stack_grids(view.columns, recipe), view.made_of) for view in views]
+    return replace(found, views=tuple(seen))
+
+
+def _validated(
+    read: _Read, config: CrossModalConfig, text: TokenEncoder | Vocabulary
+) -> CrossTensors:
+    dev, columns = picture_features(read.dev, read.recipe, read.folder)
+    order = np.random.default_rng(config.seed).permutation(len(dev.image_ids))
+    some = np.sort(order[:VALIDATED])
+    kept = {name: values[some] for name, values in columns.items()}
+    return cross_tensors(dev.subset(some), kept, config.recipe(), text)
 
 
 def _token_encoder(config: CrossModalConfig) -> TokenEncoder:

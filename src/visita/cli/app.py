@@ -10,9 +10,12 @@ import typer
 from typer.core import TyperGroup
 
 import visita
+from visita.cli.answer import answer
+from visita.cli.caption import caption
 from visita.cli.data import data
 from visita.cli.demo import demo
 from visita.cli.evaluate import evaluate
+from visita.cli.explain import explain
 from visita.cli.extract import extract
 from visita.cli.fuse import fuse
 from visita.cli.gallery import gallery
@@ -82,7 +85,10 @@ def start(
     """
 
 
-for command in (search, recommend, index, match, models, extract, evaluate, fuse, robustness, demo):
+for command in (
+    *(search, recommend, index, match, explain, caption, answer),
+    *(models, extract, evaluate, fuse, robustness, demo),
+):
     app.command()(command)
 for group in (gallery, data, train, reproduce):
     app.add_typer(group)

@@ -19,7 +19,7 @@ from visita.errors import UnknownNameError, did_you_mean
 from visita.evaluation.pairs import best_f1_threshold
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, recall_at
 from visita.experiments.cells import Cell, Result, seeded
-from visita.experiments.mkl_visita_bench import DEV, TEST, TRAIN, Bench, both_stages
+from visita.experiments.mkl_visita_bench import DEV, TEST, TRAIN, Bench
 from visita.experiments.mkl_visita_claims import (
     BOTH,
     FIRST,
@@ -94,12 +94,10 @@ def plan(
 
     Raises
     ------
-    ConfigError
-        If there is no first stage.
     UnknownNameError
         If there is no such ablation, or it would change nothing.
     """
-    first, second = both_stages(config)
+    first, second = config.stages()
     short = second.model_copy(update={"epochs": min(second.epochs, ABLATION_EPOCHS)})
     changed = {**ablations(short), **as_printed(second, paper_epochs)}
     for name in chosen or ():

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from visita.data.pairs import PairSet
-from visita.errors import ConfigError
 from visita.evaluation.blocks import Truth
 from visita.evaluation.intervals import Groups, components
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
@@ -146,20 +145,6 @@ class Bench:
         return digest.hexdigest()[:16]
 
 
-def both_stages(config: MklVisitaConfig) -> tuple[FusionConfig, CrossModalConfig]:
-    """Return the settings of the two stages, with the seed of the whole.
-
-    Raises
-    ------
-    ConfigError
-        If there is no first one.
-    """
-    first, second = config.stages()
-    if first is None:
-        raise ConfigError("Both stages are compared with each alone: give the first one too.")
-    return first, second
-
-
 def _cross(features: PairFeatures, config: CrossModalConfig, tokens: Tokens) -> CrossTensors:
     grids = stack_grids(features.columns, config.recipe())
     return CrossTensors(grids, tokens, features.pairs.truth.tocsr())
@@ -177,11 +162,11 @@ def make_bench(
     Raises
     ------
     ConfigError
-        If ``split`` cannot be measured, or there is no first stage.
+        If ``split`` cannot be measured, or the settings do not suit each other.
     DataError
         If a split is empty or no image can be read.
     """
-    first, second = both_stages(config)
+    first, second = config.stages()
     level_widths(first)  # what cannot be used is refused before long work
     check_cross_modal(second)
     pairs = rearranged(pairs, split, config.seed)

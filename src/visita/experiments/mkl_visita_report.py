@@ -12,7 +12,7 @@ from visita.evaluation.intervals import Estimate
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
 from visita.experiments.claims import Measured, Verdict, decide, tally
 from visita.experiments.examples import Answers, best_and_worst
-from visita.experiments.mkl_visita_bench import DEV, TEST, TRAIN, VALIDATED, both_stages
+from visita.experiments.mkl_visita_bench import DEV, TEST, TRAIN, VALIDATED
 from visita.experiments.mkl_visita_claims import (
     BOTH,
     FIRST,
@@ -239,7 +239,7 @@ def _seeds(outcomes: Outcomes, system: str) -> str:
 
 def _setting(outcomes: Outcomes, source: str) -> dict[str, str]:
     bench = outcomes.bench
-    first, second = both_stages(bench.config)
+    first, second = bench.config.stages()
     sizes = {part: bench.pairs(part).truth.shape for part in (TRAIN, DEV, TEST)}
     chosen = min(VALIDATED, sizes[DEV][0])
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,8 @@ class AugmentedEncoder(RecipeEncoder):
 
 def view_features(
     pairs: PairSet, recipe: Recipe, views: Sequence[str], folder: Path | None = None
-) -> list[View]:
-    """Return views of the pictures of ``pairs``, computing what is not stored yet.
+) -> Iterator[View]:
+    """Yield views of the pictures of ``pairs``, computing what is not stored yet.
 
     Parameters
     ----------
@@ -105,20 +105,19 @@ def view_features(
     """
     keys = [sha256_of(path) for path in pairs.image_paths]
     files = dict(zip(keys, pairs.image_paths, strict=True))
-    columns: dict[str, dict[str, FloatArray]] = {view: {} for view in views}
-    made_of = {view: sparse.eye_array(len(keys), dtype=np.float32, format="csr") for view in views}
-    for one in recipe.by_encoder():
-        plain = RecipeEncoder(one)
-        for view in views:
-            encoder = AugmentedEncoder(plain, view, files)
+    plain = [RecipeEncoder(one) for one in recipe.by_encoder()]
+    for view in views:
+        columns: dict[str, FloatArray] = {}
+        made_of = sparse.eye_array(len(keys), dtype=np.float32, format="csr")
+        for encoder in (AugmentedEncoder(one, view, files) for one in plain):
             place = feature_folder(encoder)
             kept, more = image_features(pairs, encoder, folder / place.name if folder else place)
             if kept is not pairs:
                 raise DataError("A picture changed while its views were computed; run again.")
-            columns[view] |= more
+            columns |= more
             if view == "ricap":
-                made_of[view] = _shares(encoder, keys)
-    return [View(columns[view], made_of[view]) for view in views]
+                made_of = _shares(encoder, keys)
+        yield View(columns, made_of)
 
 
 def _shares(encoder: AugmentedEncoder, keys: Sequence[str]) -> sparse.csr_array:

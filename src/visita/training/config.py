@@ -232,6 +232,7 @@ class PaperCrossModalConfig(CrossModalConfig):
     have none, 70 / 15 / 15 is drawn.
     """
 
+    image_levels: ImageLevels = {"efficientnet-lite2": GRIDS["efficientnet-lite2"]}
     views: Views = ("crop", "flip", "crop-flip", "ricap")
     text_side: Literal["pretrained", "recurrent", "transformer"] = "recurrent"
     epochs: Annotated[int, Field(ge=0)] = 100
