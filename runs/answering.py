@@ -245,7 +245,7 @@ def measure(
         right = {
             name: np.array(
                 [
-                    100.0 * (some[row].argmax() == one.right)
+                    100.0 * (some[row].choice == one.right)
                     for row, one in zip(rows, asked, strict=True)
                 ]
             )

@@ -119,8 +119,8 @@ def markdown(report: dict[str, Any]) -> str:
 |---|---|---|
 {rows}
 
-*People* is the first of a picture's captions, compared with the others: one reference fewer, so
-its numbers are a little too low beside the rest.
+visita-small is the fusion matcher. *People* is the first of a picture's captions, compared with
+the others: one reference fewer, so its numbers are a little too low beside the rest.
 
 {compared}
 """

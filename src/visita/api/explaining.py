@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,10 +54,10 @@ def explain(
             f"A text of {len(words)} words in {len(parts)} sentences is too long to explain: "
             f"give at most {WORDS} words in {PASSAGES} sentences."
         )
+    whole = open_picture(picture)
     query = Query.from_texts(parts, finder.texts, finder.matcher)
     query.pooled()  # refuses words that the matcher does not know
-    whole = open_picture(picture)
-    seen = see(finder, [whole, *hidden_one_by_one(whole)])
+    seen = see(finder, chain([whole], hidden_one_by_one(whole)))
     table = np.stack([scores(finder, seen, some) for some in (parts, *_without_each(parts))])
     heat = table[:, :1] - table[:, 1:]
     # A text of one word is that word.

@@ -48,6 +48,7 @@ GRIDS: dict[str, Levels] = {
     "efficientnet-lite1": ("block10:5x5", "block15:5x5", "block20:5x5"),
     "efficientnet-lite2": ("block10:5x5", "block15:5x5", "block20:5x5"),
 }
+LAST_GRIDS: dict[str, Levels] = {"efficientnet-lite2": GRIDS["efficientnet-lite2"]}
 INCEPTION: dict[str, Levels] = {"inception-v3": ("mixed9", "fc")}
 
 
@@ -232,7 +233,7 @@ class PaperCrossModalConfig(CrossModalConfig):
     have none, 70 / 15 / 15 is drawn.
     """
 
-    image_levels: ImageLevels = {"efficientnet-lite2": GRIDS["efficientnet-lite2"]}
+    image_levels: ImageLevels = LAST_GRIDS
     views: Views = ("crop", "flip", "crop-flip", "ricap")
     text_side: Literal["pretrained", "recurrent", "transformer"] = "recurrent"
     epochs: Annotated[int, Field(ge=0)] = 100
