@@ -36,7 +36,9 @@ def _estimates(protocols: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str,
     for protocol, metrics in protocols.items():
         for name, one in metrics.items():
             if name in DIRECTIONS:
-                yield from ((f"{DIRECTIONS[name]} {metric}", e) for metric, e in one.items())
+                alone = "" if protocol == "retrieval" else f"{protocol}, "
+                direction = f"{alone}{DIRECTIONS[name]}"
+                yield from ((f"{direction} {metric}", e) for metric, e in one.items())
             elif isinstance(one, Mapping):
                 yield f"{protocol} {name}", one
 
