@@ -196,7 +196,8 @@ def test_the_plan_is_every_system_and_ablation_for_every_seed():
         }
         assert len(changed) == 1, name
     for name, side in zip(AS_PRINTED, ("recurrent", "transformer"), strict=True):
-        paper = PaperCrossModalConfig(text_side=side, epochs=7, seed=3)
+        grids = config.second.image_levels
+        paper = PaperCrossModalConfig(image_levels=grids, text_side=side, epochs=7, seed=3)
         assert settings(name) == paper.model_dump(mode="json")
     assert views_of(found) == ["crop", "flip", "crop-flip", "ricap"]
     assert two_stages() == MklVisitaConfig(second=CrossModalConfig(epochs=EPOCHS))
