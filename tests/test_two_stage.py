@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,16 @@ import pytest
 from tiny import two_stages
 
 import visita
+from visita.api.closer import CloserLook
+from visita.api.measuring import features_for
+from visita.api.robustness import ranks_of
 from visita.cli.models import describe
+from visita.data.corruptions import corrupt
 from visita.data.decode import decode
 from visita.errors import ArtifactError, ConfigError, DataError, MismatchError
+from visita.experiments.demo import run as run_demo
+from visita.experiments.demo import sample_pictures
+from visita.experiments.robustness import Condition, Subject
 from visita.features.pictures import RecipeEncoder
 from visita.features.store import FeatureStore
 from visita.gallery.gallery import Gallery
@@ -448,11 +456,41 @@ def test_fused_it_takes_part_with_its_first_stage_and_says_so(
     assert "has two stages: its first is fused" in capsys.readouterr().err
 
 
-def test_robustness_asks_for_the_first_stage(folder, drawn_pairs, tmp_path):
-    with pytest.raises(ConfigError, match="two stages"):
-        visita.robustness([folder], drawn_pairs, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    assert visita.load(folder / "first").fingerprint()
+def test_robustness_is_of_both_stages(folder, matcher, drawn_pairs):
+    dev = drawn_pairs.take("dev")
+    subject = Subject("tiny", "dev", matcher, features_for(matcher, dev, None))
+    measured = visita.evaluate(folder, drawn_pairs, split="dev", protocols=["retrieval"])
+    found = ranks_of(Condition(subject))
+    expected = measured["protocols"]["retrieval"]
+    assert Condition(subject).measure(found, 0).to_dict() == expected
+    assert expected != measured["protocols"]["first stage"]
+    worse = ranks_of(Condition(subject, "noise", 5)).arrays
+    assert all(not np.array_equal(worse[side], found.arrays[side]) for side in worse)
+    pictures = [
+        corrupt(decode(path), "noise", 5, sha256(path.read_bytes()).hexdigest())
+        for path in dev.image_paths
+    ]
+    columns = RecipeEncoder(matcher.recipe).encode_pictures(pictures)
+    scores = CloserLook(matcher, replace(subject.features, columns=columns)).dense()
+    right = dev.truth.toarray()
+    rows = [row[true].max() for row, true in zip(scores, right, strict=True)]
+    wrong = np.where(right, -np.inf, scores)
+    naive_ranks = [1 + (row > best).sum() for row, best in zip(wrong, rows, strict=True)]
+    # 18 pictures and 54 texts: nearly all are looked at again, and rounding moves few.
+    assert np.mean(worse["images"] == naive_ranks) > 0.8
+
+
+def test_adapting_asks_for_the_first_stage(folder, drawn_pairs, tmp_path):
+    with pytest.raises(ConfigError, match="two stages, and vectors alone are adapted"):
+        visita.adapt(folder, drawn_pairs, tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_the_demo_is_of_both_stages(matcher):
+    pytest.importorskip("skimage", reason="needs the extra demo")
+    answer = run_demo(matcher)[0]
+    gallery = visita.Gallery.open(sample_pictures(), matcher=matcher)
+    assert_same(answer.matches, naive(gallery.finder, gallery.snapshot, answer.query, DEPTH))
 
 
 def test_models_tells_of_the_second_stage(folder, matcher):

@@ -78,6 +78,12 @@ class CloserLook:
             self.matcher.combine(first, self.second(everything).toarray()), np.float32
         )
 
+    def ranks(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the ranks by both stages, as ``best_ranks``: of images (n,) and of texts (m,)."""
+        second = self.second(looked_at(*self.vectors, DEPTH))
+        truth = self.features.pairs.truth.tocsr()
+        return two_stage_ranks(*self.vectors, second, truth, self.matcher.weight, DEPTH)
+
     def report(
         self, protocols: Sequence[str], threshold: float | None, source: str, seed: int
     ) -> dict[str, Any]:
@@ -86,8 +92,7 @@ class CloserLook:
         images, texts = self.vectors
         results: dict[str, Any] = {}
         if "retrieval" in protocols:
-            second = self.second(looked_at(images, texts, DEPTH))
-            ranks = two_stage_ranks(images, texts, second, truth, self.matcher.weight, DEPTH)
+            ranks = self.ranks()
             both = measure_ranks(ranks[0][None], ranks[1][None], components(truth), seed=seed)
             results["retrieval"] = both.to_dict()
             results["first stage"] = retrieval(images, texts, truth, seed=seed).to_dict()

@@ -25,6 +25,7 @@ from visita.features.encoders import TOPIC_MODELS
 from visita.features.extract import PairFeatures, pair_features, text_features
 from visita.matchers import opened
 from visita.matchers.joint import JointMatcher
+from visita.matchers.two_stage import FIRST, TwoStageMatcher
 from visita.training.adapt import adapt as adapt_matcher
 from visita.training.config import (
     AdaptConfig,
@@ -157,6 +158,11 @@ def adapt(
     config = config or AdaptConfig()
     check_free(Path(out).resolve())
     base = opened(base)
+    if isinstance(base, TwoStageMatcher):
+        raise ConfigError(
+            f"{base.name!r} has two stages, and vectors alone are adapted: adapt its first stage, "
+            f"which is a matcher of its own in its folder, as {FIRST}."
+        )
     if not isinstance(base, JointMatcher):
         raise ConfigError(
             f"{base.name!r} is made of several matchers: adapt one of them (they are in its "

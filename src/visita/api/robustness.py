@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import join
 
+from visita.api.closer import CloserLook
 from visita.api.measuring import caveats, features_for
 from visita.data import PairSet, open_pairs
 from visita.errors import ConfigError
-from visita.experiments.cells import run_cells
+from visita.experiments.cells import Result, run_cells
 from visita.experiments.report import Report, write_report
-from visita.experiments.robustness import Subject, plan
+from visita.experiments.robustness import Condition, Subject, plan
 from visita.experiments.robustness_report import Findings, make_report
 from visita.matchers import opened
-from visita.matchers.two_stage import FIRST, TwoStageMatcher
+from visita.matchers.two_stage import TwoStageMatcher
 from visita.types import Matcher
 
 
@@ -46,8 +48,7 @@ def robustness(
     Raises
     ------
     ConfigError
-        If there is no matcher, one is given twice or has two stages, or ``split`` cannot be
-        measured.
+        If there is no matcher, one is given twice, or ``split`` cannot be measured.
     DataError
         If the split or train is empty.
     TrainingError
@@ -58,12 +59,6 @@ def robustness(
     if split not in ("dev", "test"):
         raise ConfigError(f"Measure on dev or on test; {split!r} is what was learnt from.")
     read = [opened(one) for one in matchers]
-    for one in read:
-        if isinstance(one, TwoStageMatcher):
-            raise ConfigError(
-                f"{one.name!r} has two stages, and robustness is measured of vectors: give its "
-                f"first stage, which is a matcher of its own in its folder, as {FIRST}."
-            )
     pairs, *others = (
         one if isinstance(one, PairSet) else open_pairs(one, seed=seed) for one in (data, *also)
     )
@@ -86,7 +81,7 @@ def robustness(
     conditions = {one.name: one for one in plan(home, travel)}
     cells = [one.cell() for one in conditions.values()]
     results, failed = run_cells(
-        Path(out, "cells"), cells, lambda cell: conditions[cell.name].ranks(), {}
+        Path(out, "cells"), cells, lambda cell: ranks_of(conditions[cell.name]), {}
     )
     found = {name: conditions[name].measure(result, seed) for name, result in results.items()}
     report = make_report(
@@ -97,6 +92,17 @@ def robustness(
     )
     write_report(report, Path(out))
     return report
+
+
+def ranks_of(one: Condition) -> Result:
+    """Return the ranks of a condition, by both stages where the matcher has two."""
+    subject = one.subject
+    if not isinstance(subject.matcher, TwoStageMatcher):
+        return one.ranks()
+    columns = subject.columns(one.corruption, one.strength)
+    look = CloserLook(subject.matcher, replace(subject.features, columns=columns))
+    images, texts = look.ranks()
+    return Result({}, {"images": images, "texts": texts})
 
 
 def _told_apart(kind: str, given: Sequence[tuple[str, str]]) -> list[str]:

@@ -14,6 +14,7 @@ from visita.gallery.gallery import Gallery
 from visita.home import data_home
 from visita.progress import bar
 from visita.search.query import Query, kind_of
+from visita.search.rescoring import Rescoring
 from visita.search.search import Match, search
 from visita.types import Matcher
 
@@ -88,8 +89,15 @@ def run(matcher: Matcher, home: Path | None = None) -> list[Answer]:
     encoder = matcher.open_text_encoder()
     answers = []
     for text, expected in QUERIES.items():
-        vector = Query.from_texts([text], encoder, matcher).pooled()
-        matches = search([snapshot], vector, len(snapshot), matcher=matcher, kind=kind_of(text))
+        query = Query.from_texts([text], encoder, matcher)
+        matches = search(
+            [snapshot],
+            query.pooled(),
+            len(snapshot),
+            matcher=matcher,
+            kind=kind_of(text),
+            closer=Rescoring.of(query, matcher),
+        )
         answers.append(Answer(text, expected, matches))
     return answers
 

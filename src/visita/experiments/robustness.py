@@ -72,8 +72,18 @@ class Subject:
         DataError
             If a picture can no longer be read.
         """
+        return self.matcher.embed_images(self.columns(corruption, strength))
+
+    def columns(self, corruption: str | None, strength: int) -> dict[str, FloatArray]:
+        """Return the columns of the pictures, made worse or as they are.
+
+        Raises
+        ------
+        DataError
+            If a picture can no longer be read.
+        """
         if corruption is None:
-            return self.matcher.embed_images(self.features.columns)
+            return self.features.columns
         pairs = self.features.pairs
         columns: dict[str, FloatArray] = {}
         for encoder in self.encoders:
@@ -82,7 +92,7 @@ class Subject:
             if len(kept.image_ids) < len(pairs.image_ids):
                 raise DataError("Some pictures can no longer be read; see above, and run again.")
             columns |= some
-        return self.matcher.embed_images(columns)
+        return columns
 
 
 @dataclass(frozen=True)
