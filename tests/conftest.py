@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# Before anyone imports numpy or torch, and for every subprocess: the same seed gives the same
+# bits at one thread count only.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +17,6 @@ from drawn import draw_pairs
 from visita.data import PairSet, open_pairs
 from visita.features.minilm import MiniLM
 from visita.types import Recipe
-
-# Before anyone imports torch, and for every subprocess: the same seed gives the same bits
-# at one thread count only.
-os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)

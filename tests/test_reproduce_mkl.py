@@ -185,7 +185,7 @@ def test_the_plan_is_every_system_and_ablation_for_every_seed():
     def settings(name: str) -> dict:
         return found[name][0].settings["config"]
 
-    fusion = FusionConfig(seed=3).model_dump(mode="json")
+    fusion = FusionConfig(hidden=768, seed=3).model_dump(mode="json")
     assert settings(FUSION) == fusion
     first, second = (one.model_dump(mode="json") for one in config.stages())
     assert (settings(FIRST), settings(SECOND)) == (first, second)
@@ -196,8 +196,7 @@ def test_the_plan_is_every_system_and_ablation_for_every_seed():
         }
         assert len(changed) == 1, name
     for name, side in zip(AS_PRINTED, ("recurrent", "transformer"), strict=True):
-        grids = config.second.image_levels
-        paper = PaperCrossModalConfig(image_levels=grids, text_side=side, epochs=7, seed=3)
+        paper = PaperCrossModalConfig(text_side=side, epochs=7, seed=3)
         assert settings(name) == paper.model_dump(mode="json")
     assert views_of(found) == ["crop", "flip", "crop-flip", "ricap"]
     assert two_stages() == MklVisitaConfig(second=CrossModalConfig(epochs=EPOCHS))

@@ -65,8 +65,8 @@ def reproduce(
     config : PaperConfig, MklVisitaConfig or None
         Training and features; its first seed is the first of ``seeds``. Without it, for
         ``fusion`` the paper's values, with levels of EfficientNet-Lite2 in place of Inception
-        v3's; for ``mkl-visita`` those of ``visita-base``, the second stage
-        trained for fewer epochs.
+        v3's; for ``mkl-visita`` those of ``visita-base``, the second stage trained for fewer
+        epochs.
     split : str
         Where to measure. If it is dev, a tenth of train chooses the epochs.
     seeds : int

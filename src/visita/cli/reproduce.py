@@ -78,7 +78,7 @@ def mkl_visita(
     ] = 1,
     paper_epochs: Annotated[
         int, typer.Option(min=1, help="Of its 100 epochs, where its own training is run.")
-    ] = 2,
+    ] = 3,
     settings: Settings = None,
     features: Features = None,
     as_json: Json = False,

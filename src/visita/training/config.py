@@ -184,6 +184,8 @@ class CrossModalConfig(ContrastConfig):
     texts_per_image: Annotated[int, Field(ge=1)] = 2
     """Of each picture, drawn anew in every epoch."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    kernel_rate: Annotated[float, Field(gt=0)] = 50.0
+    """Times the learning rate for the weights of the kernels, which would stay equal otherwise."""
     loss: Literal["info-nce", "match-error"] = "info-nce"
     optimizer: Literal["adamw", "sgd"] = "adamw"
     plateau: Annotated[int, Field(ge=0)] = 0
@@ -240,6 +242,7 @@ class PaperCrossModalConfig(CrossModalConfig):
     patience: Annotated[int, Field(ge=1)] = 10
     texts_per_image: Annotated[int, Field(ge=1)] = 5
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    kernel_rate: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     loss: Literal["info-nce", "match-error"] = "match-error"
     optimizer: Literal["adamw", "sgd"] = "sgd"
@@ -251,7 +254,7 @@ class MklVisitaConfig(Settings):
     """Both stages of MKL-VisITA, with the values that ``visita-base`` has."""
 
     seed: int = 0
-    first: FusionConfig = FusionConfig(image_levels=BASE)
+    first: FusionConfig = FusionConfig(image_levels=BASE, hidden=768)
     """The vectors; its own seed is not used."""
     second: CrossModalConfig = CrossModalConfig()
     """The closer look; its own seed is not used."""

@@ -186,7 +186,19 @@ def _standardise(side: Any, rows: NDArray[np.float16]) -> None:
 
 def _optimizer(network: MklVisita, config: CrossModalConfig) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.SGD
-    return kind(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    kernels = set(network.kernels.parameters())
+    rest = {
+        "params": [one for one in network.parameters() if one not in kernels],
+        "lr": config.learning_rate,
+        "weight_decay": config.weight_decay,
+    }
+    # Decay would pull the weights of the kernels towards equal ones.
+    layer = {
+        "params": list(kernels),
+        "lr": config.kernel_rate * config.learning_rate,
+        "weight_decay": 0.0,
+    }
+    return kind([rest, layer])
 
 
 def _steps(train: CrossTensors, config: CrossModalConfig) -> int:
