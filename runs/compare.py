@@ -3,7 +3,7 @@
 python runs/compare.py --data flickr8k:PATH --recipe FOLDER --out FILE.json [--seeds 5]
     [--set KEY=VALUE]…
 
-FOLDER is what ``runs/visita_small.py`` made. The interval is over dev images, each one's hits
+FOLDER is what ``runs/shipped.py`` made. The interval is over dev images, each one's hits
 averaged over seeds.
 """
 

@@ -379,6 +379,9 @@ def test_the_default_preset_trains_both_stages(both, named_folder):
     assert visita.load(both.folder).fingerprint() == both.matcher.fingerprint()
     # The probability of single words is of the scores of both stages, too.
     assert both.matcher.keyword_calibration is not None
+    # The first stage knows that of its own scores, as it may be used alone.
+    assert both.matcher.first.calibration not in (None, both.matcher.calibration)
+    assert both.matcher.first.threshold not in (None, both.matcher.threshold)
     found = visita.evaluate(both.matcher, f"folder:{named_folder}", split="dev")
     assert found["protocols"] == both.report["protocols"]
 

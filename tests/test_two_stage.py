@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,13 @@ from visita.api.robustness import ranks_of
 from visita.cli.models import describe
 from visita.data.corruptions import corrupt
 from visita.data.decode import decode
-from visita.errors import ArtifactError, ConfigError, DataError, MismatchError
+from visita.errors import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    MismatchError,
+    UnknownNameError,
+)
 from visita.experiments.demo import run as run_demo
 from visita.experiments.demo import sample_pictures
 from visita.experiments.robustness import Condition, Subject
@@ -478,6 +485,33 @@ def test_robustness_is_of_both_stages(folder, matcher, drawn_pairs):
     naive_ranks = [1 + (row > best).sum() for row, best in zip(wrong, rows, strict=True)]
     # 18 pictures and 54 texts: nearly all are looked at again, and rounding moves few.
     assert np.mean(worse["images"] == naive_ranks) > 0.8
+
+
+def test_folds_are_galleries_of_their_own(matcher, drawn_pairs):
+    dev = drawn_pairs.take("dev")
+    mean = visita.evaluate(matcher, dev, split="all", protocols=["retrieval"], folds=2)
+    halves = [
+        visita.evaluate(matcher, dev.subset(rows), split="all", protocols=["retrieval"])
+        for rows in np.array_split(np.arange(len(dev.image_ids)), 2)
+    ]
+    assert mean["protocols"]["retrieval"]["folds"] == [9, 9]
+    for stage in ("retrieval", "first stage"):
+        found = mean["protocols"][stage]
+        parts = [half["protocols"][stage] for half in halves]
+        assert found["rsum"]["value"] == pytest.approx(
+            np.mean([part["rsum"]["value"] for part in parts])
+        )
+        for way, metric in product(("image_to_text", "text_to_image"), ("R@1", "MedR")):
+            expected = np.mean([part[way][metric]["value"] for part in parts])
+            assert found[way][metric]["value"] == pytest.approx(expected)
+    assert mean["protocols"]["retrieval"]["rsum"] != mean["protocols"]["first stage"]["rsum"]
+
+
+def test_what_cannot_be_measured_is_said(matcher, drawn_pairs):
+    with pytest.raises(UnknownNameError, match="Did you mean 'pairs'"):
+        visita.evaluate(matcher, drawn_pairs, split="dev", protocols=["pair"])
+    with pytest.raises(ConfigError, match="Folds are of the protocol 'retrieval'"):
+        visita.evaluate(matcher, drawn_pairs, split="dev", protocols=["pairs"], folds=2)
 
 
 def test_adapting_asks_for_the_first_stage(folder, drawn_pairs, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from visita.evaluation import measure_ranks, retrieval
+from visita.evaluation import measure_folds, measure_ranks, retrieval, retrieval_in_folds
 from visita.evaluation.intervals import components
 from visita.evaluation.pairs import draw_pairs, measure_pairs
+from visita.evaluation.protocols import check_protocols
 from visita.evaluation.two_stage import looked_at, two_stage_ranks
 from visita.features.extract import PairFeatures
 from visita.matchers.two_stage import DEPTH, TwoStageMatcher
 from visita.progress import bar
 from visita.types import FloatArray
+
+Ranks = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,22 @@ class CloserLook:
         first = np.einsum("pd,pd->p", self.vectors[0][images], self.vectors[1][texts])
         return np.asarray(self.matcher.combine(first, second), np.float64)
 
+    def of_texts(self, texts: Sequence[str]) -> CloserLook:
+        """Return the look at the same images with other texts, none of which is known as true."""
+        images = self.features.pairs
+        pairs = replace(
+            images,
+            texts=tuple(texts),
+            truth=sparse.csr_array((len(images.image_ids), len(texts)), dtype=bool),
+            text_split=np.full(len(texts), images.image_split[0]),
+        )
+        encoded = self.matcher.open_text_encoder().encode(texts)
+        return CloserLook(self.matcher, PairFeatures(pairs, self.features.columns, encoded))
+
+    def _ranks_within(self, images: NDArray[np.int64], *_: Any) -> Ranks:
+        """Return the ranks of some images, by row, and their texts among themselves."""
+        return CloserLook(self.matcher, self.features.of_images(images)).ranks()
+
     def dense(self) -> FloatArray:
         """Return the score of both stages for every pair, float32 (n, m); for some thousands."""
         first = self.vectors[0] @ self.vectors[1].T
@@ -78,24 +97,40 @@ class CloserLook:
             self.matcher.combine(first, self.second(everything).toarray()), np.float32
         )
 
-    def ranks(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def ranks(self) -> Ranks:
         """Return the ranks by both stages, as ``best_ranks``: of images (n,) and of texts (m,)."""
         second = self.second(looked_at(*self.vectors, DEPTH))
         truth = self.features.pairs.truth.tocsr()
         return two_stage_ranks(*self.vectors, second, truth, self.matcher.weight, DEPTH)
 
     def report(
-        self, protocols: Sequence[str], threshold: float | None, source: str, seed: int
+        self,
+        protocols: Sequence[str],
+        threshold: float | None,
+        source: str,
+        seed: int,
+        folds: int = 1,
     ) -> dict[str, Any]:
-        """Return what ``evaluate_vectors`` does; retrieval by both stages and by the first."""
+        """Return what ``evaluate_vectors`` does; retrieval by both stages and by the first.
+
+        Raises
+        ------
+        UnknownNameError, ConfigError, DataError
+            As there.
+        """
+        check_protocols(protocols, folds)
         truth = self.features.pairs.truth.tocsr()
         images, texts = self.vectors
         results: dict[str, Any] = {}
-        if "retrieval" in protocols:
+        if "retrieval" in protocols and folds == 1:
             ranks = self.ranks()
             both = measure_ranks(ranks[0][None], ranks[1][None], components(truth), seed=seed)
             results["retrieval"] = both.to_dict()
             results["first stage"] = retrieval(images, texts, truth, seed=seed).to_dict()
+        elif "retrieval" in protocols:
+            mean = measure_folds(self._ranks_within, truth, folds, seed=seed)
+            first = retrieval_in_folds(images, texts, truth, folds, seed=seed)
+            results["retrieval"], results["first stage"] = mean.to_dict(), first.to_dict()
         if "pairs" in protocols:
             assert threshold is not None  # a caller fits one, or the matcher has it
             drawn = draw_pairs(truth, seed=seed)

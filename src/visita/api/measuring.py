@@ -8,7 +8,6 @@ from typing import Any
 
 from visita.api.closer import CloserLook
 from visita.data import PairSet, open_pairs
-from visita.errors import ConfigError
 from visita.evaluation import PROTOCOLS, evaluate_vectors, fit_threshold
 from visita.features.extract import PairFeatures, pair_features
 from visita.matchers import opened
@@ -56,10 +55,8 @@ def evaluate(
         threshold = fit_threshold(*vectors(matcher, dev), dev.pairs.truth.tocsr(), seed=seed)
         source = "dev"
     if isinstance(matcher, TwoStageMatcher):
-        if folds != 1:
-            raise ConfigError(f"{matcher.name!r} has two stages and is not measured in folds yet.")
         look = CloserLook(matcher, measured)
-        numbers = look.report(protocols, threshold, source, seed)
+        numbers = look.report(protocols, threshold, source, seed, folds)
     else:
         numbers = evaluate_vectors(
             *vectors(matcher, measured),

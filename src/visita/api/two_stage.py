@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import numpy as np
 from scipy import sparse
 
 from visita.api.closer import CloserLook
-from visita.api.finishing import Vectors, calibrate, provenance
+from visita.api.finishing import calibrate, provenance
 from visita.api.learning import Trained, learn
-from visita.api.measuring import caveats
+from visita.api.measuring import caveats, vectors
 from visita.artifact import check_free, read_json, write_json
 from visita.data import PairSet, open_pairs
 from visita.evaluation import PROTOCOLS, best_ranks, recall_at
@@ -23,7 +22,7 @@ from visita.features.augmented import view_features
 from visita.features.encoders import TEXT_ENCODERS
 from visita.features.extract import PairFeatures, pair_features, picture_features
 from visita.features.vocabulary import Vocabulary
-from visita.matchers.kinds import load_folder
+from visita.matchers.joint import JointMatcher
 from visita.matchers.rescorer import Rescorer, rescorer_of, stack_grids
 from visita.matchers.two_stage import DEPTH, TwoStageMatcher
 from visita.matchers.whole import WholeMatcher
@@ -92,9 +91,11 @@ def train_two_stages(
         name = out.resolve().name
         first = _first_stage(name, read, first_config, partial) if first_config else None
         second, history, seconds = _second_stage(read, second_config, partial / "second")
-        vectors = first.matcher if first else WholeMatcher(name=name, second=second)
-        measured = pair_features(dev, read.recipe, vectors.open_text_encoder(), features)
-        matcher, dense = joined(name, vectors, second, measured)
+        found_by = first.matcher if first else WholeMatcher(name=name, second=second)
+        measured = pair_features(dev, read.recipe, found_by.open_text_encoder(), features)
+        embedded = vectors(found_by, measured)
+        of_first = calibrate(found_by, measured.pairs, embedded, config.seed)
+        matcher, dense = joined(name, replace(found_by, **of_first), second, measured)
         facts = {
             "config": run["config"],
             "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
@@ -103,7 +104,7 @@ def train_two_stages(
         look = CloserLook(matcher, measured)
         fields = calibrate(
             *(matcher, measured.pairs, as_vectors(dense), config.seed),
-            words=lambda texts: _word_scores(look, texts),
+            words=lambda texts: as_vectors(look.of_texts(texts).dense()),
         )
         matcher = replace(matcher, facts=facts, **fields)
         matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
@@ -126,7 +127,7 @@ class _Read:
 
 @dataclass(frozen=True)
 class _First:
-    matcher: Matcher
+    matcher: JointMatcher
     warnings: list[str]
     seconds: float
 
@@ -142,7 +143,7 @@ def _first_stage(name: str, read: _Read, config: FusionConfig, partial: Path) ->
         )
         write_json(notes, {"warnings": warnings_of(history), "seconds": seconds})
         matcher.save(folder)
-    return _First(load_folder(folder), **read_json(notes))
+    return _First(JointMatcher.load(folder), **read_json(notes))
 
 
 def _second_stage(
@@ -225,20 +226,6 @@ def choose_weight(
         ranks = two_stage_ranks(*vectors, second, truth, weight, DEPTH)
         found.append(sum(recall_at(one, k) for one in ranks for k in (1, 5, 10)))
     return WEIGHTS[int(np.argmax(found))]
-
-
-def _word_scores(look: CloserLook, texts: Sequence[str]) -> Vectors:
-    """Return both stages' scores of the images with other texts, as ``as_vectors`` does."""
-    images = look.features.pairs
-    pairs = replace(
-        images,
-        texts=tuple(texts),
-        truth=sparse.csr_array((len(images.image_ids), len(texts)), dtype=bool),
-        text_split=np.full(len(texts), "dev"),
-    )
-    encoded = look.matcher.open_text_encoder().encode(texts)
-    other = CloserLook(look.matcher, PairFeatures(pairs, look.features.columns, encoded))
-    return as_vectors(other.dense())
 
 
 def _rsum(scores: FloatArray, truth: sparse.csr_array) -> float:

@@ -7,7 +7,7 @@ from visita.evaluation.calibration import (
     fit_calibration,
     reliability,
 )
-from visita.evaluation.folds import Folds, retrieval_in_folds
+from visita.evaluation.folds import Folds, measure_folds, retrieval_in_folds
 from visita.evaluation.intervals import Difference, Estimate, paired_difference
 from visita.evaluation.keyword_calibration import (
     LEAST_WORDS,
@@ -53,6 +53,7 @@ __all__ = [
     "keyword_queries",
     "keywords",
     "mean_over_seeds",
+    "measure_folds",
     "measure_ranks",
     "paired_difference",
     "paired_retrieval",

@@ -7,7 +7,7 @@ its images, however many these are. COCO's 5K protocol is ``retrieval`` on all o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +19,14 @@ from visita.evaluation.intervals import (
     RESAMPLES,
     Estimate,
     Groups,
-    Statistic,
+    Values,
     components,
     mean_estimates,
 )
 from visita.evaluation.retrieval import best_ranks, by_name, rank_statistic
 from visita.types import FloatArray
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,9 +65,6 @@ def retrieval_in_folds(
 ) -> Folds:
     """Measure each fold as ``retrieval`` does, with 95 % intervals of the mean.
 
-    The bootstrap resamples the images of each fold among themselves. Images that share
-    texts are in one fold, that of the first of them.
-
     Parameters
     ----------
     image_vectors, text_vectors, truth, seed
@@ -80,16 +79,57 @@ def retrieval_in_folds(
     DataError
         As ``retrieval``, or if a fold has fewer than two images that share no text.
     """
+    truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
+
+    def ranks(images: Rows, texts: Rows, inside: Truth) -> tuple[Values, Values]:
+        seen, read = image_vectors[images], text_vectors[texts]
+        return (
+            best_ranks(dot_blocks(seen, read), inside),
+            best_ranks(dot_blocks(read, seen), inside.T.tocsr()),
+        )
+
+    return measure_folds(ranks, truth, folds, seed=seed, resamples=resamples)
+
+
+def measure_folds(
+    ranks: Callable[[Rows, Rows, Truth], tuple[Values, Values]],
+    truth: Truth,
+    folds: int,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Folds:
+    """Measure each fold by the ranks within it, as ``retrieval_in_folds`` does.
+
+    The bootstrap resamples the images of each fold among themselves. Images that share
+    texts are in one fold, that of the first of them.
+
+    Parameters
+    ----------
+    ranks : callable
+        From the rows of a fold's images and of its texts, int64, and the truth among them to
+        what ``best_ranks`` gives for the images and for the texts.
+
+    Raises
+    ------
+    ConfigError
+        If ``folds`` is not positive.
+    DataError
+        As ``ranks``, or if a fold has fewer than two images that share no text.
+    """
     if folds < 1:
         raise ConfigError(f"There must be one fold or more, not {folds}.")
-    truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
     image_folds, text_folds = _folds_of(components(truth), folds)
     parts, sizes = [], []
     for fold in range(folds):
         images, texts = np.flatnonzero(image_folds == fold), np.flatnonzero(text_folds == fold)
         if not len(images):
             raise DataError(f"Fold {fold + 1} of {folds} has no image; choose fewer folds.")
-        parts.append(_part(image_vectors[images], text_vectors[texts], truth[images][:, texts]))
+        inside = truth[images][:, texts]
+        groups = components(inside)
+        of_images, of_texts = ranks(images, texts, inside)
+        statistic = rank_statistic(of_images[None], of_texts[None], groups)
+        parts.append((statistic, groups.count))
         sizes.append(len(images))
     metrics, rsum = by_name(mean_estimates(parts, seed=seed, resamples=resamples))
     return Folds(tuple(sizes), metrics, rsum)
@@ -102,11 +142,3 @@ def _folds_of(groups: Groups, folds: int) -> tuple[NDArray[np.int64], NDArray[np
     starts = len(groups.images) * np.arange(1, folds) // folds
     fold_of_group = np.searchsorted(starts, first, side="right")
     return fold_of_group[groups.images], fold_of_group[groups.texts]
-
-
-def _part(images: FloatArray, texts: FloatArray, truth: Truth) -> tuple[Statistic, int]:
-    """Return the statistic of one fold, and how many groups it has."""
-    groups = components(truth)
-    image_ranks = best_ranks(dot_blocks(images, texts), truth)
-    text_ranks = best_ranks(dot_blocks(texts, images), truth.T.tocsr())
-    return rank_statistic(image_ranks[None], text_ranks[None], groups), groups.count

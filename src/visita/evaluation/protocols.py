@@ -53,14 +53,7 @@ def evaluate_vectors(
     DataError
         If vectors and truth do not fit, or a score is not finite.
     """
-    for name in protocols:
-        if name not in PROTOCOLS:
-            raise UnknownNameError(
-                f"No protocol is called {name!r}.{did_you_mean(name, PROTOCOLS)} "
-                f"Known: {', '.join(PROTOCOLS)}."
-            )
-    if folds != 1 and "retrieval" not in protocols:
-        raise ConfigError("Folds are of the protocol 'retrieval'; ask for it too.")
+    check_protocols(protocols, folds)
     results: dict[str, Any] = {}
     vectors = (image_vectors, text_vectors, truth)
     if "retrieval" in protocols and folds == 1:
@@ -81,3 +74,23 @@ def evaluate_vectors(
         "images": len(image_vectors),
         "texts": len(text_vectors),
     }
+
+
+def check_protocols(protocols: Sequence[str], folds: int) -> None:
+    """Make sure that there are such protocols, and that folds are wanted of one that has them.
+
+    Raises
+    ------
+    UnknownNameError
+        If a protocol is not known.
+    ConfigError
+        If folds are asked for without ``retrieval``.
+    """
+    for name in protocols:
+        if name not in PROTOCOLS:
+            raise UnknownNameError(
+                f"No protocol is called {name!r}.{did_you_mean(name, PROTOCOLS)} "
+                f"Known: {', '.join(PROTOCOLS)}."
+            )
+    if folds != 1 and "retrieval" not in protocols:
+        raise ConfigError("Folds are of the protocol 'retrieval'; ask for it too.")
