@@ -201,6 +201,8 @@ class CrossModalConfig(ContrastConfig):
     """Blocks of the visual transformer; 0 leaves it out."""
     levels: Levels = ("words", "phrases", "cells", "whole")
     kernels: Levels = ("linear", "polynomial:3", "rbf:2", "laplacian:1")
+    kernel_weights: Literal["joint", "simplemkl"] = "joint"
+    """Learnt with the rest, or refitted in the end by SimpleMKL on pairs of dev."""
     dropout: Share = 0.2
     input_dropout: Share = 0.3
     device: Literal["auto", "cpu", "cuda"] = "auto"

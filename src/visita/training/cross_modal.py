@@ -30,6 +30,7 @@ from visita.training.config import CrossModalConfig
 from visita.training.devices import device_of, precision_of
 from visita.training.labelled import drawn_texts, labelled_pairs, labels_of, pair_count
 from visita.training.loop import History, Losses, constant, fit, warm_up_and_cosine
+from visita.training.refit import kernel_values, refit
 from visita.training.tensors import statistics
 from visita.types import FloatArray, Recipe, Tokens
 
@@ -83,7 +84,7 @@ def train_cross_modal(
     Raises
     ------
     TrainingError
-        If the loss stops being a number.
+        If the loss stops being a number, or no kernel is of use where they are refitted.
     ConfigError
         If a level, a kernel or the device does not exist.
     """
@@ -103,6 +104,8 @@ def train_cross_modal(
         plateau=config.plateau,
         checkpoint=Checkpoint(resume, rng) if resume else None,
     )
+    if config.kernel_weights == "simplemkl":
+        _refit(network, dev, config)
     return network.cpu(), history
 
 
@@ -253,19 +256,36 @@ def _matches(
     return epoch
 
 
+def _refit(network: MklVisita, dev: CrossTensors, config: CrossModalConfig) -> None:
+    """Refit the weights of the kernels on pairs of dev, half of them false."""
+    rng = np.random.default_rng(config.seed)
+    values, labels = [], []
+    for batch in labelled_pairs(labels_of(dev.truth, []), dev.truth.shape[0], TEXTS, TEXTS, rng):
+        with torch.inference_mode():
+            grids = network.image(_grids(network, dev, batch.seen))
+            texts = _texts(network, dev.tokens, batch.texts)
+        values.append(kernel_values(network.kernels, partial(network.score_pairs, grids, texts)))
+        labels.append(batch.labels)
+    refit(network.kernels, np.concatenate(values), np.concatenate(labels))
+
+
 def _grids(
-    network: MklVisita, train: CrossTensors, seen: NDArray[np.int64], rng: np.random.Generator
+    network: MklVisita,
+    train: CrossTensors,
+    seen: NDArray[np.int64],
+    rng: np.random.Generator | None = None,
 ) -> Tensor:
     """Return float32 grids of the rows ``seen``, as ``labels_of`` numbers them.
 
-    Where there are no further views, every other one, by chance, is mirrored.
+    Where there are no further views, every other one, by chance, is mirrored if ``rng`` is
+    given.
     """
     n, cells, d = train.grids.shape
     every = [train.grids, *(view.grids for view in train.views)]
     rows = zip(*np.divmod(seen, n), strict=True)
     grids = np.stack([every[view][picture] for view, picture in rows]).astype(np.float32)
     side = math.isqrt(cells)
-    if side * side == cells and not train.views:
+    if rng and side * side == cells and not train.views:
         turned = rng.random(len(grids)) < 0.5
         square = grids[turned].reshape(-1, side, side, d)
         grids[turned] = square[:, :, ::-1].reshape(-1, cells, d)
