@@ -8,9 +8,11 @@ import os
 # bits at one thread count only.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from drawn import draw_pairs
 
@@ -44,6 +46,19 @@ def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn_pairs(drawn_folder: Path) -> PairSet:
     """Return the drawn pairs: 84 train, 18 dev and 18 test images."""
     return open_pairs(f"folder:{drawn_folder}")
+
+
+@pytest.fixture(scope="session")
+def named_folder(drawn_folder, tmp_path_factory) -> Path:
+    """Return the drawn pairs with many nouns in their texts, half of them true of a picture."""
+    folder = tmp_path_factory.mktemp("named") / "named"
+    shutil.copytree(drawn_folder, folder)
+    rng = np.random.default_rng(0)
+    nouns = [f"{a}{b}" for a in ("lamp", "door", "vase", "lake", "moon") for b in "bdfgk"]
+    for path in sorted(folder.glob("*.txt")):
+        said = " and ".join(f"a {noun}" for noun in nouns if rng.random() < 0.5)
+        path.write_text("".join(f"{t} with {said}\n" for t in path.read_text().splitlines()))
+    return folder
 
 
 @pytest.fixture(scope="session")

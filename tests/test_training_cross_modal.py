@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -351,19 +350,6 @@ DEFAULT = {
     },
     "second": {**TINY, "epochs": 4, "batch": 16, "text_side": "transformer", "text_depth": 1},
 }
-
-
-@pytest.fixture(scope="module")
-def named_folder(drawn_folder, tmp_path_factory) -> Path:
-    """Return the drawn pairs with many nouns in their texts, half of them true of a picture."""
-    folder = tmp_path_factory.mktemp("named") / "named"
-    shutil.copytree(drawn_folder, folder)
-    rng = np.random.default_rng(0)
-    nouns = [f"{a}{b}" for a in ("lamp", "door", "vase", "lake", "moon") for b in "bdfgk"]
-    for path in sorted(folder.glob("*.txt")):
-        said = " and ".join(f"a {noun}" for noun in nouns if rng.random() < 0.5)
-        path.write_text("".join(f"{t} with {said}\n" for t in path.read_text().splitlines()))
-    return folder
 
 
 @pytest.fixture(scope="module")

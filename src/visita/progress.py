@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -44,14 +45,22 @@ def bar(label: str, total: int) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, disable=not (console.is_terminal and speaks())
+    ) as progress:
         task = progress.add_task(label, total=total)
         yield lambda done: progress.advance(task, done)
 
 
+def speaks() -> bool:
+    """Tell whether this process prints: of several that train together, only the first does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(line: str) -> None:
     """Print one line on stderr, where it does not disturb the results on stdout."""
-    print(line, file=sys.stderr, flush=True)
+    if speaks():
+        print(line, file=sys.stderr, flush=True)
 
 
 def report_skipped(skipped: Iterable[Skipped]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -23,10 +26,11 @@ from visita.features.encoders import TEXT_ENCODERS
 from visita.features.extract import PairFeatures, pair_features, picture_features
 from visita.features.vocabulary import Vocabulary
 from visita.matchers.joint import JointMatcher
+from visita.matchers.kinds import load_folder
 from visita.matchers.rescorer import Rescorer, rescorer_of, stack_grids
 from visita.matchers.two_stage import DEPTH, TwoStageMatcher
 from visita.matchers.whole import WholeMatcher
-from visita.training.checkpoint import resumable
+from visita.training.checkpoint import partial_folder, resumable
 from visita.training.config import (
     CrossModalConfig,
     FusionConfig,
@@ -40,6 +44,7 @@ from visita.training.cross_modal import (
     train_cross_modal,
 )
 from visita.training.curve import save_curve
+from visita.training.devices import Team
 from visita.training.loop import History
 from visita.training.spans import level_widths
 from visita.training.texts import text_encoder_of
@@ -80,38 +85,63 @@ def train_two_stages(
     if first_config:
         level_widths(first_config)  # what cannot be fused is refused before long work
     check_cross_modal(second_config)
-    out = Path(out)
-    check_free(out.resolve())
+    out = Path(out).resolve()
+    check_free(out)
     pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
     train, dev = pairs.take("train"), pairs.take("dev")  # refuses an empty split
     recipes = [one.recipe() for one in (first_config, second_config) if one]
     read = _Read(pairs, train, dev, Recipe.union(recipes), features)
     run = {"config": config.model_dump(mode="json"), "data": pairs.fingerprint()}
-    with resumable(out.resolve(), run) as partial:
-        name = out.resolve().name
-        first = _first_stage(name, read, first_config, partial) if first_config else None
-        second, history, seconds = _second_stage(read, second_config, partial / "second")
-        found_by = first.matcher if first else WholeMatcher(name=name, second=second)
-        measured = pair_features(dev, read.recipe, found_by.open_text_encoder(), features)
-        embedded = vectors(found_by, measured)
-        of_first = calibrate(found_by, measured.pairs, embedded, config.seed)
-        matcher, dense = joined(name, replace(found_by, **of_first), second, measured)
-        facts = {
-            "config": run["config"],
-            "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
-            **provenance(pairs),
-        }
-        look = CloserLook(matcher, measured)
-        fields = calibrate(
-            *(matcher, measured.pairs, as_vectors(dense), config.seed),
-            words=lambda texts: as_vectors(look.of_texts(texts).dense()),
-        )
-        matcher = replace(matcher, facts=facts, **fields)
-        matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
-    report = look.report(PROTOCOLS, float(fields["threshold"]), "matcher", config.seed)
+    team = Team(second_config.device, second_config.precision)
+    kept = resumable(out, run) if team.is_main else nullcontext(partial_folder(out))
+    with kept as partial:
+        first = None
+        if first_config:
+            first = team.shared(lambda: _first_stage(out.name, read, first_config, partial))
+        second, history, seconds = _second_stage(read, second_config, partial / "second", team)
+
+        def finish() -> tuple[dict[str, Any], list[str]]:
+            matcher, report = _finished(out.name, read, first, second, config, history)
+            matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
+            return report, caveats(matcher)
+
+        report, caught = team.shared(finish)
     before = first.warnings if first else []
-    warnings = [*before, *warnings_of(history), *caveats(matcher)]
-    return Trained(matcher, out, report, None, warnings, seconds + (first.seconds if first else 0))
+    return Trained(
+        load_folder(out),
+        out,
+        report,
+        None,
+        [*before, *warnings_of(history), *caught],
+        seconds + (first.seconds if first else 0),
+    )
+
+
+def _finished(
+    name: str,
+    read: _Read,
+    first: _First | None,
+    second: Rescorer,
+    config: MklVisitaConfig | MklVisitaPaperConfig,
+    history: History,
+) -> tuple[TwoStageMatcher, dict[str, Any]]:
+    """Return both stages as one matcher, calibrated on dev, and what ``evaluate`` says there."""
+    found_by = first.matcher if first else WholeMatcher(name=name, second=second)
+    dev = pair_features(read.dev, read.recipe, found_by.open_text_encoder(), read.folder)
+    of_first = calibrate(found_by, dev.pairs, vectors(found_by, dev), config.seed)
+    matcher, dense = joined(name, replace(found_by, **of_first), second, dev)
+    facts = {
+        "config": config.model_dump(mode="json"),
+        "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
+        **provenance(read.pairs),
+    }
+    look = CloserLook(matcher, dev)
+    fields = calibrate(
+        *(matcher, dev.pairs, as_vectors(dense), config.seed),
+        words=lambda texts: as_vectors(look.of_texts(texts).dense()),
+    )
+    report = look.report(PROTOCOLS, float(fields["threshold"]), "matcher", config.seed)
+    return replace(matcher, facts=facts, **fields), report
 
 
 @dataclass(frozen=True)
@@ -147,18 +177,19 @@ def _first_stage(name: str, read: _Read, config: FusionConfig, partial: Path) ->
 
 
 def _second_stage(
-    read: _Read, config: CrossModalConfig, resume: Path
+    read: _Read, config: CrossModalConfig, resume: Path, team: Team
 ) -> tuple[Rescorer, History, float]:
     """Return the second stage, what happened and the seconds it took, features not counted."""
     recipe, vocabulary = config.recipe(), None
     if config.text_side != "pretrained":
         vocabulary = Vocabulary.fit(read.train.texts, config.vocabulary, config.longest)
     text = vocabulary or _token_encoder(config)
-    validated = _validated(read, config, text)
-    train = _learnt(read, config, text)
+    with team.main_first():
+        validated = _validated(read, config, text)
+        train = _learnt(read, config, text)
     started = time.perf_counter()
     network, history = train_cross_modal(
-        *(train, validated, lambda scores: _rsum(scores, validated.truth), config),
+        *(train, validated, rsum_of_scores(validated.truth), config),
         vocabulary=vocabulary,
         resume=resume,
     )
@@ -228,9 +259,15 @@ def choose_weight(
     return WEIGHTS[int(np.argmax(found))]
 
 
-def _rsum(scores: FloatArray, truth: sparse.csr_array) -> float:
-    ranks = (
-        best_ranks(DenseBlocks(scores), truth),
-        best_ranks(DenseBlocks(np.ascontiguousarray(scores.T)), truth.T.tocsr()),
-    )
-    return sum(recall_at(one, k) for one in ranks for k in (1, 5, 10))
+def rsum_of_scores(truth: sparse.csr_array) -> Callable[[FloatArray], float]:
+    """Return what maps scores of images and texts, (n, m), to their rsum."""
+    mirrored = truth.T.tocsr()
+
+    def rsum(scores: FloatArray) -> float:
+        ranks = (
+            best_ranks(DenseBlocks(scores), truth),
+            best_ranks(DenseBlocks(np.ascontiguousarray(scores.T)), mirrored),
+        )
+        return sum(recall_at(one, k) for one in ranks for k in (1, 5, 10))
+
+    return rsum

@@ -13,6 +13,7 @@ import visita
 from visita.cli.options import Config, Features, Json, Pairs, Preset, Settings
 from visita.cli.output import print_json
 from visita.cli.tables import print_comparison, print_protocols
+from visita.progress import speaks
 
 train = typer.Typer(name="train", help="Learn from pairs of your own.", no_args_is_help=True)
 
@@ -104,6 +105,8 @@ def mkl_visita(
 
 
 def _show(trained: visita.Trained, as_json: bool) -> None:
+    if not speaks():
+        return
     for warning in trained.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:

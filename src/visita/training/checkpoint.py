@@ -25,13 +25,23 @@ RUN = "run.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of one training: tensors, JSON values and that of the generator ``rng``."""
+    """The state of one training: tensors, JSON values and that of the generator ``rng``.
+
+    Attributes
+    ----------
+    process : int
+        Which of those that train together this is: the first alone writes, and each of the
+        others draws other numbers from what it reads.
+    """
 
     folder: Path
     rng: np.random.Generator
+    process: int = 0
 
     def save(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Write the state, atomically."""
+        if self.process:
+            return
         facts = {"state": dict(state), "rng": self.rng.bit_generator.state}
         with write_folder(self.folder, KIND, facts) as draft:
             save_file({k: v.detach().cpu().clone() for k, v in tensors.items()}, draft / TENSORS)
@@ -48,7 +58,20 @@ class Checkpoint:
             return None
         saved = read_manifest(self.folder, KIND)
         self.rng.bit_generator.state = saved["rng"]
+        set_apart(self.rng, self.process)
         return load_file(self.folder / TENSORS), saved["state"]
+
+
+def set_apart(rng: np.random.Generator, process: int) -> None:
+    """Make the generator draw what no other process does; the first draws as if it were alone."""
+    bits: Any = rng.bit_generator
+    if process:
+        bits.state = bits.jumped(process).state
+
+
+def partial_folder(out: Path) -> Path:
+    """Return the folder for what a run that makes ``out`` goes on from."""
+    return out.with_name(f"{out.name}.partial")
 
 
 @contextmanager
@@ -69,7 +92,7 @@ def resumable(out: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
     ArtifactError
         If it holds something else.
     """
-    folder = out.with_name(f"{out.name}.partial")
+    folder = partial_folder(out)
     folder.mkdir(parents=True, exist_ok=True)
     if not any(path.name != RUN for path in folder.iterdir()):
         write_json(folder / RUN, facts)

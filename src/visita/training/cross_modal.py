@@ -25,9 +25,9 @@ from visita.features.pictures import RecipeEncoder
 from visita.features.vocabulary import Vocabulary
 from visita.networks.losses import info_nce, match_error
 from visita.networks.mkl_visita import MklVisita
-from visita.training.checkpoint import Checkpoint
+from visita.training.checkpoint import Checkpoint, set_apart
 from visita.training.config import CrossModalConfig
-from visita.training.devices import device_of, precision_of
+from visita.training.devices import Team
 from visita.training.labelled import drawn_texts, labelled_pairs, labels_of, pair_count
 from visita.training.loop import History, Losses, constant, fit, warm_up_and_cosine
 from visita.training.refit import kernel_values, refit
@@ -72,7 +72,8 @@ def train_cross_modal(
 ) -> tuple[MklVisita, History]:
     """Return the trained network, on the CPU, and what happened.
 
-    The same seed gives bit-equal weights at one thread count, on the CPU.
+    The same seed gives bit-equal weights at one thread count, on the CPU. Several processes,
+    where ``accelerate launch`` started them, train it together: a batch is theirs together.
 
     Parameters
     ----------
@@ -88,21 +89,24 @@ def train_cross_modal(
     ConfigError
         If a level, a kernel or the device does not exist.
     """
+    team = Team(config.device, config.precision)
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    network = _network(train, vocabulary, config).to(device_of(config.device))
-    decay = partial(warm_up_and_cosine, steps=_steps(train, config))
+    set_apart(rng, team.number)
+    network = _network(train, vocabulary, config).to(team.device)
+    decay = partial(warm_up_and_cosine, steps=_steps(train, config, team))
     history = fit(
         network,
-        (_contrast if config.loss == "info-nce" else _matches)(network, train, config, rng),
+        (_contrast if config.loss == "info-nce" else _matches)(network, train, config, rng, team),
         _optimizer(network, config),
-        lambda: validate(all_scores(network, dev)),
+        lambda: team.shared(lambda: validate(all_scores(network, dev))),
         config,
         constant if config.plateau else decay,
         longest_gradient=GRADIENT,
         averaging=config.averaging,
         plateau=config.plateau,
-        checkpoint=Checkpoint(resume, rng) if resume else None,
+        checkpoint=Checkpoint(resume, rng, team.number) if resume else None,
+        gather=team.average,
     )
     if config.kernel_weights == "simplemkl":
         _refit(network, dev, config)
@@ -119,7 +123,7 @@ def check_cross_modal(config: CrossModalConfig) -> None:
     UnknownNameError
         If there is no such encoder or level.
     """
-    device_of(config.device)
+    Team(config.device, config.precision)
     cells, features = _grid_shape(config.recipe())
     _made(cells, features, {"side": "pretrained", "features": 1}, config)
 
@@ -204,21 +208,25 @@ def _optimizer(network: MklVisita, config: CrossModalConfig) -> torch.optim.Opti
     return kind([rest, layer])
 
 
-def _steps(train: CrossTensors, config: CrossModalConfig) -> int:
+def _steps(train: CrossTensors, config: CrossModalConfig, team: Team) -> int:
     items: int = train.truth.shape[0]
     if config.loss == "match-error":
         items = pair_count(train.truth, config.texts_per_image)
-    return config.epochs * -(-items // config.batch)
+    return config.epochs * -(-items // (config.batch * team.count))
 
 
 def _contrast(
-    network: MklVisita, train: CrossTensors, config: CrossModalConfig, rng: np.random.Generator
+    network: MklVisita,
+    train: CrossTensors,
+    config: CrossModalConfig,
+    rng: np.random.Generator,
+    team: Team,
 ) -> Losses:
     """Return what yields, for one epoch, each batch's loss and that of guessing."""
 
     def epoch() -> Iterator[tuple[Tensor, float]]:
         order = rng.permutation(train.truth.shape[0])
-        for start in range(0, len(order), config.batch):
+        for start in range(0, len(order), config.batch * team.count):
             images = order[start : start + config.batch]
             texts, owners = drawn_texts(train.truth, images, config.texts_per_image, rng)
             if len(images) > 1:
@@ -226,7 +234,7 @@ def _contrast(
                 if train.views:
                     views = rng.integers(0, 1 + len(train.views), len(images))
                     seen = views * len(order) + images
-                with precision_of(config.precision, _device(network)):
+                with team.mixed():
                     grids = network.image(_grids(network, train, seen, rng))
                     scores = network.score(grids, _texts(network, train.tokens, texts))[owners]
                 same = torch.from_numpy(train.truth[images][:, texts].toarray())[owners]
@@ -238,15 +246,20 @@ def _contrast(
 
 
 def _matches(
-    network: MklVisita, train: CrossTensors, config: CrossModalConfig, rng: np.random.Generator
+    network: MklVisita,
+    train: CrossTensors,
+    config: CrossModalConfig,
+    rng: np.random.Generator,
+    team: Team,
 ) -> Losses:
     """Return what yields, for one epoch, each batch's loss and that of guessing."""
     labels = labels_of(train.truth, [view.made_of for view in train.views])
     images, count = train.truth.shape[0], config.texts_per_image
 
     def epoch() -> Iterator[tuple[Tensor, float]]:
-        for batch in labelled_pairs(labels, images, count, config.batch, rng):
-            with precision_of(config.precision, _device(network)):
+        drawn = list(labelled_pairs(labels, images, count, config.batch, rng))
+        for batch in drawn[: team.least(-(-len(drawn) // team.count))]:
+            with team.mixed():
                 grids = network.image(_grids(network, train, batch.seen, rng))
                 scores = network.score_pairs(grids, _texts(network, train.tokens, batch.texts))
             probabilities = network.probability(scores.float())

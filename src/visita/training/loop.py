@@ -63,6 +63,10 @@ def constant(_step: int) -> float:
     return 1.0
 
 
+def alone(_network: nn.Module) -> None:
+    """Leave the gradients as they are."""
+
+
 def fit(
     network: nn.Module,
     losses: Losses,
@@ -75,6 +79,7 @@ def fit(
     averaging: float = 0.0,
     plateau: int = 0,
     checkpoint: Checkpoint | None = None,
+    gather: Callable[[nn.Module], None] = alone,
 ) -> History:
     """Train ``network`` in place and leave it in the state that did best on dev.
 
@@ -94,6 +99,9 @@ def fit(
     checkpoint : Checkpoint, optional
         Holds the state after each epoch, and what all random draws of ``losses`` come from. A
         run that finds one goes on from there and reaches the same weights.
+    gather : callable
+        Called with the network after each batch: several processes bring their gradients
+        together.
 
     Raises
     ------
@@ -102,7 +110,7 @@ def fit(
     ArtifactError
         If the checkpoint is damaged.
     """
-    steps = Steps(network, optimizer, rate, longest_gradient, averaging)
+    steps = Steps(network, optimizer, rate, longest_gradient, averaging, gather)
     network.eval()
     saved = checkpoint.load() if checkpoint else None
     if saved:

@@ -22,6 +22,7 @@ class Steps:
         rate: Callable[[int], float],
         longest_gradient: float,
         averaging: float,
+        gather: Callable[[nn.Module], None],
     ) -> None:
         self._network = network
         self._optimizer = optimizer
@@ -29,6 +30,7 @@ class Steps:
         self._rates = [group["lr"] for group in optimizer.param_groups]
         self._longest = longest_gradient
         self._averaging = averaging
+        self._gather = gather
         self._mean = [p.detach().clone() for p in network.parameters()] if averaging else []
         self._count = 0
         self._lowered = 1.0
@@ -39,6 +41,7 @@ class Steps:
             group["lr"] = rate * self._rate(self._count) * self._lowered
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self._gather(self._network)
         if math.isfinite(self._longest):
             nn.utils.clip_grad_norm_(self._network.parameters(), self._longest)
         self._optimizer.step()

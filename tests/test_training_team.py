@@ -1,0 +1,122 @@
+"""Several processes that train one network together, each a real one, on CPUs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from test_cli import run
+from test_training_cross_modal import DEFAULT, config, hits_of, made_up, words_of
+from torch import nn
+
+import visita
+from visita.networks.losses import info_nce
+from visita.training.checkpoint import set_apart
+from visita.training.config import MklVisitaConfig
+from visita.training.cross_modal import train_cross_modal
+from visita.training.labelled import drawn_texts
+
+LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+STEP = {"batch": 30, "epochs": 1, "optimizer": "sgd", "learning_rate": 0.1, "kernel_rate": 1.0}
+STILL = {"dropout": 0, "input_dropout": 0, "averaging": 0, "weight_decay": 0}
+SCRIPT = """
+import json, sys
+sys.path.insert(0, {tests!r})
+from safetensors.torch import save_file
+from test_training_cross_modal import config, hits_of, made_up
+from visita.training.cross_modal import train_cross_modal
+from visita.training.devices import Team
+
+changes = json.loads(sys.argv[1])
+validated = []
+def validate(scores):
+    validated.append(1)
+    return hits_of(dev)(scores)
+train, dev = made_up(60, seed=0), made_up(24, seed=1)
+network, history = train_cross_modal(train, dev, validate, config(**changes))
+team = Team("cpu", "float32")
+state = {{name: value.contiguous() for name, value in network.state_dict().items()}}
+save_file(state, f"{{sys.argv[2]}}/{{team.number}}.safetensors",
+          {{"validated": str(len(validated)), "best": str(history.best())}})
+"""
+
+
+def together(folder: Path, **changes: object) -> list[dict[str, torch.Tensor]]:
+    """Return the weights that each of two processes ends with."""
+    script = folder / "script.py"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
+    done = subprocess.run(
+        [*LAUNCH, str(script), json.dumps(changes), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("before training") == 1  # the main process alone speaks
+    return [load_file(folder / f"{number}.safetensors") for number in (0, 1)]
+
+
+def test_a_step_goes_along_the_mean_of_all_gradients(tmp_path):
+    main, other = together(tmp_path, **STEP, **STILL)
+    train, dev = made_up(60, seed=0), made_up(24, seed=1)
+    settings = config(**{**STEP, **STILL, "epochs": 0})
+    network, _ = train_cross_modal(train, dev, hits_of(dev), settings)
+    losses = []
+    for process in (0, 1):
+        rng = np.random.default_rng(settings.seed)
+        set_apart(rng, process)
+        rows = rng.permutation(60)[:30]
+        texts, owners = drawn_texts(train.truth, rows, settings.texts_per_image, rng)
+        grids = train.grids[rows].astype(np.float32)
+        turned = rng.random(30) < 0.5
+        square = grids[turned].reshape(-1, 3, 3, grids.shape[2])
+        grids[turned] = square[:, :, ::-1].reshape(-1, 9, grids.shape[2])
+        values, mask = train.tokens.padded(texts)
+        read = network.text(torch.from_numpy(values), torch.from_numpy(mask))
+        scores = network.score(network.image(torch.from_numpy(grids)), read)[owners]
+        true = torch.from_numpy(train.truth[rows][:, texts].toarray())[owners]
+        losses.append(info_nce(scores, true, settings.temperature, settings.label_smoothing))
+    (sum(losses) / 2).backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+    torch.optim.SGD(network.parameters(), lr=0.1).step()
+    for name, expected in network.state_dict().items():
+        assert torch.equal(main[name], other[name]), name
+        torch.testing.assert_close(main[name], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_they_learn_and_agree(tmp_path):
+    settings = {"epochs": 6, "patience": 6, "batch": 10, "texts_per_image": 2}
+    main, other = together(tmp_path, loss="match-error", **settings)
+    assert all(torch.equal(main[name], other[name]) for name in main)
+    notes = [notes_of(tmp_path / f"{number}.safetensors") for number in (0, 1)]
+    assert [note["validated"] for note in notes] == ["7", "0"]  # the main process chooses for all
+    assert notes[0]["best"] == notes[1]["best"] and float(notes[0]["best"]) > 30
+
+
+def test_the_whole_of_it_is_written_and_printed_once(named_folder, tmp_path):
+    out = tmp_path / "both"
+    line = ("train", "mkl-visita", "--data", f"folder:{named_folder}", "--out", str(out), "--json")
+    done = subprocess.run(
+        [*LAUNCH, "-m", "visita", *line, *words_of(DEFAULT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["fingerprint"] == visita.load(out).fingerprint()
+    assert [path.name for path in tmp_path.iterdir()] == ["both"]
+    assert MklVisitaConfig.of(visita.load(out).facts["config"]) == MklVisitaConfig.of(DEFAULT)
+    again = run("evaluate", out, "--data", f"folder:{named_folder}", "--split", "dev", "--json")
+    assert json.loads(again.out)["protocols"] == found["dev"]["protocols"]
+
+
+def notes_of(path: Path) -> dict[str, str]:
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return header["__metadata__"]
