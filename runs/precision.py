@@ -2,7 +2,7 @@
 
 python runs/precision.py --data flickr8k:PATH --recipe FOLDER --out FILE.json [--seeds 5]
 
-FOLDER is what ``runs/visita_small.py`` made. The same matchers read both, so no chance of
+FOLDER is what ``runs/shipped.py`` made. The same matchers read both, so no chance of
 training is in the difference; the interval is over dev images.
 """
 

@@ -313,7 +313,9 @@ def test_models_lists_every_registered_encoder():
     assert encoders["efficientnet-lite2"]["levels"] == 93
     assert encoders["minilm-l6"]["width"] == [384, 384]
     assert encoders["minilm-l6"]["bytes"] > 8e7
-    assert [one["name"] for one in done.json["matchers"]] == ["visita-small"]
+    assert [one["name"] for one in done.json["matchers"]] == ["visita-small", "visita-base"]
+    assert [bool(one["second"]) for one in done.json["matchers"]] == [False, True]
+    assert sum(one["bytes"] for one in done.json["matchers"]) < 40e6
 
 
 @pytest.mark.parametrize(
@@ -392,7 +394,7 @@ def test_every_help_has_an_example():
     commands = [*app.registered_commands]
     for group in app.registered_groups:
         commands += group.typer_instance.registered_commands
-    assert len(commands) == 22
+    assert len(commands) == 23
     for command in commands:
         assert "[bold]visita " in command.callback.__doc__
     shown = run("search", "--help").out

@@ -19,7 +19,7 @@ from visita.errors import ArtifactError, MismatchError, UnknownNameError
 from visita.features.engine import Graph
 from visita.features.minilm import MiniLM
 from visita.features.pictures import RecipeEncoder
-from visita.matchers import SHIPPED, load
+from visita.matchers import SHIPPED, load, shipped_folder
 from visita.matchers.calibration import Calibration
 from visita.matchers.joint import (
     ROWS,
@@ -284,6 +284,20 @@ def test_what_is_shipped_is_whole(name):
     shipped = load(name)
     assert shipped.name == name and shipped.dim <= 512
     assert shipped.threshold is not None and shipped.calibration is not None
+    assert shipped.keyword_calibration is not None
+    rng = np.random.default_rng(0)
+    columns = {
+        name: np.abs(rng.normal(0, 1, (4, shape) if isinstance(shape, int) else (4, *shape)))
+        for name, shape in RecipeEncoder(shipped.recipe).columns().items()
+    }
+    values = {name: column.astype(np.float32) for name, column in columns.items()}
+    texts = shipped.open_text_encoder().encode(["a dog", "two boys run on a beach", "snow", "red"])
+    check_matcher(shipped, values, texts)
+
+
+def test_all_that_is_shipped_is_small():
+    files = [file for name in SHIPPED for file in shipped_folder(name).rglob("*")]
+    assert 20e6 < sum(file.stat().st_size for file in files if file.is_file()) < 40e6
 
 
 EMBED = """

@@ -299,7 +299,10 @@ class SecondStage(Protocol):
 
     @property
     def packed_shape(self) -> tuple[int, int]:
-        """Shape of a packed picture, (parts, numbers a part): at most 4 KB in float16."""
+        """Shape of a packed picture, (parts, numbers a part): at most 4 KB in float16.
+
+        A pretrained head that attends to every cell needs more, and says how much.
+        """
         ...
 
     def pack_images(self, columns: Mapping[str, FloatArray]) -> NDArray[np.float16]:

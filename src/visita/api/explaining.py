@@ -17,11 +17,12 @@ from visita.api.pair_scores import scores, see
 from visita.errors import DataError
 from visita.experiments.explanation import SIDE, Explanation, Kernel, Word
 from visita.matchers.evidence import Evidence, evidence
+from visita.matchers.rescorer import Rescorer
 from visita.matchers.split import added, split
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.search.passages import passages
 from visita.search.query import Query
-from visita.search.rescoring import PASSAGES
+from visita.search.rescoring import PASSAGES, Rescoring
 from visita.types import FloatArray, Matcher
 
 GREY = (127, 127, 127)
@@ -130,6 +131,12 @@ def _taken_apart(
         for one in _first_stage(matcher.first, columns, query, finder)
     ]
     [packed] = matcher.second.pack_images(columns)
+    second = matcher.second
+    if not isinstance(second, Rescorer) or "kernels" not in second.network:  # one whole
+        closer = Rescoring.of(query, matcher)
+        assert closer is not None  # there are texts and a second stage
+        adds = float(closer.second(packed[None])[0])
+        return (*kernels, Kernel("image-text matching", beta, beta * adds)), None
     found = [
         evidence(matcher.second, packed, one) for one in matcher.second.pack_texts(query.texts)
     ]

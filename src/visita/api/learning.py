@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scipy import sparse
+
 from visita.api.finishing import calibrate, provenance
 from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
 from visita.artifact import check_free
@@ -102,7 +104,7 @@ def train(
         name, train_pairs, dev, config, text, features, config.recipe()
     )
     embedded = vectors(matcher, dev)
-    more = _topic_facts(config)
+    more = topic_facts(config)
     finished = _finish(matcher, dev, embedded, pairs, config, history, more)
     return _save(finished, Path(out), history, dev, embedded, config, seconds, None)
 
@@ -126,7 +128,7 @@ def learn(
     readable, tensors = learnt.pairs, PairTensors.of(learnt, config.recipe())
     del learnt
     dev_tensors = PairTensors.of(dev, config.recipe())
-    run = name, tensors, dev_tensors, _rsum_on(dev_tensors)
+    run = name, tensors, dev_tensors, rsum_on(dev_tensors.truth)
     if isinstance(config, PaperConfig):
         matcher, history = train_paper(*run, config, text)
     else:
@@ -176,7 +178,7 @@ def adapt(
     dev_tensors = PairTensors.of(dev, base.recipe)
     name = Path(out).resolve().name
     matcher, history, weight = adapt_matcher(
-        name, base, train_tensors, dev_tensors, _rsum_on(dev_tensors), config
+        name, base, train_tensors, dev_tensors, rsum_on(dev_tensors.truth), config
     )
     seconds = time.perf_counter() - started
     held_back = "test" if pairs.splits()["test"] else "dev"
@@ -204,15 +206,15 @@ def _keywords(
     return PairTensors(train.images, texts.pooled(), drawn.truth)
 
 
-def _topic_facts(config: FeatureConfig) -> dict[str, str]:
+def topic_facts(config: FeatureConfig) -> dict[str, str]:
     """Return which texts a topic model was fitted on; nothing where there is none."""
     if config.text_encoder not in TOPIC_MODELS:
         return {}
     return {TOPICS_FROM: "corpus" if config.topic_corpus else config.topics_from}
 
 
-def _rsum_on(dev: PairTensors) -> Callable[[FloatArray, FloatArray], float]:
-    truth = dev.truth
+def rsum_on(truth: sparse.csr_array) -> Callable[[FloatArray, FloatArray], float]:
+    """Return what maps vectors of images (n, d) and texts (m, d) to their rsum."""
     mirrored = truth.T.tocsr()
 
     def rsum(images: FloatArray, texts: FloatArray) -> float:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from visita.api import learning
+from visita.api.baselines import train_baseline
 from visita.api.learning import Trained
 from visita.api.two_stage import train_two_stages
 from visita.data import PairSet
+from visita.training.classical.baseline import Baseline
 from visita.training.config import (
     FusionConfig,
     MklVisitaConfig,
@@ -20,14 +22,20 @@ def train(
     data: PairSet | str,
     out: str | Path,
     *,
-    config: FusionConfig | PaperConfig | MklVisitaConfig | MklVisitaPaperConfig | None = None,
+    config: FusionConfig
+    | PaperConfig
+    | MklVisitaConfig
+    | MklVisitaPaperConfig
+    | Baseline
+    | None = None,
     features: Path | None = None,
 ) -> Trained:
     """Train a matcher on the train split, choose on dev, and save it in ``out``.
 
     The class of ``config`` says what is trained: ``FusionConfig``, visita's own recipe of
     vectors; ``PaperConfig``, the multi-level fusion paper's; ``MklVisitaConfig``, vectors and a
-    closer look at the first results; ``MklVisitaPaperConfig``, as the MKL-VisITA paper trains.
+    closer look at the first results; ``MklVisitaPaperConfig``, as the MKL-VisITA paper trains;
+    those of ``visita.training.classical.BASELINES``, a system that the papers compare with.
 
     Raises
     ------
@@ -40,4 +48,6 @@ def train(
     """
     if isinstance(config, MklVisitaConfig | MklVisitaPaperConfig):
         return train_two_stages(data, out, config=config, features=features)
+    if isinstance(config, Baseline):
+        return train_baseline(data, out, config=config, features=features)
     return learning.train(data, out, config=config, features=features)

@@ -17,30 +17,36 @@ from visita.cli.output import one_line, print_json
 def caption(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Pictures.")],
     texts: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--from",
             metavar="TEXTS",
             help="A .txt file with one text a line, or pairs: READER:PATH, or a path.",
+            show_default="the matcher writes them, if it is a captioner",
         ),
-    ],
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many captions a picture.")] = 5,
     matcher: Matcher = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Choose captions for pictures from a collection of texts.
+    """Choose captions for pictures from a collection of texts, or write them.
 
     Prints, parted by tabs: the picture, the score and the text, best first.
-    Of texts that say nearly the same, the best one is printed.
+    Of texts that say nearly the same, the best one is printed. Without --from
+    they are written by a matcher that is a captioner (visita train baseline nic);
+    the score is then the mean log probability of a word.
 
     [bold]visita caption dog.jpg --from captions.txt[/bold]
     [bold]visita caption *.jpg --from flickr8k:data/flickr8k -k 1[/bold]
+    [bold]visita caption dog.jpg --matcher my-captioner -k 1[/bold]
     """
+    from visita.api.writing import CaptionWriter  # noqa: PLC0415
     from visita.errors import PictureError  # noqa: PLC0415
     from visita.progress import report_skipped  # noqa: PLC0415
     from visita.types import Skipped  # noqa: PLC0415
 
-    captioner = visita.Captioner(texts, matcher)
+    captioner: visita.Captioner | CaptionWriter
+    captioner = CaptionWriter(matcher) if texts is None else visita.Captioner(texts, matcher)
     print("the numbers are scores, not probabilities", file=sys.stderr)
     found, skipped = [], []
     for image in images:
@@ -56,7 +62,7 @@ def caption(
     if as_json:
         print_json(
             {
-                "texts": len(captioner.texts),
+                "texts": len(captioner.texts) if isinstance(captioner, visita.Captioner) else None,
                 "pictures": found,
                 "skipped": [asdict(one) for one in skipped],
             }

@@ -1,4 +1,4 @@
-"""``visita models``: the matchers that are shipped and the encoders they can be made of."""
+"""``visita models``: shipped and pretrained matchers, and the encoders they can be made of."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ None where there are no weights."""
 
 
 def models(as_json: Json = False) -> None:
-    """List the shipped matchers and the encoders that matchers are made of.
+    """List shipped and pretrained matchers and the encoders that matchers are made of.
 
     [bold]visita models[/bold]
     """
-    matchers, encoders, families = _matchers(), _encoders(), _families()
+    matchers, known = _matchers(), _pretrained()
+    encoders, families = _encoders(), _families()
     if as_json:
-        print_json({"matchers": matchers, "encoders": encoders, "families": families})
+        print_json(
+            {"matchers": matchers, "pretrained": known, "encoders": encoders, "families": families}
+        )
         return
     for one in matchers:
         print(f"matcher {one['name']}: {one['dim']} wide, {_size(one)}, {one['licence']}")
@@ -39,6 +42,10 @@ def models(as_json: Json = False) -> None:
                 f"    two stages: the first {second['depth']} of a search are looked at again, "
                 f"in {second['bytes_per_picture']:,} bytes a picture"
             )
+    for one in known:
+        print(f"matcher {one['name']}: about {one['bytes'] / 1e6:,.0f} MB, {one['licence']}")
+        stages = "; two stages, 0.9 MB a picture" if one["two_stages"] else ""
+        print(f"    {one['from']}; pip install 'visita[transformers]'{stages}")
     for one in encoders:
         low, high = one["width"]
         width = f"{low}" if low == high else f"{low} to {high}"
@@ -56,6 +63,21 @@ def _matchers() -> list[dict[str, Any]]:
     from visita.matchers import SHIPPED, shipped_folder  # noqa: PLC0415
 
     return [describe(shipped_folder(name)) for name in SHIPPED]
+
+
+def _pretrained() -> list[dict[str, Any]]:
+    from visita.features.pretrained.names import KNOWN  # noqa: PLC0415
+
+    return [
+        {
+            "name": one.name,
+            "bytes": one.megabytes * 10**6,
+            "licence": one.licence,
+            "from": one.source,
+            "two_stages": one.two_stages,
+        }
+        for one in KNOWN
+    ]
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -97,10 +119,17 @@ def _families() -> list[dict[str, str]]:
     from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS  # noqa: PLC0415
 
     return [
-        {"prefix": prefix, "kind": kind, "library": prefix.removesuffix(":")}
+        {"prefix": prefix, "kind": kind, "library": _library(prefix.removesuffix(":"))}
         for kind, table in (("image", IMAGE_ENCODERS), ("text", TEXT_ENCODERS))
         for prefix in table.families()
+        if prefix != "visual-words:"  # fitted ones, which come with a matcher
     ]
+
+
+def _library(family: str) -> str:
+    from visita.features.pretrained.names import FAMILIES  # noqa: PLC0415
+
+    return "transformers" if family in FAMILIES else family
 
 
 def _encoder(name: str, kind: str, widths: list[int]) -> dict[str, Any]:

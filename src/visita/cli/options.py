@@ -9,7 +9,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DEFAULT = "visita-small"
 Matcher = Annotated[
     str,
-    typer.Option(metavar="NAME|FOLDER", help="A shipped matcher or the folder of a saved one."),
+    typer.Option(
+        metavar="NAME|FOLDER", help="A shipped matcher, a saved one's folder, or clip:NAME."
+    ),
 ]
 Home = Annotated[
     Path | None,

@@ -40,6 +40,17 @@ def fusion(
             show_default="the training texts",
         ),
     ] = None,
+    image_encoder: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="See pictures by this one, as in clip:NAME."),
+    ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVELS",
+            help="Which of its levels, as in 6,9,12 (layers, averaged) or layer12:cls,vector.",
+        ),
+    ] = None,
     config: Config = None,
     settings: Settings = None,
     features: Features = None,
@@ -54,20 +65,37 @@ def fusion(
     [bold]visita train fusion --data mine.csv --from visita-small --out mine[/bold]
     [bold]visita train fusion --data flickr8k:data/flickr8k --out new --set epochs=5[/bold]
     [bold]visita train fusion --data sohu:data/sohu --out new --preset paper[/bold]
+    [bold]visita train fusion --data mine.csv --out new --image-encoder
+    clip:openai/clip-vit-base-patch32 --levels 6,9,12,vector[/bold]
     """
     from visita.training import PRESETS  # noqa: PLC0415
 
     # The settings are read first: torch comes with what learns, and takes seconds.
     if base is None:
         corpus = [f"topic_corpus={json.dumps(str(topic_corpus))}"] if topic_corpus else []
-        fresh = PRESETS.load(preset or "default").read(config, [*(settings or ()), *corpus])
+        seen = _seen(image_encoder, levels, preset or "default")
+        fresh = PRESETS.load(preset or "default").read(config, [*seen, *(settings or ()), *corpus])
         trained = visita.train(data, out, config=fresh, features=features)
-    elif preset or topic_corpus:
-        raise typer.BadParameter("--preset and --topic-corpus are for training anew, not --from.")
+    elif preset or topic_corpus or image_encoder:
+        raise typer.BadParameter(
+            "--preset, --topic-corpus and --image-encoder are for training anew, not --from."
+        )
     else:
         tuning = visita.AdaptConfig.read(config, settings or ())
         trained = visita.adapt(base, data, out, config=tuning, features=features)
     _show(trained, as_json)
+
+
+def _seen(encoder: str | None, levels: str | None, preset: str) -> list[str]:
+    """Return the settings that --image-encoder and --levels stand for."""
+    if not encoder and not levels:
+        return []
+    if not encoder or not levels:
+        raise typer.BadParameter("--image-encoder and --levels go together.")
+    names = [f"layer{one}:avg" if one.isdigit() else one for one in levels.split(",")]
+    # Only the encoders that classify have the level of class names that the default joins.
+    classes = ["class_names_weight=0"] if preset == "default" else []
+    return [f"image_levels={json.dumps({encoder: names})}", *classes]
 
 
 @train.command("mkl-visita")
@@ -101,6 +129,36 @@ def mkl_visita(
 
     # The settings are read first: torch comes with what learns, and takes seconds.
     fresh = MKL_VISITA.load(preset or "default").read(config, settings or ())
+    _show(visita.train(data, out, config=fresh, features=features), as_json)
+
+
+@train.command()
+def baseline(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which system; --help lists them.")],
+    data: Pairs,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the matcher goes.")],
+    config: Config = None,
+    settings: Settings = None,
+    features: Features = None,
+    as_json: Json = False,
+) -> None:
+    """Train a system that the papers compare with.
+
+    bag-of-words: SIFT and HOG as visual words, TF-IDF and CCA; cca and dcca:
+    canonical correlation of CNN features and texts, linear and deep; uvs and
+    vse++: a CNN and a GRU in one space, all negatives or the hardest one;
+    dspe: two branches with structure preservation; dan: dual attention; adpm:
+    the deep pyramid matching kernel beside a text kernel. Three look at pairs,
+    after cca has found the first 50 (settings first.…): m-cnn, convolutions
+    over words; scan, stacked cross attention; nic, a recurrent captioner.
+
+    [bold]visita train baseline cca --data flickr8k:data/flickr8k --out cca[/bold]
+    [bold]visita train baseline bag-of-words --data mine.csv --out bow --set words=500[/bold]
+    [bold]visita train baseline cca --data mine.csv --out cca --set distance=euclidean[/bold]
+    """
+    from visita.training.classical import BASELINES  # noqa: PLC0415
+
+    fresh = BASELINES.load(name).read(config, settings or ())
     _show(visita.train(data, out, config=fresh, features=features), as_json)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from visita.features.engine import Runner
 from visita.types import FloatArray, Recipe, Skipped
 
 
@@ -51,4 +52,13 @@ class PictureEncoder(Protocol):
         ``items`` is read lazily and only in the thread that iterates over the result, so
         that the caller may look things up while it gives them out.
         """
+        ...
+
+
+@runtime_checkable
+class Computed(Protocol):
+    """What an ``ImageEncoder`` has in place of ``network`` where it is no network."""
+
+    def runner(self, levels: Sequence[str]) -> Runner:
+        """Return what maps uint8 (b, side, side, 3) to one float32 (b, …) a level."""
         ...

@@ -13,10 +13,24 @@ IMAGE_ENCODERS = Registry(
         "torchvision:": "visita.features.adapters.torchvision_models:by_name",
         "timm:": "visita.features.adapters.timm_models:by_name",
         "transformers:": "visita.features.adapters.transformers_models:by_name",
+        "clip:": "visita.features.pretrained.clip:pictures",
+        "siglip:": "visita.features.pretrained.siglip:pictures",
+        "blip:": "visita.features.pretrained.blip:pictures",
+        "albef:": "visita.features.pretrained.albef:pictures",
+        "visual-words:": "visita.features.visual_words:by_name",
     },
 )
 
-TEXT_ENCODERS = Registry("text encoder", {"minilm-l6": "visita.features.minilm:MiniLM"})
+TEXT_ENCODERS = Registry(
+    "text encoder",
+    {
+        "minilm-l6": "visita.features.minilm:MiniLM",
+        "clip:": "visita.features.pretrained.clip:texts",
+        "siglip:": "visita.features.pretrained.siglip:texts",
+        "blip:": "visita.features.pretrained.blip:texts",
+        "albef:": "visita.features.pretrained.albef:texts",
+    },
+)
 
 TOPIC_MODELS = Registry(
     "topic model",

@@ -1,7 +1,7 @@
 """The inference engine: torch modules exported once to OpenVINO graphs and run without torch.
 
 Why OpenVINO and not ONNX Runtime: see ``benchmarks/engines.py`` and its outcome in
-``docs/notebook.md``. Where a module cannot be exported, torch itself runs it.
+``docs/notebook.md``. Where a module cannot be exported, or a GPU is asked for, torch runs it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of, read_json, write_json
 from visita.errors import ArtifactError
+from visita.features.device import DeviceRunner, on_gpu
 from visita.home import cache_home
 from visita.progress import say
 from visita.types import FloatArray
@@ -169,12 +170,16 @@ def cached_runner(
     *,
     edit: Callable[[ov.Model], str] | None = None,
     streams: int = 1,
+    half: bool = False,
 ) -> Runner:
     """Return a runner for a network, exporting it on first use.
 
     The graph is kept in the cache under ``name`` and the fingerprint of ``facts`` and
-    OpenVINO's version, so torch is imported once and never again.
+    OpenVINO's version, so torch is imported once and never again. On a GPU (see ``device``)
+    the module itself runs, with ``half`` in half precision.
     """
+    if on_gpu():
+        return DeviceRunner(module(), half=half)
     key = fingerprint_of({**facts, "openvino": ov.get_version(), "shapes": list(map(list, shapes))})
     file_name = re.sub(r"[^\w.-]+", "-", name)  # a network's name may be that of a folder
     folder = cache_home() / "graphs" / f"{file_name}-{key}"

@@ -17,7 +17,7 @@ from PIL import Image
 
 from visita.data.decode import decode
 from visita.errors import ConfigError, PictureError, UnknownNameError, did_you_mean
-from visita.features.contract import EncodedBatch
+from visita.features.contract import Computed, EncodedBatch
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.engine import Runner, cached_runner, cores
 from visita.features.quantize import Activations, known_activations, quantize
@@ -139,6 +139,8 @@ class _Network:
         return f"int8 {self.activations.fingerprint()}"
 
     def start(self) -> Runner:
+        if self.runner is None and isinstance(self.encoder, Computed):
+            self.runner = self.encoder.runner(self.levels)
         if self.runner is None:
             side, measured = self.encoder.side, self.activations
             edit = None if measured is None else partial(quantize, activations=measured)

@@ -14,6 +14,7 @@ KINDS = Registry(
         "fused matcher": "visita.matchers.fused:FusedMatcher",
         "two-stage matcher": "visita.matchers.two_stage:TwoStageMatcher",
         "whole matcher": "visita.matchers.whole:WholeMatcher",
+        "pretrained matcher": "visita.matchers.pretrained:PretrainedFolder",
     },
 )
 

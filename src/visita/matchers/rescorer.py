@@ -20,6 +20,7 @@ from visita.features.encoders import TEXT_ENCODERS
 from visita.features.engine import Runner, cached_runner, cores
 from visita.features.vocabulary import Vocabulary
 from visita.matchers.joint import check_encoders, encoder_fingerprints
+from visita.networks import PAIR_NETWORKS
 from visita.types import FloatArray, Recipe, TokenEncoder
 
 KIND = "rescorer"
@@ -33,15 +34,17 @@ ROWS = 256
 class Rescorer:
     """Scores pictures against texts, part by part.
 
-    A picture or a text is packed once: one row a part, its unit vector and then how much it
-    counts; see ``visita.networks.mkl_visita``.
+    A picture or a text is packed once, by one of ``PAIR_NETWORKS``: for MKL-VisITA, one row a
+    part, its unit vector and then how much it counts; see ``visita.networks.mkl_visita``.
 
     Attributes
     ----------
     recipe : Recipe
         The grids it reads.
     network : mapping
-        Arguments of the ``MklVisita``, as JSON values.
+        Arguments of the network, as JSON values. Any but an ``MklVisita`` also has ``name``,
+        that in ``PAIR_NETWORKS``, and ``packed``: the rows of a picture, the numbers in each,
+        and the numbers in each row of a text.
     tensors : dict of arrays
         Its state, float16 or float32.
     encoders : dict
@@ -70,6 +73,10 @@ class Rescorer:
         }
         return fingerprint_of([self._description(), arrays])
 
+    @property
+    def _name(self) -> str:
+        return str(self.network.get("name", "mkl-visita"))
+
     def _description(self) -> dict[str, Any]:
         return {
             "recipe": {"levels": dict(self.recipe.levels)},
@@ -81,8 +88,17 @@ class Rescorer:
 
     @property
     def packed_shape(self) -> tuple[int, int]:
-        """Shape of a packed picture: (1 + cells, dim + 1)."""
-        return 1 + int(self.network["cells"]), int(self.network["dim"]) + 1
+        """Shape of a packed picture; of MKL-VisITA's (1 + cells, dim + 1)."""
+        rows, numbers, _ = self._packed
+        return rows, numbers
+
+    @property
+    def _packed(self) -> tuple[int, int, int]:
+        if "packed" in self.network:
+            rows, numbers, of_text = self.network["packed"]
+            return rows, numbers, of_text
+        numbers = int(self.network["dim"]) + 1
+        return 1 + int(self.network["cells"]), numbers, 2 * numbers
 
     def open_text_encoder(self) -> TokenEncoder:
         """Return the encoder that tokens must come from."""
@@ -111,7 +127,7 @@ class Rescorer:
         return packed
 
     def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
-        """Return each text packed, float32 (1 + tokens, 2 (dim + 1))."""
+        """Return each text packed, float32 (rows, …); MKL-VisITA's (1 + tokens, 2 (dim + 1))."""
         tokens = self._tokens.tokens(texts)
         kind = np.float32 if self.vocabulary is None else np.int64
         return [
@@ -138,12 +154,11 @@ class Rescorer:
         return dict(sorted(weights, key=lambda one: -one[1]))
 
     def torch_network(self) -> Any:
-        """Return the torch ``MklVisita`` with these weights, in evaluation mode."""
+        """Return the torch network with these weights, in evaluation mode."""
         import torch  # noqa: PLC0415 - training and the first export only
 
-        from visita.networks.mkl_visita import MklVisita  # noqa: PLC0415
-
-        network = MklVisita(**self.network)
+        arguments = {k: v for k, v in self.network.items() if k not in ("name", "packed")}
+        network = PAIR_NETWORKS.load(self._name)(**arguments)
         state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in self.tensors.items()}
         network.load_state_dict(state)
         return network.eval()
@@ -167,16 +182,17 @@ class Rescorer:
 
     @cached_property
     def _pair_runner(self) -> Runner:
-        parts, width = self.packed_shape
-        shapes: list[tuple[int, ...]] = [(-1, parts, width), (1, -1, 2 * width)]
-        examples = [_example(3, parts, width), _example(1, 6, 2 * width)]
+        parts, width, of_text = self._packed
+        shapes: list[tuple[int, ...]] = [(-1, parts, width), (1, -1, of_text)]
+        # As many rows of a text as the one network reads that has a fixed number of them.
+        examples = [_example(3, parts, width), _example(1, 30, of_text)]
         return self._runner("PairScores", shapes, examples)
 
     def _runner(
         self, part: str, shapes: list[tuple[int, ...]], examples: list[NDArray[Any]]
     ) -> Runner:
         return cached_runner(
-            f"mkl-visita-{part}",
+            f"{self._name}-{part}",
             {"rescorer": self.fingerprint(), "part": part},
             partial(self._part, part),
             lambda: examples,
@@ -235,7 +251,7 @@ class Rescorer:
 
 
 def stack_grids(columns: Mapping[str, FloatArray], recipe: Recipe) -> NDArray[np.float16]:
-    """Return float16 (n, cells, d): the grids of a recipe side by side, cell by cell.
+    """Return float16 (n, cells, d): the grids of a recipe side by side; a pooled one is one cell.
 
     Raises
     ------
@@ -243,6 +259,7 @@ def stack_grids(columns: Mapping[str, FloatArray], recipe: Recipe) -> NDArray[np
         If they have different numbers of cells.
     """
     grids = [np.asarray(columns[name], np.float16) for name in recipe.columns()]
+    grids = [grid[:, None] if grid.ndim == 2 else grid for grid in grids]
     if len({grid.shape[1] for grid in grids}) > 1:
         raise MismatchError(
             f"The grids {', '.join(recipe.columns())} have different numbers of cells: choose "
@@ -252,7 +269,7 @@ def stack_grids(columns: Mapping[str, FloatArray], recipe: Recipe) -> NDArray[np
 
 
 def rescorer_of(network: Any, recipe: Recipe, text: TokenEncoder | Vocabulary) -> Rescorer:
-    """Return a trained ``MklVisita`` as a rescorer, its weights rounded to half precision."""
+    """Return a trained pair network as a rescorer, its weights rounded to half precision."""
     tensors = {k: v.numpy().astype(np.float16) for k, v in network.state_dict().items()}
     return Rescorer(
         recipe=recipe,

@@ -1,8 +1,8 @@
-"""Vectors of MKL-VisITA's own: what its second stage makes of the whole picture and sentence."""
+"""Vectors from what packs pictures and texts: its first row, the whole picture and sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -97,8 +97,10 @@ class WholeMatcher(Calibrated):
         """Return unit vectors, float32 (m, dim)."""
         return unit(texts.pooled())
 
-    def save(self, folder: Path) -> None:
-        """Write the matcher as an artifact folder, atomically, the second stage inside.
+    def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
+        """Write the matcher as an artifact folder, atomically, what packs inside.
+
+        ``beside`` may write further files into the folder it is given.
 
         Raises
         ------
@@ -112,6 +114,8 @@ class WholeMatcher(Calibrated):
         }
         with write_folder(folder, KIND, saved) as draft:
             self.second.save(draft / SECOND)
+            if beside:
+                beside(draft)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from visita.features.encoders import TOPIC_MODELS
 from visita.matchers.joint import JointMatcher, encoder_fingerprints
-from visita.networks.joint import JointSpace
+from visita.networks.joint import JointSpace, Part
 from visita.types import Recipe, TextEncoder, TopicModel
 
 
@@ -29,3 +29,17 @@ def as_matcher(name: str, space: JointSpace, recipe: Recipe, text: TextEncoder) 
         encoders=encoder_fingerprints(recipe, text),
         topic_model=cast(TopicModel, text) if text.name in TOPIC_MODELS else None,
     )
+
+
+def whole_space(network: Any, name: str, images: int, texts: int) -> JointSpace:
+    """Return the space of one two-sided network, called ``name``, that reads all features."""
+    part = Part(
+        network=name,
+        arguments=network.arguments,
+        image_span=(0, images),
+        text_span=(0, texts),
+        weight=1.0,
+    )
+    space = JointSpace(images, texts, parts=[part], dim=network.dim)
+    space.networks[0] = network
+    return space.eval()

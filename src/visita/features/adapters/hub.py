@@ -8,14 +8,25 @@ from pathlib import Path
 from visita.errors import ArtifactError
 
 CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
+TOKENIZERS = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt", "vocab.txt", "spiece.model", "tokenizer.model"),
+)
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 """Only safetensors: a pickle may run what its maker wrote into it."""
+PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+"""What older repositories have instead; of these torch must read tensors and nothing else."""
 
 
-def model_files(folder_or_repository: str) -> Sequence[Path]:
+def model_files(
+    folder_or_repository: str, more: Sequence[str] = (), *, pickled: bool = False
+) -> Sequence[Path]:
     """Return the configuration and the weights, downloaded where they are not there yet.
 
-    ``HF_HUB_OFFLINE`` and ``HF_HOME`` are those of huggingface_hub.
+    A download that broke off is gone on with. ``more`` names further files that are wanted
+    where there are any. ``pickled`` takes ``PICKLED`` where there are no safetensors: whoever
+    builds the network must then load with ``weights_only``. ``HF_HUB_OFFLINE`` and ``HF_HOME``
+    are those of huggingface_hub.
 
     Raises
     ------
@@ -24,9 +35,11 @@ def model_files(folder_or_repository: str) -> Sequence[Path]:
     """
     folder = Path(folder_or_repository).expanduser()
     if not folder.is_dir():
-        folder = _downloaded(folder_or_repository)
+        folder = _downloaded(folder_or_repository, [*WEIGHTS, *more])
+        if pickled and not _weights(folder, WEIGHTS):
+            folder = _downloaded(folder_or_repository, [*PICKLED, *more])
     configs = [folder / name for name in CONFIGS if (folder / name).is_file()]
-    weights = [path for pattern in WEIGHTS for path in sorted(folder.glob(pattern))]
+    weights = _weights(folder, WEIGHTS) or (_weights(folder, PICKLED) if pickled else [])
     if folder / CONFIGS[0] not in configs:
         raise ArtifactError(f"{folder} holds no model: it has no {CONFIGS[0]}.")
     if not weights:
@@ -34,15 +47,20 @@ def model_files(folder_or_repository: str) -> Sequence[Path]:
             f"{folder} has no model.safetensors, and visita unpickles no weights: save the "
             "model with its library (save_pretrained writes safetensors) and name that folder."
         )
-    return [*configs, *weights]
+    others = [folder / name for name in more if (folder / name).is_file()]
+    return [*configs, *weights, *others]
 
 
-def _downloaded(repository: str) -> Path:
+def _weights(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+
+
+def _downloaded(repository: str, patterns: Sequence[str]) -> Path:
     from huggingface_hub import constants, snapshot_download  # noqa: PLC0415 - an extra's
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
 
     try:
-        return Path(snapshot_download(repository, allow_patterns=[*CONFIGS, *WEIGHTS]))
+        return Path(snapshot_download(repository, allow_patterns=[*CONFIGS, *patterns]))
     except HFValidationError as error:
         raise ArtifactError(
             f"{repository!r} is neither a folder nor the name of a repository on the hub."

@@ -42,18 +42,35 @@ class Library:
     Attributes
     ----------
     name : str
-        Of the library, of the extra that installs it, and of the family of encoders.
+        Of the family of encoders, and of the library unless ``package`` says otherwise.
     fetch : callable
         Model → its files (weights and whatever else decides the network), downloaded if
         they are not there.
     build : callable
         Model and files → the torch module, in evaluation mode and float32, that maps
         (b, 3, side, side) to anything, and the preparation of its input. No downloads.
+    package : str
+        The library, and the extra that installs it.
     """
 
     name: str
     fetch: Callable[[str], Sequence[Path]]
     build: Callable[[str, Sequence[Path]], tuple[Any, Preparation]]
+    package: str = ""
+
+    def facts_file(self, model: str, what: str = "pictures") -> Path:
+        """Return where the cache keeps what follows from the files of a model.
+
+        Raises
+        ------
+        MissingExtraError
+            If the library is not installed.
+        """
+        local = Path(model.partition("@")[0]).exists()
+        place = str(Path(model).resolve()) if local else model
+        installed = installed_version(self.package or self.name, self.name)
+        key = fingerprint_of([FORMAT, self.name, installed, place, what])
+        return cache_home() / "encoders" / f"{self.name}-{key}.json"
 
 
 class LibraryEncoder:
@@ -124,37 +141,41 @@ class LibraryEncoder:
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
-        path = self._facts_file()
-        try:
-            facts = read_json(path)
-            if all(_stamp(Path(f)) == one["stamp"] for f, one in facts["files"].items()):
-                return facts
-        except (ArtifactError, OSError):
-            pass  # not worked out yet, or for files that are gone
-        facts = self._work_out()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, facts)
-        return facts
-
-    def _facts_file(self) -> Path:
-        folder = Path(self._model)
-        place = str(folder.resolve()) if folder.is_dir() else self._model
-        name = self._library.name
-        key = fingerprint_of([FORMAT, name, installed_version(name), place])
-        return cache_home() / "encoders" / f"{name}-{key}.json"
+        return kept_facts(self._library.facts_file(self._model), self._work_out)
 
     def _work_out(self) -> dict[str, Any]:
         files = self._library.fetch(self._model)
         network, preparation = self._built(files)
         from visita.features.adapters.layers import level_shapes  # noqa: PLC0415 - needs torch
 
-        described = {str(f.absolute()): {"stamp": _stamp(f), "sha256": sha256_of(f)} for f in files}
         return {
             "encoder": self.name,
-            "files": described,
+            "files": described(files),
             "preparation": asdict(preparation),
             "levels": level_shapes(network, preparation),
         }
+
+
+def kept_facts(path: Path, work_out: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what follows from files, worked out again only when one of them has changed.
+
+    Its ``files`` are what ``described`` says of them.
+    """
+    try:
+        facts = read_json(path)
+        if all(_stamp(Path(file)) == one["stamp"] for file, one in facts["files"].items()):
+            return facts
+    except (ArtifactError, OSError):
+        pass  # not worked out yet, or for files that are gone
+    facts = work_out()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, facts)
+    return facts
+
+
+def described(files: Sequence[Path]) -> dict[str, Any]:
+    """Return the hash of each file, and what tells that it is still the same."""
+    return {str(f.absolute()): {"stamp": _stamp(f), "sha256": sha256_of(f)} for f in files}
 
 
 def _reason(error: Exception) -> str:
@@ -166,8 +187,8 @@ def _stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def installed_version(library: str) -> str:
-    """Return the version of an optional library without importing it.
+def installed_version(library: str, family: str = "") -> str:
+    """Return the version of an optional library, for a family of encoders, without importing it.
 
     Raises
     ------
@@ -177,7 +198,7 @@ def installed_version(library: str) -> str:
     try:
         return version(library)
     except PackageNotFoundError as error:
-        raise MissingExtraError(f"{library}:NAME", library) from error
+        raise MissingExtraError(f"{family or library}:NAME", library) from error
 
 
 def imported(library: str) -> Any:

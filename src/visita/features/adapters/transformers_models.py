@@ -36,13 +36,13 @@ def by_name(model: str) -> LibraryEncoder:
 def _build(model: str, files: Sequence[Path]) -> tuple[Any, Preparation]:
     library = imported("transformers")
     folder = files[0].parent
-    with _quiet(library.logging):
-        return _network(library, model, folder), _preparation(library, model, folder)
+    with quiet(library.logging):
+        return _network(library, model, folder), preparation_of(library, model, folder)
 
 
 @contextmanager
-def _quiet(logging: Any) -> Iterator[None]:
-    # transformers reports at length on each head that is left out.
+def quiet(logging: Any) -> Iterator[None]:
+    """Keep transformers from reporting at length on each head that is left out."""
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -76,7 +76,14 @@ def _network(library: Any, model: str, folder: Path) -> Any:
     return network.eval()
 
 
-def _preparation(library: Any, model: str, folder: Path) -> Preparation:
+def preparation_of(library: Any, model: str, folder: Path) -> Preparation:
+    """Return how the image processor saved in a folder prepares pictures.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or one that does what a ``Preparation`` cannot.
+    """
     from visita.features.adapters.layers import check_preparation  # noqa: PLC0415 - needs torch
 
     try:

@@ -1,0 +1,71 @@
+"""The pretrained families, and well-known checkpoints of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FAMILIES = ("clip", "siglip", "blip", "albef")
+
+OPEN_CLIP = {
+    "ViT-B-32/openai": "openai/clip-vit-base-patch32",
+    "ViT-B-16/openai": "openai/clip-vit-base-patch16",
+    "ViT-L-14/openai": "openai/clip-vit-large-patch14",
+    "ViT-L-14-336/openai": "openai/clip-vit-large-patch14-336",
+    "ViT-B-32/laion2b_s34b_b79k": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+    "ViT-B-16/laion2b_s34b_b88k": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
+    "ViT-L-14/laion2b_s32b_b82k": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
+    "ViT-H-14/laion2b_s32b_b79k": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+    "ViT-g-14/laion2b_s12b_b42k": "laion/CLIP-ViT-g-14-laion2B-s12B-b42K",
+}
+"""What open_clip calls MODEL/WEIGHTS, and the same weights for transformers. Which activation
+they were trained with is in the configuration there, and no matter of the name."""
+
+
+def repository(model: str) -> str:
+    """Return the repository on the hub for a name of open_clip; any other name as it is."""
+    return OPEN_CLIP.get(model, model)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A checkpoint worth knowing.
+
+    Attributes
+    ----------
+    name : str
+        What ``visita.load`` takes; for ALBEF with the path of the file.
+    megabytes : int
+        About what is downloaded.
+    licence : str
+        Of the weights, as its makers state it.
+    source : str
+        How it comes to this machine.
+    """
+
+    name: str
+    megabytes: int
+    licence: str
+    source: str = "fetched from the Hugging Face hub on first use"
+
+    @property
+    def two_stages(self) -> bool:
+        """Tell whether it also scores a picture and a text together."""
+        return self.name.startswith(("blip:", "albef:"))
+
+
+KNOWN = (
+    Known("clip:openai/clip-vit-base-patch32", 600, "MIT"),
+    Known("clip:openai/clip-vit-large-patch14", 1700, "MIT"),
+    Known("clip:ViT-B-32/laion2b_s34b_b79k", 600, "MIT"),
+    Known("siglip:google/siglip-base-patch16-224", 810, "Apache-2.0"),
+    Known("siglip:google/siglip2-base-patch16-224", 1500, "Apache-2.0"),
+    Known("blip:Salesforce/blip-itm-base-flickr", 900, "BSD-3-Clause"),
+    Known("blip:Salesforce/blip-itm-base-coco", 900, "BSD-3-Clause"),
+    Known(
+        "albef:flickr30k.pth",
+        3300,
+        "BSD-3-Clause",
+        "a file that github.com/salesforce/ALBEF links to",
+    ),
+)
+"""Any other checkpoint of a family loads as well."""

@@ -1,0 +1,167 @@
+"""The text tower of a pretrained model as a ``TextEncoder``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.artifact import fingerprint_of
+from visita.errors import ConfigError, UnknownNameError, did_you_mean
+from visita.features.adapters.libraries import described, kept_facts
+from visita.features.engine import Runner, cached_runner, cores
+from visita.features.pretrained.model import Family, Model
+from visita.features.pretrained.tokens import Reading
+from visita.types import TextFeatures
+
+VECTOR = "vector"
+BATCH = 32
+
+
+class PretrainedText:
+    """One checkpoint's text tower: ``vector``, which is what pictures are compared with, and
+    ``layer1`` …, each the mean over a passage's tokens.
+
+    ``model`` is a repository on the hub, a folder, or a file. Its methods raise
+    MissingExtraError without transformers; ArtifactError if the files cannot be found or
+    fetched; UnknownNameError if a level does not exist; ConfigError if the files hold no such
+    model, or levels of different widths are asked for together.
+    """
+
+    def __init__(self, family: Family, model: str, levels: Sequence[str] = (VECTOR,)) -> None:
+        self.name = f"{family.name}:{model}"
+        self.levels = tuple(levels)
+        self._family = family
+        self._model = model
+
+    @cached_property
+    def dim(self) -> int:
+        """Width of all levels together."""
+        return self._width * len(self.levels)
+
+    @cached_property
+    def _width(self) -> int:
+        depth, width = self._facts["layers"]
+        known = {f"layer{n}": width for n in range(1, depth + 1)}
+        known[VECTOR] = self._facts["width"]
+        for level in self.levels:
+            if level not in known:
+                hint = did_you_mean(level, known)
+                raise UnknownNameError(f"{self.name} has no level {level!r}.{hint}")
+        if len({known[level] for level in self.levels}) > 1:
+            raise ConfigError(
+                f"{VECTOR} of {self.name} is {known[VECTOR]} wide and its layers {width}: text "
+                "levels must be of one width, so take either."
+            )
+        return int(known[self.levels[0]])
+
+    @property
+    def threshold(self) -> float | None:
+        """Cosine at which the model itself takes a pair for a match."""
+        found: float | None = self._facts["threshold"]
+        return found
+
+    def fingerprint(self) -> str:
+        """Return a hash over all files, those for pictures too, and how texts are read."""
+        read = {key: value for key, value in self._facts["reading"].items() if key != "file"}
+        return fingerprint_of([self._family.name, self._facts["digests"], read, self._width])
+
+    def encode(self, texts: Sequence[str]) -> TextFeatures:
+        """Return the levels side by side, float32 (p, dim), for every passage.
+
+        A text longer than the model reads becomes several passages of nearly equal length.
+        """
+        cut = self.reading.passages(texts)
+        offsets = np.concatenate([[0], np.cumsum([len(c) for c in cut])]).astype(np.int64)
+        passages = [passage for text in cut for passage in text]
+        vectors = np.empty((len(passages), self.dim), np.float32)
+        for rows in _by_length(passages):
+            ids, mask = self.reading.padded([passages[row] for row in rows])
+            vectors[rows] = np.concatenate(self._runner(ids, mask), axis=1)
+        return TextFeatures(offsets, vectors)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """How texts become ids."""
+        facts: dict[str, Any] = self._facts["reading"]
+        around = {name: tuple(facts[name]) for name in ("before", "after")}
+        return Reading(**{**facts, **around})
+
+    def network(self) -> Any:
+        """Return a torch module: ids and mask, int64 (b, t) each → one (b, d) tensor a level."""
+        from visita.features.pretrained.towers import TextLevels  # noqa: PLC0415 - needs torch
+
+        return TextLevels(self._read().texts, self.levels).eval()
+
+    def head(self) -> Any:
+        """Return a torch module: tokens of pictures (k, n, d) and ids (1, t) → logits (k, 1)."""
+        return self._read().pairs.eval()
+
+    def head_runner(self, tokens: tuple[int, int]) -> Runner:
+        """Return what runs the head, for pictures of (n, d) tokens."""
+        picture = np.random.default_rng(0).random((2, *tokens), dtype=np.float32)
+        shapes = [(-1, *tokens), (1, -1)]
+        example = [picture, self._examples()[0][:1]]
+        return self._run("pairs", self.head, lambda: example, shapes, half=True)
+
+    @cached_property
+    def _runner(self) -> Runner:
+        length = self.reading.longest if self.reading.fixed else -1
+        shapes = [(-1, length), (-1, length)]
+        return self._run("texts", self.network, self._examples, shapes)
+
+    def _run(
+        self,
+        what: str,
+        network: Callable[[], Any],
+        examples: Callable[[], list[NDArray[Any]]],
+        shapes: Sequence[tuple[int, ...]],
+        *,
+        half: bool = False,
+    ) -> Runner:
+        facts = {"weights": self.fingerprint(), "levels": list(self.levels), "what": what}
+        return cached_runner(
+            f"{self.name}-{what}", facts, network, examples, shapes, streams=cores(), half=half
+        )
+
+    def _examples(self) -> list[NDArray[Any]]:
+        texts = ["two dogs run on a beach", "a red boat", "snow"]
+        return list(self.reading.padded([one[0] for one in self.reading.passages(texts)]))
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        place = self._family.library.facts_file(self._model, "texts")
+        return kept_facts(place, lambda: self._work_out(place))
+
+    def _work_out(self, place: Path) -> dict[str, Any]:
+        files = self._family.fetch(self._model)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        model = self._family.read(self._model, files)
+        reading = self._family.reading(self._model, files, place.with_suffix(".tokenizer"))
+        found = described(files)
+        tokenizer = described([Path(reading.file)])
+        return {
+            "encoder": self.name,
+            "files": {**found, **tokenizer},
+            "digests": sorted(one["sha256"] for one in found.values()),
+            "layers": model.layers,
+            "width": model.width,
+            "threshold": model.threshold,
+            "reading": asdict(reading),
+        }
+
+    def _read(self) -> Model:
+        files = self._family.fetch(self._model)
+        return self._family.read(self._model, files)
+
+
+def _by_length(passages: list[list[int]]) -> Iterator[NDArray[np.int64]]:
+    # Passages of like length together, so that little is spent on padding.
+    order = np.argsort([len(p) for p in passages], kind="stable")
+    for start in range(0, len(order), BATCH):
+        yield order[start : start + BATCH]

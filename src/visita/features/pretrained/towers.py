@@ -1,0 +1,139 @@
+"""The torch modules of pretrained models: layers by number, and the vector that is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+VECTOR = "vector"
+
+
+class PictureTower(nn.Module):
+    """A vision transformer whose children are its levels.
+
+    ``layer1`` … are the outputs of its blocks, ``tokens`` all tokens after the last
+    normalisation, ``vector`` what is compared with texts.
+
+    Parameters
+    ----------
+    vision : module
+        Of transformers: from (b, 3, side, side) to ``last_hidden_state`` and ``pooler_output``.
+    projection : module
+        From what is pooled to the vector.
+    class_token : bool
+        What is pooled is the first token, and not ``pooler_output``.
+    """
+
+    def __init__(self, vision: Any, projection: nn.Module, *, class_token: bool) -> None:
+        super().__init__()
+        # Registered here first, as levels are named after where a module is found first.
+        for number, layer in enumerate(vision.encoder.layers, 1):
+            self.add_module(f"layer{number}", layer)
+        self.tokens = nn.Identity()
+        self.vector = projection
+        self.vision = vision
+        self.class_token = class_token
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map pixels, float32 (b, 3, side, side), to vectors (b, d)."""
+        found = self.vision(pixel_values=pixels)
+        tokens = self.tokens(found.last_hidden_state)
+        pooled = tokens[:, 0] if self.class_token else found.pooler_output
+        return self.vector(pooled)  # type: ignore[no-any-return]
+
+
+class DualText(nn.Module):
+    """The text tower of CLIP or SigLIP.
+
+    ``masked`` tells whether padding is kept from being read; SigLIP was trained to read it.
+    """
+
+    def __init__(self, text: Any, projection: nn.Module, *, masked: bool) -> None:
+        super().__init__()
+        self.text = text
+        self.projection = projection
+        self.masked = masked
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        """Map ids and mask, int64 (b, t), to the states of each layer (b, t, d) and vectors."""
+        found = self.text(
+            input_ids=ids, attention_mask=mask if self.masked else None, output_hidden_states=True
+        )
+        return found.hidden_states[1:], self.projection(found.pooler_output)
+
+
+class BertText(nn.Module):
+    """The layers of BLIP's or ALBEF's BERT that read a text without a picture."""
+
+    def __init__(self, bert: Any, projection: nn.Module, layers: int) -> None:
+        super().__init__()
+        self.embeddings = bert.embeddings
+        self.layers = bert.encoder.layer[:layers]
+        self.projection = projection
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        """Map ids and mask, int64 (b, t), to the states of each layer (b, t, d) and vectors."""
+        states = self.embeddings(ids)
+        hidden = (mask[:, None, None] == 0) * torch.finfo(states.dtype).min
+        found = []
+        for layer in self.layers:
+            states = layer(states, attention_mask=hidden)
+            found.append(states)
+        return found, self.projection(states[:, 0])
+
+
+class TextLevels(nn.Module):
+    """The asked levels of a text tower: ``layer1`` … as means over tokens, ``vector``."""
+
+    def __init__(self, tower: nn.Module, levels: Sequence[str]) -> None:
+        super().__init__()
+        self.tower = tower
+        self.levels = tuple(levels)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """Map ids and mask, int64 (b, t), to one float32 (b, d) tensor a level."""
+        states, vector = self.tower(ids, mask)
+        weights = mask.unsqueeze(-1).to(torch.float32)  # (b, t, 1)
+        total = weights.sum(1)
+        return tuple(
+            vector if level == VECTOR else (states[_index(level)] * weights).sum(1) / total
+            for level in self.levels
+        )
+
+
+class PairHead(nn.Module):
+    """Image-text matching: the text is read with the picture's tokens at hand.
+
+    Parameters
+    ----------
+    bert : module
+        ``BlipTextModel``; its layers from ``alone`` on attend to the picture.
+    head : module
+        From the first token to the two logits, of no match and of a match.
+    alone : int
+        Layers that read the text alone: none in BLIP, six in ALBEF.
+    """
+
+    def __init__(self, bert: Any, head: nn.Module, alone: int) -> None:
+        super().__init__()
+        self.embeddings = bert.embeddings
+        self.alone = bert.encoder.layer[:alone]
+        self.fused = bert.encoder.layer[alone:]
+        self.head = head
+
+    def forward(self, pictures: Tensor, ids: Tensor) -> Tensor:
+        """Map tokens of pictures (k, n, d) and one text, int64 (1, t), to logits (k, 1)."""
+        states = self.embeddings(ids)
+        for layer in self.alone:
+            states = layer(states)
+        states = states.expand(pictures.shape[0], -1, -1)
+        for layer in self.fused:
+            states = layer(states, encoder_hidden_states=pictures)
+        return self.head(states[:, 0])[:, 1:]  # type: ignore[no-any-return]
+
+
+def _index(level: str) -> int:
+    return int(level.removeprefix("layer")) - 1

@@ -1,0 +1,1 @@
+"""Networks of the systems that both papers compare with, each after its own paper."""

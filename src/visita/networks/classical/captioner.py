@@ -1,0 +1,109 @@
+"""NIC and m-RNN: a recurrent network that says a picture's caption word by word.
+
+Vinyals, Toshev, Bengio & Erhan, "Show and tell" (2015): the picture, mapped linearly, is an
+LSTM's first input, the words so far the next ones; each word's probability is a softmax over
+the vocabulary; trained by likelihood, captions by a beam. Mao et al., "Deep captioning with
+multimodal recurrent neural networks" (2015): sentences are ranked for a picture by
+P(w | image) / P(w), as frequent sentences would win otherwise.
+
+Ours: a score is the mean log of that ratio over the words and the end, through tanh, which
+orders nothing anew for one text; and P(w), a mean over training pictures there, is
+P(w | the mean training picture). The LSTM is narrower than theirs (512).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from visita.features.vocabulary import PADDING, UNKNOWN
+from visita.networks.classical.pairs import every_pair
+
+END = PADDING
+"""The number that no word has begins a caption, and ends it."""
+
+
+class Captioner(nn.Module):
+    """A pair network; a text's rows are its inputs, the word that follows each, and log P(w)."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, cells: int, grid_features: int, *, vocabulary: int, dim: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.arguments: dict[str, Any] = {
+            "name": "captioner",
+            "packed": [1, dim, dim + 2],
+            "cells": cells,
+            "grid_features": grid_features,
+            "vocabulary": vocabulary,
+            "dim": dim,
+        }
+        self.register_buffer("mean", torch.zeros(grid_features))
+        self.register_buffer("scale", torch.ones(grid_features))
+        self.see = nn.Linear(grid_features, dim)
+        self.embed = nn.Embedding(vocabulary, dim)
+        self.read = nn.LSTM(dim, dim, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.say = nn.Linear(dim, vocabulary)
+
+    def image(self, grid: Tensor) -> Tensor:
+        """Map (n, cells, d) to the LSTM's first input (n, 1, dim)."""
+        first: Tensor = self.see(((grid - self.mean) / self.scale).mean(1, keepdim=True))
+        return first
+
+    def text(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Map word numbers (m, t) to (m, t + 1, dim + 2); after the end all is zero."""
+        inputs = functional.pad(tokens, (1, 0), value=END)
+        following = functional.pad(tokens, (0, 1), value=END)
+        there = functional.pad(mask, (1, 0), value=True)[..., None]
+        words = self.embed(inputs) * there
+        anything = self.see(torch.zeros_like(self.mean))[None, None].expand(len(tokens), 1, -1)
+        prior = self.likelihood(anything, words, following)[..., None]
+        return torch.cat([words, following[..., None].to(words.dtype), prior], -1) * there
+
+    def likelihood(self, images: Tensor, words: Tensor, following: Tensor) -> Tensor:
+        """Return log P of the words that follow, (p, t); images (p, 1, dim), words (p, t, dim)."""
+        logits = self.say(self.dropout(self.states(images, words)))
+        found: Tensor = logits.log_softmax(-1).gather(-1, following[..., None])[..., 0]
+        return found
+
+    def states(self, images: Tensor, words: Tensor) -> Tensor:
+        """Return the LSTM's state (p, t, dim) after each of words (p, t, dim)."""
+        states, _ = self.read(self.dropout(torch.cat([images, words], 1)))
+        after: Tensor = states[:, 1:]
+        return after
+
+    def score(self, images: Tensor, texts: Tensor) -> Tensor:
+        """Return the scores of packed pictures (n, 1, dim) and texts (m, t, dim + 2), (n, m)."""
+        dim = images.shape[-1]
+        left, right = every_pair(images, texts)
+        words, following, prior = right[..., :dim], right[..., dim].long(), right[..., dim + 1]
+        there = (words.square().sum(-1) > 0).to(words.dtype)
+        ratio = (self.likelihood(images=left, words=words, following=following) - prior) * there
+        return torch.tanh(ratio.sum(-1) / there.sum(-1)).reshape(-1, len(texts))
+
+
+class NextWord(nn.Module):
+    """One step of writing, for export."""
+
+    def __init__(self, network: Captioner) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, numbers: Tensor) -> Tensor:
+        """Map images (b, 1, dim) and words so far (b, t) to log P of the next one (b, vocabulary).
+
+        Words begin with ``END``; one that is not known is never said.
+        """
+        states = self.network.states(images, self.network.embed(numbers))
+        found = self.network.say(states[:, -1]).log_softmax(-1)
+        silent = torch.zeros_like(found[:1])
+        silent[:, UNKNOWN] = -1e4
+        spoken: Tensor = found + silent
+        return spoken

@@ -1,0 +1,92 @@
+"""Training m-CNN: Ma et al. (2015), as ``visita.networks.classical.mcnn`` tells.
+
+Printed: hinge loss with random negatives, margin 0.5, dropout, early stopping on dev. Ours: one
+false picture and one false text for each true pair, out of its batch, and Adam for SGD.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from visita.features.vocabulary import Vocabulary
+from visita.networks.classical.mcnn import WORDS, MultimodalCNN
+from visita.training.batches import Batch
+from visita.training.classical.pairs import PairBaseline
+from visita.training.classical.words import (
+    BatchLoss,
+    pack_images,
+    pack_texts,
+    scores_of,
+    train_on_words,
+)
+from visita.training.config import Share
+from visita.training.cross_modal import CrossTensors, ValidateScores
+from visita.training.loop import History
+
+
+class MCNN(PairBaseline):
+    """Convolutions over words, joined by the picture at the level of words or of sentences."""
+
+    longest: Annotated[int, Field(ge=1, le=WORDS)] = WORDS
+    batch: Annotated[int, Field(ge=2)] = 128
+    epochs: Annotated[int, Field(ge=0)] = 10
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    dropout: Share = 0.2
+    margin: Annotated[float, Field(ge=0)] = 0.5
+    level: Literal["word", "sentence"] = "word"
+
+    def learn(
+        self,
+        train: CrossTensors,
+        dev: CrossTensors,
+        validate: ValidateScores,
+        vocabulary: Vocabulary,
+    ) -> tuple[MultimodalCNN, History]:
+        """Return the network, and what happened."""
+        torch.manual_seed(self.seed)
+        _, cells, features = train.grids.shape
+        network = MultimodalCNN(
+            *(cells, features),
+            vocabulary=len(vocabulary),
+            level=self.level,
+            dropout=self.dropout,
+        )
+        loss = self._loss(network, train)
+        return network, train_on_words(
+            network, train, lambda: validate(scores_of(network, dev)), self, loss
+        )
+
+    def _loss(self, network: MultimodalCNN, train: CrossTensors) -> BatchLoss:
+        rng = np.random.default_rng([self.seed, 1])
+
+        def loss(batch: Batch) -> tuple[Tensor, float]:
+            images = pack_images(network, train, batch.images)
+            texts = pack_texts(network, train, batch.texts)
+            known = batch.also_true | np.eye(len(images), dtype=bool)
+            true = network.score_pairs(images, texts)
+            other_text, other_image = (false_of(one, rng) for one in (known, known.T))
+            costs = [
+                functional.relu(
+                    self.margin - true + network.score_pairs(images, texts[other_text])
+                ),
+                functional.relu(
+                    self.margin - true + network.score_pairs(images[other_image], texts)
+                ),
+            ]
+            return torch.stack(costs).sum(0).mean(), 2 * self.margin
+
+        return loss
+
+
+def false_of(known: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return for each row a random column that is not known as true, int64 (b,)."""
+    # The largest of random numbers: any false one is as likely as any other.
+    drawn: NDArray[np.int64] = np.where(known, -1, rng.random(known.shape)).argmax(axis=1)
+    return drawn

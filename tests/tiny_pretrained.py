@@ -1,0 +1,144 @@
+"""Tiny random checkpoints of the pretrained families, written to disk by transformers itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers as tf
+
+SIDE, PATCH = 32, 8
+SQUARE = {"height": SIDE, "width": SIDE}
+SIZES: dict[str, Any] = {
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+}
+SEEN = {**SIZES, "image_size": SIDE, "patch_size": PATCH}
+LETTERS = "abcdefghijklmnopqrstuvwxyz.,!"
+WORDS = ("a", "red", "blue", "green", "circle", "square", "star", "on", "the", "dog", "runs")
+
+
+def spread(model: Any, seed: int = 0) -> Any:
+    """Draw all weights anew, wide enough that pictures and texts are told apart."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, values in model.named_parameters():
+            wide = 0.6 if "embedding" in name else 0.25
+            norm = "norm" in name.lower() and name.endswith("weight")
+            values.copy_(torch.randn_like(values) * wide + float(norm))
+    return model.eval()
+
+
+def clip(folder: Path, activation: str = "quick_gelu", seed: int = 0) -> Path:
+    """Write a CLIP that reads 24 ids and crops pictures."""
+    vocab = _byte_pairs()
+    text = {
+        **SIZES,
+        "vocab_size": len(vocab),
+        "max_position_embeddings": 24,
+        "hidden_act": activation,
+        "bos_token_id": vocab["<|startoftext|>"],
+        "eos_token_id": vocab["<|endoftext|>"],
+    }
+    config = tf.CLIPConfig(
+        text_config=text, vision_config={**SEEN, "hidden_act": activation}, projection_dim=16
+    )
+    spread(tf.CLIPModel(config), seed).save_pretrained(folder)
+    tokenizer = tf.CLIPTokenizer(vocab=vocab, merges=[])
+    seen = tf.CLIPImageProcessorPil(size={"shortest_edge": SIDE + 5}, crop_size=SQUARE)
+    tf.CLIPProcessor(seen, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def _byte_pairs() -> dict[str, int]:
+    pieces = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS)]
+    pieces += ["<|startoftext|>", "<|endoftext|>"]
+    return {piece: number for number, piece in enumerate(pieces)}
+
+
+def siglip2(folder: Path) -> Path:
+    """Write a SigLIP with SigLIP 2's tokenizer, which reads 30 ids in lower case."""
+    special = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "<mask>": 4}
+    vocab = {**special, **{piece: 5 + n for n, piece in enumerate(["▁", *LETTERS])}}
+    tokenizer = tf.Siglip2Tokenizer(
+        vocab=vocab, merges=[], padding_side="right", model_input_names=["input_ids"]
+    )
+    _siglip(folder, len(vocab))
+    tf.SiglipProcessor(_squashed(), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def siglip(folder: Path) -> Path:
+    """Write a SigLIP with a sentencepiece model, as the first ones have."""
+    import sentencepiece  # noqa: PLC0415 - not installed everywhere
+
+    folder.mkdir(parents=True, exist_ok=True)
+    sentences = [" ".join(WORDS[n:] + WORDS[:n]) for n in range(len(WORDS))] * 4
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=40,
+        hard_vocab_limit=False,
+        pad_id=-1,
+        bos_id=-1,
+        eos_id=1,
+        unk_id=2,
+        minloglevel=2,
+    )
+    tokenizer = tf.SiglipTokenizer(
+        str(folder / "spiece.model"), model_input_names=["input_ids"], model_max_length=30
+    )
+    _siglip(folder, tokenizer.vocab_size)
+    tf.SiglipProcessor(_squashed(), tokenizer).save_pretrained(folder)
+    (folder / "spiece.vocab").unlink()
+    return folder
+
+
+def _siglip(folder: Path, words: int) -> None:
+    text = {**SIZES, "vocab_size": words, "max_position_embeddings": 30, "projection_size": 24}
+    model = spread(tf.SiglipModel(tf.SiglipConfig(text_config=text, vision_config=SEEN)))
+    with torch.no_grad():
+        model.logit_scale.fill_(2.3)
+        model.logit_bias.fill_(-5.0)
+    model.save_pretrained(folder)
+
+
+def _squashed() -> Any:
+    half = [0.5, 0.5, 0.5]
+    return tf.SiglipImageProcessorPil(size=SQUARE, image_mean=half, image_std=half)
+
+
+def blip(folder: Path) -> Path:
+    """Write a BLIP for retrieval; [DEC] and [ENC] follow the tokenizer's words."""
+    vocab = {word: n for n, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    vocab |= {f"##{letter}": len(vocab) + n for n, letter in enumerate(LETTERS)}
+    vocab |= {letter: len(vocab) + n for n, letter in enumerate(LETTERS) if letter not in vocab}
+    vocab["[MASK]"] = max(vocab.values()) + 1
+    known = max(vocab.values()) + 1
+    config = tf.BlipConfig(
+        text_config={**SIZES, "vocab_size": known + 2, "bos_token_id": known},
+        vision_config=SEEN,
+        image_text_hidden_size=16,
+    )
+    spread(tf.BlipForImageTextRetrieval(config)).save_pretrained(folder)
+    processor = tf.BlipImageProcessorPil(size=SQUARE)
+    tf.BlipProcessor(processor, tf.BertTokenizer(vocab=vocab)).save_pretrained(folder)
+    return folder
+
+
+def pickled(folder: Path) -> None:
+    """Put the weights into a pickle of tensors, as older repositories have them."""
+    state = tf.AutoModel.from_pretrained(folder).state_dict()
+    torch.save(state, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def set_in(file: Path, part: str | None, **values: Any) -> None:
+    """Change settings in a JSON file, or in one part of it."""
+    whole = json.loads(file.read_text("utf-8"))
+    (whole[part] if part else whole).update(values)
+    file.write_text(json.dumps(whole), "utf-8")
