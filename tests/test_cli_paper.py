@@ -80,7 +80,7 @@ def test_what_cannot_be_trained_is_said_in_one_line(drawn_folder, tmp_path, word
 
 def test_a_preset_is_no_way_to_adapt(drawn_folder, tmp_path):
     done = train(drawn_folder, tmp_path / "out", "--from", "visita-small", "--preset", "paper")
-    assert done.status == 2 and "for training anew" in done.err
+    assert done.status == 2 and "Only for training anew" in done.err
 
 
 def test_extract_computes_what_a_preset_reads(drawn_folder, tmp_path):

@@ -78,7 +78,7 @@ def fusion(
         trained = visita.train(data, out, config=fresh, features=features)
     elif preset or topic_corpus or image_encoder:
         raise typer.BadParameter(
-            "--preset, --topic-corpus and --image-encoder are for training anew, not --from."
+            "Only for training anew, not --from: --preset, --topic-corpus, --image-encoder."
         )
     else:
         tuning = visita.AdaptConfig.read(config, settings or ())

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from PIL.Image import Image, Resampling
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from sklearn.cluster import MiniBatchKMeans
 
 from visita.artifact import MANIFEST, fingerprint_of, read_manifest, write_folder
 from visita.data.decode import decode
@@ -90,6 +89,8 @@ class VisualWords:
         MissingExtraError
             If OpenCV or scikit-image is not installed.
         """
+        from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415 - searching does without
+
         rng = np.random.default_rng(seed)
         drawn = np.sort(rng.permutation(len(paths))[:SAMPLE])
         found = _described([paths[row] for row in drawn], levels)
