@@ -1,6 +1,6 @@
 """How near reading pictures comes to the speed of decoding and of the network alone.
 
-python benchmarks/extraction.py FOLDER… [--recipe small|base|lite2] [--pictures 128] [--rounds 7]
+python benchmarks/extraction.py FOLDER… [--recipe small|lite2] [--pictures 128] [--rounds 7]
 """
 
 import argparse
@@ -22,13 +22,12 @@ from visita.data import decode, find_pictures
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.engine import cores
 from visita.features.pictures import CHUNK, RecipeEncoder
-from visita.training.config import FusionConfig, MklVisitaConfig
+from visita.training.config import FusionConfig
 from visita.types import Recipe
 
 SMALL = FusionConfig().recipe()
 POOLED = tuple(one for one in SMALL.levels["efficientnet-lite2"] if ":" in one)
-BASE = Recipe.union([stage.recipe() for stage in MklVisitaConfig().stages()])
-RECIPES = {"small": SMALL, "base": BASE, "lite2": Recipe({"efficientnet-lite2": POOLED})}
+RECIPES = {"small": SMALL, "lite2": Recipe({"efficientnet-lite2": POOLED})}
 GEMM_SIDE = 1536
 
 Rounds = dict[str, list[float]]
