@@ -175,7 +175,7 @@ def test_two_branches_standardise_and_average_views():
     network = TwoBranch(4, 3, hidden=8, outputs=5).eval()
     network.get_buffer("image_mean").fill_(0.5)
     views = torch.rand(2, 3, 4)
-    expected = network.image_branch(views.mean(1) - 0.5)
+    expected = network.image_layers(views.mean(1) - 0.5)
     assert_allclose(
         network.image(views).detach(),
         (expected / expected.norm(dim=1, keepdim=True)).detach(),

@@ -9,15 +9,14 @@ and T by Cholesky factors, which gives the same singular values.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from visita.networks.classical.projection import Projection
+from visita.networks.classical.sides import Sides
 
 
-class DeepCCA(nn.Module):
+class DeepCCA(Sides):
     """A two-sided network: standardise, one hidden layer, then the linear CCA of the outputs.
 
     Attributes
@@ -35,29 +34,21 @@ class DeepCCA(nn.Module):
         outputs: int,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.dim = outputs
-        self.arguments: dict[str, Any] = {"hidden": hidden, "outputs": outputs}
-        for side, features in (("image", image_features), ("text", text_features)):
-            self.register_buffer(f"{side}_mean", torch.zeros(features))
-            self.register_buffer(f"{side}_scale", torch.ones(features))
-        self.image_layers = _layers(image_features, hidden, outputs, dropout)
-        self.text_layers = _layers(text_features, hidden, outputs, dropout)
+        super().__init__(
+            *(image_features, text_features, _layers),
+            hidden=hidden,
+            outputs=outputs,
+            dropout=dropout,
+        )
         self.head = Projection(outputs, outputs, directions=outputs, distance="cosine")
 
     def image_outputs(self, features: Tensor) -> Tensor:
         """Map (n, d) to (n, outputs)."""
-        outputs: Tensor = self.image_layers(
-            (features - self.get_buffer("image_mean")) / self.get_buffer("image_scale")
-        )
-        return outputs
+        return self.outputs("image", features)
 
     def text_outputs(self, features: Tensor) -> Tensor:
         """Map (m, e) to (m, outputs)."""
-        outputs: Tensor = self.text_layers(
-            (features - self.get_buffer("text_mean")) / self.get_buffer("text_scale")
-        )
-        return outputs
+        return self.outputs("text", features)
 
     def image(self, features: Tensor) -> Tensor:
         """Map (n, views, d) to unit vectors (n, dim); the views are averaged."""

@@ -9,17 +9,17 @@ weights, the margin and 10 negatives are those of the authors' public code (Two_
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from visita.networks.classical.sides import Sides
 
 TINY = 1e-4
 """Under the root of a squared distance, as in the authors' code: it has a gradient at 0."""
 
 
-class TwoBranch(nn.Module):
+class TwoBranch(Sides):
     """A two-sided network: standardise, a hidden layer with batch norm, a linear layer."""
 
     def __init__(
@@ -31,24 +31,20 @@ class TwoBranch(nn.Module):
         outputs: int,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.dim = outputs
-        self.arguments: dict[str, Any] = {"hidden": hidden, "outputs": outputs}
-        for side, features in (("image", image_features), ("text", text_features)):
-            self.register_buffer(f"{side}_mean", torch.zeros(features))
-            self.register_buffer(f"{side}_scale", torch.ones(features))
-        self.image_branch = _branch(image_features, hidden, outputs, dropout)
-        self.text_branch = _branch(text_features, hidden, outputs, dropout)
+        super().__init__(
+            *(image_features, text_features, _branch),
+            hidden=hidden,
+            outputs=outputs,
+            dropout=dropout,
+        )
 
     def image(self, features: Tensor) -> Tensor:
         """Map (n, views, d) to unit vectors (n, dim); the views are averaged first."""
-        mean, scale = self.get_buffer("image_mean"), self.get_buffer("image_scale")
-        return functional.normalize(self.image_branch((features.mean(1) - mean) / scale), dim=-1)
+        return functional.normalize(self.outputs("image", features.mean(1)), dim=-1)
 
     def text(self, features: Tensor) -> Tensor:
         """Map (m, e) to unit vectors (m, dim)."""
-        mean, scale = self.get_buffer("text_mean"), self.get_buffer("text_scale")
-        return functional.normalize(self.text_branch((features - mean) / scale), dim=-1)
+        return functional.normalize(self.outputs("text", features), dim=-1)
 
 
 def structure_loss(

@@ -14,14 +14,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from visita.features.vocabulary import Vocabulary
 from visita.networks.classical.captioner import END, Captioner
 from visita.training.batches import Batch
 from visita.training.classical.pairs import PairBaseline
-from visita.training.classical.words import BatchLoss, pack_images, scores_of, train_on_words
+from visita.training.classical.words import BatchLoss, pack_images
 from visita.training.config import Share
-from visita.training.cross_modal import CrossTensors, ValidateScores
-from visita.training.loop import History
+from visita.training.cross_modal import CrossTensors
 
 
 class NIC(PairBaseline):
@@ -36,33 +34,20 @@ class NIC(PairBaseline):
     dropout: Share = 0.3
     dim: Annotated[int, Field(ge=1, le=2048)] = 256
 
-    def learn(
-        self,
-        train: CrossTensors,
-        dev: CrossTensors,
-        validate: ValidateScores,
-        vocabulary: Vocabulary,
-    ) -> tuple[Captioner, History]:
-        """Return the network, and what happened."""
-        torch.manual_seed(self.seed)
-        _, cells, features = train.grids.shape
-        network = Captioner(
-            *(cells, features), vocabulary=len(vocabulary), dim=self.dim, dropout=self.dropout
-        )
-        loss = _loss(network, train, len(vocabulary))
-        return network, train_on_words(
-            network, train, lambda: validate(scores_of(network, dev)), self, loss
-        )
+    def made(self, cells: int, features: int, words: int) -> Captioner:
+        """Return the network, untrained."""
+        return Captioner(cells, features, vocabulary=words, dim=self.dim, dropout=self.dropout)
 
+    def loss(self, network: Captioner, train: CrossTensors, words: int) -> BatchLoss:
+        """Return the negative log-likelihood of the words of true captions."""
 
-def _loss(network: Captioner, train: CrossTensors, words: int) -> BatchLoss:
-    def loss(batch: Batch) -> tuple[Tensor, float]:
-        numbers, mask = (torch.from_numpy(one) for one in train.tokens.padded(batch.texts))
-        inputs = functional.pad(numbers, (1, 0), value=END)
-        following = functional.pad(numbers, (0, 1), value=END)
-        there = functional.pad(mask, (1, 0), value=True)
-        images = pack_images(network, train, batch.images)
-        found = network.likelihood(images, network.embed(inputs), following)
-        return -found[there].mean(), math.log(words)
+        def loss(batch: Batch) -> tuple[Tensor, float]:
+            numbers, mask = (torch.from_numpy(one) for one in train.tokens.padded(batch.texts))
+            inputs = functional.pad(numbers, (1, 0), value=END)
+            following = functional.pad(numbers, (0, 1), value=END)
+            there = functional.pad(mask, (1, 0), value=True)
+            images = pack_images(network, train, batch.images)
+            found = network.likelihood(images, network.embed(inputs), following)
+            return -found[there].mean(), math.log(words)
 
-    return loss
+        return loss

@@ -53,8 +53,7 @@ class DCCA(VectorBaseline):
         network = DeepCCA(*widths, hidden=self.hidden, outputs=self.outputs, dropout=self.dropout)
         images = mean_view(train)
         for side, rows in (("image", images), ("text", train.texts)):
-            for name, values in zip(("mean", "scale"), statistics(rows), strict=True):
-                network.get_buffer(f"{side}_{name}").copy_(torch.from_numpy(values))
+            network.set_statistics(side, *statistics(rows))
 
         def score() -> float:
             seen = np.concatenate(list(in_blocks(network.image_outputs, images)))

@@ -56,8 +56,7 @@ class DSPE(VectorBaseline):
         network = TwoBranch(*widths, hidden=self.hidden, outputs=self.outputs, dropout=self.dropout)
         images = mean_view(train)
         for side, rows in (("image", images), ("text", train.texts)):
-            for name, values in zip(("mean", "scale"), statistics(rows), strict=True):
-                network.get_buffer(f"{side}_{name}").copy_(torch.from_numpy(values))
+            network.set_statistics(side, *statistics(rows))
         steps = self.epochs * -(-len(images) // self.batch)
         history = fit(
             network,

@@ -15,7 +15,6 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from visita.features.vocabulary import Vocabulary
 from visita.networks.classical.mcnn import WORDS, MultimodalCNN
 from visita.training.batches import Batch
 from visita.training.classical.pairs import PairBaseline
@@ -23,12 +22,9 @@ from visita.training.classical.words import (
     BatchLoss,
     pack_images,
     pack_texts,
-    scores_of,
-    train_on_words,
 )
 from visita.training.config import Share
-from visita.training.cross_modal import CrossTensors, ValidateScores
-from visita.training.loop import History
+from visita.training.cross_modal import CrossTensors
 
 
 class MCNN(PairBaseline):
@@ -42,28 +38,15 @@ class MCNN(PairBaseline):
     margin: Annotated[float, Field(ge=0)] = 0.5
     level: Literal["word", "sentence"] = "word"
 
-    def learn(
-        self,
-        train: CrossTensors,
-        dev: CrossTensors,
-        validate: ValidateScores,
-        vocabulary: Vocabulary,
-    ) -> tuple[MultimodalCNN, History]:
-        """Return the network, and what happened."""
-        torch.manual_seed(self.seed)
-        _, cells, features = train.grids.shape
-        network = MultimodalCNN(
-            *(cells, features),
-            vocabulary=len(vocabulary),
-            level=self.level,
-            dropout=self.dropout,
-        )
-        loss = self._loss(network, train)
-        return network, train_on_words(
-            network, train, lambda: validate(scores_of(network, dev)), self, loss
+    def made(self, cells: int, features: int, words: int) -> MultimodalCNN:
+        """Return the network, untrained."""
+        return MultimodalCNN(
+            cells, features, vocabulary=words, level=self.level, dropout=self.dropout
         )
 
-    def _loss(self, network: MultimodalCNN, train: CrossTensors) -> BatchLoss:
+    def loss(self, network: MultimodalCNN, train: CrossTensors, words: int) -> BatchLoss:
+        """Return the hinge against a false text and a false picture of each pair."""
+        del words
         rng = np.random.default_rng([self.seed, 1])
 
         def loss(batch: Batch) -> tuple[Tensor, float]:

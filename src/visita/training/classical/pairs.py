@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar
 
+import torch
 from pydantic import Field
 
+from visita.features.vocabulary import Vocabulary
 from visita.training.classical.baseline import WordBaseline
 from visita.training.classical.cca import CCA
+from visita.training.classical.words import BatchLoss, scores_of, train_on_words
+from visita.training.cross_modal import CrossTensors, ValidateScores
+from visita.training.loop import History
 
 
 class PairBaseline(WordBaseline):
@@ -25,3 +31,27 @@ class PairBaseline(WordBaseline):
         """Refuse what either stage cannot read."""
         super().check()
         self.first.check()
+
+    @abstractmethod
+    def made(self, cells: int, features: int, words: int) -> Any:
+        """Return the network, untrained."""
+
+    @abstractmethod
+    def loss(self, network: Any, train: CrossTensors, words: int) -> BatchLoss:
+        """Return what is minimised; ``words`` is the size of the vocabulary."""
+
+    def learn(
+        self,
+        train: CrossTensors,
+        dev: CrossTensors,
+        validate: ValidateScores,
+        vocabulary: Vocabulary,
+    ) -> tuple[Any, History]:
+        """Return the network, and what happened."""
+        torch.manual_seed(self.seed)
+        _, cells, features = train.grids.shape
+        network = self.made(cells, features, len(vocabulary))
+        loss = self.loss(network, train, len(vocabulary))
+        return network, train_on_words(
+            network, train, lambda: validate(scores_of(network, dev)), self, loss
+        )

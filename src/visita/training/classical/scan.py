@@ -9,20 +9,17 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-import torch
 from pydantic import Field
 
 from visita.errors import ConfigError
 from visita.features.pictures import RecipeEncoder
-from visita.features.vocabulary import Vocabulary
 from visita.networks.classical.losses import hardest_negative
 from visita.networks.classical.scan import Direction, StackedAttention
 from visita.training.classical.baseline import CELLS
 from visita.training.classical.pairs import PairBaseline
-from visita.training.classical.words import all_pairs, scores_of, train_on_words
+from visita.training.classical.words import BatchLoss, all_pairs
 from visita.training.config import ImageLevels, Share
-from visita.training.cross_modal import CrossTensors, ValidateScores
-from visita.training.loop import History
+from visita.training.cross_modal import CrossTensors
 
 MOST_BYTES = 4096
 """Of a packed picture."""
@@ -52,24 +49,17 @@ class SCAN(PairBaseline):
                 f"{MOST_BYTES // 2 // cells} at most."
             )
 
-    def learn(
-        self,
-        train: CrossTensors,
-        dev: CrossTensors,
-        validate: ValidateScores,
-        vocabulary: Vocabulary,
-    ) -> tuple[StackedAttention, History]:
-        """Return the network, and what happened."""
-        torch.manual_seed(self.seed)
-        _, cells, features = train.grids.shape
-        network = StackedAttention(
+    def made(self, cells: int, features: int, words: int) -> StackedAttention:
+        """Return the network, untrained."""
+        return StackedAttention(
             *(cells, features),
-            vocabulary=len(vocabulary),
+            vocabulary=words,
             dim=self.dim,
             direction=self.direction,
             dropout=self.dropout,
         )
-        loss = all_pairs(network, train, partial(hardest_negative, margin=self.margin))
-        return network, train_on_words(
-            network, train, lambda: validate(scores_of(network, dev)), self, loss
-        )
+
+    def loss(self, network: StackedAttention, train: CrossTensors, words: int) -> BatchLoss:
+        """Return the hinge against the hardest negatives of a batch."""
+        del words
+        return all_pairs(network, train, partial(hardest_negative, margin=self.margin))
