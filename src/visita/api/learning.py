@@ -20,7 +20,7 @@ from visita.evaluation import (
     dot_blocks,
     evaluate_vectors,
     paired_retrieval,
-    recall_at,
+    recall_sum,
     retrieval,
 )
 from visita.features.encoders import TOPIC_MODELS
@@ -222,7 +222,7 @@ def rsum_on(truth: sparse.csr_array) -> Callable[[FloatArray, FloatArray], float
             best_ranks(dot_blocks(images, texts), truth),
             best_ranks(dot_blocks(texts, images), mirrored),
         )
-        return sum(recall_at(r, k) for r in ranks for k in (1, 5, 10))
+        return recall_sum(*ranks)
 
     return rsum
 

@@ -18,7 +18,7 @@ from visita.api.learning import Trained, learn
 from visita.api.measuring import caveats, vectors
 from visita.artifact import check_free, read_json, write_json
 from visita.data import PairSet, open_pairs
-from visita.evaluation import PROTOCOLS, best_ranks, recall_at
+from visita.evaluation import PROTOCOLS, best_ranks, recall_sum
 from visita.evaluation.dense import DenseBlocks, as_vectors
 from visita.evaluation.two_stage import two_stage_ranks
 from visita.features.augmented import view_features
@@ -255,7 +255,7 @@ def choose_weight(
     found = []
     for weight in WEIGHTS:
         ranks = two_stage_ranks(*vectors, second, truth, weight, DEPTH)
-        found.append(sum(recall_at(one, k) for one in ranks for k in (1, 5, 10)))
+        found.append(recall_sum(*ranks))
     return WEIGHTS[int(np.argmax(found))]
 
 
@@ -268,6 +268,6 @@ def rsum_of_scores(truth: sparse.csr_array) -> Callable[[FloatArray], float]:
             best_ranks(DenseBlocks(scores), truth),
             best_ranks(DenseBlocks(np.ascontiguousarray(scores.T)), mirrored),
         )
-        return sum(recall_at(one, k) for one in ranks for k in (1, 5, 10))
+        return recall_sum(*ranks)
 
     return rsum

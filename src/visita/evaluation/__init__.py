@@ -25,6 +25,7 @@ from visita.evaluation.retrieval import (
     measure_ranks,
     paired_retrieval,
     recall_at,
+    recall_sum,
     retrieval,
 )
 
@@ -60,6 +61,7 @@ __all__ = [
     "pairs",
     "rarest_words",
     "recall_at",
+    "recall_sum",
     "recall_by_frequency",
     "reliability",
     "retrieval",

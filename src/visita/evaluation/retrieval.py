@@ -106,6 +106,11 @@ def recall_at(ranks: NDArray[np.float64], k: int) -> float:
     return float(100 * np.mean(ranks <= k))
 
 
+def recall_sum(*ranks: NDArray[np.float64]) -> float:
+    """Return the sum of the recalls at ``CUTOFFS``, in percent; rsum, given both directions."""
+    return sum(recall_at(one, k) for one in ranks for k in CUTOFFS)
+
+
 def retrieval(
     image_vectors: FloatArray,
     text_vectors: FloatArray,

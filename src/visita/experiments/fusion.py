@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.evaluation.blocks import dot_blocks
-from visita.evaluation.retrieval import CUTOFFS, best_ranks, recall_at
+from visita.evaluation.retrieval import best_ranks, recall_sum
 from visita.experiments.cells import Cell, Result, seeded
 from visita.experiments.examples import FOUND
 from visita.experiments.fusion_bench import Bench
@@ -114,7 +114,7 @@ def _recalls_on(dev: PairTensors) -> Validate:
 
     def score(images: FloatArray, texts: FloatArray) -> float:
         ranks = best_ranks(dot_blocks(texts, images), truth)
-        return sum(recall_at(ranks, k) for k in CUTOFFS)
+        return recall_sum(ranks)
 
     return score
 

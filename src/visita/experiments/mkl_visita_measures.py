@@ -14,7 +14,7 @@ from visita.evaluation.dense import DenseBlocks
 from visita.evaluation.intervals import Groups, Statistic, Values, group_sums
 from visita.evaluation.pairs import LabelledPairs
 from visita.evaluation.ranking import ranking_metrics
-from visita.evaluation.retrieval import CUTOFFS, best_ranks, recall_at
+from visita.evaluation.retrieval import best_ranks, recall_sum
 from visita.evaluation.two_stage import TwoStageBlocks
 from visita.experiments.examples import FOUND
 from visita.matchers.two_stage import DEPTH
@@ -49,7 +49,7 @@ def ranks_of(ways: BothWays, truth: Truth) -> tuple[Values, Values]:
 
 def rsum(ways: BothWays, truth: Truth) -> float:
     """Return the sum of the six recalls, in percent."""
-    return sum(recall_at(ranks, k) for ranks in ranks_of(ways, truth) for k in CUTOFFS)
+    return recall_sum(*ranks_of(ways, truth))
 
 
 def choose_weight(first: FloatArray, second: FloatArray, truth: Truth) -> float:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from visita.evaluation.blocks import Truth, dot_blocks
 from visita.evaluation.intervals import Difference, components, paired_difference
-from visita.evaluation.retrieval import CUTOFFS, best_ranks, recall_at
+from visita.evaluation.retrieval import CUTOFFS, best_ranks, recall_sum
 from visita.gallery.exact import ExactIndex
 from visita.types import FloatArray
 
@@ -106,7 +106,7 @@ def choose_weight(direct: FloatArray, past: FloatArray, images: FloatArray, trut
 
     def recall(weight: float) -> float:
         ranks = _ranks(combine(direct, past, weight), images, truth)
-        return sum(recall_at(ranks, k) for k in CUTOFFS)
+        return recall_sum(ranks)
 
     return max(WEIGHTS, key=recall)
 
