@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.api.learning import adapt, train
+from visita.api.adapting import adapt
+from visita.api.learning import train
 from visita.data import PairSet, open_pairs
 from visita.matchers.joint import JointMatcher
 from visita.training.config import FusionConfig

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tiny import run
 
 import visita
@@ -19,12 +20,13 @@ from visita.errors import ConfigError, UnknownNameError
 from visita.features.extract import pair_features, picture_features
 from visita.features.vocabulary import Vocabulary
 from visita.matchers import load
+from visita.matchers.rescorer import Rescorer, rescorer_of, stack_grids
 from visita.testing import check_matcher
 from visita.training.classical import BASELINES
 from visita.training.classical.baseline import VectorBaseline
 from visita.training.tensors import PairTensors
 from visita.training.texts import text_encoder_of
-from visita.types import TwoStage
+from visita.types import Recipe, TwoStage
 
 POOLED = {"efficientnet-lite0": ("block10:avg", "head:avg", "classes")}
 CELLS = {"efficientnet-lite0": ("block11:5x5", "block15:5x5")}
@@ -103,6 +105,7 @@ def test_a_saved_one_is_the_same(name, trained, drawn_pairs):
     )
     assert isinstance(saved, TwoStage) == (name in PAIRS)
     if isinstance(saved, TwoStage):
+        assert saved.depth == matcher.depth == (100 if name == "nic" else 50)
         packed = [one.second.pack_images(features.columns) for one in (saved, matcher)]
         assert np.array_equal(*packed)
     texts = saved.open_text_encoder().encode(features.pairs.texts)
@@ -160,6 +163,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(name, drawn_pair
         ("m-cnn", {"longest": 31}, "longest"),
         ("m-cnn", {"level": "phrase"}, "level"),
         ("scan", {"direction": "up"}, "direction"),
+        ("nic", {"depth": 0}, "depth"),
         ("nic", {"first": {"directons": 3}}, "Did you mean 'directions'"),
         ("scan", {"first": {"image_levels": CELLS}}, "is a grid"),
         ("scan", {"dim": 90}, "4 KB"),
@@ -171,6 +175,15 @@ def test_wrong_settings_are_refused_before_any_work(name, settings, message, tmp
             "folder:no-such-folder", tmp_path / "out", config=BASELINES.load(name).of(settings)
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_columns_of_other_numbers_of_cells_are_not_joined():
+    recipe = Recipe({"efficientnet-lite0": ("block11:5x5", "block15:5x5", "head:avg")})
+    grids = {name: np.ones((2, 25, 3), np.float32) for name in recipe.columns()[:2]}
+    whole = {recipe.columns()[2]: np.ones((2, 4), np.float32)}
+    assert stack_grids(grids, Recipe(CELLS)).shape == (2, 25, 6)
+    with pytest.raises(ConfigError, match="head:avg have different numbers of cells"):
+        stack_grids({**grids, **whole}, recipe)
 
 
 def test_an_unknown_name_gets_the_nearest(tmp_path):
@@ -210,6 +223,24 @@ def test_a_captioner_writes_captions(trained, drawn_pairs):
 def test_what_is_no_captioner_says_how_to_get_one(name, trained):
     with pytest.raises(ConfigError, match="visita train baseline nic"):
         CaptionWriter(trained(name).matcher)
+
+
+@pytest.mark.parametrize("level", ["phrase-short", "phrase-long", "sentence"])
+def test_a_saved_m_cnn_scores_as_its_network_at_every_level(level, drawn_pairs, tmp_path):
+    torch.manual_seed(0)
+    config = config_of("m-cnn", level=level)
+    test, columns = picture_features(drawn_pairs.take("test"), config.recipe())
+    features = sum(column.shape[-1] for column in columns.values())
+    vocabulary = Vocabulary.fit(test.texts, 50, 30)
+    network = config.made(1, features, len(vocabulary)).eval()
+    rescorer_of(network, config.recipe(), vocabulary).save(tmp_path / "second")
+    saved = Rescorer.load(tmp_path / "second")
+    pictures, [text] = saved.pack_images(columns), saved.pack_texts(test.texts[:1])
+    found = saved.torch_network().score(
+        torch.from_numpy(pictures.astype(np.float32)), torch.from_numpy(text[None])
+    )
+    assert np.ptp(found.detach().numpy()) > 1e-4
+    assert np.allclose(saved.scores(pictures, text), found.detach()[:, 0], atol=1e-5)
 
 
 def test_a_pair_baseline_orders_what_cca_found(trained, drawn_pairs):

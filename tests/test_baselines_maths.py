@@ -33,6 +33,7 @@ from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Tokens
 
 RIDGE = 1e-5
+LEVELS = ("word", "phrase-short", "phrase-long", "sentence")
 
 
 def two_sided(rows: int, seed: int = 0) -> PairTensors:
@@ -280,49 +281,42 @@ def mean_relevance(asking: FloatArray, asked: FloatArray, sharpness: float) -> f
     return total / len(asking)
 
 
-def joined_window(network: MultimodalCNN, words: Tensor, image: Tensor, place: int) -> Tensor:
-    """Return the first layer at one place: a window of 3 words and the picture, by its weights."""
-    layer = network.convolve[0]
-    total = layer.bias + network.join.weight @ image
-    for offset in range(3):
-        if 0 <= place + offset - 1 < len(words):
-            total = total + layer.weight[:, :, offset] @ words[place + offset - 1]
-    return torch.relu(total)
-
-
 @torch.no_grad()
-def test_a_convolution_over_words_has_the_picture_in_each_window():
+@pytest.mark.parametrize("level", LEVELS)
+def test_m_cnn_by_loops_has_the_picture_in_every_window_of_its_layer(level):
     torch.manual_seed(0)
-    network = MultimodalCNN(1, 4, vocabulary=9, level="word").eval()
+    network = MultimodalCNN(1, 4, vocabulary=9, level=level).eval()
     grid, tokens = torch.rand(1, 1, 4), torch.tensor([[2, 3, 4, 5, 6]])
     image = network.see(grid[0, 0])
-    words = network.embed(tokens[0])
-    x = torch.zeros(30, 200)
-    for place in range(6):  # the window around the fifth place still has a word
-        x[place] = joined_window(network, words, image, place)
-    there = [place < 6 for place in range(30)]
-    x = torch.stack([torch.maximum(x[k], x[k + 1]) for k in range(0, 30, 2)])
-    there = [there[k] or there[k + 1] for k in range(0, 30, 2)]
-    for layer in network.convolve[1:]:
-        rows, width = len(x), len(x)
-        above = torch.zeros(rows, layer.out_channels)
-        beside = [any(there[max(0, k - 1) : k + 2]) for k in range(rows)]
-        for place in range(rows):
+    x = [*network.embed(tokens[0]), *[torch.zeros(100)] * 25]
+    there = [place < 5 for place in range(30)]
+    for number, layer in enumerate(network.convolve):
+        above, near = [], []
+        for place in range(len(x)):
             total = layer.bias.clone()
+            if LEVELS[number] == level:
+                total = total + network.join.weight @ image
             for offset in range(3):
-                if 0 <= place + offset - 1 < width:
+                if 0 <= place + offset - 1 < len(x):
                     total = total + layer.weight[:, :, offset] @ x[place + offset - 1]
-            above[place] = torch.relu(total) * beside[place]
-        x = torch.stack([torch.maximum(above[k], above[k + 1]) for k in range(0, rows - 1, 2)])
-        there = [beside[k] or beside[k + 1] for k in range(0, rows - 1, 2)]
-    expected = torch.tanh(network.judge(x.T.flatten()[None]))[0, 0]
+            near.append(any(there[max(0, place - 1) : place + 2]))
+            above.append(torch.relu(total) * near[-1])
+        x = [torch.maximum(above[k], above[k + 1]) for k in range(0, len(x) - 1, 2)]
+        there = [near[k] or near[k + 1] for k in range(0, len(near) - 1, 2)]
+    finished = torch.stack(x, 1).flatten()
+    if level == "sentence":
+        finished = torch.cat([image, finished])
+    expected = torch.tanh(network.judge(finished[None]))[0, 0]
     packed = network.text(tokens, torch.ones(1, 5, dtype=torch.bool))
+    assert (
+        packed.shape[1] == {"word": 30, "phrase-short": 15, "phrase-long": 7, "sentence": 1}[level]
+    )
     found = network.score(network.image(grid), packed)
     assert float(found) == pytest.approx(float(expected), rel=1e-4)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("level", ["word", "sentence"])
+@pytest.mark.parametrize("level", LEVELS)
 def test_pairs_of_m_cnn_score_as_all_and_padding_does_not_count(level):
     torch.manual_seed(0)
     network = MultimodalCNN(1, 4, vocabulary=9, level=level).eval()

@@ -20,7 +20,6 @@ from visita.cli import options
 from visita.cli.app import app
 from visita.cli.models import SOURCES
 from visita.cli.output import one_line
-from visita.cli.texts import foreign
 from visita.data.pictures import printable
 from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.matchers import DEFAULT
@@ -394,28 +393,12 @@ def test_every_help_has_an_example():
     commands = [*app.registered_commands]
     for group in app.registered_groups:
         commands += group.typer_instance.registered_commands
-    assert len(commands) == 23
+    assert len(commands) == 24
     for command in commands:
         assert "[bold]visita " in command.callback.__doc__
     shown = run("search", "--help").out
     assert 'visita search "a dog on a beach" Pictures' in shown
     assert "[bold]" not in shown
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a dog on a beach", False),
-        ("ein Hündchen, très œuf", False),
-        ("собака на пляже", True),
-        ("海滩上的狗", True),
-        ("Tōkyō 東京", False),
-        ("dog 海滩上", True),
-        ("1984 !?", False),
-    ],
-)
-def test_scripts_other_than_latin_are_told(text, expected):
-    assert foreign(text) == expected
 
 
 def test_control_characters_are_escaped():

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from visita.features.engine import Graph, TorchRunner, export
 from visita.testing import check_encoder
 
 PLAIN = Preparation(24, 24, True, "BICUBIC", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), rounds_crop=True)
+WAYS = ("avg", "max", "gem", "grid", "5x5")
 
 
 class Small(nn.Module):
@@ -110,6 +112,30 @@ def test_layers_are_pooled_by_their_shape(shape, network, cells):
     assert np.array_equal(pooled(output, "grid", tokens).numpy(), expected)
 
 
+@pytest.mark.parametrize(
+    ("shape", "network"),
+    [((2, 6, 7, 7), nn.Module()), ((2, 11, 11, 3), nn.Module()), ((2, 21, 3), WithTokens())],
+    ids=["map", "channels-last", "fewer cells than 25, behind tokens"],
+)
+def test_a_square_of_cells_is_averaged_to_five_by_five(shape, network):
+    output, tokens = values(*shape), Tokens(network)
+    assert "5x5" in poolings(output, tokens)
+    cells = pooled(output, "grid", tokens).numpy()
+    side = math.isqrt(cells.shape[1])
+    square = cells.reshape(2, side, side, -1)
+    found = pooled(output, "5x5", tokens).numpy()
+    assert found.shape == (2, 25, cells.shape[2])
+    for row, column in product(range(5), repeat=2):
+        rows, columns = (slice(n * side // 5, -(-(n + 1) * side // 5)) for n in (row, column))
+        mean = square[:, rows, columns].mean((1, 2))
+        assert np.allclose(found[:, 5 * row + column], mean, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 17, 3), (2, 6, 1), (2, 7, 1, 1)])
+def test_cells_that_are_no_square_or_only_one_are_not(shape):
+    assert "5x5" not in poolings(values(*shape), Tokens(nn.Module()))
+
+
 def test_the_class_token_is_a_level_where_there_is_one():
     tokens = Tokens(WithTokens())
     assert (tokens.has_class, tokens.count) == (True, 5)
@@ -129,8 +155,8 @@ def test_vectors_are_levels_as_they_are_and_other_shapes_are_none():
 def test_every_layer_that_tells_pictures_apart_is_a_level():
     shapes = level_shapes(small(), PLAIN)
     assert list(shapes) == [
-        *(f"{layer}:{how}" for layer in ("stem", "relu") for how in ("avg", "max", "gem", "grid")),
-        *(f"twice:{how}" for how in ("avg", "max", "gem", "grid")),
+        *(f"{layer}:{how}" for layer in ("stem", "relu") for how in WAYS),
+        *(f"twice:{how}" for how in WAYS),
         "head",
     ]
     assert shapes["stem:avg"] == (6,) and shapes["stem:grid"] == (121, 6) and shapes["head"] == (5,)

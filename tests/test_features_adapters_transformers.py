@@ -155,7 +155,7 @@ def test_levels_equal_the_librarys_hidden_states_to_the_bit(folders, name):
 @pytest.mark.parametrize("name", CASES)
 def test_the_exported_graph_gives_the_same(folders, name, tmp_path):
     case, encoder = CASES[name], load(folders[name])
-    ways = ("avg", "max", "gem", "grid", "cls")
+    ways = ("avg", "max", "gem", "grid", "5x5", "cls")
     known = encoder.level_shapes()
     levels = [f"{c}:{w}" for c in case.hidden for w in ways if f"{c}:{w}" in known]
     prepared = np.stack([encoder.prepare(picture) for picture in pictures()])

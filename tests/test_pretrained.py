@@ -359,7 +359,7 @@ def test_fusion_learns_on_hidden_layers_and_a_pretrained_text_tower(folders, few
 
 def test_models_are_listed_with_size_licence_and_what_they_need():
     listed = run("models")
-    assert "matcher clip:openai/clip-vit-base-patch32: about 600 MB, MIT" in listed
-    assert "matcher blip:Salesforce/blip-itm-base-flickr: about 900 MB, BSD-3-Clause" in listed
+    assert "matcher clip:openai/clip-vit-base-patch32: about 605 MB, MIT for the code" in listed
+    assert "matcher blip:Salesforce/blip-itm-base-flickr: about 895 MB, BSD-3-Clause" in listed
     assert "pip install 'visita[transformers]'; two stages" in listed
     assert "text encoder siglip:NAME: any model of transformers by name" in listed

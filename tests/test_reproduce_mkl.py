@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_pretrained
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
+import visita
 from visita.api.reproducing import reproduce, two_stages
 from visita.errors import ConfigError, UnknownNameError
 from visita.evaluation import measure_ranks
@@ -46,7 +48,8 @@ from visita.experiments.mkl_visita_claims import (
     claims,
 )
 from visita.experiments.mkl_visita_measures import WEIGHTS
-from visita.experiments.mkl_visita_outcomes import Outcomes
+from visita.experiments.mkl_visita_outcomes import Reproduced
+from visita.experiments.rearranged import rearranged
 from visita.matchers.two_stage import DEPTH
 from visita.training.config import (
     CrossModalConfig,
@@ -82,11 +85,16 @@ AS_PRINTED = (PAPER_RNN, PAPER_TRANSFORMER)
 
 
 @pytest.fixture(scope="module")
-def made(drawn_folder, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def checkpoint(tmp_path_factory) -> Path:
+    return tiny_pretrained.clip(tmp_path_factory.mktemp("pretrained") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def made(drawn_folder, checkpoint, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
     """Run the command once, with one seed."""
     out = tmp_path_factory.mktemp("mkl-visita")
     words = ["reproduce", "mkl-visita", "--data", f"folder:{drawn_folder}", "--out", str(out)]
-    words += ["--seeds", "1", "--paper-epochs", "1"]
+    words += ["--seeds", "1", "--paper-epochs", "1", "--also", f"clip:{checkpoint}"]
     for stage in ("first", "second"):
         changed = getattr(CONFIG, stage).model_dump(mode="json", exclude_defaults=True)
         words += ["--set", f"{stage}={json.dumps(changed)}"]
@@ -121,16 +129,16 @@ def test_the_command_writes_the_report_and_prints_every_verdict(made):
     }
     report = json.loads((out / "report.json").read_text())
     kernels = SECOND_CONFIG.kernels
-    assert [one["id"] for one in report["claims"]] == [one.id for one in claims("", kernels)]
+    assert [one["id"] for one in report["claims"]] == [
+        one.id for one in claims("", kernels, ["clip:tiny"])
+    ]
     for one in report["claims"]:
         assert f"{one['outcome']}: {one['claim']} (" in done.stdout
     unmeasured = {one["id"] for one in report["claims"] if one["outcome"] == "not measured"}
     assert unmeasured == {
-        "clip",
-        "blip",
-        "albef",
-        "both-fusion",
-    }  # with one encoder it is the first stage
+        *("blip", "albef"),
+        "both-fusion",  # with one encoder it is the first stage
+    }
     assert done.stdout.endswith(f"report: {out / 'report.html'}\n")
     assert report["failed"] == []
     titles = [table["title"] for table in report["tables"]]
@@ -141,10 +149,33 @@ def test_the_command_writes_the_report_and_prints_every_verdict(made):
         "Kernel weights",
     ]
     assert [row["name"] for row in report["tables"][0]["rows"]] == [
-        one for one in TABLED if one != FUSION
+        *(one for one in TABLED if one != FUSION),
+        "clip:tiny",
     ]
     assert [row["name"] for row in report["tables"][2]["rows"]] == [REFERENCE, *ABLATIONS]
     assert [one["title"] for one in report["examples"]] == ["Best answers", "Worst answers"]
+
+
+def test_what_the_paper_compares_with_is_a_row_and_a_claim(made, checkpoint, drawn_pairs):
+    report = json.loads((made[0] / "report.json").read_text())
+    matcher = visita.load(f"clip:{checkpoint}")
+    pairs = rearranged(drawn_pairs, "dev", CONFIG.seed)
+    found = visita.evaluate(matcher, pairs, split="test", seed=CONFIG.seed)["protocols"]
+    rows = [
+        next(row["cells"] for row in table["rows"] if row["name"] == "clip:tiny")
+        for table in report["tables"][:2]
+    ]
+    told = [one["value"] for one in rows[0]]
+    names = ("recall", "precision", "F1", "mAP")
+    assert told == pytest.approx([found["pairs"][name]["value"] for name in names])
+    assert rows[1][-1]["value"] == pytest.approx(found["retrieval"]["rsum"]["value"])
+    [claim] = [one for one in report["claims"] if one["id"] == "clip:tiny"]
+    both = next(r["cells"] for r in report["tables"][0]["rows"] if r["name"] == BOTH)
+    reached = dict(zip(names, both, strict=True))
+    for one, mine in zip(claim["differences"], ("recall", "precision", "mAP"), strict=True):
+        gap = reached[mine]["value"] - found["pairs"][mine]["value"]
+        assert one["value"] == pytest.approx(gap)
+    assert "--also clip:tiny" in report["command"]
 
 
 def test_the_report_shows_the_paper_s_rows_and_names_no_place_of_this_machine(made, drawn_folder):
@@ -159,10 +190,11 @@ def test_the_report_shows_the_paper_s_rows_and_names_no_place_of_this_machine(ma
     assert "--ablation-seeds 1" in again
 
 
-def test_a_second_call_computes_nothing_and_says_the_same(made, drawn_pairs, capfd):
+def test_a_second_call_computes_nothing_and_says_the_same(made, checkpoint, drawn_pairs, capfd):
     out, _ = made
     before = (out / "report.json").read_bytes()
-    reproduce("mkl-visita", drawn_pairs, out, config=CONFIG, seeds=1, paper_epochs=1)
+    others = [f"clip:{checkpoint}"]
+    reproduce("mkl-visita", drawn_pairs, out, config=CONFIG, seeds=1, paper_epochs=1, others=others)
     said = capfd.readouterr().err
     assert "16 of 16 cells were computed before" in said
     assert "1 of 1 cells were computed before" in said
@@ -308,7 +340,7 @@ def test_both_stages_order_the_first_ones_of_the_first(bench, planned, results):
 
 
 def test_outcomes_are_means_over_seeds_and_differences_are_paired(bench, planned, results):
-    outcomes = Outcomes(bench, planned, results)
+    outcomes = Reproduced.of_plan(bench, planned, results)
     runs = outcomes.of(SECOND)
     assert len(runs) == 2
     found = outcomes.estimates(SECOND)
@@ -317,17 +349,19 @@ def test_outcomes_are_means_over_seeds_and_differences_are_paired(bench, planned
     ranks = [np.stack([run.arrays[side] for run in runs]) for side in ("images", "texts")]
     measured = measure_ranks(*ranks, bench.groups, seed=CONFIG.seed)
     assert found["rsum"] == measured.rsum
-    assert outcomes.queries(SECOND).mean() == pytest.approx(found["rsum"].value)
+    once = np.ones((1, bench.groups.count))
+    for name in ("recall", "image_to_text R@1", "rsum"):
+        assert outcomes.statistic(SECOND, name)(once).item() == pytest.approx(found[name].value)
     [one], [reference] = outcomes.of(NO_TRANSFORMER), outcomes.of(REFERENCE)
     gap = outcomes.differences(NO_TRANSFORMER, REFERENCE)
     for name in ("precision", "rsum"):
         assert gap[name].value == pytest.approx(one.facts[name] - reference.facts[name])
     some = {name: result for name, result in results.items() if name != "second stage, seed 1"}
-    incomplete = Outcomes(bench, planned, some)
+    incomplete = Reproduced.of_plan(bench, planned, some)
     assert incomplete.measured([FUSION, FIRST, SECOND, REFERENCE]) == [FIRST, REFERENCE]
     assert [cell.name for cell in joinable(planned, some)] == ["both stages, seed 0"]
     with pytest.raises(KeyError):
-        incomplete.queries(SECOND)
+        incomplete.statistic(SECOND, "rsum")
 
 
 def test_a_cell_that_fails_is_reported_and_the_others_go_on(drawn_pairs, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 
 import visita
 from visita.api.measuring import features_for
-from visita.api.robustness import robustness
+from visita.api.robustness import ranks_of, robustness
 from visita.data import PairSet
 from visita.data.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from visita.data.decode import decode
@@ -163,7 +163,7 @@ def test_a_cell_ranks_corrupted_pictures_against_the_texts_as_they_are(
     columns = RecipeEncoder(matcher.recipe).encode_pictures(pictures)
     texts = matcher.embed_texts(matcher.open_text_encoder().encode(pairs.texts))
     scores, truth = matcher.embed_images(columns) @ texts.T, pairs.truth.toarray()
-    found = Condition(subject, corruption, strength).ranks().arrays
+    found = ranks_of(Condition(subject, corruption, strength)).arrays
     # A score of another batch may differ in its last bit, and so may a rank where two tie.
     expected = [naive_rank(*row) for row in zip(scores, truth, strict=True)]
     assert np.mean(found["images"] == expected) > 0.9
@@ -255,5 +255,5 @@ def test_a_picture_that_went_away_is_named(subject, tmp_path, capfd):
     here = replace(subject, features=replace(subject.features, pairs=moved))
     copies[3].unlink()
     with pytest.raises(DataError, match="can no longer be read"):
-        here.images("noise", 1)
+        here.columns("noise", 1)
     assert str(copies[3]) in capfd.readouterr().err

@@ -31,6 +31,8 @@ from visita.errors import (
     MismatchError,
     UnknownNameError,
 )
+from visita.evaluation.pairs import best_f1_threshold, draw_pairs
+from visita.experiments.costs import measure, parameters
 from visita.experiments.demo import run as run_demo
 from visita.experiments.demo import sample_pictures
 from visita.experiments.robustness import Condition, Subject
@@ -162,6 +164,35 @@ def assert_same(found: list[Match], expected: list[Any]) -> None:
 def test_the_contract(matcher, columns, texts):
     assert 0 < matcher.weight < 1
     check_matcher(matcher, columns, texts)
+
+
+def test_its_depth_is_saved_and_was_fifty_before_there_was_one(matcher, tmp_path):
+    deep = replace(matcher, depth=7)
+    deep.save(tmp_path / "deep")
+    saved = visita.load(tmp_path / "deep")
+    assert saved.depth == 7 and saved.fingerprint() == deep.fingerprint()
+    assert deep.fingerprint() != matcher.fingerprint()
+    manifest = tmp_path / "deep" / "manifest.json"
+    written = json.loads(manifest.read_text())
+    del written["depth"]
+    manifest.write_text(json.dumps(written))
+    older = visita.load(tmp_path / "deep")
+    assert older.depth == 50 and older.fingerprint() == matcher.fingerprint()
+
+
+def test_what_it_does_not_look_at_keeps_its_place(matcher, drawn_pairs):
+    test = features_for(matcher, drawn_pairs.take("test"), None)
+    images, texts = CloserLook(matcher, test).vectors
+    both, cosines = CloserLook(matcher, test).dense(), images @ texts.T
+    found = CloserLook(replace(matcher, depth=3), test).ranks()
+    truth = test.pairs.truth.toarray()
+    ways = zip(found, (cosines, cosines.T), (both, both.T), (truth, truth.T), strict=True)
+    for ranks, first, second, true in ways:
+        for row, rank in enumerate(ranks):
+            order = np.argsort(-first[row], kind="stable")
+            near = sorted(order[:3], key=lambda item: -second[row, item])
+            wanted = [true[row, item] for item in [*near, *order[3:]]]
+            assert rank == 1 + wanted.index(True)
 
 
 @pytest.mark.parametrize(
@@ -322,7 +353,7 @@ def test_vectors_without_parts_are_made_anew(matcher, pictures, tmp_path):
 def test_the_best_of_the_first_stage_come_in_the_order_of_both(gallery, matcher, text, k):
     finder = gallery.finder
     query = Query.from_texts(passages(text), finder.texts, matcher)
-    closer = Rescoring.of(query, matcher, depth=7)
+    closer = Rescoring.of(query, replace(matcher, depth=7))
     found = search([gallery.snapshot], query.pooled(), k, matcher=matcher, closer=closer)
     expected = naive(gallery.finder, gallery.snapshot, text, depth=7)
     assert_same(found, expected[:k])
@@ -461,6 +492,25 @@ def test_fused_it_takes_part_with_its_first_stage_and_says_so(
     with pytest.raises(ConfigError, match="The same matcher is given twice"):
         visita.fuse([folder, folder / "first"], drawn_pairs, tmp_path / "both")
     assert "has two stages: its first is fused" in capsys.readouterr().err
+
+
+def test_a_threshold_that_is_fitted_is_of_both_stages(matcher, drawn_pairs):
+    unsure = replace(matcher, threshold=None)
+    found = visita.evaluate(unsure, drawn_pairs, split="test", protocols=["pairs"])
+    dev = features_for(matcher, drawn_pairs.take("dev"), None)
+    drawn = draw_pairs(dev.pairs.truth.tocsr(), seed=0)
+    scores = CloserLook(matcher, dev).dense()[drawn.images, drawn.texts]
+    assert found["protocols"]["pairs"]["threshold"] == pytest.approx(
+        best_f1_threshold(scores.astype(float), drawn.labels), abs=1e-4
+    )
+    assert found["protocols"]["pairs"]["threshold_from"] == "dev"
+
+
+def test_what_two_stages_cost(matcher, drawn_pairs):
+    found = measure(matcher, drawn_pairs.image_paths[:8], drawn_pairs.texts[:3])
+    rows, width = matcher.second.packed_shape
+    assert found["bytes_per_picture"] == 4 * matcher.dim + 2 * rows * width
+    assert found["parameters"] > parameters(matcher.first)
 
 
 def test_robustness_is_of_both_stages(folder, matcher, drawn_pairs):

@@ -8,12 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from visita.api.adapting import adapt
     from visita.api.answering import Choice, answer
     from visita.api.captioning import Caption, Captioner
+    from visita.api.comparing import compare
     from visita.api.explaining import explain
     from visita.api.finding import Finder, Gallery, find, find_like
     from visita.api.fusing import Fused, fuse
-    from visita.api.learning import Trained, adapt
+    from visita.api.learning import Trained
     from visita.api.measuring import evaluate
     from visita.api.past import Past
     from visita.api.recommending import Recommendation, recommend
@@ -57,6 +59,7 @@ __all__ = [
     "__version__",
     "adapt",
     "answer",
+    "compare",
     "evaluate",
     "explain",
     "find",
@@ -89,8 +92,9 @@ _MODULES = {
     "Recommendation": "visita.api.recommending",
     "Trained": "visita.api.learning",
     "VisitaError": "visita.errors",
-    "adapt": "visita.api.learning",
+    "adapt": "visita.api.adapting",
     "answer": "visita.api.answering",
+    "compare": "visita.api.comparing",
     "evaluate": "visita.api.measuring",
     "explain": "visita.api.explaining",
     "find": "visita.api.finding",

@@ -185,6 +185,11 @@ class TextEncoder(Protocol):
     dim: int
     """Width of all levels together, which are equally wide."""
 
+    @property
+    def languages(self) -> tuple[str, ...] | None:
+        """ISO 639-1 codes of the languages it was trained on; None: any, or nobody says."""
+        ...
+
     def fingerprint(self) -> str:
         """Return a hash over weights, vocabulary and preprocessing."""
         ...
@@ -328,6 +333,11 @@ class TwoStage(Protocol):
     @property
     def second(self) -> SecondStage:
         """The second stage."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """How many of the first stage's best the second looks at."""
         ...
 
     def combine(self, first: FloatArray, second: FloatArray) -> FloatArray:

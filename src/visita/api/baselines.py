@@ -147,7 +147,9 @@ def _learn_pairs(name: str, read: _Read, config: PairBaseline) -> _Learnt:
     stored = Recipe.union([first_config.recipe(), config.recipe()])
     first = _learn_vectors(name, read, first_config, stored)
     second, history, seconds = _learn_words(read, config, stored, config.validated)
-    matcher = TwoStageMatcher(name=name, first=first.matcher, second=second, weight=config.weight)
+    matcher = TwoStageMatcher(
+        name=name, first=first.matcher, second=second, weight=config.weight, depth=config.depth
+    )
     return _Learnt(matcher, history, first.seconds + seconds, config)
 
 

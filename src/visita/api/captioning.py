@@ -17,7 +17,6 @@ from visita.errors import ConfigError, DataError
 from visita.features.extract import text_features
 from visita.features.topics.corpus import read_corpus
 from visita.matchers import DEFAULT
-from visita.matchers.two_stage import DEPTH
 from visita.types import FloatArray, Matcher, TwoStage
 
 ALIKE = 0.92
@@ -84,7 +83,7 @@ class Captioner:
         scores = seen.vectors @ self.vectors.T
         orders = np.argsort(-scores, axis=1, kind="stable")
         if isinstance(self.finder.matcher, TwoStage) and seen.packed is not None:
-            orders = orders[:, : max(DEPTH, k)]
+            orders = orders[:, : max(self.finder.matcher.depth, k)]
             scores = self._both(self.finder.matcher, seen.packed, scores, orders)
             again = np.argsort(-np.take_along_axis(scores, orders, 1), axis=1, kind="stable")
             orders = np.take_along_axis(orders, again, 1)

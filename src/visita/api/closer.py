@@ -17,7 +17,7 @@ from visita.evaluation.pairs import draw_pairs, measure_pairs
 from visita.evaluation.protocols import check_protocols
 from visita.evaluation.two_stage import looked_at, two_stage_ranks
 from visita.features.extract import PairFeatures
-from visita.matchers.two_stage import DEPTH, TwoStageMatcher
+from visita.matchers.two_stage import TwoStageMatcher
 from visita.progress import bar
 from visita.types import FloatArray
 
@@ -99,9 +99,14 @@ class CloserLook:
 
     def ranks(self) -> Ranks:
         """Return the ranks by both stages, as ``best_ranks``: of images (n,) and of texts (m,)."""
-        second = self.second(looked_at(*self.vectors, DEPTH))
+        return self._ranks
+
+    @cached_property
+    def _ranks(self) -> Ranks:
+        weight, depth = self.matcher.weight, self.matcher.depth
+        second = self.second(looked_at(*self.vectors, depth))
         truth = self.features.pairs.truth.tocsr()
-        return two_stage_ranks(*self.vectors, second, truth, self.matcher.weight, DEPTH)
+        return two_stage_ranks(*self.vectors, second, truth, weight, depth)
 
     def report(
         self,

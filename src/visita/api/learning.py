@@ -1,9 +1,9 @@
-"""Training a matcher on pairs, and adapting one."""
+"""Training a matcher on pairs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,31 +11,19 @@ from typing import Any
 from scipy import sparse
 
 from visita.api.finishing import calibrate, provenance
-from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
+from visita.api.measuring import TOPICS_FROM, caveats, vectors
 from visita.artifact import check_free
 from visita.data import PairSet, open_pairs
-from visita.errors import ConfigError
 from visita.evaluation import (
     best_ranks,
     dot_blocks,
     evaluate_vectors,
-    paired_retrieval,
     recall_sum,
-    retrieval,
 )
 from visita.features.encoders import TOPIC_MODELS
 from visita.features.extract import PairFeatures, pair_features, text_features
-from visita.matchers import opened
 from visita.matchers.joint import JointMatcher
-from visita.matchers.two_stage import FIRST, TwoStageMatcher
-from visita.training.adapt import adapt as adapt_matcher
-from visita.training.config import (
-    AdaptConfig,
-    FeatureConfig,
-    FusionConfig,
-    LoopConfig,
-    PaperConfig,
-)
+from visita.training.config import FeatureConfig, FusionConfig, LoopConfig, PaperConfig
 from visita.training.curve import save_curve
 from visita.training.fusion import train_fusion
 from visita.training.keywords import keyword_pairs
@@ -104,9 +92,15 @@ def train(
         name, train_pairs, dev, config, text, features, config.recipe()
     )
     embedded = vectors(matcher, dev)
-    more = topic_facts(config)
-    finished = _finish(matcher, dev, embedded, pairs, config, history, more)
-    return _save(finished, Path(out), history, dev, embedded, config, seconds, None)
+    finished = replace(
+        matcher,
+        facts={**facts_of(config, history, pairs), **topic_facts(config)},
+        **calibrate(matcher, dev.pairs, embedded, config.seed),
+    )
+    report = report_on(finished, dev, embedded, config.seed)
+    finished.save(Path(out), beside=lambda draft: save_curve(history, draft / "curve.png"))
+    warnings = [*warnings_of(history), *caveats(finished)]
+    return Trained(finished, Path(out), report, None, warnings, seconds)
 
 
 def learn(
@@ -135,60 +129,6 @@ def learn(
         keywords = _keywords(readable, tensors, config, text, features)
         matcher, history = train_fusion(*run, config, text, keywords)
     return matcher, history, time.perf_counter() - started
-
-
-def adapt(
-    base: Matcher | str | Path,
-    data: PairSet | str,
-    out: str | Path,
-    *,
-    config: AdaptConfig | None = None,
-    features: Path | None = None,
-) -> Trained:
-    """Learn from one's own pairs on top of ``base`` and save the result in ``out``.
-
-    The base's untouched similarity stays one of the kernels; the comparison is on images
-    that neither training nor choosing saw (split test), or on dev where there is no test.
-
-    Raises
-    ------
-    DataError
-        If train or dev is empty.
-    ConfigError
-        If the base cannot be tuned.
-    """
-    config = config or AdaptConfig()
-    check_free(Path(out).resolve())
-    base = opened(base)
-    if isinstance(base, TwoStageMatcher):
-        raise ConfigError(
-            f"{base.name!r} has two stages, and vectors alone are adapted: adapt its first stage, "
-            f"which is a matcher of its own in its folder, as {FIRST}."
-        )
-    if not isinstance(base, JointMatcher):
-        raise ConfigError(
-            f"{base.name!r} is made of several matchers: adapt one of them (they are in its "
-            "folder, as part0, part1 …), and fuse again."
-        )
-    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
-    used = features_for(base, pairs, features)
-    started = time.perf_counter()
-    dev = used.take("dev")
-    train_tensors = PairTensors.of(used.take("train"), base.recipe)
-    dev_tensors = PairTensors.of(dev, base.recipe)
-    name = Path(out).resolve().name
-    matcher, history, weight = adapt_matcher(
-        name, base, train_tensors, dev_tensors, rsum_on(dev_tensors.truth), config
-    )
-    seconds = time.perf_counter() - started
-    held_back = "test" if pairs.splits()["test"] else "dev"
-    comparison = _compare(base, matcher, used.take(held_back), held_back, weight, config.seed)
-    inherited = {key: base.facts[key] for key in (TOPICS_FROM,) if key in base.facts}
-    more = {"base": base.fingerprint(), **inherited}
-    matcher = replace(matcher, name=name)
-    embedded = vectors(matcher, dev)
-    finished = _finish(matcher, dev, embedded, pairs, config, history, more)
-    return _save(finished, Path(out), history, dev, embedded, config, seconds, comparison)
 
 
 def _keywords(
@@ -227,68 +167,18 @@ def rsum_on(truth: sparse.csr_array) -> Callable[[FloatArray, FloatArray], float
     return rsum
 
 
-def _finish(
-    matcher: JointMatcher,
-    dev: PairFeatures,
-    embedded: tuple[FloatArray, FloatArray],
-    pairs: PairSet,
-    config: LoopConfig,
-    history: History,
-    more: Mapping[str, str],
-) -> JointMatcher:
-    """Return the matcher with threshold, calibration and the facts of its making.
-
-    ``embedded`` are the vectors of ``dev``.
-    """
-    facts = {
+def facts_of(config: LoopConfig, history: History, pairs: PairSet) -> dict[str, Any]:
+    """Return what ran, for the facts of what was learnt."""
+    return {
         "config": config.model_dump(mode="json"),
         "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
         **provenance(pairs),
-        **more,
     }
-    return replace(matcher, facts=facts, **calibrate(matcher, dev.pairs, embedded, config.seed))
 
 
-def _save(
-    matcher: JointMatcher,
-    out: Path,
-    history: History,
-    dev: PairFeatures,
-    embedded: tuple[FloatArray, FloatArray],
-    config: LoopConfig,
-    seconds: float,
-    comparison: dict[str, Any] | None,
-) -> Trained:
-    truth = dev.pairs.truth.tocsr()
-    report = evaluate_vectors(*embedded, truth, threshold=matcher.threshold, seed=config.seed)
-    matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
-    warnings = [*warnings_of(history), *caveats(matcher)]
-    return Trained(matcher, out, report, comparison, warnings, seconds)
-
-
-def _compare(
-    base: Matcher,
-    adapted: Matcher,
-    held_back: PairFeatures,
-    split: str,
-    weight: float,
-    seed: int,
+def report_on(
+    matcher: Matcher, dev: PairFeatures, embedded: tuple[FloatArray, FloatArray], seed: int
 ) -> dict[str, Any]:
-    truth = held_back.pairs.truth.tocsr()
-    before, after = (
-        retrieval(*vectors(matcher, held_back), truth, seed=seed) for matcher in (base, adapted)
-    )
-    return {
-        "split": split,
-        "images": len(held_back.pairs.image_ids),
-        "weight": weight,
-        "before": before.to_dict(),
-        "after": after.to_dict(),
-        "difference": _plain(paired_retrieval(before, after, seed=seed)),
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return {name: getattr(value, name) for name in ("value", "low", "high", "p_value")}
+    """Return what ``evaluate`` says of the matcher on dev, of which these are its vectors."""
+    truth = dev.pairs.truth.tocsr()
+    return evaluate_vectors(*embedded, truth, threshold=matcher.threshold, seed=seed)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from visita.api.both_stages import fitted_threshold, ranks
 from visita.api.closer import CloserLook
 from visita.data import PairSet, open_pairs
-from visita.evaluation import PROTOCOLS, evaluate_vectors, fit_threshold
+from visita.evaluation import PROTOCOLS, evaluate_vectors, recall_by_language
+from visita.evaluation.retrieval import CUTOFFS
 from visita.features.extract import PairFeatures, pair_features
 from visita.matchers import opened
 from visita.matchers.two_stage import TwoStageMatcher
@@ -29,6 +31,9 @@ def evaluate(
     features: Path | None = None,
 ) -> dict[str, Any]:
     """Return the numbers of a matcher on one split, each with a 95 % interval, as JSON values.
+
+    Where the texts are in two languages or more, retrieval in one gallery comes with
+    ``by_language``: how many texts each has, and the recall of pictures for them.
 
     ``split`` may be "all"; ``warnings`` says what makes the numbers too good. With
     ``folds``, retrieval is the mean over that many galleries: 5 on the test split of
@@ -52,10 +57,10 @@ def evaluate(
     threshold, source = matcher.threshold, "matcher"
     if threshold is None and "pairs" in protocols:
         dev = features_for(matcher, pairs.take("dev"), features)
-        threshold = fit_threshold(*vectors(matcher, dev), dev.pairs.truth.tocsr(), seed=seed)
+        threshold = fitted_threshold(matcher, dev, seed)
         source = "dev"
-    if isinstance(matcher, TwoStageMatcher):
-        look = CloserLook(matcher, measured)
+    look = CloserLook(matcher, measured) if isinstance(matcher, TwoStageMatcher) else None
+    if look:
         numbers = look.report(protocols, threshold, source, seed, folds)
     else:
         numbers = evaluate_vectors(
@@ -67,13 +72,37 @@ def evaluate(
             threshold_from=source,
             seed=seed,
         )
+    one_gallery = "retrieval" in protocols and folds == 1
+    by_language = _by_language(matcher, measured, look, seed) if one_gallery else {}
     return {
         "matcher": {"name": matcher.name, "fingerprint": matcher.fingerprint()},
         "data": {"source": pairs.source, "fingerprint": pairs.fingerprint()},
         "split": split,
         "warnings": caveats(matcher),
         **numbers,
+        **by_language,
     }
+
+
+def _by_language(
+    matcher: Matcher, measured: PairFeatures, look: CloserLook | None, seed: int
+) -> dict[str, Any]:
+    languages = measured.pairs.text_languages
+    if len({*languages} - {""}) < 2:
+        return {}
+    _, ranked = look.ranks() if look else ranks(matcher, measured)
+    _, groups = measured.pairs.components()
+    bins = recall_by_language(ranked, languages, groups, seed=seed)
+    found = {
+        code: {
+            "texts": one.texts,
+            "text_to_image": {
+                f"R@{k}": value.to_dict() for k, value in zip(CUTOFFS, one.recall, strict=True)
+            },
+        }
+        for code, one in bins.items()
+    }
+    return {"by_language": found}
 
 
 def caveats(matcher: Matcher) -> list[str]:

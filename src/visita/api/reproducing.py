@@ -8,8 +8,11 @@ from functools import partial
 from pathlib import Path
 from shlex import join
 
+from visita.api.both_stages import pair_scores, ranks
+from visita.api.measuring import features_for
 from visita.data import PairSet, open_pairs
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
+from visita.evaluation.pairs import best_f1_threshold
 from visita.experiments import (
     fusion,
     fusion_bench,
@@ -18,13 +21,17 @@ from visita.experiments import (
     mkl_visita_bench,
     mkl_visita_report,
 )
-from visita.experiments.cells import run_cells
+from visita.experiments.cells import Cell, Result, run_cells
 from visita.experiments.mkl_visita import PAPER_EPOCHS
+from visita.experiments.mkl_visita_bench import DEV, TEST
 from visita.experiments.mkl_visita_claims import BOTH
-from visita.experiments.mkl_visita_outcomes import Outcomes
+from visita.experiments.mkl_visita_outcomes import Reproduced
 from visita.experiments.report import Report, write_report
+from visita.experiments.systems import shown
+from visita.matchers import opened
 from visita.training.config import MklVisitaConfig, PaperConfig
 from visita.training.settings import Settings
+from visita.types import Matcher
 
 PAPERS = ("fusion", "mkl-visita")
 LEVELS = {
@@ -51,6 +58,7 @@ def reproduce(
     ablation_seeds: int = 1,
     paper_epochs: int = PAPER_EPOCHS,
     ablations: Sequence[str] | None = None,
+    others: Sequence[Matcher | str | Path] = (),
     features: Path | None = None,
 ) -> Report:
     """Run the experiments of a paper, test its claims, and write one report into ``out``.
@@ -81,6 +89,9 @@ def reproduce(
     ablations : sequence of str or None
         Names of the ablations of ``mkl-visita`` to run, and of what is trained as the paper
         says, if not all.
+    others : sequence of Matcher, str or Path
+        For ``mkl-visita``: matchers that have rows too, as the paper compares with
+        ``clip:NAME``, ``blip:NAME`` and ``albef:FILE``.
 
     Raises
     ------
@@ -118,8 +129,11 @@ def reproduce(
             *("--split", split, "--seeds", str(seeds)),
             *("--ablation-seeds", str(ablation_seeds), "--paper-epochs", str(paper_epochs)),
         ]
+        matchers = [opened(one) for one in others]
+        words += [word for one in matchers for word in ("--also", shown(one.name))]
         command = _command(paper, _reader(pairs), words, config)
-        report = _mkl_visita(shared, plan, Path(out), f"{_reader(pairs)} {split}", command)
+        source = f"{_reader(pairs)} {split}"
+        report = _mkl_visita(shared, plan, matchers, Path(out), source, command)
     write_report(report, Path(out))
     return report
 
@@ -144,7 +158,12 @@ def _fusion(bench: fusion_bench.Bench, out: Path, reader: str, split: str, seeds
 
 
 def _mkl_visita(
-    bench: mkl_visita_bench.Bench, plan: mkl_visita.Plan, out: Path, source: str, command: str
+    bench: mkl_visita_bench.Bench,
+    plan: mkl_visita.Plan,
+    matchers: Sequence[Matcher],
+    out: Path,
+    source: str,
+    command: str,
 ) -> Report:
     shared = {"features": bench.fingerprint, "pairs drawn by": bench.config.seed}
     trainings = {
@@ -155,8 +174,30 @@ def _mkl_visita(
     )
     work = partial(mkl_visita.join, bench=bench, trained=trained)
     both, more = run_cells(out / "cells", mkl_visita.joinable(plan, trained), work, shared)
-    outcomes = Outcomes(bench, plan, {**trained, **both})
-    return mkl_visita_report.make_report(outcomes, [*failed, *more], source, command)
+    named = {shown(one.name): one for one in matchers}
+    cells = [Cell(name, {"matcher": one.fingerprint()}) for name, one in named.items()]
+    others, missing = run_cells(
+        out / "cells",
+        cells,
+        lambda cell: _measured(named[cell.name], bench),
+        shared,
+        all_may_fail=True,
+    )
+    outcomes = Reproduced.of_plan(bench, plan, {**trained, **both}, others)
+    failed = [*failed, *more, *missing]
+    return mkl_visita_report.make_report(outcomes, failed, source, command)
+
+
+def _measured(matcher: Matcher, bench: mkl_visita_bench.Bench) -> Result:
+    """Measure a matcher on the pictures of a reproduction; its threshold is chosen on theirs."""
+    dev, test = (features_for(matcher, bench.pairs(part), bench.folder) for part in (DEV, TEST))
+    images, texts = ranks(matcher, test)
+    scores = pair_scores(matcher, test, bench.drawn[TEST])
+    threshold = best_f1_threshold(
+        pair_scores(matcher, dev, bench.drawn[DEV]), bench.drawn[DEV].labels
+    )
+    arrays = {"images": images, "texts": texts, "pairs": scores}
+    return Result({"threshold": threshold}, arrays)
 
 
 def _reader(pairs: PairSet) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from shlex import join
 
-from visita.api.closer import CloserLook
+from visita.api.both_stages import ranks
 from visita.api.measuring import caveats, features_for
 from visita.data import PairSet, open_pairs
 from visita.errors import ConfigError
@@ -17,7 +16,6 @@ from visita.experiments.report import Report, write_report
 from visita.experiments.robustness import Condition, Subject, plan
 from visita.experiments.robustness_report import Findings, make_report
 from visita.matchers import opened
-from visita.matchers.two_stage import TwoStageMatcher
 from visita.types import Matcher
 
 
@@ -96,12 +94,7 @@ def robustness(
 
 def ranks_of(one: Condition) -> Result:
     """Return the ranks of a condition, by both stages where the matcher has two."""
-    subject = one.subject
-    if not isinstance(subject.matcher, TwoStageMatcher):
-        return one.ranks()
-    columns = subject.columns(one.corruption, one.strength)
-    look = CloserLook(subject.matcher, replace(subject.features, columns=columns))
-    images, texts = look.ranks()
+    images, texts = ranks(one.subject.matcher, one.features())
     return Result({}, {"images": images, "texts": texts})
 
 

@@ -18,6 +18,7 @@ from visita.api.learning import Trained, learn
 from visita.api.measuring import caveats, vectors
 from visita.artifact import check_free, read_json, write_json
 from visita.data import PairSet, open_pairs
+from visita.errors import ConfigError
 from visita.evaluation import PROTOCOLS, best_ranks, recall_sum
 from visita.evaluation.dense import DenseBlocks, as_vectors
 from visita.evaluation.two_stage import two_stage_ranks
@@ -85,6 +86,8 @@ def train_two_stages(
     if first_config:
         level_widths(first_config)  # what cannot be fused is refused before long work
     check_cross_modal(second_config)
+    if second_config.text_side == "pretrained":
+        _token_encoder(second_config).tokens([])  # so are levels that no token has
     out = Path(out).resolve()
     check_free(out)
     pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
@@ -218,6 +221,11 @@ def _validated(
 
 def _token_encoder(config: CrossModalConfig) -> TokenEncoder:
     encoder: TokenEncoder = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels)
+    if not hasattr(encoder, "tokens"):
+        raise ConfigError(
+            f"{config.text_encoder} gives vectors of texts but not of their tokens, which the "
+            "closer look reads: set second.text_encoder to another, such as minilm-l6."
+        )
     return encoder
 
 

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Json, Matcher
+from visita.cli.options import DEFAULT, Json, Matcher, TextEncoder
 from visita.cli.output import one_line, print_json
-from visita.cli.texts import note_if_foreign
+from visita.cli.texts import matcher_for
 
 
 def answer(
@@ -26,6 +26,7 @@ def answer(
         typer.Option("--choice", metavar="TEXT", help="A choice that may hold commas. Repeatable."),
     ] = None,
     matcher: Matcher = DEFAULT,
+    text_encoder: TextEncoder = None,
     as_json: Json = False,
 ) -> None:
     """Answer a question about a picture by the best of some choices.
@@ -37,8 +38,8 @@ def answer(
     [bold]visita answer dog.jpg "What colour is the dog?" --choices black,white,brown[/bold]
     [bold]visita answer dog.jpg "Is there a boat?" --choices yes,no[/bold]
     """
-    note_if_foreign(question)
-    found = visita.answer(matcher, image, question, [*choices.split(","), *(choice or ())])
+    with matcher_for(question, matcher, text_encoder) as chosen:
+        found = visita.answer(chosen, image, question, [*choices.split(","), *(choice or ())])
     if found[0].share is None:
         print("the numbers are scores, not probabilities", file=sys.stderr)
     if as_json:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 import visita
 from visita.cli.answer import answer
 from visita.cli.caption import caption
+from visita.cli.compare import compare
 from visita.cli.data import data
 from visita.cli.demo import demo
 from visita.cli.evaluate import evaluate
@@ -87,7 +88,7 @@ def start(
 
 for command in (
     *(search, recommend, index, match, explain, caption, answer),
-    *(models, extract, evaluate, fuse, robustness, demo),
+    *(models, extract, evaluate, compare, fuse, robustness, demo),
 ):
     app.command()(command)
 for group in (gallery, data, train, reproduce):

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Json, Matcher
+from visita.cli.options import DEFAULT, Json, Matcher, TextEncoder
 from visita.cli.output import one_line, print_json
 
 
@@ -27,6 +27,7 @@ def caption(
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many captions a picture.")] = 5,
     matcher: Matcher = DEFAULT,
+    text_encoder: TextEncoder = None,
     as_json: Json = False,
 ) -> None:
     """Choose captions for pictures from a collection of texts, or write them.
@@ -46,7 +47,8 @@ def caption(
     from visita.types import Skipped  # noqa: PLC0415
 
     captioner: visita.Captioner | CaptionWriter
-    captioner = CaptionWriter(matcher) if texts is None else visita.Captioner(texts, matcher)
+    chosen = visita.load(matcher, text_encoder=text_encoder)
+    captioner = CaptionWriter(chosen) if texts is None else visita.Captioner(texts, chosen)
     print("the numbers are scores, not probabilities", file=sys.stderr)
     found, skipped = [], []
     for image in images:

@@ -166,6 +166,9 @@ def croissant(
 def _print(report: Report) -> None:
     splits = ", ".join(f"{name} {count:,}" for name, count in report.splits.items())
     print(f"{report.images:,} images ({splits}), {report.texts:,} texts, {report.pairs:,} pairs")
+    if report.languages:
+        counts = ", ".join(f"{code} {count:,}" for code, count in report.languages.items())
+        print(f"texts by language: {counts}")
     for finding in report.findings:
         print(f"{finding.severity}: {finding.meaning}: {finding.count:,}")
         for item in finding.items:

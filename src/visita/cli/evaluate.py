@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Features, Json, Pairs
+from visita.cli.options import Features, Json, Pairs, TextEncoder
 from visita.cli.output import print_json
-from visita.cli.tables import print_protocols
+from visita.cli.tables import print_languages, print_protocols
 
 
 def evaluate(
@@ -32,6 +32,7 @@ def evaluate(
     ] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the intervals and of false pairs.")] = 0,
     features: Features = None,
+    text_encoder: TextEncoder = None,
     as_json: Json = False,
 ) -> None:
     """Measure a matcher on one split; every number has its 95 % interval.
@@ -44,7 +45,7 @@ def evaluate(
     from visita.evaluation import PROTOCOLS  # noqa: PLC0415
 
     report = visita.evaluate(
-        matcher,
+        visita.load(matcher, text_encoder=text_encoder),
         data,
         split=split,
         protocols=protocol or PROTOCOLS,
@@ -66,3 +67,4 @@ def evaluate(
         sizes = ", ".join(f"{size:,}" for size in report["protocols"]["retrieval"]["folds"])
         print(f"retrieval: the mean over {folds} folds of {sizes} images")
     print_protocols(report["protocols"])
+    print_languages(report.get("by_language", {}))

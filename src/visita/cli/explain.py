@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Json, Matcher
+from visita.cli.options import DEFAULT, Json, Matcher, TextEncoder
 from visita.cli.output import one_line, print_json
-from visita.cli.texts import read_text
+from visita.cli.texts import matcher_for, read_text
 
 SUFFIXES = (".png", ".html")
 
@@ -23,6 +23,7 @@ def explain(
         typer.Option("--out", "-o", metavar="FILE", help="Draw it: a .png or an .html file."),
     ] = None,
     matcher: Matcher = DEFAULT,
+    text_encoder: TextEncoder = None,
     as_json: Json = False,
 ) -> None:
     """Show where in a picture, in which words and by which kernels a score comes about.
@@ -38,7 +39,8 @@ def explain(
     if out is not None and out.suffix.lower() not in SUFFIXES:
         raise typer.BadParameter(f"{out} is neither a .png nor an .html file.")
     words = read_text(text)
-    explanation = visita.explain(matcher, image, words)
+    with matcher_for(words, matcher, text_encoder) as chosen:
+        explanation = visita.explain(chosen, image, words)
     if out is not None:
         from visita.experiments.explanation_page import write_page  # noqa: PLC0415
         from visita.experiments.explanation_sheet import draw  # noqa: PLC0415

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher
+from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, TextEncoder
 from visita.cli.output import print_json
 
 if TYPE_CHECKING:
+    from visita import types
     from visita.gallery.sync import SyncReport
-    from visita.types import Skipped
 
 
 def index(
@@ -24,6 +24,7 @@ def index(
     exclude: Exclude = None,
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
+    text_encoder: TextEncoder = None,
     as_json: Json = False,
 ) -> None:
     """Read the pictures of folders, so that searches find them at once.
@@ -34,7 +35,8 @@ def index(
     [bold]visita index Pictures --exclude '*.gif'[/bold]
     """
     known = []
-    for one, report in synced(folders, matcher, gallery, exclude):
+    chosen = visita.load(matcher, text_encoder=text_encoder)
+    for one, report in synced(folders, chosen, gallery, exclude):
         known.append({"folder": str(one.stored), **asdict(report)})
         if not as_json:
             print(summary(one, report), flush=True)
@@ -44,7 +46,7 @@ def index(
 
 def synced(
     folders: Sequence[Path],
-    matcher: str,
+    matcher: types.Matcher,
     home: Path | None,
     exclude: Sequence[str] | None,
 ) -> Iterator[tuple[visita.Gallery, SyncReport]]:
@@ -61,13 +63,13 @@ def synced(
 
 def in_step(
     folders: Sequence[Path],
-    matcher: str,
+    matcher: types.Matcher,
     home: Path | None,
     exclude: Sequence[str] | None,
-) -> tuple[list[visita.Gallery], list[Skipped]]:
+) -> tuple[list[visita.Gallery], list[types.Skipped]]:
     """Return every folder's gallery, in step, and what was skipped; summaries go to stderr."""
     galleries: list[visita.Gallery] = []
-    skipped: list[Skipped] = []
+    skipped: list[types.Skipped] = []
     for one, report in synced(folders, matcher, home, exclude):
         print(summary(one, report), file=sys.stderr)
         galleries.append(one)

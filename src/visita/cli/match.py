@@ -9,15 +9,16 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Json, Matcher
+from visita.cli.options import DEFAULT, Json, Matcher, TextEncoder
 from visita.cli.output import print_json
-from visita.cli.texts import read_text
+from visita.cli.texts import matcher_for, read_text
 
 
 def match(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A text; '-' reads it from stdin.")],
     matcher: Matcher = DEFAULT,
+    text_encoder: TextEncoder = None,
     as_json: Json = False,
 ) -> None:
     """Tell whether a text fits a picture.
@@ -27,7 +28,8 @@ def match(
     [bold]visita match dog.jpg "a dog on a beach"[/bold]
     """
     words = read_text(text)
-    pair = visita.Finder(matcher).match(image, words)
+    with matcher_for(words, matcher, text_encoder) as chosen:
+        pair = visita.Finder(chosen).match(image, words)
     if as_json:
         print_json({"image": str(image), "text": words, **asdict(pair)})
     elif pair.threshold is None:

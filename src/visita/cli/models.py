@@ -1,4 +1,4 @@
-"""``visita models``: shipped and pretrained matchers, and the encoders they can be made of."""
+"""``visita models``: matchers that ship, that come pretrained, that can be trained; encoders."""
 
 from __future__ import annotations
 
@@ -23,15 +23,21 @@ None where there are no weights."""
 
 
 def models(as_json: Json = False) -> None:
-    """List shipped and pretrained matchers and the encoders that matchers are made of.
+    """List matchers, systems to train and compare with, and what they are made of.
 
     [bold]visita models[/bold]
     """
-    matchers, known = _matchers(), _pretrained()
+    matchers, known, baselines = _matchers(), _pretrained(), _baselines()
     encoders, families = _encoders(), _families()
     if as_json:
         print_json(
-            {"matchers": matchers, "pretrained": known, "encoders": encoders, "families": families}
+            {
+                "matchers": matchers,
+                "pretrained": known,
+                "baselines": baselines,
+                "encoders": encoders,
+                "families": families,
+            }
         )
         return
     for one in matchers:
@@ -45,7 +51,12 @@ def models(as_json: Json = False) -> None:
     for one in known:
         print(f"matcher {one['name']}: about {one['bytes'] / 1e6:,.0f} MB, {one['licence']}")
         stages = "; two stages, 0.9 MB a picture" if one["two_stages"] else ""
-        print(f"    {one['from']}; pip install 'visita[transformers]'{stages}")
+        print(f"    {one['from']}; {_install(one)}{stages}")
+    for one in baselines:
+        print(f"baseline {one['name']}: {one['what']}")
+        stages = f"; two stages, the second orders the first {one['depth']}" if one["depth"] else ""
+        extra = f"; {_install(one)}" if one["extra"] else ""
+        print(f"    {one['paper']}; visita train baseline {one['name']}{stages}{extra}")
     for one in encoders:
         low, high = one["width"]
         width = f"{low}" if low == high else f"{low} to {high}"
@@ -74,22 +85,42 @@ def _pretrained() -> list[dict[str, Any]]:
             "bytes": one.megabytes * 10**6,
             "licence": one.licence,
             "from": one.source,
+            "extra": "transformers",
             "two_stages": one.two_stages,
         }
         for one in KNOWN
     ]
 
 
+def _baselines() -> list[dict[str, Any]]:
+    from visita.training.classical import BASELINES  # noqa: PLC0415
+    from visita.training.classical.pairs import PairBaseline  # noqa: PLC0415
+
+    found = []
+    for name in BASELINES.names():
+        one = BASELINES.load(name)
+        two_stages = issubclass(one, PairBaseline)
+        found.append(
+            {
+                "name": name,
+                "what": str(one.__doc__).splitlines()[0],
+                "paper": one.paper,
+                "extra": one.extra,
+                "depth": one.model_fields["depth"].default if two_stages else None,
+            }
+        )
+    return found
+
+
 def describe(folder: Path) -> dict[str, Any]:
     """Return what there is to say of the matcher saved in ``folder``, as JSON values."""
-    from visita.matchers.two_stage import DEPTH  # noqa: PLC0415
     from visita.types import TwoStage  # noqa: PLC0415
 
     one = visita.load(folder)
     second = None
     if isinstance(one, TwoStage):
         parts, numbers = one.second.packed_shape
-        second = {"depth": DEPTH, "bytes_per_picture": 2 * parts * numbers}
+        second = {"depth": one.depth, "bytes_per_picture": 2 * parts * numbers}
     return {
         "name": one.name,
         "dim": one.dim,
@@ -150,6 +181,10 @@ def _installed_bytes(package: str) -> int | None:
         return sum(file.size or 0 for file in distribution(package).files or ())
     except PackageNotFoundError:
         return None
+
+
+def _install(one: dict[str, Any]) -> str:
+    return f"pip install 'visita[{one['extra']}]'"
 
 
 def _size(one: dict[str, Any]) -> str:

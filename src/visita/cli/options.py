@@ -13,6 +13,15 @@ Matcher = Annotated[
         metavar="NAME|FOLDER", help="A shipped matcher, a saved one's folder, or clip:NAME."
     ),
 ]
+TextEncoder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Read texts by another encoder of the same space, such as a multilingual one; "
+        "for clip:NAME and siglip:NAME.",
+        show_default="the matcher's own",
+    ),
+]
 Home = Annotated[
     Path | None,
     typer.Option(

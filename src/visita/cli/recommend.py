@@ -11,9 +11,9 @@ import typer
 
 import visita
 from visita.cli.index import in_step
-from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher
+from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, TextEncoder
 from visita.cli.output import one_line, print_json
-from visita.cli.texts import note_if_foreign
+from visita.cli.texts import matcher_for
 
 SHOWN = 100
 """Characters of a reason; ``--json`` gives all."""
@@ -41,6 +41,7 @@ def recommend(
     exclude: Exclude = None,
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
+    text_encoder: TextEncoder = None,
     as_json: Json = False,
 ) -> None:
     """Find pictures in folders for an article of any length.
@@ -55,12 +56,12 @@ def recommend(
     from visita.data.prose import read_article  # noqa: PLC0415
 
     text = read_article(sys.stdin.buffer.read() if article == "-" else Path(article))
-    note_if_foreign(text)
-    galleries, skipped = in_step(folders, matcher, gallery, exclude)
-    known = visita.Past.learn(past, galleries[0].finder) if past else None
-    if known:
-        print(_learnt(known), file=sys.stderr)
-    found = visita.recommend(text, galleries, known, k, threshold=threshold)
+    with matcher_for(text, matcher, text_encoder) as chosen:
+        galleries, skipped = in_step(folders, chosen, gallery, exclude)
+        known = visita.Past.learn(past, galleries[0].finder) if past else None
+        if known:
+            print(_learnt(known), file=sys.stderr)
+        found = visita.recommend(text, galleries, known, k, threshold=threshold)
     if not found:
         print(f"nothing found: no picture reaches {threshold}", file=sys.stderr)
     elif found[0].probability is None:

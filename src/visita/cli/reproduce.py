@@ -79,6 +79,12 @@ def mkl_visita(
     paper_epochs: Annotated[
         int, typer.Option(min=1, help="Of its 100 epochs, where its own training is run.")
     ] = 3,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MATCHER", help="A row for this one too, such as clip:NAME. Repeatable."
+        ),
+    ] = None,
     settings: Settings = None,
     features: Features = None,
     as_json: Json = False,
@@ -91,6 +97,8 @@ def mkl_visita(
 
     [bold]visita reproduce mkl-visita --data flickr8k:data/flickr8k --out mkl-visita[/bold]
     [bold]visita reproduce mkl-visita --data mine.csv --out it --set 'second={"epochs": 2}'[/bold]
+    [bold]visita reproduce mkl-visita --data flickr30k:data/flickr30k --out it --split test
+    --also clip:openai/clip-vit-base-patch32 --also blip:Salesforce/blip-itm-base-flickr[/bold]
     """
     from visita.api.reproducing import two_stages  # noqa: PLC0415
 
@@ -104,6 +112,7 @@ def mkl_visita(
         seeds=seeds,
         ablation_seeds=ablation_seeds,
         paper_epochs=paper_epochs,
+        others=also or (),
         features=features,
     )
     _show(report.to_dict(), out, as_json)

@@ -12,9 +12,9 @@ import typer
 
 import visita
 from visita.cli.index import in_step
-from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher
+from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, TextEncoder
 from visita.cli.output import one_line, print_json
-from visita.cli.texts import read_text
+from visita.cli.texts import matcher_for, read_text
 
 SURE = 0.5
 
@@ -45,6 +45,7 @@ def search(
     exclude: Exclude = None,
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
+    text_encoder: TextEncoder = None,
     as_json: Json = False,
 ) -> None:
     """Find the pictures in folders that show what a text says.
@@ -61,8 +62,9 @@ def search(
         raise typer.BadParameter("Say where to look too: visita search 'a dog' Pictures.")
     text = read_text(query) if image is None else None
     places = folders if image is None else [query, *folders]
-    galleries, skipped = in_step([Path(place) for place in places], matcher, gallery, exclude)
-    matches = _find(galleries, text, image, k, threshold)
+    with matcher_for(text, matcher, text_encoder) as chosen:
+        galleries, skipped = in_step([Path(place) for place in places], chosen, gallery, exclude)
+        matches = _find(galleries, text, image, k, threshold)
     _remark(matches, "picture" if text is None else "text", threshold)
     if as_json:
         print_json(

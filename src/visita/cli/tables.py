@@ -19,6 +19,13 @@ def print_protocols(protocols: Mapping[str, Any]) -> None:
         print(f"  a pair matches from a score of {threshold:.3f} (from {source})")
 
 
+def print_languages(languages: Mapping[str, Any]) -> None:
+    """Print one line a language: its texts, and their recall of pictures."""
+    for code, one in languages.items():
+        recall = "  ".join(f"{k} {interval(found)}" for k, found in one["text_to_image"].items())
+        print(f"  text to image, {code} ({one['texts']:,} texts): {recall}")
+
+
 def print_comparison(comparison: Mapping[str, Any]) -> None:
     """Print before, after and the paired difference of each metric."""
     print(f"before and after on {comparison['images']:,} images of {comparison['split']}")

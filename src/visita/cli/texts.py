@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
+
+import visita
+
+if TYPE_CHECKING:
+    from visita.types import Matcher
 
 
 def read_text(argument: str) -> str:
@@ -16,22 +24,30 @@ def read_text(argument: str) -> str:
     text = raw.decode("utf-8", "replace").strip()
     if not text:
         raise typer.BadParameter("The text is empty: describe what the picture should show.")
-    note_if_foreign(text)
     return text
 
 
-def note_if_foreign(text: str) -> None:
-    """Say on stderr that a text is in a script that the text encoder hardly knows."""
-    if foreign(text):
+@contextmanager
+def matcher_for(text: str | None, matcher: str, text_encoder: str | None) -> Iterator[Matcher]:
+    """Give the matcher that a text is for, by the names of the command line.
+
+    Once the body is done, stderr is told if the matcher hardly knows the language of the text.
+    What tells languages is read in a thread meanwhile: that takes half a second.
+    """
+    from visita.search.language import LANGUAGES, foreign, identifier  # noqa: PLC0415
+    from visita.search.query import kind_of  # noqa: PLC0415
+
+    with ThreadPoolExecutor(1) as beside:
+        if text and kind_of(text) == "text":
+            beside.submit(identifier)
+        chosen = visita.load(matcher, text_encoder=text_encoder)
+        yield chosen
+    languages = chosen.open_text_encoder().languages or ()
+    if text and (found := foreign(text, languages)):
+        known = ", ".join(LANGUAGES.get(code, code) for code in languages)
         print(
-            "note: the text encoder was trained on English; this text is in another script, "
-            "so expect poor matches",
+            f"note: this text seems to be {found}, and {chosen.text_encoder} was trained on "
+            f"{known}: expect poor matches. More languages:  --matcher clip:NAME --text-encoder "
+            "sentence-transformers:NAME",
             file=sys.stderr,
         )
-
-
-def foreign(text: str) -> bool:
-    """Tell whether more than a third of the letters are not Latin."""
-    letters = [letter for letter in text if letter.isalpha()]
-    latin = sum("LATIN" in unicodedata.name(letter, "") for letter in letters)
-    return 3 * (len(letters) - latin) > len(letters)

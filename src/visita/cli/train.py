@@ -10,6 +10,15 @@ from typing import Annotated
 import typer
 
 import visita
+from visita.cli.encoders import (
+    ImageEncoder,
+    Levels,
+    TextEncoder,
+    fused,
+    looked_at,
+    named_levels,
+    read_by,
+)
 from visita.cli.options import Config, Features, Json, Pairs, Preset, Settings
 from visita.cli.output import print_json
 from visita.cli.tables import print_comparison, print_protocols
@@ -40,17 +49,9 @@ def fusion(
             show_default="the training texts",
         ),
     ] = None,
-    image_encoder: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="See pictures by this one, as in clip:NAME."),
-    ] = None,
-    levels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LEVELS",
-            help="Which of its levels, as in 6,9,12 (layers, averaged) or layer12:cls,vector.",
-        ),
-    ] = None,
+    image_encoder: ImageEncoder = None,
+    levels: Levels = None,
+    text_encoder: TextEncoder = None,
     config: Config = None,
     settings: Settings = None,
     features: Features = None,
@@ -60,9 +61,12 @@ def fusion(
 
     Learns on the split train and chooses on dev. After adapting, a table
     compares before and after on images that took no part. A few hundred pairs
-    are enough to adapt; training anew needs some thousand.
+    are enough to adapt; training anew needs some thousand. --from takes a
+    pretrained matcher too, whose encoders stay as they are.
 
     [bold]visita train fusion --data mine.csv --from visita-small --out mine[/bold]
+    [bold]visita train fusion --data mine.csv --from clip:openai/clip-vit-base-patch32
+    --out mine[/bold]
     [bold]visita train fusion --data flickr8k:data/flickr8k --out new --set epochs=5[/bold]
     [bold]visita train fusion --data sohu:data/sohu --out new --preset paper[/bold]
     [bold]visita train fusion --data mine.csv --out new --image-encoder
@@ -73,29 +77,20 @@ def fusion(
     # The settings are read first: torch comes with what learns, and takes seconds.
     if base is None:
         corpus = [f"topic_corpus={json.dumps(str(topic_corpus))}"] if topic_corpus else []
-        seen = _seen(image_encoder, levels, preset or "default")
-        fresh = PRESETS.load(preset or "default").read(config, [*seen, *(settings or ()), *corpus])
+        seen = fused(named_levels(image_encoder, levels), joins_classes=preset != "paper")
+        read = [f"text_encoder={json.dumps(text_encoder)}"] if text_encoder else []
+        given = [*seen, *read, *(settings or ()), *corpus]
+        fresh = PRESETS.load(preset or "default").read(config, given)
         trained = visita.train(data, out, config=fresh, features=features)
-    elif preset or topic_corpus or image_encoder:
+    elif preset or topic_corpus or image_encoder or levels or text_encoder:
         raise typer.BadParameter(
-            "Only for training anew, not --from: --preset, --topic-corpus, --image-encoder."
+            "Only for training anew, not --from: --preset, --topic-corpus, --image-encoder, "
+            "--levels, --text-encoder."
         )
     else:
         tuning = visita.AdaptConfig.read(config, settings or ())
         trained = visita.adapt(base, data, out, config=tuning, features=features)
     _show(trained, as_json)
-
-
-def _seen(encoder: str | None, levels: str | None, preset: str) -> list[str]:
-    """Return the settings that --image-encoder and --levels stand for."""
-    if not encoder and not levels:
-        return []
-    if not encoder or not levels:
-        raise typer.BadParameter("--image-encoder and --levels go together.")
-    names = [f"layer{one}:avg" if one.isdigit() else one for one in levels.split(",")]
-    # Only the encoders that classify have the level of class names that the default joins.
-    classes = ["class_names_weight=0"] if preset == "default" else []
-    return [f"image_levels={json.dumps({encoder: names})}", *classes]
 
 
 @train.command("mkl-visita")
@@ -110,6 +105,9 @@ def mkl_visita(
             show_default="default",
         ),
     ] = None,
+    image_encoder: ImageEncoder = None,
+    levels: Levels = None,
+    text_encoder: TextEncoder = None,
     config: Config = None,
     settings: Settings = None,
     features: Features = None,
@@ -118,17 +116,28 @@ def mkl_visita(
     """Train MKL-VisITA: vectors that find, and a closer look that orders the first 50.
 
     Settings of the vectors begin with first., of the closer look with second.,
-    as in second.epochs=5. A run that was killed goes on where it was: give the
-    same command again.
+    as in second.epochs=5. With --image-encoder the vectors are of --levels, and
+    the closer look is at the same layers, as grids of 5 x 5 cells. A run that was
+    killed goes on where it was: give the same command again.
 
     [bold]visita train mkl-visita --data flickr8k:data/flickr8k --out new[/bold]
     [bold]visita train mkl-visita --data mine.csv --out new --preset paper[/bold]
     [bold]visita train mkl-visita --data mine.csv --out new --set second.text_side=recurrent[/bold]
+    [bold]visita train mkl-visita --data mine.csv --out new --image-encoder
+    clip:openai/clip-vit-base-patch32 --levels 6,9,12[/bold]
     """
     from visita.training import MKL_VISITA  # noqa: PLC0415
 
     # The settings are read first: torch comes with what learns, and takes seconds.
-    fresh = MKL_VISITA.load(preset or "default").read(config, settings or ())
+    named = named_levels(image_encoder, levels)
+    if preset == "paper":
+        if text_encoder:
+            raise typer.BadParameter("--text-encoder: the paper's network reads words of its own.")
+        seen = looked_at(named)
+    else:
+        seen = [f"first.{one}" for one in fused(named, joins_classes=True)]
+        seen += [*looked_at(named), *read_by(text_encoder)]
+    fresh = MKL_VISITA.load(preset or "default").read(config, [*seen, *(settings or ())])
     _show(visita.train(data, out, config=fresh, features=features), as_json)
 
 

@@ -62,6 +62,8 @@ class Report:
     pairs: int
     splits: dict[str, int]
     """Images by split."""
+    languages: dict[str, int]
+    """Texts by language, of those that have one."""
     findings: tuple[Finding, ...]
 
     @property
@@ -101,6 +103,7 @@ def check_pairs(pairs: PairSet, progress: Advance = lambda _: None) -> Report:
         texts=len(pairs.texts),
         pairs=int(pairs.truth.nnz),
         splits=pairs.splits(),
+        languages=dict(sorted(Counter(filter(None, pairs.text_languages)).items())),
         findings=tuple(one for one in findings if one.count),
     )
 

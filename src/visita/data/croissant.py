@@ -30,7 +30,9 @@ COLUMNS = {
     "text_id": ("Integer", "The text's number, from 0."),
     "text": ("Text", "A text that belongs to the image; empty for an image alone."),
     "split": ("Text", "train, dev or test."),
+    "language": ("Text", "Code of the text's language, such as de; empty where it is not known."),
 }
+"""The last one is there where the language of a text is known."""
 PARQUET = "application/x-parquet"
 
 
@@ -85,6 +87,7 @@ def write_croissant(
                 encoding_formats=[PARQUET],
                 sha256=sha256_of(draft),
             ),
+            columns=list(columns),
             images=[image for image in dict.fromkeys(columns["image"]) if image is not None],
         )
         draft.replace(table)
@@ -126,17 +129,24 @@ def quietly() -> Iterator[None]:
 def _columns(pairs: PairSet, folder: Path) -> dict[str, list[Any]]:
     """Return a row for each true pair, image by image, and for each image or text without one."""
     truth = pairs.truth.sorted_indices()
+    languages = [code or None for code in pairs.text_languages]
     rows: list[tuple[Any, ...]] = []
     for image, (name, path) in enumerate(zip(pairs.image_ids, pairs.image_paths, strict=True)):
         texts = truth.indices[truth.indptr[image] : truth.indptr[image + 1]].tolist()
         place, split = _text_of_path(path_below(path, folder)), str(pairs.image_split[image])
-        rows += [(name, place, text, pairs.texts[text], split) for text in texts]
+        rows += [(name, place, text, pairs.texts[text], split, languages[text]) for text in texts]
         if not texts:
-            rows.append((name, place, None, None, split))
+            rows.append((name, place, None, None, split, None))
     alone = np.setdiff1d(np.arange(len(pairs.texts)), truth.indices).tolist()
-    rows += [(None, None, text, pairs.texts[text], str(pairs.text_split[text])) for text in alone]
+    rows += [
+        (None, None, text, pairs.texts[text], str(pairs.text_split[text]), languages[text])
+        for text in alone
+    ]
     cells = zip(*rows, strict=True) if rows else ([] for _ in COLUMNS)
-    return dict(zip(COLUMNS, map(list, cells), strict=True))
+    columns = dict(zip(COLUMNS, map(list, cells), strict=True))
+    if not any(languages):
+        del columns["language"]
+    return columns
 
 
 def _text_of_path(path: str) -> str:
@@ -157,12 +167,12 @@ def _write_table(columns: dict[str, list[Any]], file: Path) -> None:
     except ImportError as error:
         raise MissingExtraError("the Croissant format", "croissant") from error
     types = {"Text": pyarrow.string(), "Integer": pyarrow.int64()}
-    schema = pyarrow.schema([(name, types[kind]) for name, (kind, _) in COLUMNS.items()])
+    schema = pyarrow.schema([(name, types[COLUMNS[name][0]]) for name in columns])
     parquet.write_table(pyarrow.table(columns, schema), file)
 
 
 def _describe(
-    mlcroissant: Any, *, table: Any, images: list[str], **facts: str | None
+    mlcroissant: Any, *, table: Any, columns: list[str], images: list[str], **facts: str | None
 ) -> dict[str, Any]:
     """Return the JSON-LD; mlcroissant checks it on the way."""
     places = map(PurePosixPath, images)
@@ -178,13 +188,13 @@ def _describe(
         mlcroissant.Field(
             id=f"pairs/{name}",
             name=name,
-            description=meaning,
-            data_types=[getattr(mlcroissant.DataType, kind.upper())],
+            description=COLUMNS[name][1],
+            data_types=[getattr(mlcroissant.DataType, COLUMNS[name][0].upper())],
             source=mlcroissant.Source(
                 file_object=table.id, extract=mlcroissant.Extract(column=name)
             ),
         )
-        for name, (kind, meaning) in COLUMNS.items()
+        for name in columns
     ]
     properties = {"file": ("fullpath", "TEXT"), "content": ("content", "IMAGE_OBJECT")}
     files = [

@@ -84,6 +84,7 @@ def join_pairs(sets: Sequence[PairSet], by: str = "content") -> PairSet:
         image_split=splits[sides[image_labels]],
         text_split=splits[sides[text_labels]],
         problems=(*_problems(names, sets), *moved),
+        languages={text: code for one in reversed(sets) for text, code in one.languages.items()},
     )
 
 

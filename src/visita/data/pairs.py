@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ class PairSet:
         ``train``, ``dev`` or ``test``.
     problems
         What the reader left out or found odd, and why.
+    languages
+        That of each text by its words, where the data say so; other words may be there too.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class PairSet:
     image_split: NDArray[np.str_]
     text_split: NDArray[np.str_]
     problems: tuple[Skipped, ...] = ()
+    languages: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         images, texts = len(self.image_ids), len(self.texts)
@@ -64,6 +68,11 @@ class PairSet:
     def splits(self) -> dict[str, int]:
         """Return the number of images in train, dev and test."""
         return {split: int((self.image_split == split).sum()) for split in SPLITS}
+
+    @property
+    def text_languages(self) -> tuple[str, ...]:
+        """The language of each text (m), ``""`` where the data do not say."""
+        return tuple(self.languages.get(text, "") for text in self.texts)
 
     def take(self, split: str) -> PairSet:
         """Return the images and texts of one split, in their order; problems stay behind.
@@ -99,14 +108,20 @@ class PairSet:
         return label_components(self.truth)
 
     def fingerprint(self) -> str:
-        """Return 16 hex digits over ids, texts, truth and splits, wherever the files lie."""
+        """Return 16 hex digits over ids, texts and their languages, truth and splits.
+
+        Where the files lie does not matter.
+        """
         truth = self.truth.sorted_indices()
+        languages = self.text_languages
         return fingerprint_of(
             {
                 "images": self.image_ids,
                 "texts": self.texts,
                 "truth": [truth.indptr.tolist(), truth.indices.tolist()],
                 "splits": [self.image_split.tolist(), self.text_split.tolist()],
+                # Data without any keep the fingerprint that they had before there were any.
+                **({"languages": languages} if any(languages) else {}),
             }
         )
 
@@ -119,4 +134,5 @@ class PairSet:
             truth=self.truth[images][:, texts],
             image_split=self.image_split[images],
             text_split=self.text_split[texts],
+            languages=self.languages,
         )

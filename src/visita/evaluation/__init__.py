@@ -1,6 +1,7 @@
 """Metrics with intervals, from vectors or blocks of scores; numpy only."""
 
 from visita.evaluation.blocks import ScoreBlocks, dot_blocks
+from visita.evaluation.by_language import recall_by_language
 from visita.evaluation.calibration import (
     calibration_error,
     cross_fitted_calibration_error,
@@ -63,6 +64,7 @@ __all__ = [
     "recall_at",
     "recall_sum",
     "recall_by_frequency",
+    "recall_by_language",
     "reliability",
     "retrieval",
     "retrieval_in_folds",

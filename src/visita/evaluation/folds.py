@@ -7,7 +7,7 @@ its images, however many these are. COCO's 5K protocol is ``retrieval`` on all o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,14 +117,8 @@ def measure_folds(
     DataError
         As ``ranks``, or if a fold has fewer than two images that share no text.
     """
-    if folds < 1:
-        raise ConfigError(f"There must be one fold or more, not {folds}.")
-    image_folds, text_folds = _folds_of(components(truth), folds)
     parts, sizes = [], []
-    for fold in range(folds):
-        images, texts = np.flatnonzero(image_folds == fold), np.flatnonzero(text_folds == fold)
-        if not len(images):
-            raise DataError(f"Fold {fold + 1} of {folds} has no image; choose fewer folds.")
+    for images, texts in fold_rows(truth, folds):
         inside = truth[images][:, texts]
         groups = components(inside)
         of_images, of_texts = ranks(images, texts, inside)
@@ -133,6 +127,26 @@ def measure_folds(
         sizes.append(len(images))
     metrics, rsum = by_name(mean_estimates(parts, seed=seed, resamples=resamples))
     return Folds(tuple(sizes), metrics, rsum)
+
+
+def fold_rows(truth: Truth, folds: int) -> Iterator[tuple[Rows, Rows]]:
+    """Yield the rows of each fold's images and of its texts.
+
+    Raises
+    ------
+    ConfigError
+        If ``folds`` is not positive.
+    DataError
+        If a fold has no image.
+    """
+    if folds < 1:
+        raise ConfigError(f"There must be one fold or more, not {folds}.")
+    image_folds, text_folds = _folds_of(components(truth), folds)
+    for fold in range(folds):
+        images, texts = np.flatnonzero(image_folds == fold), np.flatnonzero(text_folds == fold)
+        if not len(images):
+            raise DataError(f"Fold {fold + 1} of {folds} has no image; choose fewer folds.")
+        yield images, texts
 
 
 def _folds_of(groups: Groups, folds: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -151,14 +151,22 @@ def paired_difference(
             f"{len(values_a)} and {len(values_b)} values in {len(groups)} groups cannot be "
             "compared; measure both systems on the same queries."
         )
-    sums, counts = group_sums(np.asarray(values_b) - values_a, groups), np.bincount(groups)
     [result] = differences(
-        lambda weights: weights @ sums / (weights @ counts)[:, None],
-        len(counts),
+        mean_statistic(np.asarray(values_b) - values_a, groups),
+        int(groups.max()) + 1,
         seed=seed,
         resamples=resamples,
     )
     return result
+
+
+def mean_statistic(values: Values, groups: NDArray[np.int64]) -> Statistic:
+    """Return the statistic that is the mean of ``values``, (q,) or (q, k), over the queries.
+
+    ``groups`` int64 (q,) says whose each query is.
+    """
+    sums, counts = group_sums(values, groups), np.bincount(groups)
+    return lambda weights: weights @ sums / (weights @ counts)[:, None]
 
 
 def group_sums(values: Values, groups: NDArray[np.int64], count: int = 0) -> Values:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from visita.errors import DataError
-from visita.evaluation.intervals import RESAMPLES, Estimate, Values, estimates, group_sums
+from visita.evaluation.intervals import RESAMPLES, Estimate, Values, estimates, mean_statistic
 from visita.evaluation.retrieval import CUTOFFS
 from visita.features.topics.segment import words
 
@@ -30,6 +31,21 @@ class Bin:
 
     texts: int
     recall: tuple[Estimate, ...]
+
+    @classmethod
+    def of(
+        cls,
+        ranks: Values,
+        groups: NDArray[np.int64],
+        *,
+        seed: int,
+        resamples: int = RESAMPLES,
+    ) -> Self:
+        """Return the bin of texts with these ranks, float64 (m,), and groups, int64 (m,)."""
+        _, owners = np.unique(groups, return_inverse=True)
+        hits = np.asarray(100 * (ranks[:, None] <= np.array(CUTOFFS)), np.float64)
+        mean, count = mean_statistic(hits, owners), int(owners.max()) + 1
+        return cls(len(ranks), tuple(estimates(mean, count, seed=seed, resamples=resamples)))
 
 
 def rarest_words(texts: Sequence[str], learnt: Sequence[str]) -> Values:
@@ -81,25 +97,9 @@ def recall_by_frequency(
     for place, name in enumerate(FREQUENCIES):
         rows = places == place
         if len(set(groups[rows].tolist())) > 1:
-            recall = _recall(ranks[rows], groups[rows], seed, resamples)
-            found[name] = Bin(int(rows.sum()), tuple(recall))
+            found[name] = Bin.of(ranks[rows], groups[rows], seed=seed, resamples=resamples)
     return found
 
 
 def _content(text: str) -> set[str]:
     return set(words(text)).difference(ENGLISH_STOP_WORDS)
-
-
-def _recall(
-    ranks: Values, groups: NDArray[np.int64], seed: int, resamples: int
-) -> Sequence[Estimate]:
-    _, owners = np.unique(groups, return_inverse=True)
-    hits = np.asarray(100 * (ranks[:, None] <= np.array(CUTOFFS)), np.float64)
-    sums = group_sums(hits, owners)
-    sizes = np.bincount(owners)
-    return estimates(
-        lambda weights: weights @ sums / (weights @ sizes)[:, None],
-        len(sizes),
-        seed=seed,
-        resamples=resamples,
-    )

@@ -60,6 +60,8 @@ def run_cells(
     cells: Sequence[Cell],
     work: Callable[[Cell], Result],
     shared: Mapping[str, Any],
+    *,
+    all_may_fail: bool = False,
 ) -> tuple[dict[str, Result], list[Skipped]]:
     """Return the result of each cell by name, computing those that ``folder`` does not hold.
 
@@ -74,6 +76,8 @@ def run_cells(
         Computes one cell.
     shared : mapping
         What all cells have in common, as JSON values.
+    all_may_fail : bool
+        Whether there is something to report without any of them.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def run_cells(
     Raises
     ------
     TrainingError
-        If all cells fail.
+        If all cells fail, unless they may.
     """
     folder.mkdir(parents=True, exist_ok=True)
     common = {"shared": dict(shared), "code": source_fingerprint()}
@@ -107,7 +111,7 @@ def run_cells(
             outcome = f"failed: {failed[-1].reason}"
         left = (time.perf_counter() - started) / number * (len(todo) - number)
         say(f"cell {number}/{len(todo)}, {cell.name}: {outcome}; {_about(left)} left")
-    if cells and not results:
+    if cells and not results and not all_may_fail:
         raise TrainingError(f"No cell could be computed; the first: {failed[0].reason}")
     return {cell.name: results[cell.name] for cell in cells if cell.name in results}, failed
 

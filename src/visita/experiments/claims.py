@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from visita.evaluation.intervals import Difference, Values, differences, group_sums
+from visita.evaluation.intervals import Difference, Statistic, Values, differences
 
 RESAMPLES = 10_000
 """So many that the smallest possible p-value survives the correction over dozens of claims."""
@@ -83,15 +82,15 @@ class Measured:
 
     Attributes
     ----------
-    groups : int64 (q,)
-        Queries of one group are drawn together.
-    values : callable
-        Maps the name of a system and of a metric to float64 (q,), a value a query, seeds
-        averaged; raises KeyError where there is none.
+    groups : int
+        How many groups of queries are drawn, each as a whole.
+    statistic : callable
+        Maps the name of a system and of a metric to its one value by how often each group is
+        drawn, seeds averaged; raises KeyError where there is none.
     """
 
-    groups: NDArray[np.int64]
-    values: Callable[[str, str], Values]
+    groups: int
+    statistic: Callable[[str, str], Statistic]
 
 
 @dataclass(frozen=True)
@@ -160,21 +159,17 @@ def _differences(
     """Return the differences of a claim on the same resamples, or none if a system is missing."""
     try:
         at = measured[claim.queries]
-        columns = [
-            at.values(one.system, one.metric) - at.values(one.baseline, one.metric)
+        sides = [
+            (at.statistic(one.system, one.metric), at.statistic(one.baseline, one.metric))
             for one in claim.comparisons
         ]
     except KeyError:
         return ()
-    sums, counts = group_sums(np.stack(columns, axis=1), at.groups), np.bincount(at.groups)
-    return tuple(
-        differences(
-            lambda weights: weights @ sums / (weights @ counts)[:, None],
-            len(counts),
-            seed=seed,
-            resamples=resamples,
-        )
-    )
+
+    def difference(weights: Values) -> Values:
+        return np.concatenate([one(weights) - other(weights) for one, other in sides], axis=1)
+
+    return tuple(differences(difference, at.groups, seed=seed, resamples=resamples))
 
 
 def _sides(claim: Claim, found: Sequence[Difference]) -> tuple[float, float]:

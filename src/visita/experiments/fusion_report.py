@@ -7,9 +7,8 @@ from functools import partial
 from importlib.metadata import version
 
 import numpy as np
-from numpy.typing import NDArray
 
-from visita.evaluation.intervals import Estimate, estimates, group_sums
+from visita.evaluation.intervals import Estimate, Statistic, estimates, mean_statistic
 from visita.evaluation.retrieval import CUTOFFS
 from visita.experiments.claims import Measured, Verdict, decide, tally
 from visita.experiments.fusion import Outcomes
@@ -62,7 +61,9 @@ def make_report(
     """Return the report; ``source`` names the pairs and ``command`` runs it again."""
     seed = bench.config.seed
     measured = {
-        gallery.name: Measured(gallery.groups, partial(_values, outcomes, key))
+        gallery.name: Measured(
+            int(gallery.groups.max()) + 1, partial(_statistic, outcomes, key, gallery)
+        )
         for key, gallery in bench.galleries.items()
     }
     small, whole = bench.galleries.get(SMALL), bench.galleries[WHOLE]
@@ -87,8 +88,11 @@ def make_report(
     )
 
 
-def _values(outcomes: Outcomes, key: str, system: str, metric: str) -> NDArray[np.float64]:
-    return outcomes.hits(system, key, int(metric.removeprefix("R@")))
+def _statistic(
+    outcomes: Outcomes, key: str, gallery: Gallery, system: str, metric: str
+) -> Statistic:
+    hits = outcomes.hits(system, key, int(metric.removeprefix("R@")))
+    return mean_statistic(hits, gallery.groups)
 
 
 def _recalls(
@@ -99,10 +103,8 @@ def _recalls(
         hits = np.stack([outcomes.hits(system, key, k) for k in POINTS], axis=1)
     except KeyError:
         return []
-    sums, counts = group_sums(hits, gallery.groups), np.bincount(gallery.groups)
-    return estimates(
-        lambda weights: weights @ sums / (weights @ counts)[:, None], len(counts), seed=seed
-    )
+    groups = int(gallery.groups.max()) + 1
+    return estimates(mean_statistic(hits, gallery.groups), groups, seed=seed)
 
 
 Recalls = Mapping[tuple[str, str], Sequence[Estimate]]

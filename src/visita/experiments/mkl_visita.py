@@ -39,16 +39,15 @@ from visita.experiments.mkl_visita_claims import (
     one_kernel,
 )
 from visita.experiments.mkl_visita_measures import (
-    PAIR_METRICS,
     BothWays,
     choose_weight,
     first_pictures,
     one_stage,
-    pair_statistic,
     ranks_of,
     rsum,
     two_stages,
 )
+from visita.experiments.outcomes import PAIR_METRICS, pair_statistic
 from visita.training.config import (
     CrossModalConfig,
     FusionConfig,

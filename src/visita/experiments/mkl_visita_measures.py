@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +10,7 @@ from scipy import sparse
 
 from visita.evaluation.blocks import ScoreBlocks, Truth
 from visita.evaluation.dense import DenseBlocks
-from visita.evaluation.intervals import Groups, Statistic, Values, group_sums
-from visita.evaluation.pairs import LabelledPairs
-from visita.evaluation.ranking import ranking_metrics
+from visita.evaluation.intervals import Values
 from visita.evaluation.retrieval import best_ranks, recall_sum
 from visita.evaluation.two_stage import TwoStageBlocks
 from visita.experiments.examples import FOUND
@@ -22,7 +19,6 @@ from visita.types import FloatArray
 
 WEIGHTS = tuple(step / 20 for step in range(20))
 """Among which beta of the second stage is chosen."""
-PAIR_METRICS = ("recall", "precision", "F1", "mAP")
 BothWays = tuple[ScoreBlocks, ScoreBlocks]
 """Pictures that ask for texts, texts that ask for pictures."""
 
@@ -69,38 +65,3 @@ def first_pictures(ways: BothWays) -> NDArray[np.int64]:
     return np.concatenate(
         [np.argsort(-scores, axis=1, kind="stable")[:, :FOUND] for _, scores in ways[1]]
     )
-
-
-def pair_statistic(
-    scores: Sequence[Values],
-    thresholds: Sequence[float],
-    drawn: LabelledPairs,
-    groups: Groups,
-) -> Statistic:
-    """Return weights (r, groups) → ``PAIR_METRICS`` in percent, means over runs: (r, 4).
-
-    Parameters
-    ----------
-    scores : sequence of float64 (p,)
-        Of the pairs ``drawn``, a run each.
-    thresholds : sequence of float
-        From which score a pair counts as a match, by run.
-    groups : Groups
-        What is drawn together when images are resampled.
-    """
-    owners = groups.images[drawn.images]
-    called = np.stack(
-        [run >= threshold for run, threshold in zip(scores, thresholds, strict=True)], axis=1
-    )
-    labels = drawn.labels[:, None]
-    sums = [group_sums(one.astype(np.float64), owners) for one in (called & labels, called, labels)]
-    ranked = [ranking_metrics(run, drawn.labels, owners) for run in scores]
-
-    def statistic(weights: Values) -> Values:
-        hits, positive, true = (weights @ one for one in sums)
-        decided = [hits / true, hits / np.maximum(positive, 1), 2 * hits / (positive + true)]
-        mean_precision = np.mean([one(weights)[:, :1] for one in ranked], axis=0)
-        columns = [*(one.mean(axis=1, keepdims=True) for one in decided), mean_precision]
-        return np.asarray(100 * np.concatenate(columns, axis=1))
-
-    return statistic

@@ -24,8 +24,8 @@ from visita.experiments.mkl_visita_claims import (
     TABLED,
     claims,
 )
-from visita.experiments.mkl_visita_measures import PAIR_METRICS
-from visita.experiments.mkl_visita_outcomes import Outcomes
+from visita.experiments.mkl_visita_outcomes import Reproduced
+from visita.experiments.outcomes import PAIR_METRICS
 from visita.experiments.report import Bars, Column, Curves, Examples, Report, Row, Table
 from visita.matchers.two_stage import DEPTH
 from visita.types import Skipped
@@ -49,6 +49,7 @@ PAIR_NOTE = (
     "That is visita’s reading of the paper, which names neither negatives nor threshold. Its own "
     "numbers, of other pictures, recall / precision / mAP: {paper}."
 )
+BY_NAME = " What is called by the name of a matcher came trained, on other data."
 WHAT_CHANGED = (
     "All are the second stage alone, epochs {epochs} where it has {whole} above, on the same seeds "
     "({seeds}); each changes one thing. Without cross-modal attention only the whole picture is "
@@ -57,16 +58,18 @@ WHAT_CHANGED = (
 )
 
 
-def make_report(outcomes: Outcomes, failed: Sequence[Skipped], source: str, command: str) -> Report:
+def make_report(
+    outcomes: Reproduced, failed: Sequence[Skipped], source: str, command: str
+) -> Report:
     """Return the report; ``source`` names the pairs and ``command`` runs it again."""
     pairs, second = outcomes.bench.pairs(TEST), outcomes.bench.config.second
     queries = f"{len(pairs.image_ids):,} images, {len(pairs.texts):,} texts"
     verdicts = decide(
-        claims(queries, second.kernels),
-        {queries: _measured(outcomes)},
+        claims(queries, second.kernels, outcomes.others),
+        {queries: Measured(outcomes.groups.count, outcomes.statistic)},
         seed=outcomes.bench.config.seed,
     )
-    numbers = {one: outcomes.estimates(one) for one in outcomes.measured(list(outcomes.plan))}
+    numbers = {one: outcomes.estimates(one) for one in outcomes.runs}
     return Report(
         title=f"MKL-VisITA, reproduced on {source}",
         lead=tuple(_lead(outcomes, verdicts, numbers)),
@@ -85,14 +88,7 @@ Numbers = Mapping[str, Mapping[str, Estimate]]
 """Every metric of each system that was measured."""
 
 
-def _measured(outcomes: Outcomes) -> Measured:
-    groups = outcomes.bench.groups
-    return Measured(
-        np.concatenate([groups.images, groups.texts]), lambda system, _: outcomes.queries(system)
-    )
-
-
-def _lead(outcomes: Outcomes, verdicts: Sequence[Verdict], numbers: Numbers) -> Iterator[str]:
+def _lead(outcomes: Reproduced, verdicts: Sequence[Verdict], numbers: Numbers) -> Iterator[str]:
     pairs = outcomes.bench.pairs(TEST)
     yield (
         f"{len(verdicts)} claims about MKL-VisITA (Advanced Multimodal Deep Learning Architecture "
@@ -111,13 +107,13 @@ def _lead(outcomes: Outcomes, verdicts: Sequence[Verdict], numbers: Numbers) -> 
         )
 
 
-def _warnings(outcomes: Outcomes) -> Iterator[str]:
+def _warnings(outcomes: Reproduced) -> Iterator[str]:
     for name, result in outcomes.results.items():
         yield from (f"{name}: {warning}" for warning in result.facts.get("warnings", ()))
 
 
-def _parts(outcomes: Outcomes, numbers: Numbers) -> Iterator[Table | Curves | Bars]:
-    tabled = [one for one in TABLED if one in outcomes.plan]
+def _parts(outcomes: Reproduced, numbers: Numbers) -> Iterator[Table | Curves | Bars]:
+    tabled = [*(one for one in TABLED if one in outcomes.plan), *outcomes.others]
     yield _pair_table(tabled, numbers)
     yield _retrieval_table(outcomes, tabled, numbers)
     lines = {one: outcomes.recalls(one, POINTS) for one in MAIN if one in numbers}
@@ -144,7 +140,7 @@ def _pair_table(systems: Sequence[str], numbers: Numbers) -> Table:
     return Table("Tables 1 and 2: does this text belong to this picture?", note, columns, rows)
 
 
-def _retrieval_table(outcomes: Outcomes, systems: Sequence[str], numbers: Numbers) -> Table:
+def _retrieval_table(outcomes: Reproduced, systems: Sequence[str], numbers: Numbers) -> Table:
     columns = [Column(way, f"R@{k}") for way in WAYS.values() for k in CUTOFFS]
     metrics = [f"{direction} R@{k}" for direction in DIRECTIONS for k in CUTOFFS]
     rows = tuple(_row(one, numbers, (*metrics, "rsum")) for one in systems)
@@ -152,11 +148,12 @@ def _retrieval_table(outcomes: Outcomes, systems: Sequence[str], numbers: Number
         "Recall at K in percent, with 95 % intervals, and their sum; the best of a column is "
         f"bold. Both stages: the second orders the first {DEPTH} of the first, its weight chosen "
         f"on pictures that are not measured ({_weights(outcomes)}). {_as_printed(outcomes)}"
+        f"{BY_NAME if outcomes.others else ''}"
     )
     return Table("Retrieval", note, (*columns, Column("", "rsum")), rows)
 
 
-def _as_printed(outcomes: Outcomes) -> str:
+def _as_printed(outcomes: Reproduced) -> str:
     if PAPER_RNN not in outcomes.plan:
         return ""
     config = outcomes.plan[PAPER_RNN][0].settings["config"]
@@ -167,7 +164,7 @@ def _as_printed(outcomes: Outcomes) -> str:
     )
 
 
-def _weights(outcomes: Outcomes) -> str:
+def _weights(outcomes: Reproduced) -> str:
     if not outcomes.measured([BOTH]):
         return "none"
     return ", ".join(f"{run.facts['weight']:g}" for run in outcomes.of(BOTH))
@@ -178,7 +175,7 @@ def _row(system: str, numbers: Numbers, metrics: Sequence[str]) -> Row:
     return Row(system, tuple(found[one] if found else None for one in metrics))
 
 
-def _ablation_table(outcomes: Outcomes, numbers: Numbers, systems: Sequence[str]) -> Table:
+def _ablation_table(outcomes: Reproduced, numbers: Numbers, systems: Sequence[str]) -> Table:
     columns = tuple(
         Column(group, name) for group in ("", "against nothing changed") for name in COMPARED
     )
@@ -196,7 +193,7 @@ def _ablation_table(outcomes: Outcomes, numbers: Numbers, systems: Sequence[str]
     return Table("Ablations of the second stage", note, columns, tuple(rows))
 
 
-def _kernel_table(outcomes: Outcomes) -> Table:
+def _kernel_table(outcomes: Reproduced) -> Table:
     config = outcomes.bench.config.second
     found = 100 * np.stack([run.facts["kernels"] for run in outcomes.of(SECOND)])
     means, low, high = found.mean(axis=0), found.min(axis=0), found.max(axis=0)
@@ -212,7 +209,7 @@ def _kernel_table(outcomes: Outcomes) -> Table:
     return Table("Kernel weights", note, columns, rows)
 
 
-def _examples(outcomes: Outcomes) -> Iterator[Examples]:
+def _examples(outcomes: Reproduced) -> Iterator[Examples]:
     if len(outcomes.measured([FIRST, BOTH])) < 2:
         return
     ranks = {
@@ -222,7 +219,7 @@ def _examples(outcomes: Outcomes) -> Iterator[Examples]:
     yield from best_and_worst(
         Answers(
             pairs=outcomes.bench.pairs(TEST),
-            groups=outcomes.bench.groups.texts,
+            groups=outcomes.groups.texts,
             system="Both stages",
             baseline="the first stage alone",
             ranks=ranks[BOTH],
@@ -232,12 +229,12 @@ def _examples(outcomes: Outcomes) -> Iterator[Examples]:
     )
 
 
-def _seeds(outcomes: Outcomes, system: str) -> str:
+def _seeds(outcomes: Reproduced, system: str) -> str:
     stages = (cell.settings.get(FIRST, cell.settings) for cell in outcomes.plan[system])
     return ", ".join(str(one["config"]["seed"]) for one in stages)
 
 
-def _setting(outcomes: Outcomes, source: str) -> dict[str, str]:
+def _setting(outcomes: Reproduced, source: str) -> dict[str, str]:
     bench = outcomes.bench
     first, second = bench.config.stages()
     sizes = {part: bench.pairs(part).truth.shape for part in (TRAIN, DEV, TEST)}
@@ -261,14 +258,14 @@ def _setting(outcomes: Outcomes, source: str) -> dict[str, str]:
     }
 
 
-def _cost(outcomes: Outcomes) -> Iterator[str]:
+def _cost(outcomes: Reproduced) -> Iterator[str]:
     for system in outcomes.measured([one for one in TABLED if one != BOTH]):
         facts: list[Mapping[str, Any]] = [run.facts for run in outcomes.of(system)]
         seconds = np.mean([one["seconds"] for one in facts])
         yield f"{system} {seconds:,.0f} s, {facts[0]['parameters']:,} parameters"
 
 
-def _longest(outcomes: Outcomes) -> str:
+def _longest(outcomes: Reproduced) -> str:
     seconds = {name: one.facts.get("seconds", 0.0) for name, one in outcomes.results.items()}
     name = max(seconds, key=lambda one: seconds[one])
     return f"{name}, {seconds[name]:,.0f} s"

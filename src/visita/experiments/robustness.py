@@ -7,7 +7,7 @@ ranks alone, from which the report measures whatever it shows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 
@@ -15,9 +15,8 @@ import numpy as np
 
 from visita.data.corruptions import CORRUPTIONS, RULES, STRENGTHS
 from visita.errors import DataError
-from visita.evaluation.blocks import dot_blocks
 from visita.evaluation.intervals import components
-from visita.evaluation.retrieval import Retrieval, best_ranks, measure_ranks
+from visita.evaluation.retrieval import Retrieval, measure_ranks
 from visita.experiments.cells import Cell, Result
 from visita.features.corrupted import CorruptedEncoder
 from visita.features.extract import PairFeatures, image_features
@@ -44,11 +43,6 @@ class Subject:
     features: PairFeatures
 
     @cached_property
-    def texts(self) -> FloatArray:
-        """Unit vectors of the texts, float32 (m, dim)."""
-        return self.matcher.embed_texts(self.features.texts)
-
-    @cached_property
     def encoders(self) -> list[RecipeEncoder]:
         """What computes the columns that the matcher reads, an encoder each."""
         return [RecipeEncoder(one) for one in self.matcher.recipe.by_encoder()]
@@ -63,16 +57,6 @@ class Subject:
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()[:16]
-
-    def images(self, corruption: str | None, strength: int) -> FloatArray:
-        """Return unit vectors of the pictures, float32 (n, dim), made worse or as they are.
-
-        Raises
-        ------
-        DataError
-            If a picture can no longer be read.
-        """
-        return self.matcher.embed_images(self.columns(corruption, strength))
 
     def columns(self, corruption: str | None, strength: int) -> dict[str, FloatArray]:
         """Return the columns of the pictures, made worse or as they are.
@@ -117,18 +101,23 @@ class Condition:
             settings["corruption"] = f"{RULES}/{self.corruption}/{amount}"
         return Cell(self.name, settings)
 
-    def ranks(self) -> Result:
-        """Rank both ways; the arrays are float64: ``images`` (n,) and ``texts`` (m,)."""
-        images, texts = self.subject.images(self.corruption, self.strength), self.subject.texts
-        truth = self.subject.features.pairs.truth.tocsr()
-        arrays = {
-            "images": best_ranks(dot_blocks(images, texts), truth),
-            "texts": best_ranks(dot_blocks(texts, images), truth.T.tocsr()),
-        }
-        return Result({}, arrays)
+    def features(self) -> PairFeatures:
+        """Return what is measured.
+
+        Raises
+        ------
+        DataError
+            If a picture can no longer be read.
+        """
+        return replace(
+            self.subject.features, columns=self.subject.columns(self.corruption, self.strength)
+        )
 
     def measure(self, result: Result, seed: int) -> Retrieval:
-        """Return both directions with intervals, from the arrays of ``ranks``."""
+        """Return both directions with intervals; the arrays are the ranks.
+
+        They are float64, ``images`` (n,) and ``texts`` (m,).
+        """
         groups = components(self.subject.features.pairs.truth)
         images, texts = (result.arrays[side][None] for side in ("images", "texts"))
         return measure_ranks(images, texts, groups, seed=seed)

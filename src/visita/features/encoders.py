@@ -29,6 +29,7 @@ TEXT_ENCODERS = Registry(
         "siglip:": "visita.features.pretrained.siglip:texts",
         "blip:": "visita.features.pretrained.blip:texts",
         "albef:": "visita.features.pretrained.albef:texts",
+        "sentence-transformers:": "visita.features.pretrained.sentence_transformers:texts",
     },
 )
 

@@ -36,6 +36,12 @@ class JoinedText:
         )
         self.dim = sum(one.dim for one in self.encoders)
 
+    @property
+    def languages(self) -> tuple[str, ...] | None:
+        """Those that all know; an encoder of any language knows all."""
+        known = [set(one.languages) for one in self.encoders if one.languages is not None]
+        return tuple(sorted(set.intersection(*known))) if known else None
+
     def fingerprint(self) -> str:
         """Return a hash over the encoders' fingerprints."""
         found = [one.fingerprint() for one in self.encoders]

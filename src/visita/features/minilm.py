@@ -34,6 +34,7 @@ class MiniLM:
     """The encoder as a ``TextEncoder``; it needs torch only for its first export."""
 
     name = "minilm-l6"
+    languages = ("en",)
 
     def __init__(self, levels: Sequence[str] = LEVELS) -> None:
         for level in levels:

@@ -42,6 +42,8 @@ class Vocabulary:
 
     name = "vocabulary"
     levels: tuple[str, ...] = ("words",)
+    languages = None
+    """Those of the texts that it is fitted on."""
 
     def __init__(self, words: Sequence[str], longest: int) -> None:
         self.words = tuple(words)

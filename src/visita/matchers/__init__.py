@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from visita.errors import UnknownNameError, did_you_mean
+from visita.errors import ConfigError, UnknownNameError, did_you_mean
 from visita.matchers.kinds import load_folder
 from visita.registry import Registry
 from visita.types import Matcher
@@ -23,32 +23,45 @@ PRETRAINED = Registry(
 )
 
 
-def load(path_or_name: str | Path) -> Matcher:
+def load(path_or_name: str | Path, *, text_encoder: str | None = None) -> Matcher:
     """Return a matcher: a shipped one by its name, a saved one by its folder, or a pretrained
     one by its checkpoint, such as ``clip:openai/clip-vit-base-patch32``.
+
+    ``text_encoder`` replaces the text tower of ``clip:NAME`` or ``siglip:NAME`` by one that
+    was trained to share its space, such as a multilingual one:
+    ``sentence-transformers:sentence-transformers/clip-ViT-B-32-multilingual-v1``.
 
     Raises
     ------
     UnknownNameError
-        If it is none of them.
+        If it is none of them, or there is no such text encoder.
+    ConfigError
+        If the matcher can take no other text encoder.
+    MismatchError
+        If the vectors of the text encoder are of another width.
     ArtifactError
         If the folder is not a whole matcher, or the checkpoint cannot be found or fetched.
     MissingExtraError
         If the checkpoint needs a library that is not installed.
     """
-    if str(path_or_name) in SHIPPED:
-        return load_folder(shipped_folder(str(path_or_name)))
-    if not Path(path_or_name).is_dir():
-        if str(path_or_name) in PRETRAINED:
-            matcher: Matcher = PRETRAINED.load(str(path_or_name))()
-            return matcher
-        hint = did_you_mean(str(path_or_name), SHIPPED)
+    name = str(path_or_name)
+    if name in PRETRAINED and not Path(name).is_dir():
+        matcher: Matcher = PRETRAINED.load(name)(text_encoder)
+        return matcher
+    folder = shipped_folder(name) if name in SHIPPED else Path(name)
+    if not folder.is_dir():
+        hint = did_you_mean(name, SHIPPED)
         raise UnknownNameError(
-            f"No matcher {str(path_or_name)!r}: neither a folder nor a shipped name "
+            f"No matcher {name!r}: neither a folder nor a shipped name "
             f"({', '.join(SHIPPED)}) nor {', '.join(f'{f}NAME' for f in PRETRAINED.families())}."
             f"{hint}"
         )
-    return load_folder(Path(path_or_name))
+    if text_encoder is not None:
+        raise ConfigError(
+            f"{name} was trained on its own text encoder: only clip:NAME and siglip:NAME take "
+            f"another. To learn on {text_encoder}, train anew:  visita train fusion"
+        )
+    return load_folder(folder)
 
 
 def opened(matcher: Matcher | str | Path) -> Matcher:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -129,8 +129,10 @@ class FusedMatcher(Calibrated):
         joined = join(vectors, self.weights)
         return unit(joined if self.basis is None else joined @ self.basis.astype(np.float32))
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write the matcher as an artifact folder, atomically, each part inside.
+
+        ``beside`` may write further files into the folder it is given.
 
         Raises
         ------
@@ -150,6 +152,8 @@ class FusedMatcher(Calibrated):
             if self.basis is not None:
                 save_file({"basis": np.ascontiguousarray(self.basis)}, draft / BASIS)
                 (draft / BASIS).chmod(0o644)  # safetensors keeps it to its owner
+            if beside:
+                beside(draft)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

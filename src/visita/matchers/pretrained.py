@@ -1,28 +1,31 @@
 """Matchers that come trained: CLIP, SigLIP, BLIP and ALBEF by the name of a checkpoint.
 
-Nothing of a checkpoint is copied where one is saved: its name and its fingerprint are.
+Nothing of a checkpoint is copied where one is saved: its name and its fingerprint are. Two
+towers may take another text encoder that was trained to share their space, as a multilingual one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from visita.artifact import read_manifest, write_folder
-from visita.errors import ArtifactError, MismatchError
-from visita.features.encoders import TEXT_ENCODERS
+from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.errors import ArtifactError, ConfigError, MismatchError
+from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.features.pretrained.names import FAMILIES, repository
 from visita.features.pretrained.text import VECTOR, PretrainedText
 from visita.kernels.unit import unit
 from visita.matchers.calibrated import Calibrated, read_calibrated
+from visita.matchers.fused import FusedMatcher
 from visita.matchers.pair_head import PairScorer
-from visita.matchers.two_stage import TwoStageMatcher
+from visita.matchers.two_stage import FIRST, TwoStageMatcher
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
 
 KIND = "pretrained matcher"
+Beside = Callable[[Path], None] | None
 LOGIT_WEIGHTS = {"blip": PairScorer.scale / (1 + PairScorer.scale), "albef": 1.0}
 """beta of the second stage: BLIP's evaluation adds the logit of a match to the cosine, ALBEF's
 orders by the logit alone."""
@@ -30,22 +33,26 @@ orders by the logit alone."""
 
 @dataclass(frozen=True)
 class DualMatcher(Calibrated):
-    """A ``Matcher`` by the vectors of a checkpoint's two towers, as they are.
+    """A ``Matcher`` by the vectors of two towers, as they are.
 
     Attributes
     ----------
+    image_encoder : str
+        Such as ``clip:openai/clip-vit-base-patch32``.
     text_encoder : str
-        Name of both its encoders, such as ``clip:openai/clip-vit-base-patch32``.
+        The same, or one whose vectors are of the same space.
     facts : dict
         Where it comes from.
     """
 
+    image_encoder: str
     text_encoder: str
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
-        """Return a hash over the checkpoint's files and how texts are read."""
-        return self.open_text_encoder().fingerprint()
+        """Return a hash over the checkpoints' files and how pictures and texts are read."""
+        seen = IMAGE_ENCODERS.load(self.image_encoder)().fingerprint()
+        return fingerprint_of([seen, self.open_text_encoder().fingerprint()])
 
     @property
     def dim(self) -> int:
@@ -55,7 +62,7 @@ class DualMatcher(Calibrated):
     @property
     def recipe(self) -> Recipe:
         """The vector of a picture."""
-        return Recipe({self.text_encoder: (VECTOR,)})
+        return Recipe({self.image_encoder: (VECTOR,)})
 
     @property
     def text_levels(self) -> tuple[str, ...]:
@@ -84,44 +91,57 @@ class DualMatcher(Calibrated):
         """Return unit vectors, float32 (m, dim): that of a text is the mean of its passages'."""
         return unit(TextFeatures(texts.offsets, unit(texts.vectors)).pooled())
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, beside: Beside = None) -> None:
         """Write the matcher as an artifact folder, atomically.
+
+        ``beside`` may write further files into the folder it is given.
 
         Raises
         ------
         ArtifactError
             If ``folder`` holds something else.
         """
-        _save(self, folder)
+        _save(self, folder, beside)
 
 
 @dataclass(frozen=True)
 class PairedMatcher(TwoStageMatcher):
     """A ``DualMatcher`` whose checkpoint also scores a picture and a text together."""
 
+    first: DualMatcher | FusedMatcher
+    """The checkpoint's own vectors, or what was adapted from them."""
     second: PairScorer  # type: ignore[assignment]
+
+    @property
+    def image_encoder(self) -> str:
+        """Name of the checkpoint's encoders."""
+        return self.second.encoder
 
     @property
     def recipe(self) -> Recipe:
         """The vector of a picture and its tokens."""
-        return Recipe({self.text_encoder: (VECTOR, *self.second.levels)})
+        return Recipe({self.image_encoder: (VECTOR, *self.second.levels)})
 
-    def save(self, folder: Path) -> None:  # type: ignore[override]
+    def save(self, folder: Path, *, beside: Beside = None) -> None:
         """Write the matcher as an artifact folder, atomically.
+
+        ``beside`` may write further files into the folder it is given.
 
         Raises
         ------
         ArtifactError
             If ``folder`` holds something else.
         """
-        _save(self, folder)
+        _save(self, folder, beside)
 
 
 Pretrained = DualMatcher | PairedMatcher
 
 
-def pretrained(family: str, model: str) -> Pretrained:
+def pretrained(family: str, model: str, text_encoder: str | None = None) -> Pretrained:
     """Return the matcher of a checkpoint: ``"siglip", "google/siglip-base-patch16-224"``, say.
+
+    ``text_encoder`` is the name of what reads the texts instead of the checkpoint's own tower.
 
     Raises
     ------
@@ -130,20 +150,58 @@ def pretrained(family: str, model: str) -> Pretrained:
     ArtifactError
         If the checkpoint cannot be found or fetched.
     ConfigError
-        If it is of another family.
+        If it is of another family, or has a head that reads texts by its own tower.
+    UnknownNameError
+        If there is no such text encoder.
+    MismatchError
+        If the vectors of the text encoder are of another width.
     """
-    local = Path(model.partition("@")[0]).expanduser()
-    place = str(Path(model).expanduser().absolute()) if local.exists() else repository(model)
-    encoder = f"{family}:{place}"
-    text: PretrainedText = TEXT_ENCODERS.load(encoder)()
+    images = f"{family}:{_place(model)}"
+    texts = images if text_encoder is None else _whole_name(text_encoder)
+    if texts != images:
+        _check_pair(family, images, texts)
+    text = _open(texts)
     facts = {"data": {"source": "the checkpoint's makers' data"}, "fingerprint": text.fingerprint()}
-    first = DualMatcher(name=encoder, text_encoder=encoder, threshold=text.threshold, facts=facts)
+    name = images if texts == images else f"{images} with {texts}"
+    first = DualMatcher(
+        name=name, image_encoder=images, text_encoder=texts, threshold=text.threshold, facts=facts
+    )
     if family not in LOGIT_WEIGHTS:
         return first
     weight = LOGIT_WEIGHTS[family]
     return PairedMatcher(
-        name=encoder, first=first, second=PairScorer(encoder), weight=weight, facts=facts
+        name=name, first=first, second=PairScorer(images), weight=weight, facts=facts
     )
+
+
+def _whole_name(encoder: str) -> str:
+    family, colon, model = encoder.partition(":")
+    return f"{family}:{_place(model)}" if colon else encoder
+
+
+def _place(model: str) -> str:
+    local = Path(model.partition("@")[0]).expanduser()
+    return str(Path(model).expanduser().absolute()) if local.exists() else repository(model)
+
+
+def _open(texts: str) -> PretrainedText:
+    encoder: PretrainedText = TEXT_ENCODERS.load(texts)((VECTOR,))
+    return encoder
+
+
+def _check_pair(family: str, images: str, texts: str) -> None:
+    if family in LOGIT_WEIGHTS:
+        raise ConfigError(
+            f"{images} reads a text and a picture together, by its own text encoder, and can take "
+            "no other: choose clip:NAME or siglip:NAME."
+        )
+    [seen] = IMAGE_ENCODERS.load(images)().level_shapes()[VECTOR]
+    read = _open(texts).dim
+    if seen != read:
+        raise MismatchError(
+            f"{texts} is {read} wide and {images} {seen} wide: a text encoder must have been "
+            "trained to share the space of the pictures' encoder. Choose one that was."
+        )
 
 
 clip, siglip, blip, albef = (partial(pretrained, family) for family in FAMILIES)
@@ -166,26 +224,40 @@ class PretrainedFolder:
         saved = read_manifest(folder, KIND)
         try:
             found = replace(
-                pretrained(*saved["text_encoder"].split(":", 1)),
-                **read_calibrated(saved),
-                facts=saved["facts"],
+                _as_saved(folder, saved), **read_calibrated(saved), facts=saved["facts"]
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{folder} is no matcher visita can read ({error!r}).") from error
         if found.fingerprint() != saved["fingerprint"]:
             raise MismatchError(
-                f"{folder} was saved with other files of {found.text_encoder}: put those back, or "
-                "make it anew by its name."
+                f"{folder} was saved with other files of {found.name}: put those back, or make it "
+                "anew by its name."
             )
         return found
 
 
-def _save(matcher: Pretrained, folder: Path) -> None:
+def _as_saved(folder: Path, saved: Mapping[str, Any]) -> Pretrained:
+    family, model = saved["image_encoder"].split(":", 1)
+    whole = pretrained(family, model, saved["text_encoder"])
+    if isinstance(whole, PairedMatcher) and saved["first_stage"]:
+        assert isinstance(whole.first, DualMatcher)  # as the checkpoint comes
+        return whole.first
+    if isinstance(whole, PairedMatcher) and (folder / FIRST).is_dir():
+        return replace(whole, first=FusedMatcher.load(folder / FIRST))
+    return whole
+
+
+def _save(matcher: Pretrained, folder: Path, beside: Beside) -> None:
     saved = {
         **matcher.calibrated(),
+        "image_encoder": matcher.image_encoder,
         "text_encoder": matcher.text_encoder,
+        "first_stage": isinstance(matcher, DualMatcher),
         "fingerprint": matcher.fingerprint(),
         "facts": dict(matcher.facts),
     }
-    with write_folder(folder, KIND, saved):
-        pass
+    with write_folder(folder, KIND, saved) as draft:
+        if isinstance(matcher, PairedMatcher) and isinstance(matcher.first, FusedMatcher):
+            matcher.first.save(draft / FIRST)
+        if beside:
+            beside(draft)

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from visita.artifact import fingerprint_of, read_manifest, write_folder
 from visita.errors import ArtifactError, MismatchError
+from visita.features.cells import cell_count
 from visita.features.encoders import TEXT_ENCODERS
 from visita.features.engine import Runner, cached_runner, cores
 from visita.features.vocabulary import Vocabulary
@@ -255,17 +256,13 @@ def stack_grids(columns: Mapping[str, FloatArray], recipe: Recipe) -> NDArray[np
 
     Raises
     ------
-    MismatchError
+    ConfigError
         If they have different numbers of cells.
     """
-    grids = [np.asarray(columns[name], np.float16) for name in recipe.columns()]
-    grids = [grid[:, None] if grid.ndim == 2 else grid for grid in grids]
-    if len({grid.shape[1] for grid in grids}) > 1:
-        raise MismatchError(
-            f"The grids {', '.join(recipe.columns())} have different numbers of cells: choose "
-            "levels averaged alike, such as :5x5."
-        )
-    return np.concatenate(grids, axis=2)
+    named = {name: np.asarray(columns[name], np.float16) for name in recipe.columns()}
+    grids = {name: grid[:, None] if grid.ndim == 2 else grid for name, grid in named.items()}
+    cell_count({name: grid.shape[1:] for name, grid in grids.items()})
+    return np.concatenate(list(grids.values()), axis=2)
 
 
 def rescorer_of(network: Any, recipe: Recipe, text: TokenEncoder | Vocabulary) -> Rescorer:

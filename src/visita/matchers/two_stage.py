@@ -18,7 +18,7 @@ from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 KIND = "two-stage matcher"
 FIRST, SECOND = "first", "second"
 DEPTH = 50
-"""How many of the first stage's best the second looks at."""
+"""How many of the first stage's best the second looks at, unless a matcher says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class TwoStageMatcher(Calibrated):
     second : Rescorer
     weight : float
         beta of the second stage; the first has 1 - beta.
+    depth : int
+        How many of the first stage's best the second looks at.
     facts : dict
         What ran: configuration, versions, data, numbers.
     """
@@ -40,6 +42,7 @@ class TwoStageMatcher(Calibrated):
     first: Matcher
     second: Rescorer
     weight: float
+    depth: int = DEPTH
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
@@ -49,7 +52,9 @@ class TwoStageMatcher(Calibrated):
     @cached_property
     def _fingerprint(self) -> str:
         stages = self.first.fingerprint(), self.second.fingerprint()
-        return fingerprint_of([KIND, stages, self.weight])
+        # The usual depth was not part of it always.
+        depth = [] if self.depth == DEPTH else [self.depth]
+        return fingerprint_of([KIND, stages, self.weight, *depth])
 
     @property
     def dim(self) -> int:
@@ -100,6 +105,7 @@ class TwoStageMatcher(Calibrated):
         saved = {
             **self.calibrated(),
             "weight": self.weight,
+            "depth": self.depth,
             "fingerprint": self.fingerprint(),
             "facts": dict(self.facts),
         }
@@ -127,6 +133,7 @@ class TwoStageMatcher(Calibrated):
                 first=load_folder(folder / FIRST),
                 second=Rescorer.load(folder / SECOND),
                 weight=float(saved["weight"]),
+                depth=int(saved.get("depth", DEPTH)),
                 facts=saved["facts"],
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -30,6 +30,11 @@ class WholeTexts:
         self.second = second
         self.dim = int(second.network["dim"])
 
+    @property
+    def languages(self) -> tuple[str, ...] | None:
+        """Those of the encoder of its tokens."""
+        return self.second.open_text_encoder().languages
+
     def fingerprint(self) -> str:
         """Return a hash over everything that decides the vectors."""
         return fingerprint_of([KIND, self.second.fingerprint()])

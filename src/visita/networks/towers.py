@@ -67,6 +67,7 @@ class FusionNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = dim
+        self.arguments = {"dim": dim, "hidden": hidden}
         self.image_tower = Tower(image_features, dim, hidden, dropout, input_dropout)
         self.text_tower = Tower(text_features, dim, hidden, dropout, input_dropout)
 

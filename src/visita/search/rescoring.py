@@ -9,7 +9,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.matchers.two_stage import DEPTH
 from visita.search.hits import Hit, in_order
 from visita.search.query import Query
 from visita.types import FloatArray, Matcher, TwoStage
@@ -29,17 +28,14 @@ class Rescoring:
         Packed.
     weights : float32 (p,)
         How much each counts; they sum to 1.
-    depth : int
-        How many of the first stage's best are looked at.
     """
 
     matcher: TwoStage
     passages: list[FloatArray]
     weights: FloatArray
-    depth: int
 
     @classmethod
-    def of(cls, query: Query, matcher: Matcher, depth: int = DEPTH) -> Self | None:
+    def of(cls, query: Query, matcher: Matcher) -> Self | None:
         """Return what a matcher looks at again for a query.
 
         None if that is nothing, as the query has no text or the matcher no second stage.
@@ -49,7 +45,12 @@ class Rescoring:
         heaviest = np.argsort(-query.weights, kind="stable")[:PASSAGES]
         packed = matcher.second.pack_texts([query.texts[row] for row in heaviest])
         weights = query.weights[heaviest]
-        return cls(matcher, packed, weights / weights.sum(), depth)
+        return cls(matcher, packed, weights / weights.sum())
+
+    @property
+    def depth(self) -> int:
+        """How many of the first stage's best are looked at."""
+        return self.matcher.depth
 
     def second(self, pictures: NDArray[np.float16]) -> FloatArray:
         """Return the second stage's score of packed pictures, float32 (n,).

@@ -1,4 +1,7 @@
-"""Learning from a user's own pairs on top of a trained matcher, which stays one of the kernels."""
+"""Learning from a user's own pairs on top of a trained matcher, which stays one of the kernels.
+
+For two frozen towers, see ``frozen``.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ from visita.training.matcher import as_matcher
 from visita.training.spans import Spans
 from visita.training.tensors import PairTensors
 from visita.training.tuning import Validate, embed, train_network
+from visita.types import FloatArray
 
+Vectors = tuple[FloatArray, FloatArray]
+"""Of images (n, d) and of texts (m, d)."""
 MAX_DIM = 1024
 MIXES = (0.0, 0.25, 0.5, 0.75)
 """Weights of the tuned kernel that are tried on dev; at 0 the base matcher stays as it was."""
@@ -51,7 +57,8 @@ def adapt(
         )
     spans = Spans(part.image_span, None, part.text_span, part.text_span)
     history = train_network(tuned, train, dev, spans, validate, config)
-    weight = _best_mix(space, tuned, spans, dev, validate)
+    whole = Spans.whole(space.image_features, space.text_features)
+    weight = best_mix(embed(space, dev, whole), embed(tuned, dev, spans), validate)
     if weight == 0:
         return base, history, weight
     joined = _joined(space, tuned, part, weight)
@@ -67,17 +74,10 @@ def _learner_of(space: JointSpace) -> tuple[Part, Any]:
     raise ConfigError("The base matcher has no network that can learn; adapt another one.")
 
 
-def _best_mix(
-    space: JointSpace, tuned: Any, spans: Spans, dev: PairTensors, validate: Validate
-) -> float:
-    whole = Spans.whole(space.image_features, space.text_features)
-    base_images, base_texts = embed(space, dev, whole)
-    own_images, own_texts = embed(tuned, dev, spans)
+def best_mix(base: Vectors, tuned: Vectors, validate: Validate) -> float:
+    """Return the weight of the tuned kernel, of ``MIXES``, with which dev is best."""
     scores = [
-        validate(
-            join([base_images, own_images], [1 - weight, weight]),
-            join([base_texts, own_texts], [1 - weight, weight]),
-        )
+        validate(*(join(side, [1 - weight, weight]) for side in zip(base, tuned, strict=True)))
         for weight in MIXES
     ]
     return MIXES[int(np.argmax(scores))]  # of equal scores the one nearest to the base

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from visita.errors import ConfigError
-from visita.features.encoders import TOPIC_MODELS
+from visita.features.encoders import TEXT_ENCODERS, TOPIC_MODELS
 from visita.training.settings import Settings
 from visita.types import Recipe
 
@@ -90,7 +90,8 @@ class FeatureConfig(LoopConfig):
     """Train on the mirrored view too, and average both views in use."""
     text_encoder: str
     text_levels: Levels
-    """A topic model has one, ``topics``, which need not be named."""
+    """Those of an encoder set without them are its own: the ``topics`` of a topic model, the
+    ``vector`` of a pretrained tower."""
 
     topics: Annotated[int, Field(ge=1, le=1024)] = 500
     """Width of a topic model, the text encoder that is fitted here."""
@@ -106,9 +107,13 @@ class FeatureConfig(LoopConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_the_level_of_a_topic_model(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        encoder = values.get("text_encoder", cls.model_fields["text_encoder"].default)
-        return {"text_levels": ("topics",), **values} if str(encoder) in TOPIC_MODELS else values
+    def _name_the_levels_of_a_text_encoder(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        encoder = str(values.get("text_encoder", cls.model_fields["text_encoder"].default))
+        if encoder in TOPIC_MODELS:
+            return {"text_levels": ("topics",), **values}
+        if encoder != cls.model_fields["text_encoder"].default and encoder in TEXT_ENCODERS:
+            return {"text_levels": TEXT_ENCODERS.load(encoder)().levels, **values}
+        return values
 
     @model_validator(mode="after")
     def _refuse_what_would_do_nothing(self) -> Self:

@@ -21,6 +21,7 @@ from scipy import sparse
 from torch import Tensor
 
 from visita.errors import ConfigError
+from visita.features.cells import cell_count
 from visita.features.pictures import RecipeEncoder
 from visita.features.vocabulary import Vocabulary
 from visita.networks.losses import info_nce, match_error
@@ -130,19 +131,12 @@ def check_cross_modal(config: CrossModalConfig) -> None:
 
 def _grid_shape(recipe: Recipe) -> tuple[int, int]:
     shapes = RecipeEncoder(recipe).columns()
-    cells = set()
     features = 0
     for name, shape in shapes.items():
         if isinstance(shape, int):
             raise ConfigError(f"{name} has no cells: use levels such as block15:5x5.")
-        cells.add(shape[0])
         features += shape[1]
-    if len(cells) > 1:
-        raise ConfigError(
-            f"{', '.join(shapes)} have different numbers of cells: use levels averaged alike, "
-            "such as :5x5."
-        )
-    return cells.pop(), features
+    return cell_count(shapes), features
 
 
 def _network(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -90,10 +89,9 @@ def _set_tower(tower: Tower, mean: FloatArray, scale: FloatArray, linear: FloatA
 
 
 def _fusion_part(network: FusionNetwork, spans: Spans, weight: float) -> Part:
-    hidden: Any = network.image_tower.mlp[1]
     return Part(
         network="fusion",
-        arguments={"dim": network.dim, "hidden": hidden.out_features},
+        arguments=network.arguments,
         image_span=spans.fusion,
         text_span=spans.text,
         weight=weight,

@@ -11,6 +11,9 @@ from visita.features.topics.corpus import read_corpus
 from visita.training.config import FeatureConfig
 from visita.types import TextEncoder
 
+LAYERS = 4
+"""As many as the default reads of MiniLM."""
+
 
 def text_encoder_of(config: FeatureConfig, pairs: PairSet) -> TextEncoder:
     """Return the configuration's text encoder; a topic model is fitted first.
@@ -42,6 +45,19 @@ def text_encoder_of(config: FeatureConfig, pairs: PairSet) -> TextEncoder:
             f"Known: {', '.join(known)}."
         )
     return encoder
+
+
+def token_levels(encoder: str) -> tuple[str, ...]:
+    """Return the levels whose tokens a closer look reads best: the last four layers.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such encoder.
+    """
+    opened = TEXT_ENCODERS.load(encoder)()
+    layers: tuple[str, ...] = getattr(opened, "layers", opened.levels)
+    return layers[-LAYERS:]
 
 
 def _texts_to_fit_on(config: FeatureConfig, pairs: PairSet) -> Sequence[str]:

@@ -26,6 +26,8 @@ class Caption(NamedTuple):
     """Captions with an equal key are one text, which then matches several images."""
     split: str | None = None
     """Of the image; equal for all captions that share an image or a key. None: to be drawn."""
+    language: str = ""
+    """Of the text, where it is known."""
 
 
 def assemble(
@@ -97,7 +99,13 @@ def _pair_up(
         image_split=image_split,
         text_split=text_split,
         problems=problems,
+        languages=_languages(captions),
     )
+
+
+def _languages(captions: list[Caption]) -> dict[str, str]:
+    """Return the language of each text, that of its first caption."""
+    return {clean_text(c.text): c.language for c in reversed(captions) if c.language}
 
 
 def clean_text(text: str) -> str:

@@ -17,7 +17,13 @@ from visita.data.croissant import PARQUET, import_mlcroissant, quietly
 from visita.data.pairs import PairSet
 from visita.data.readers.records import Records
 from visita.data.readers.rows import READ_ROWS, Rows, plain
-from visita.data.readers.table import IMAGE_COLUMNS, SPLIT_COLUMN, SPLITS, TEXT_COLUMNS
+from visita.data.readers.table import (
+    IMAGE_COLUMNS,
+    LANGUAGE_COLUMN,
+    SPLIT_COLUMN,
+    SPLITS,
+    TEXT_COLUMNS,
+)
 from visita.data.readers.textfile import read_text
 from visita.errors import DataError
 from visita.types import Skipped
@@ -32,6 +38,7 @@ NAMES = {
     "image": IMAGE_COLUMNS,
     "text": TEXT_COLUMNS,
     "split": (SPLIT_COLUMN,),
+    "language": (LANGUAGE_COLUMN,),
     "image_id": ("image_id",),
     "text_id": ("text_id",),
 }
@@ -39,7 +46,7 @@ NAMES = {
 
 
 class Croissant:
-    """Reads one record set with fields for image (a path) and text, and perhaps for the split.
+    """Reads one record set with fields for image (a path) and text, and perhaps split and language.
 
     Rows with one ``image_id`` are one image, and rows with one ``text_id`` are one text;
     without these fields, an image is its path and a text its words, within one split.
@@ -64,10 +71,11 @@ class Croissant:
         for place, cells in table.rows:
             row = {role: cells.get(column) for role, column in columns.items()}
             split = SPLITS.get(plain(str(row.get("split"))))
+            language = plain(str(row.get("language") or ""))
             if "split" in columns and split is None:
                 unknown[str(row["split"])] += 1
             else:
-                records.add(place, {**row, "split": split})
+                records.add(place, {**row, "split": split, "language": language})
         problems = [
             Skipped(f"{count} rows", f"have split {value!r}, not train, dev or test")
             for value, count in unknown.items()

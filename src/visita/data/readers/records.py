@@ -46,11 +46,12 @@ class Records:
         self._images: dict[str, _Image] = {}
         self._faults: dict[str, str] = {}
         self._texts: dict[Hashable, _Text] = {}
+        self._languages: dict[str, str] = {}
         self._links: list[tuple[str, Hashable]] = []
         self._problems: list[Skipped] = []
 
     def add(self, place: str, record: Mapping[str, Any]) -> None:
-        """Add a record: image (a path), text, and perhaps image_id, text_id and split.
+        """Add a record: image (a path), text, perhaps image_id, text_id, split and language.
 
         Records with one ``image_id`` are one image, and those with one ``text_id`` one text;
         else an image is its path, and a text its words within a split. What is no use is
@@ -63,11 +64,11 @@ class Records:
             case str() as image, str() as text if text.strip():
                 if name := self._add_image(place, image, record.get("image_id"), split):
                     split = self._images[name].split
-                    self._links.append((name, self._add_text(text, record.get("text_id"), split)))
+                    self._links.append((name, self._add_text(text, record, split)))
             case str() as image, None if self._numbered:
                 self._add_image(place, image, record.get("image_id"), split)
             case None, str() as text if self._numbered and text.strip():
-                self._add_text(text, record.get("text_id"), split)
+                self._add_text(text, record, split)
             case str(), _:
                 self._problems.append(Skipped(place, "has no text"))
             case _:
@@ -107,6 +108,7 @@ class Records:
             image_split=image_split,
             text_split=text_split,
             problems=problems,
+            languages=self._languages,
         )
 
     def _add_image(self, place: str, path: str, given: Any, split: str | None) -> str | None:
@@ -127,8 +129,11 @@ class Records:
             self._problems.append(Skipped(place, f"{name} is {file} in {split} too; {stays}"))
         return name
 
-    def _add_text(self, text: str, number: Any, split: str | None) -> Hashable:
+    def _add_text(self, text: str, record: Mapping[str, Any], split: str | None) -> Hashable:
         text = clean_text(text)
+        number: Any = record.get("text_id")
+        if language := record.get("language"):
+            self._languages.setdefault(text, language)
         numbered = isinstance(number, int)
         # A split is part of the key, so that no text is on two sides.
         key = (split, number if numbered else text)

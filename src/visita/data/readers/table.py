@@ -1,4 +1,4 @@
-"""A table with a column of picture files, one of texts and perhaps one of splits."""
+"""A table with a column of picture files, one of texts and perhaps of splits and languages."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from visita.types import Skipped
 IMAGE_COLUMNS = ("image", "file", "filename", "path", "image_path", "filepath")
 TEXT_COLUMNS = ("text", "caption", "title", "sentence", "description")
 SPLIT_COLUMN = "split"
+LANGUAGE_COLUMN = "language"
 SPLITS = {
     **dict.fromkeys(("train", "training", "restval"), "train"),
     **dict.fromkeys(("dev", "val", "valid", "validation"), "dev"),
@@ -26,7 +27,8 @@ class Table:
     """Reads CSV, TSV, JSON lines and Parquet; paths are relative to the table's folder.
 
     Rows with the same image give it several texts; rows with the same text, within one
-    split, make it one text that matches several images.
+    split, make it one text that matches several images. The language of a text, if any, is a
+    code such as ``de``.
     """
 
     looks_for = (
@@ -40,7 +42,7 @@ class Table:
     def read(self, path: Path, seed: int) -> PairSet:
         if not self.recognises(path):
             raise DataError(f"{path} is not a table: it should be {self.looks_for}.")
-        wanted = (*IMAGE_COLUMNS, *TEXT_COLUMNS, SPLIT_COLUMN)
+        wanted = (*IMAGE_COLUMNS, *TEXT_COLUMNS, SPLIT_COLUMN, LANGUAGE_COLUMN)
         table = READ_ROWS[path.suffix.lower()](path, wanted)
         problems = list(table.problems)
         return assemble(f"table:{path}", _captions(path, table, problems), problems, seed)
@@ -66,10 +68,11 @@ def _captions(path: Path, table: Rows, problems: list[Skipped]) -> list[Caption]
                 problems.append(
                     Skipped(place, f"{image_id} is in {split} too; it stays in {first}")
                 )
+            file, language = path.parent / image_id, plain(str(row.get(LANGUAGE_COLUMN) or ""))
             for one in texts if isinstance(texts, list) else [texts]:
                 if isinstance(one, str):
                     key = (first, one.strip())
-                    captions.append(Caption(image_id, path.parent / image_id, one, key, first))
+                    captions.append(Caption(image_id, file, one, key, first, language))
                 else:
                     problems.append(Skipped(place, f"has no text under {text!r}"))
     for value, rows in unknown.items():

@@ -9,6 +9,8 @@ from visita.experiments.report.content import (
     Picture,
     Report,
     Row,
+    Scatter,
+    Sheet,
     Table,
 )
 from visita.experiments.report.write import write_report
@@ -22,6 +24,8 @@ __all__ = [
     "Picture",
     "Report",
     "Row",
+    "Scatter",
+    "Sheet",
     "Table",
     "write_report",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,57 @@ class Table:
             "note": self.note,
             "columns": [{"group": c.group, "name": c.name} for c in self.columns],
             "rows": [{"name": r.name, "cells": [_numbers(c) for c in r.cells]} for r in self.rows],
+        }
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Facts in columns, as text: what has no interval."""
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[str, ...]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the sheet as JSON values."""
+        rows = {name: dict(zip(self.columns, row, strict=True)) for name, row in self.rows.items()}
+        return {"title": self.title, "note": self.note, "rows": rows}
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """What each system costs, lower being better, and how good it is, higher being better."""
+
+    title: str
+    note: str
+    x_label: str
+    y_label: str
+    points: Mapping[str, tuple[float, Estimate]]
+
+    def front(self) -> tuple[str, ...]:
+        """Return the Pareto set, cheapest first: no other is as good for less, or better for it."""
+        found: list[str] = []
+        best = -math.inf
+        by_cost = sorted(self.points, key=lambda n: (self.points[n][0], -self.points[n][1].value))
+        for name in by_cost:
+            if (value := self.points[name][1].value) > best:
+                found.append(name)
+                best = value
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the points as JSON values."""
+        points = {
+            name: {"x": cost, "y": good.to_dict()} for name, (cost, good) in self.points.items()
+        }
+        return {
+            "title": self.title,
+            "note": self.note,
+            "x": self.x_label,
+            "y": self.y_label,
+            "points": points,
+            "front": list(self.front()),
         }
 
 
@@ -154,8 +206,8 @@ class Report:
         Paragraphs.
     warnings : tuple of str
         What a reader must know before believing the numbers.
-    verdicts, verdicts_note
-        The claims, and how they were tested.
+    verdicts, verdicts_title, verdicts_note
+        The claims, what they are called, and how they were tested.
     parts : tuple
         Tables and figures, in order.
     examples : tuple of Examples
@@ -171,8 +223,9 @@ class Report:
     lead: tuple[str, ...]
     setting: Mapping[str, str]
     command: str
-    parts: tuple[Table | Curves | Bars, ...]
+    parts: tuple[Table | Sheet | Curves | Bars | Scatter, ...]
     verdicts: tuple[Verdict, ...] = ()
+    verdicts_title: str = "The paper’s claims"
     verdicts_note: str = ""
     examples: tuple[Examples, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -187,7 +240,8 @@ class Report:
             "claims": [_verdict(one) for one in self.verdicts],
             "claims_note": self.verdicts_note,
             "tables": [one.to_dict() for one in self.parts if isinstance(one, Table)],
-            "figures": [one.to_dict() for one in self.parts if not isinstance(one, Table)],
+            "sheets": [one.to_dict() for one in self.parts if isinstance(one, Sheet)],
+            "figures": [one.to_dict() for one in self.parts if not isinstance(one, Table | Sheet)],
             "examples": [one.to_dict() for one in self.examples],
             "failed": [{"cell": one.item, "reason": one.reason} for one in self.failed],
             "setting": dict(self.setting),

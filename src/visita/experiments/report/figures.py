@@ -1,4 +1,4 @@
-"""Curves and bars as SVG, drawn small so that they can be read on a telephone."""
+"""Curves, bars and points as SVG, drawn small so that they can be read on a telephone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from visita.evaluation.intervals import Estimate
-from visita.experiments.report.content import Bars, Curves
+from visita.experiments.report.content import Bars, Curves, Scatter
 
 INK, GREY, RULE = "#1c1f24", "#6b7280", "#dedbd4"
 COLOURS = ("#b3aca0", "#857d70", "#4a4f58", "#7ba0c4", "#1d4e89")
@@ -19,11 +19,13 @@ STYLES = (":", "--", "-.", "--", "-")
 WIDTH = 4.7
 """Inches; 338 points, at a text size of 8.5."""
 FORMATS = (".png", ".svg", ".pdf")
+LINES = 15
+"""Labels one above the other that a figure of the usual height has room for."""
 LABEL = 36
 """Letters of a label; longer names are cut, as the numbers need their room."""
 
 
-def draw(figure: Curves | Bars) -> str:
+def draw(figure: Curves | Bars | Scatter) -> str:
     """Return one ``<svg>`` element, with its text as text."""
     out = StringIO()
     with _style():
@@ -38,7 +40,9 @@ def save_bars(bars: Bars, path: Path) -> None:
         _drawn(bars).savefig(path, dpi=200, facecolor="white")
 
 
-def _drawn(figure: Curves | Bars) -> Any:
+def _drawn(figure: Curves | Bars | Scatter) -> Any:
+    if isinstance(figure, Scatter):
+        return _scatter(figure)
     return _curves(figure) if isinstance(figure, Curves) else _bars(figure)
 
 
@@ -147,3 +151,54 @@ def _whisker(axes: Any, place: float, estimate: Estimate) -> None:
     axes.plot([estimate.low, estimate.high], [place, place], color=INK, linewidth=1)
     for end in (estimate.low, estimate.high):
         axes.plot([end, end], [place - 0.12, place + 0.12], color=INK, linewidth=1)
+
+
+def _scatter(scatter: Scatter) -> Any:
+    from matplotlib.ticker import LogLocator, NullLocator  # noqa: PLC0415
+
+    names = sorted(scatter.points, key=lambda name: scatter.points[name][1].value)
+    costs = [scatter.points[name][0] for name in names]
+    figure, axes = _axes(max(3.4, 0.9 + 0.2 * len(names)))
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    low, high = min(costs) / 1.4, max(costs) * 1.4
+    axes.set_xlim(low, high)
+    values = [scatter.points[name][1] for name in names]
+    bottom, top = min(one.low for one in values), max(one.high for one in values)
+    room = max(top - bottom, 1.0) * 0.06
+    axes.set_ylim(bottom - room, top + room)
+    front = scatter.front()
+    axes.step(
+        [scatter.points[name][0] for name in front],
+        [scatter.points[name][1].value for name in front],
+        where="post",
+        color=COLOURS[3],
+        linewidth=1.0,
+    )
+    lines = max(len(names), LINES)
+    gap = (top - bottom + 2 * room) / lines
+    heights = _spread([one.value for one in values], gap)
+    # Those that were pushed out below push the others up again.
+    heights = [-one for one in _spread([-max(one, bottom) for one in heights], gap)]
+    side = axes.get_yaxis_transform()  # across the axes in shares, upwards in data
+    for name, cost, found, height in zip(names, costs, values, heights, strict=True):
+        colour = COLOURS[4] if name in front else COLOURS[0]
+        axes.plot([cost, cost], [found.low, found.high], color=colour, linewidth=1)
+        axes.plot(cost, found.value, "o", color=colour, markersize=4.5)
+        axes.plot([cost, high], [found.value, height], color=RULE, linewidth=0.6, zorder=0)
+        axes.annotate(
+            _short(name),
+            (1.0, height),
+            (3, 0),
+            xycoords=side,
+            textcoords="offset points",
+            va="center",
+            color=INK if name in front else GREY,
+            annotation_clip=False,
+        )
+    axes.grid(axis="y", color=RULE, linewidth=0.6)
+    axes.set_xlabel(scatter.x_label)
+    axes.set_ylabel(scatter.y_label)
+    return figure

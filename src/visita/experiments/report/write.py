@@ -16,7 +16,16 @@ from PIL import ImageOps
 
 from visita.data.decode import decode
 from visita.errors import PictureError
-from visita.experiments.report.content import Bars, Column, Curves, Report, Row, Table
+from visita.experiments.report.content import (
+    Bars,
+    Column,
+    Curves,
+    Report,
+    Row,
+    Scatter,
+    Sheet,
+    Table,
+)
 from visita.experiments.report.figures import draw
 
 THUMB = (300, 200)
@@ -61,6 +70,7 @@ def _environment(escape: bool) -> Environment:
         "as_table": as_table,
     }
     environment.tests["table"] = lambda part: isinstance(part, Table)
+    environment.tests["sheet"] = lambda part: isinstance(part, Sheet)
     return environment
 
 
@@ -101,8 +111,10 @@ def headings(columns: tuple[Column, ...]) -> list[tuple[str, int]]:
     return [(name, len(list(some))) for name, some in groupby(columns, lambda c: c.group)]
 
 
-def as_table(figure: Curves | Bars) -> Table:
+def as_table(figure: Curves | Bars | Scatter) -> Table | Sheet:
     """Return the numbers of a figure, for where nothing can be drawn."""
+    if isinstance(figure, Scatter):
+        return _as_sheet(figure)
     columns: tuple[Column, ...] = (Column("", figure.x_label),)
     if isinstance(figure, Bars):
         rows = [Row(name, (bar,)) for name, bar in figure.bars.items()]
@@ -110,3 +122,13 @@ def as_table(figure: Curves | Bars) -> Table:
         columns = tuple(Column(figure.x_label, point) for point in figure.points())
         rows = [Row(name, tuple(line)) for name, line in figure.lines.items()]
     return Table(figure.title, figure.note, columns, tuple(rows))
+
+
+def _as_sheet(scatter: Scatter) -> Sheet:
+    front = scatter.front()
+    rows = {
+        name: (f"{cost:,.3g}", number(good.value), "yes" if name in front else "")
+        for name, (cost, good) in sorted(scatter.points.items(), key=lambda one: one[1][0])
+    }
+    columns = (scatter.x_label, scatter.y_label, "in the Pareto set")
+    return Sheet(scatter.title, scatter.note, columns, rows)

@@ -16,6 +16,8 @@ WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 """Only safetensors: a pickle may run what its maker wrote into it."""
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 """What older repositories have instead; of these torch must read tensors and nothing else."""
+CARD = "README.md"
+"""What a model's makers say of it; it decides no vector."""
 
 
 def model_files(
@@ -23,10 +25,10 @@ def model_files(
 ) -> Sequence[Path]:
     """Return the configuration and the weights, downloaded where they are not there yet.
 
-    A download that broke off is gone on with. ``more`` names further files that are wanted
-    where there are any. ``pickled`` takes ``PICKLED`` where there are no safetensors: whoever
-    builds the network must then load with ``weights_only``. ``HF_HUB_OFFLINE`` and ``HF_HOME``
-    are those of huggingface_hub.
+    A download that broke off is gone on with. ``more`` names further files, or patterns of
+    them, that are wanted where there are any. ``pickled`` takes ``PICKLED`` where there are no
+    safetensors: whoever builds the network must then load with ``weights_only``.
+    ``HF_HUB_OFFLINE`` and ``HF_HOME`` are those of huggingface_hub.
 
     Raises
     ------
@@ -36,10 +38,10 @@ def model_files(
     folder = Path(folder_or_repository).expanduser()
     if not folder.is_dir():
         folder = _downloaded(folder_or_repository, [*WEIGHTS, *more])
-        if pickled and not _weights(folder, WEIGHTS):
+        if pickled and not _found(folder, WEIGHTS):
             folder = _downloaded(folder_or_repository, [*PICKLED, *more])
     configs = [folder / name for name in CONFIGS if (folder / name).is_file()]
-    weights = _weights(folder, WEIGHTS) or (_weights(folder, PICKLED) if pickled else [])
+    weights = _found(folder, WEIGHTS) or (_found(folder, PICKLED) if pickled else [])
     if folder / CONFIGS[0] not in configs:
         raise ArtifactError(f"{folder} holds no model: it has no {CONFIGS[0]}.")
     if not weights:
@@ -47,11 +49,10 @@ def model_files(
             f"{folder} has no model.safetensors, and visita unpickles no weights: save the "
             "model with its library (save_pretrained writes safetensors) and name that folder."
         )
-    others = [folder / name for name in more if (folder / name).is_file()]
-    return [*configs, *weights, *others]
+    return [*configs, *weights, *_found(folder, more)]
 
 
-def _weights(folder: Path, patterns: Sequence[str]) -> list[Path]:
+def _found(folder: Path, patterns: Sequence[str]) -> list[Path]:
     return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
 
 

@@ -31,7 +31,7 @@ from visita.errors import (
 from visita.features.adapters.preparation import Preparation
 from visita.home import cache_home
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what is kept of a model, or what a level means, changes."""
 
 

@@ -8,7 +8,8 @@ For b pictures a layer may return
   and are no cells; the class token is a level of its own, ``cls``;
 - (b, d, 1): one cell, as from a pool over tokens.
 
-Cells are pooled by ``avg``, ``max`` or ``gem``, or kept as ``grid``, row by row.
+Cells are pooled by ``avg``, ``max`` or ``gem``, or kept as ``grid``, row by row. Where they are a
+square, ``5x5`` averages them to 25, so that grids of different layers and encoders fit together.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from math import isqrt
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 CELLS = ("avg", "max", "gem", "grid")
+SQUARE = "5x5"
+SIDE = 5
 GEM_POWER = 3.0
 GEM_FLOOR = 1e-6
 """Generalised-mean pooling: Radenović et al. (2019), "Fine-tuning CNN Image Retrieval with No
@@ -64,15 +68,17 @@ def poolings(output: Tensor, tokens: Tokens) -> tuple[str, ...]:
     """Return the poolings that fit a layer's output: ("",) for a vector, () where none does."""
     if output.ndim == 2:
         return ("",)
-    if output.ndim == 3:
-        has_class = tokens.has_class and tokens.before_patches(output.shape[1]) > 0
-        return (*CELLS, "cls") if has_class and output.shape[2] > 1 else CELLS
     is_map = output.ndim == 4 and (_is_square(output, 2, 3) or _is_square(output, 1, 2))
-    return CELLS if is_map else ()
+    if output.ndim != 3 and not is_map:
+        return ()
+    count = _cells(output, tokens).shape[1]
+    found = (*CELLS, SQUARE) if count > 1 and isqrt(count) ** 2 == count else CELLS
+    has_class = output.ndim == 3 and tokens.has_class and tokens.before_patches(output.shape[1]) > 0
+    return (*found, "cls") if has_class and output.shape[2] > 1 else found
 
 
 def pooled(output: Tensor, pooling: str, tokens: Tokens) -> Tensor:
-    """Return a level, float32: (b, d), or (b, cells, d) for ``grid``."""
+    """Return a level, float32: (b, d), or (b, cells, d) for ``grid`` and ``5x5``."""
     output = output.float()
     if pooling == "":
         return output.clone()
@@ -85,7 +91,13 @@ def pooled(output: Tensor, pooling: str, tokens: Tokens) -> Tensor:
         return cells.amax(1)
     if pooling == "gem":
         return cells.clamp(min=GEM_FLOOR).pow(GEM_POWER).mean(1).pow(1 / GEM_POWER)
-    return cells.clone()
+    return _averaged(cells) if pooling == SQUARE else cells.clone()
+
+
+def _averaged(cells: Tensor) -> Tensor:
+    side = isqrt(cells.shape[1])
+    maps = cells.transpose(1, 2).reshape(-1, cells.shape[2], side, side)
+    return adaptive_avg_pool2d(maps, SIDE).flatten(2).transpose(1, 2)
 
 
 def _cells(output: Tensor, tokens: Tokens) -> Tensor:

@@ -37,13 +37,26 @@ def load(
     ConfigError
         If the files hold another kind of model, or lack weights.
     """
-    import torch  # noqa: PLC0415 - once for each model
-
     kind = read_json(files[0]).get("model_type")
     if kind != family:
         raise ConfigError(f"{model} is no {family} model: its config.json says {kind!r}.")
-    library = imported("transformers")
     folder = files[0].parent
+    network, missing = network_of(class_name, folder)
+    if missing:
+        raise ConfigError(
+            f"{model} lacks {len(missing)} weights of a {family} model, such as {missing[0]}: "
+            "choose a checkpoint with both towers and their projections."
+        )
+    library = imported("transformers")
+    with quiet(library.logging):
+        return network, preparation_of(library, model, folder)
+
+
+def network_of(class_name: str, folder: Path) -> tuple[Any, list[str]]:
+    """Return a model of transformers, in evaluation mode and float32, and the weights it lacks."""
+    import torch  # noqa: PLC0415 - once for each model
+
+    library = imported("transformers")
     with quiet(library.logging):
         network, report = getattr(library, class_name).from_pretrained(
             folder,
@@ -52,21 +65,19 @@ def load(
             output_loading_info=True,
             weights_only=True,
         )
-        preparation = preparation_of(library, model, folder)
-    if missing := sorted(report["missing_keys"]):
-        raise ConfigError(
-            f"{model} lacks {len(missing)} weights of a {family} model, such as {missing[0]}: "
-            "choose a checkpoint with both towers and their projections."
-        )
-    return network.eval(), preparation
+    return network.eval(), sorted(report["missing_keys"])
 
 
 def text_config(files: Sequence[Path]) -> Any:
     """Return the configuration of a model's text tower."""
+    return config_of(files).text_config
+
+
+def config_of(files: Sequence[Path]) -> Any:
+    """Return the configuration of a model."""
     library = imported("transformers")
     with quiet(library.logging):
-        config = library.AutoConfig.from_pretrained(files[0].parent, local_files_only=True)
-    return config.text_config
+        return library.AutoConfig.from_pretrained(files[0].parent, local_files_only=True)
 
 
 def reading(
@@ -74,11 +85,13 @@ def reading(
     files: Sequence[Path],
     place: Path,
     *,
-    longest: int,
+    longest: int | None,
     fixed: bool = False,
     pair: int | None = None,
 ) -> Reading:
     """Return how a model's own tokenizer reads texts; it is written to ``place``.
+
+    ``longest`` is how many ids a text has at most; None, as many as tokenizer and model take.
 
     Raises
     ------
@@ -93,6 +106,9 @@ def reading(
     if not hasattr(tokenizer, "backend_tokenizer"):
         raise ConfigError(f"{model} has a tokenizer that visita cannot read: choose another model.")
     place.write_text(tokenizer.backend_tokenizer.to_str(), "utf-8")
+    if longest is None:
+        positions = config_of(files).max_position_embeddings
+        longest = min(tokenizer.model_max_length, positions)
     before, after = _around(tokenizer)
     left = tokenizer.padding_side == "left"
     return Reading(

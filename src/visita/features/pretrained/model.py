@@ -21,9 +21,10 @@ class Model:
 
     Attributes
     ----------
-    pictures : PictureTower
-    preparation : Preparation
-    texts : DualText or BertText
+    pictures : PictureTower or None
+    preparation : Preparation or None
+        None where it reads texts only.
+    texts : DualText, BertText or SentenceText
     layers : tuple of int
         How many a text runs through, and their width.
     width : int
@@ -35,7 +36,7 @@ class Model:
     """
 
     pictures: Any
-    preparation: Preparation
+    preparation: Preparation | None
     texts: Any
     layers: tuple[int, int]
     width: int
@@ -57,12 +58,15 @@ class Family:
         NAME and files → the model.
     tokenizer : callable
         NAME, files and where a tokenizer may be written → how its texts become ids.
+    languages : callable
+        Files → the languages of the texts it was trained on, as ``TextEncoder`` has them.
     """
 
     name: str
     fetch: Callable[[str], Sequence[Path]]
     build: Callable[[str, Sequence[Path]], Model]
     tokenizer: Callable[[str, Sequence[Path], Path], Reading]
+    languages: Callable[[Sequence[Path]], Sequence[str] | None] = lambda _: ("en",)
 
     @property
     def library(self) -> Library:
@@ -75,6 +79,7 @@ class Family:
 
     def _picture_side(self, model: str, files: Sequence[Path]) -> tuple[Any, Preparation]:
         read = self.read(model, files)
+        assert read.preparation is not None  # the families of image encoders all have one
         return read.pictures, read.preparation
 
     def read(self, model: str, files: Sequence[Path]) -> Model:
@@ -96,6 +101,16 @@ class Family:
             If the files hold no tokenizer of this family.
         """
         return self._sound(model, lambda: self.tokenizer(model, files, place))
+
+    def spoken(self, model: str, files: Sequence[Path]) -> Sequence[str] | None:
+        """Return the languages of a model.
+
+        Raises
+        ------
+        ConfigError
+            If what says so is damaged.
+        """
+        return self._sound(model, lambda: self.languages(files))
 
     def _sound(self, model: str, call: Callable[[], T]) -> T:
         try:

@@ -35,9 +35,9 @@ class Known:
     name : str
         What ``visita.load`` takes; for ALBEF with the path of the file.
     megabytes : int
-        About what is downloaded.
+        About what is downloaded: its weights in float32.
     licence : str
-        Of the weights, as its makers state it.
+        Of the weights, as its makers state it, or of the code that they came with.
     source : str
         How it comes to this machine.
     """
@@ -53,18 +53,19 @@ class Known:
         return self.name.startswith(("blip:", "albef:"))
 
 
+OPENAI = "MIT for the code; the model card names no licence"
 KNOWN = (
-    Known("clip:openai/clip-vit-base-patch32", 600, "MIT"),
-    Known("clip:openai/clip-vit-large-patch14", 1700, "MIT"),
-    Known("clip:ViT-B-32/laion2b_s34b_b79k", 600, "MIT"),
-    Known("siglip:google/siglip-base-patch16-224", 810, "Apache-2.0"),
+    Known("clip:openai/clip-vit-base-patch32", 605, OPENAI),
+    Known("clip:openai/clip-vit-large-patch14", 1710, OPENAI),
+    Known("clip:ViT-B-32/laion2b_s34b_b79k", 605, "MIT"),
+    Known("siglip:google/siglip-base-patch16-224", 813, "Apache-2.0"),
     Known("siglip:google/siglip2-base-patch16-224", 1500, "Apache-2.0"),
-    Known("blip:Salesforce/blip-itm-base-flickr", 900, "BSD-3-Clause"),
-    Known("blip:Salesforce/blip-itm-base-coco", 900, "BSD-3-Clause"),
+    Known("blip:Salesforce/blip-itm-base-flickr", 895, "BSD-3-Clause"),
+    Known("blip:Salesforce/blip-itm-base-coco", 895, "BSD-3-Clause"),
     Known(
         "albef:flickr30k.pth",
-        3300,
-        "BSD-3-Clause",
+        800,
+        "BSD-3-Clause for the code",
         "a file that github.com/salesforce/ALBEF links to",
     ),
 )

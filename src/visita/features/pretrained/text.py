@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
+from visita.features.adapters.hub import CARD
 from visita.features.adapters.libraries import described, kept_facts
 from visita.features.engine import Runner, cached_runner, cores
 from visita.features.pretrained.model import Family, Model
 from visita.features.pretrained.tokens import Reading
-from visita.types import TextFeatures
+from visita.types import FloatArray, TextFeatures, Tokens
 
 VECTOR = "vector"
 BATCH = 32
@@ -25,7 +26,7 @@ BATCH = 32
 
 class PretrainedText:
     """One checkpoint's text tower: ``vector``, which is what pictures are compared with, and
-    ``layer1`` …, each the mean over a passage's tokens.
+    ``layer1`` …, each the mean over a passage's tokens. Of layers alone it is a ``TokenEncoder``.
 
     ``model`` is a repository on the hub, a folder, or a file. Its methods raise
     MissingExtraError without transformers; ArtifactError if the files cannot be found or
@@ -46,9 +47,8 @@ class PretrainedText:
 
     @cached_property
     def _width(self) -> int:
-        depth, width = self._facts["layers"]
-        known = {f"layer{n}": width for n in range(1, depth + 1)}
-        known[VECTOR] = self._facts["width"]
+        _, width = self._facts["layers"]
+        known = dict.fromkeys(self.layers, width) | {VECTOR: self._facts["width"]}
         for level in self.levels:
             if level not in known:
                 hint = did_you_mean(level, known)
@@ -61,10 +61,22 @@ class PretrainedText:
         return int(known[self.levels[0]])
 
     @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of all layers, first to last."""
+        depth, _ = self._facts["layers"]
+        return tuple(f"layer{number}" for number in range(1, depth + 1))
+
+    @property
     def threshold(self) -> float | None:
         """Cosine at which the model itself takes a pair for a match."""
         found: float | None = self._facts["threshold"]
         return found
+
+    @property
+    def languages(self) -> tuple[str, ...] | None:
+        """Codes of the languages it was trained on; None where any, or where nobody says."""
+        found = self._facts["languages"]
+        return None if found is None else tuple(found)
 
     def fingerprint(self) -> str:
         """Return a hash over all files, those for pictures too, and how texts are read."""
@@ -85,6 +97,47 @@ class PretrainedText:
             vectors[rows] = np.concatenate(self._runner(ids, mask), axis=1)
         return TextFeatures(offsets, vectors)
 
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Return the layers of every token side by side, float16 (t, dim).
+
+        All passages of a text, one after the other, without the special ids around each; a
+        passage of nothing else has the first of them, or of the padding.
+
+        Raises
+        ------
+        ConfigError
+            If ``vector`` is among the levels, which no token has.
+        """
+        if VECTOR in self.levels:
+            raise ConfigError(
+                f"No token of {self.name} has a {VECTOR}: use layers, such as {self.layers[-1]}."
+            )
+        cut = self.reading.passages(texts)
+        passages = [passage for text in cut for passage in text]
+        found = [np.zeros((0, self.dim), np.float16)] * len(passages)
+        for rows in _by_length(passages):
+            ids, mask = self.reading.padded([passages[row] for row in rows])
+            [values] = self._token_runner(ids, mask)
+            for row, states, read in zip(rows, values, mask.astype(bool), strict=True):
+                found[row] = self._inner(states, read).astype(np.float16)
+        ends = np.cumsum([0, *map(len, found)], dtype=np.int64)
+        offsets = ends[np.cumsum([0, *map(len, cut)])]
+        return Tokens(offsets, np.concatenate([np.zeros((0, self.dim), np.float16), *found]))
+
+    def spans(self, text: str) -> NDArray[np.int64]:
+        """Return where each token of a text is in it, int64 (t, 2): start and end.
+
+        As many as ``tokens`` gives; of a text of special ids alone it is the whole.
+        """
+        found = self.reading.spans(text)
+        return found if len(found) else np.array([(0, len(text))], np.int64)
+
+    def _inner(self, states: FloatArray, read: NDArray[np.bool_]) -> FloatArray:
+        own = states[read]
+        inner = own[len(self.reading.before) : len(own) - len(self.reading.after)]
+        # Where there are no special ids, an empty text is padding alone.
+        return inner if len(inner) else (own if len(own) else states)[:1]
+
     @cached_property
     def reading(self) -> Reading:
         """How texts become ids."""
@@ -97,6 +150,12 @@ class PretrainedText:
         from visita.features.pretrained.towers import TextLevels  # noqa: PLC0415 - needs torch
 
         return TextLevels(self._read().texts, self.levels).eval()
+
+    def token_network(self) -> Any:
+        """Return a torch module: ids and mask, int64 (b, t) each → (b, t, dim)."""
+        from visita.features.pretrained.towers import TextTokens  # noqa: PLC0415 - needs torch
+
+        return TextTokens(self._read().texts, self.levels).eval()
 
     def head(self) -> Any:
         """Return a torch module: tokens of pictures (k, n, d) and ids (1, t) → logits (k, 1)."""
@@ -111,9 +170,16 @@ class PretrainedText:
 
     @cached_property
     def _runner(self) -> Runner:
+        return self._run("texts", self.network, self._examples, self._shapes)
+
+    @cached_property
+    def _token_runner(self) -> Runner:
+        return self._run("tokens", self.token_network, self._examples, self._shapes)
+
+    @property
+    def _shapes(self) -> list[tuple[int, ...]]:
         length = self.reading.longest if self.reading.fixed else -1
-        shapes = [(-1, length), (-1, length)]
-        return self._run("texts", self.network, self._examples, shapes)
+        return [(-1, length), (-1, length)]
 
     def _run(
         self,
@@ -148,10 +214,13 @@ class PretrainedText:
         return {
             "encoder": self.name,
             "files": {**found, **tokenizer},
-            "digests": sorted(one["sha256"] for one in found.values()),
+            "digests": sorted(
+                one["sha256"] for file, one in found.items() if Path(file).name != CARD
+            ),
             "layers": model.layers,
             "width": model.width,
             "threshold": model.threshold,
+            "languages": self._family.spoken(self._model, files),
             "reading": asdict(reading),
         }
 

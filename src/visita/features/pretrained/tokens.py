@@ -17,6 +17,8 @@ from tokenizers import Tokenizer
 from visita.errors import MissingExtraError
 
 Ids = NDArray[np.int64]
+Pieces = tuple[list[int], list[tuple[int, int]]]
+"""Ids, and where each is in the text that was read: start and end."""
 
 
 def _without_punctuation(text: str) -> str:
@@ -34,6 +36,7 @@ def _as_a_caption(text: str) -> str:
 
 CLEAN: dict[str, Callable[[str], str]] = {
     "": lambda text: text,
+    "lower": str.lower,
     "siglip": lambda text: _without_punctuation(text.lower()),
     "siglip-cased": _without_punctuation,
     "albef": _as_a_caption,
@@ -77,12 +80,26 @@ class Reading:
     def passages(self, texts: Sequence[str]) -> list[list[list[int]]]:
         """Return the passages of each text: of nearly equal length, special ids around each."""
         room = self.longest - len(self.before) - len(self.after)
-        # Half a surrogate pair would stop the tokenizer.
-        whole = [CLEAN[self.clean](text.encode("utf-8", "replace").decode()) for text in texts]
+        cleaned = [CLEAN[self.clean](_readable(text)) for text in texts]
         return [
             [[*self.before, *ids, *self.after] for ids in _cut(ids, room)]
-            for ids in self._numbers(whole)
+            for ids, _ in self._pieces(cleaned)
         ]
+
+    def spans(self, text: str) -> Ids:
+        """Return where each id of a text, special ones left out, is in it: int64 (t, 2).
+
+        Start and end, without the space that a tokenizer may count to the word behind it.
+        """
+        whole = _readable(text)
+        cleaned = CLEAN[self.clean](whole)
+        places = _located(cleaned, whole)
+        [(_, pieces)] = self._pieces([cleaned])
+        spans = np.zeros((len(pieces), 2), np.int64)
+        for row, (start, end) in enumerate(pieces):
+            bare = end - len(cleaned[start:end].lstrip())
+            spans[row] = places[bare], places[end - 1] + 1 if bare < end else places[bare]
+        return spans
 
     def padded(self, passages: Sequence[list[int]]) -> tuple[Ids, Ids]:
         """Return ids and mask of passages, int64 (b, t) each."""
@@ -96,14 +113,15 @@ class Reading:
         return ids, mask
 
     @cached_property
-    def _numbers(self) -> Callable[[Sequence[str]], list[list[int]]]:
+    def _pieces(self) -> Callable[[Sequence[str]], list[Pieces]]:
         if self.file.endswith(".model"):
             return _sentence_pieces(self.file)
         tokenizer = Tokenizer.from_file(self.file)
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return lambda texts: [
-            one.ids for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)
+            (one.ids, one.offsets)
+            for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)
         ]
 
 
@@ -122,16 +140,44 @@ def sentence_piece(file: str) -> Any:
     return SentencePieceProcessor(model_file=file)
 
 
-def _sentence_pieces(file: str) -> Callable[[Sequence[str]], list[list[int]]]:
+def _sentence_pieces(file: str) -> Callable[[Sequence[str]], list[Pieces]]:
     model = sentence_piece(file)
     # sentencepiece drops a space in front, so transformers puts this there and takes it off.
     unknown = model.id_to_piece(model.unk_id())
-    extra = len(model.encode(unknown))
+    extra, ahead = len(model.encode(unknown)), len(unknown) + 1
 
-    def numbers(texts: Sequence[str]) -> list[list[int]]:
-        return [model.encode(f"{unknown}▁{text}")[extra:] for text in texts]
+    def pieces(text: str) -> Pieces:
+        found = model.encode(f"{unknown}▁{text}", return_type="offset_mapping")
+        spans = [(max(0, s - ahead), max(0, e - ahead)) for s, e in found["offsets"][extra:]]
+        return found["ids"][extra:], spans
 
-    return numbers
+    return lambda texts: [pieces(text) for text in texts]
+
+
+def _readable(text: str) -> str:
+    # Half a surrogate pair would stop the tokenizer.
+    return text.encode("utf-8", "replace").decode()
+
+
+def _located(cleaned: str, text: str) -> Sequence[int]:
+    """Return where each character of a cleaned text, and its end, is in the text before.
+
+    Cleaning drops marks and spaces, puts in spaces, and lowers letters, one of which can be two
+    then; letters stay in their order. A space is where the letter before it is.
+    """
+    if cleaned == text:
+        return range(len(text) + 1)
+    letters = (
+        (letter, place)
+        for place, one in enumerate(text)
+        for letter in dict.fromkeys(part.upper() for part in one + one.lower())
+    )
+    places, last = [], 0
+    for one in cleaned:
+        if not one.isspace():
+            last = next((place for letter, place in letters if letter == one.upper()), last)
+        places.append(last)
+    return [*places, len(text)]
 
 
 def _cut(ids: list[int], room: int) -> list[list[int]]:

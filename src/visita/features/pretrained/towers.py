@@ -85,6 +85,48 @@ class BertText(nn.Module):
         return found, self.projection(states[:, 0])
 
 
+class SentenceText(nn.Module):
+    """A transformer of sentence-transformers: its tokens pooled, then ``head``.
+
+    ``pooling`` is ``mean``, over the tokens that are read, or ``cls``, the first one.
+    """
+
+    def __init__(self, transformer: Any, pooling: str, head: nn.Module) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.pooling = pooling
+        self.head = head
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        """Map ids and mask, int64 (b, t), to the states of each layer (b, t, d) and vectors."""
+        found = self.transformer(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        tokens = found.last_hidden_state
+        pooled = tokens[:, 0] if self.pooling == "cls" else _mean(tokens, mask)
+        return found.hidden_states[1:], self.head(pooled)
+
+
+class Unit(nn.Module):
+    """Scales vectors to unit length."""
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Map (b, d) to (b, d)."""
+        return nn.functional.normalize(vectors)
+
+
+class TextTokens(nn.Module):
+    """The asked layers of every token of a text tower, side by side."""
+
+    def __init__(self, tower: nn.Module, layers: Sequence[str]) -> None:
+        super().__init__()
+        self.tower = tower
+        self.layers = tuple(layers)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Map ids and mask, int64 (b, t), to float32 (b, t, d * layers)."""
+        states, _ = self.tower(ids, mask)
+        return torch.cat([states[_index(layer)] for layer in self.layers], -1)
+
+
 class TextLevels(nn.Module):
     """The asked levels of a text tower: ``layer1`` … as means over tokens, ``vector``."""
 
@@ -96,10 +138,8 @@ class TextLevels(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """Map ids and mask, int64 (b, t), to one float32 (b, d) tensor a level."""
         states, vector = self.tower(ids, mask)
-        weights = mask.unsqueeze(-1).to(torch.float32)  # (b, t, 1)
-        total = weights.sum(1)
         return tuple(
-            vector if level == VECTOR else (states[_index(level)] * weights).sum(1) / total
+            vector if level == VECTOR else _mean(states[_index(level)], mask)
             for level in self.levels
         )
 
@@ -133,6 +173,12 @@ class PairHead(nn.Module):
         for layer in self.fused:
             states = layer(states, encoder_hidden_states=pictures)
         return self.head(states[:, 0])[:, 1:]  # type: ignore[no-any-return]
+
+
+def _mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean over the tokens that are read: (b, t, d) and (b, t) → (b, d)."""
+    weights = mask.unsqueeze(-1).to(torch.float32)  # (b, t, 1)
+    return (states * weights).sum(1) / weights.sum(1)
 
 
 def _index(level: str) -> int:

@@ -39,6 +39,8 @@ class WordTopics(ABC):
     """
 
     name: str
+    languages = None
+    """Those of the texts that it is fitted on."""
     settings: ClassVar[Mapping[str, Any]]
     """What else decides the vectors, as JSON."""
 

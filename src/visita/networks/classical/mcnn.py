@@ -2,22 +2,23 @@
 sentence" (2015).
 
 Printed there: convolutions of 3 words, each followed by a maximum over 2 places, in three
-layers of 200, 300 and 300 maps; at the level ``word`` the picture's vector joins every window of
-the first layer, at the level ``sentence`` it joins the finished sentence in a multi-layer
-perceptron of 400, which gives the score; sentences are filled up to 30 words, and a window of
-filling gives zero. Hinge loss with random negatives, margin 0.5. (Between the two lie the levels
-of short and long phrases; the paper's best is an ensemble of all four.) There, words come from
-skip-gram vectors of 50; here they are learnt. Ours: the score goes through tanh, which orders
-nothing anew, and an image vector of 256 at either level.
+layers of 200, 300 and 300 maps. The picture's vector joins every window of the first layer
+(level ``word``), of the second, whose windows are short phrases (``phrase-short``), or of the
+third, of longer ones (``phrase-long``), or it joins the finished sentence (``sentence``) in the
+multi-layer perceptron of 400 that gives the score at every level. Sentences are filled up to 30
+words, and a window of filling gives zero. Hinge loss with random negatives, margin 0.5. (The
+paper's best adds the scores of all four levels.) There, words come from skip-gram vectors of 50;
+here they are learnt. Ours: the score goes through tanh, which orders nothing anew, and an image
+vector of 256 at every level.
 
-The first layer is linear before its ReLU, so that a picture's and a sentence's parts of it are
+A layer is linear before its ReLU, so that a picture's and a sentence's parts of it are
 computed, and packed, apart.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -32,10 +33,15 @@ WORD = 100
 MAPS = (200, 300, 300)
 IMAGE = 256
 HIDDEN = 400
+Level = Literal["word", "phrase-short", "phrase-long", "sentence"]
+"""Where the picture enters: into the first, second or third layer over words, or after all."""
 
 
 class MultimodalCNN(nn.Module):
-    """A pair network; a text's rows are the first layer's places, or one, the sentence."""
+    """A pair network; a text's rows are the places of the layer that the picture enters.
+
+    At the level ``sentence`` a text is one row.
+    """
 
     mean: Tensor
     scale: Tensor
@@ -46,15 +52,19 @@ class MultimodalCNN(nn.Module):
         grid_features: int,
         *,
         vocabulary: int,
-        level: Literal["word", "sentence"],
+        level: Level,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.level = level
-        last = MAPS[-1] * (WORDS // 2 // 2 // 2)
+        self.before = get_args(Level).index(level)
+        self.places = WORDS // 2**self.before
+        self.at_end = level == "sentence"
+        last = MAPS[-1] * (WORDS // 2 ** len(MAPS))
+        # Of a picture, and of each row of a text, which also has where words are.
+        joined, row = (IMAGE, last) if self.at_end else (MAPS[self.before], MAPS[self.before] + 1)
         self.arguments: dict[str, Any] = {
             "name": "m-cnn",
-            "packed": [1, MAPS[0], MAPS[0] + 1] if level == "word" else [1, IMAGE, last],
+            "packed": [1, joined, row],
             "cells": cells,
             "grid_features": grid_features,
             "vocabulary": vocabulary,
@@ -63,7 +73,7 @@ class MultimodalCNN(nn.Module):
         self.register_buffer("mean", torch.zeros(grid_features))
         self.register_buffer("scale", torch.ones(grid_features))
         self.see = nn.Sequential(nn.Dropout(dropout), nn.Linear(grid_features, IMAGE), nn.ReLU())
-        self.join = nn.Linear(IMAGE, MAPS[0], bias=False)
+        self.join = nn.Identity() if self.at_end else nn.Linear(IMAGE, joined, bias=False)
         self.embed = nn.Embedding(vocabulary, WORD)
         widths = (WORD, *MAPS)
         self.convolve = nn.ModuleList(
@@ -71,7 +81,7 @@ class MultimodalCNN(nn.Module):
         )
         self.judge = nn.Sequential(
             nn.Dropout(dropout),
-            nn.Linear(last + (IMAGE if level == "sentence" else 0), HIDDEN),
+            nn.Linear(last + (IMAGE if self.at_end else 0), HIDDEN),
             nn.ReLU(),
             nn.Dropout(dropout),
             nn.Linear(HIDDEN, 1),
@@ -80,19 +90,21 @@ class MultimodalCNN(nn.Module):
     def image(self, grid: Tensor) -> Tensor:
         """Map (n, cells, d) to (n, 1, …): the mean cell, as the level needs it."""
         seen = self.see(((grid - self.mean) / self.scale).mean(1, keepdim=True))
-        packed: Tensor = self.join(seen) if self.level == "word" else seen
+        packed: Tensor = self.join(seen)
         return packed
 
     def text(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Map word numbers (m, t) to (m, 30, 201), with where words are, or to (m, 1, …)."""
+        """Map word numbers (m, t) to (m, places, maps + 1), with where words are, or (m, 1, …)."""
         # Filled up by more than is needed and cut, so that any length leaves the same shape.
-        there = functional.pad(mask.to(self.mean.dtype), (0, WORDS))[:, :WORDS]
+        there = functional.pad(mask.to(self.mean.dtype), (0, WORDS))[:, None, :WORDS]
         words = functional.pad(self.embed(tokens) * mask[..., None], (0, 0, 0, WORDS))[:, :WORDS]
-        first = self.convolve[0](words.transpose(1, 2)).transpose(1, 2)
-        places = functional.max_pool1d(there[:, None], WINDOW, 1, 1)[:, 0]
-        if self.level == "word":
-            return torch.cat([first, places[..., None]], -1)
-        return self._higher(first, places)[:, None]
+        x = words.transpose(1, 2)
+        for layer in self.convolve[: self.before]:
+            x, there = _pooled(layer(x), _windows(there))
+        if self.at_end:
+            return x.flatten(1)[:, None]
+        packed = torch.cat([self.convolve[self.before](x), _windows(there)], 1)
+        return packed.transpose(1, 2)
 
     def score(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return the score of packed pictures and texts, (n, m), between -1 and 1."""
@@ -100,18 +112,22 @@ class MultimodalCNN(nn.Module):
 
     def score_pairs(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return the scores of the pairs (i, i) alone, (n,)."""
-        if self.level == "word":
-            finished = self._higher(texts[..., :-1] + images, texts[..., -1])
-        else:
+        if self.at_end:
             finished = torch.cat([images[:, 0], texts[:, 0]], -1)
+        else:
+            rows = texts[:, : self.places].transpose(1, 2)
+            x, there = _pooled(rows[:, :-1] + images.transpose(1, 2), rows[:, -1:])
+            for layer in self.convolve[self.before + 1 :]:
+                x, there = _pooled(layer(x), _windows(there))
+            finished = x.flatten(1)
         return torch.tanh(self.judge(finished)[:, 0])
 
-    def _higher(self, first: Tensor, there: Tensor) -> Tensor:
-        """Map the first layer (m, 30, 200) before its ReLU, and where it is, to (m, 900)."""
-        x, there = functional.relu(first).transpose(1, 2), there[:, None]
-        for layer in (None, *self.convolve[1:]):
-            if layer is not None:
-                x = functional.relu(layer(x))
-                there = functional.max_pool1d(there, WINDOW, 1, 1)
-            x, there = functional.max_pool1d(x * there, 2), functional.max_pool1d(there, 2)
-        return x.flatten(1)
+
+def _windows(there: Tensor) -> Tensor:
+    """Return which windows (m, 1, places) have any of what is there."""
+    return functional.max_pool1d(there, WINDOW, 1, 1)
+
+
+def _pooled(x: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a layer (m, maps, places) after its ReLU and maximum, and which places are there."""
+    return functional.max_pool1d(functional.relu(x) * there, 2), functional.max_pool1d(there, 2)

@@ -4,7 +4,7 @@ Printed there: two branches of fully connected layers (2048, ReLU, dropout 0.5, 
 length), Euclidean distance, a margin loss in both directions over the hardest few negatives,
 and a third term that keeps sentences of one image nearer to each other than to others. The
 same term for images is left out, as an image has no other image that means the same. The
-weights, the margin and 10 negatives are those of the authors' public code (Two_branch_network).
+weights and 10 negatives are those of the authors' public code (Two_branch_network).
 """
 
 from __future__ import annotations

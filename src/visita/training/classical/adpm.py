@@ -35,13 +35,15 @@ CELLS = 100_000
 class ADPM(WordBaseline):
     """The deep pyramid matching kernel times a text kernel, weighed by SimpleMKL."""
 
+    paper: ClassVar[str] = "Liu et al. 2016"
+
     closed_form: ClassVar[bool] = True
 
     image_levels: ImageLevels = LAST_GRIDS
     """One or more grids: the layers of the pyramid."""
     words: Annotated[int, Field(ge=2)] = 200
     """Visual words a layer."""
-    pairs: Annotated[int, Field(ge=2)] = 1000
+    pairs: Annotated[int, Field(ge=2)] = 2500
     """True pairs that the SVM learns from, beside as many false ones."""
     C: Annotated[float, Field(gt=0)] = 1.0
     """What a unit of slack costs."""

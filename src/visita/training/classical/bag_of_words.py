@@ -8,7 +8,7 @@ cosine and Euclidean distance, and no more; sizes are ours.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,9 @@ NOT_YET: dict[str, Levels] = {FAMILY: ("fitted",)}
 
 class BagOfWords(CCA):
     """TF-IDF over visual words of SIFT, HOG or both, and CCA."""
+
+    paper: ClassVar[str] = "Sivic & Zisserman 2003, Csurka et al. 2004"
+    extra: ClassVar[str | None] = "classical"
 
     image_levels: dict[str, Levels] = NOT_YET
     """Cannot be set: it names the words, which are fitted on the training pictures."""

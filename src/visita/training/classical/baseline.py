@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from visita.data.pairs import PairSet
 from visita.errors import ConfigError
+from visita.features.cells import cell_count
 from visita.features.pictures import RecipeEncoder
 from visita.features.vocabulary import Vocabulary
 from visita.training.config import FeatureConfig, ImageLevels, Levels, LoopConfig
@@ -30,8 +31,12 @@ Validate = Callable[[FloatArray, FloatArray], float]
 
 
 class Baseline(LoopConfig, ABC):
-    """A system that the papers compare with."""
+    """A system that the papers compare with; the first line of its docstring says what it is."""
 
+    paper: ClassVar[str]
+    """Who wrote of it and when; the titles are with its network."""
+    extra: ClassVar[str | None] = None
+    """The extra of this package that it needs."""
     closed_form: ClassVar[bool] = False
     """It is solved for, so that settings of a training loop would do nothing."""
 
@@ -111,13 +116,7 @@ class WordBaseline(Baseline):
 
     def check(self) -> None:
         """Refuse levels of different numbers of cells, and what does not exist."""
-        shapes = RecipeEncoder(self.recipe()).columns()
-        cells = {1 if isinstance(shape, int) else shape[0] for shape in shapes.values()}
-        if len(cells) > 1:
-            raise ConfigError(
-                f"{', '.join(shapes)} have different numbers of cells: use levels averaged alike, "
-                "such as :5x5."
-            )
+        cell_count(RecipeEncoder(self.recipe()).columns())
 
     @abstractmethod
     def learn(

@@ -25,6 +25,7 @@ from visita.training.cross_modal import CrossTensors
 class NIC(PairBaseline):
     """A recurrent captioner: ranks by likelihood, and writes captions."""
 
+    paper: ClassVar[str] = "Vinyals et al. 2015, Mao et al. 2015"
     validated: ClassVar[int] = 100
 
     vocabulary: Annotated[int, Field(ge=1)] = 3000
@@ -33,6 +34,7 @@ class NIC(PairBaseline):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     dropout: Share = 0.3
     dim: Annotated[int, Field(ge=1, le=2048)] = 256
+    depth: Annotated[int, Field(ge=1)] = 100
 
     def made(self, cells: int, features: int, words: int) -> Captioner:
         """Return the network, untrained."""

@@ -25,6 +25,8 @@ from visita.training.tuning import embed
 class CCA(VectorBaseline):
     """Canonical correlation analysis, compared by cosine or Euclidean distance."""
 
+    paper: ClassVar[str] = "Hardoon et al. 2004, Klein et al. 2015"
+
     network: ClassVar[str] = "projection"
     closed_form: ClassVar[bool] = True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,8 @@ from visita.training.config import ImageLevels
 
 class DAN(VectorWords):
     """Dual attention: pictures and texts attend to their own cells and words."""
+
+    paper: ClassVar[str] = "Nam et al. 2017"
 
     image_levels: ImageLevels = CELLS
     dim: Annotated[int, Field(ge=STEPS + 1, le=1024)] = 510

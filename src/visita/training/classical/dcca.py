@@ -30,6 +30,8 @@ from visita.training.tuning import embed, in_blocks
 class DCCA(VectorBaseline):
     """Deep canonical correlation analysis."""
 
+    paper: ClassVar[str] = "Andrew et al. 2013, Yan & Mikolajczyk 2015"
+
     network: ClassVar[str] = "deep-cca"
 
     epochs: Annotated[int, Field(ge=0)] = 12

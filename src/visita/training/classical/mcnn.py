@@ -6,7 +6,7 @@ false picture and one false text for each true pair, out of its batch, and Adam 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -15,20 +15,19 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from visita.networks.classical.mcnn import WORDS, MultimodalCNN
+from visita.networks.classical.mcnn import WORDS, Level, MultimodalCNN
 from visita.training.batches import Batch
 from visita.training.classical.pairs import PairBaseline
-from visita.training.classical.words import (
-    BatchLoss,
-    pack_images,
-    pack_texts,
-)
+from visita.training.classical.words import BatchLoss, pack_images, pack_texts
 from visita.training.config import Share
 from visita.training.cross_modal import CrossTensors
 
 
 class MCNN(PairBaseline):
-    """Convolutions over words, joined by the picture at the level of words or of sentences."""
+    """Convolutions over words, joined by the picture at words, phrases or the sentence."""
+
+    paper: ClassVar[str] = "Ma et al. 2015"
+    validated: ClassVar[int] = 100
 
     longest: Annotated[int, Field(ge=1, le=WORDS)] = WORDS
     batch: Annotated[int, Field(ge=2)] = 128
@@ -36,7 +35,7 @@ class MCNN(PairBaseline):
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     dropout: Share = 0.2
     margin: Annotated[float, Field(ge=0)] = 0.5
-    level: Literal["word", "sentence"] = "word"
+    level: Level = "word"
 
     def made(self, cells: int, features: int, words: int) -> MultimodalCNN:
         """Return the network, untrained."""

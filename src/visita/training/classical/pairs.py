@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 
 from visita.features.vocabulary import Vocabulary
+from visita.matchers.two_stage import DEPTH
 from visita.training.classical.baseline import WordBaseline
 from visita.training.classical.cca import CCA
 from visita.training.classical.words import BatchLoss, scores_of, train_on_words
@@ -26,6 +27,8 @@ class PairBaseline(WordBaseline):
     """What finds; its own seed is not used."""
     weight: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Of the score beside the cosine of the vectors: alone, as the papers have it."""
+    depth: Annotated[int, Field(ge=1)] = DEPTH
+    """How many of the first stage's best it looks at."""
 
     def check(self) -> None:
         """Refuse what either stage cannot read."""

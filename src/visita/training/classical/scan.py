@@ -7,11 +7,12 @@ no longer than 2. Ours: batches of 64, and the best epoch on dev.
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from visita.errors import ConfigError
+from visita.features.cells import cell_count
 from visita.features.pictures import RecipeEncoder
 from visita.networks.classical.losses import hardest_negative
 from visita.networks.classical.scan import Direction, StackedAttention
@@ -28,6 +29,8 @@ MOST_BYTES = 4096
 class SCAN(PairBaseline):
     """Stacked cross attention of words and cells."""
 
+    paper: ClassVar[str] = "Lee et al. 2018"
+
     image_levels: ImageLevels = CELLS
     batch: Annotated[int, Field(ge=2)] = 64
     epochs: Annotated[int, Field(ge=0)] = 8
@@ -41,8 +44,7 @@ class SCAN(PairBaseline):
     def check(self) -> None:
         """Refuse levels that do not fit together, and pictures that would take over 4 KB."""
         super().check()
-        shapes = RecipeEncoder(self.recipe()).columns().values()
-        cells = {1 if isinstance(shape, int) else shape[0] for shape in shapes}.pop()
+        cells = cell_count(RecipeEncoder(self.recipe()).columns())
         if cells * self.dim * 2 > MOST_BYTES:
             raise ConfigError(
                 f"{cells} cells of dim={self.dim} take more than 4 KB a picture: set dim to "

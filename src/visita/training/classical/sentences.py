@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -59,6 +59,8 @@ class VectorWords(WordBaseline):
 class UVS(VectorWords):
     """A CNN and a GRU in one space, all negatives."""
 
+    paper: ClassVar[str] = "Kiros et al. 2014"
+
     dim: Annotated[int, Field(ge=1, le=1024)] = 512
 
     def made(self, cells: int, features: int, words: int) -> SentenceSpace:
@@ -67,7 +69,9 @@ class UVS(VectorWords):
 
 
 class VSEPlusPlus(UVS):
-    """The same with the hardest negative."""
+    """A CNN and a GRU in one space, the hardest negative."""
+
+    paper: ClassVar[str] = "Faghri et al. 2018"
 
     def loss(self) -> Measure:
         """Return what is minimised."""

@@ -1,0 +1,148 @@
+"""Adapting a matcher to pairs of one's own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from visita.api.finishing import calibrate
+from visita.api.learning import Trained, facts_of, report_on, rsum_on
+from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
+from visita.artifact import check_free
+from visita.data import PairSet, open_pairs
+from visita.errors import ConfigError
+from visita.evaluation import paired_retrieval, retrieval
+from visita.features.extract import PairFeatures
+from visita.matchers import opened
+from visita.matchers.fused import FusedMatcher
+from visita.matchers.joint import JointMatcher
+from visita.matchers.pretrained import DualMatcher, PairedMatcher
+from visita.matchers.two_stage import FIRST, TwoStageMatcher
+from visita.training.adapt import adapt as adapt_joint
+from visita.training.config import AdaptConfig
+from visita.training.curve import save_curve
+from visita.training.frozen import adapt_frozen
+from visita.training.loop import History
+from visita.training.tensors import PairTensors
+from visita.training.watch import warnings_of
+from visita.types import Matcher
+
+Adapted = JointMatcher | FusedMatcher | DualMatcher
+
+
+def adapt(
+    base: Matcher | str | Path,
+    data: PairSet | str,
+    out: str | Path,
+    *,
+    config: AdaptConfig | None = None,
+    features: Path | None = None,
+) -> Trained:
+    """Learn from one's own pairs on top of ``base`` and save the result in ``out``.
+
+    The base's untouched similarity stays one of the kernels; the comparison is on images
+    that neither training nor choosing saw (split test), or on dev where there is no test. Of a
+    pretrained matcher the encoders stay as they are, and what looks at pairs stays behind the
+    vectors.
+
+    Raises
+    ------
+    DataError
+        If train or dev is empty.
+    ConfigError
+        If the base cannot be tuned.
+    """
+    config = config or AdaptConfig()
+    check_free(Path(out).resolve())
+    whole = opened(base)
+    start = _adaptable(whole)
+    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
+    used = features_for(start, pairs, features)
+    started = time.perf_counter()
+    dev = used.take("dev")
+    name = Path(out).resolve().name
+    found, history, weight = _learnt(name, start, used.take("train"), dev, config)
+    seconds = time.perf_counter() - started
+    held_back = "test" if pairs.splits()["test"] else "dev"
+    comparison = _compare(start, found, used.take(held_back), held_back, weight, config.seed)
+    embedded = vectors(found, dev)
+    inherited = {key: start.facts[key] for key in (TOPICS_FROM,) if key in start.facts}
+    matcher: Adapted = replace(
+        found,
+        name=name,
+        facts={**facts_of(config, history, pairs), "base": start.fingerprint(), **inherited},
+        **calibrate(found, dev.pairs, embedded, config.seed),
+    )
+    report = report_on(matcher, dev, embedded, config.seed)
+    warnings = [*warnings_of(history), *caveats(matcher)]
+    result: Adapted | PairedMatcher = matcher
+    if isinstance(whole, PairedMatcher):
+        assert not isinstance(matcher, JointMatcher)  # the checkpoint's vectors are of two towers
+        result = replace(whole, name=name, first=matcher, facts=matcher.facts)
+        warnings.append(
+            "The numbers are of the vectors, which were adapted. The image-text head, which looks "
+            f"at the first {whole.depth} again, is the one that it was."
+        )
+    result.save(Path(out), beside=lambda draft: save_curve(history, draft / "curve.png"))
+    return Trained(result, Path(out), report, comparison, warnings, seconds)
+
+
+def _adaptable(matcher: Matcher) -> JointMatcher | DualMatcher:
+    if isinstance(matcher, PairedMatcher):
+        return _adaptable(matcher.first)
+    if isinstance(matcher, TwoStageMatcher):
+        raise ConfigError(
+            f"{matcher.name!r} has two stages, and vectors alone are adapted: adapt its first "
+            f"stage, which is a matcher of its own in its folder, as {FIRST}."
+        )
+    if not isinstance(matcher, JointMatcher | DualMatcher):
+        raise ConfigError(
+            f"{matcher.name!r} is made of several matchers: adapt one of them (they are in its "
+            "folder, as part0, part1 …), and fuse again."
+        )
+    return matcher
+
+
+def _learnt(
+    name: str,
+    base: JointMatcher | DualMatcher,
+    train: PairFeatures,
+    dev: PairFeatures,
+    config: AdaptConfig,
+) -> tuple[Adapted, History, float]:
+    """Return the adapted matcher, what happened, and the weight of the tuned kernel."""
+    tensors = PairTensors.of(train, base.recipe), PairTensors.of(dev, base.recipe)
+    validate = rsum_on(dev.pairs.truth.tocsr())
+    if isinstance(base, JointMatcher):
+        return adapt_joint(name, base, *tensors, validate, config)
+    return adapt_frozen(name, base, *tensors, vectors(base, dev), validate, config)
+
+
+def _compare(
+    base: Matcher,
+    adapted: Matcher,
+    held_back: PairFeatures,
+    split: str,
+    weight: float,
+    seed: int,
+) -> dict[str, Any]:
+    truth = held_back.pairs.truth.tocsr()
+    before, after = (
+        retrieval(*vectors(matcher, held_back), truth, seed=seed) for matcher in (base, adapted)
+    )
+    return {
+        "split": split,
+        "images": len(held_back.pairs.image_ids),
+        "weight": weight,
+        "before": before.to_dict(),
+        "after": after.to_dict(),
+        "difference": _plain(paired_retrieval(before, after, seed=seed)),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return {name: getattr(value, name) for name in ("value", "low", "high", "p_value")}

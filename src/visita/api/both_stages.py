@@ -1,0 +1,58 @@
+"""What a matcher says of a split, by both stages where it has two: ranks and scores of pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from visita.api.closer import CloserLook
+from visita.evaluation.blocks import dot_blocks
+from visita.evaluation.folds import fold_rows
+from visita.evaluation.intervals import Values
+from visita.evaluation.pairs import LabelledPairs, best_f1_threshold, draw_pairs, score_pairs
+from visita.evaluation.retrieval import best_ranks
+from visita.features.extract import PairFeatures
+from visita.matchers.two_stage import TwoStageMatcher
+from visita.types import Matcher
+
+
+def ranks(matcher: Matcher, features: PairFeatures, folds: int = 1) -> tuple[Values, Values]:
+    """Return the rank of each image's best text, float64 (n,), and of each text's image (m,).
+
+    With ``folds``, each ranks among those of its fold.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If there cannot be so many folds.
+    """
+    pairs = features.pairs
+    images, texts = np.empty(len(pairs.image_ids)), np.empty(len(pairs.texts))
+    for some_images, some_texts in fold_rows(pairs.truth.tocsr(), folds):
+        part = features if folds == 1 else features.of_images(some_images)
+        images[some_images], texts[some_texts] = _ranks(matcher, part)
+    return images, texts
+
+
+def pair_scores(matcher: Matcher, features: PairFeatures, drawn: LabelledPairs) -> Values:
+    """Return the score of each drawn pair, float64 (p,)."""
+    if isinstance(matcher, TwoStageMatcher):
+        return CloserLook(matcher, features).pairs(drawn.images, drawn.texts)
+    vectors = matcher.embed_images(features.columns), matcher.embed_texts(features.texts)
+    return score_pairs(*vectors, drawn)
+
+
+def fitted_threshold(matcher: Matcher, features: PairFeatures, seed: int) -> float:
+    """Return the score from which a pair counts as a match, with the best F1 on drawn pairs."""
+    drawn = draw_pairs(features.pairs.truth.tocsr(), seed=seed)
+    return best_f1_threshold(pair_scores(matcher, features, drawn), drawn.labels)
+
+
+def _ranks(matcher: Matcher, features: PairFeatures) -> tuple[Values, Values]:
+    if isinstance(matcher, TwoStageMatcher):
+        return CloserLook(matcher, features).ranks()
+    images, texts = matcher.embed_images(features.columns), matcher.embed_texts(features.texts)
+    truth = features.pairs.truth.tocsr()
+    return (
+        best_ranks(dot_blocks(images, texts), truth),
+        best_ranks(dot_blocks(texts, images), truth.T.tocsr()),
+    )

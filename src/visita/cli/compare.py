@@ -1,0 +1,75 @@
+"""``visita compare``: matchers side by side, in quality and in cost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import visita
+from visita.cli.options import Features, Json, Pairs
+from visita.cli.output import print_json
+
+
+def compare(
+    matchers: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MATCHER…",
+            help="Names, folders, or what is trained first: train:NAME[,key=value…]. "
+            "NAME=A,B… is the mean of several.",
+        ),
+    ],
+    data: Pairs,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where report, cells and trained matchers go.")
+    ],
+    split: Annotated[str, typer.Option(help="Where to measure: train, dev or test.")] = "test",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each that is trained.")] = 1,
+    folds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Retrieval within so many parts of the images: 5 is COCO's 1K protocol.",
+        ),
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="The first of training; of intervals.")] = 0,
+    features: Features = None,
+    as_json: Json = False,
+) -> None:
+    """Compare matchers on your pairs: recall, right and wrong pairs, speed, memory, size.
+
+    Each number has its interval, each system a paired test against the best, and a
+    plot shows which are best for their cost. Systems to train: fusion, mkl-visita
+    and the baselines of [bold]visita train baseline[/bold]. Writes report.html, report.md and
+    report.json. Interrupted or killed, the same command goes on where it was; one
+    that fails is reported, and the rest goes on.
+
+    [bold]visita compare visita-small train:cca train:fusion --data mine.csv --out compared[/bold]
+    [bold]visita compare visita-small clip:openai/clip-vit-base-patch32
+    --data flickr30k:data/flickr30k --out compared[/bold]
+    [bold]visita compare visita-small train:fusion,from=visita-small --data mine.csv
+    --out compared --seeds 3[/bold]
+    """
+    report = visita.compare(
+        matchers,
+        data,
+        out,
+        split=split,
+        seeds=seeds,
+        folds=folds,
+        seed=seed,
+        features=features,
+    )
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if as_json:
+        print_json(report.to_dict())
+        return
+    for paragraph in report.lead:
+        print(paragraph)
+    for one in report.failed:
+        print(f"failed: {one.item} ({one.reason})", file=sys.stderr)
+    print(f"report: {out / 'report.html'}")

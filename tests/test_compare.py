@@ -1,0 +1,308 @@
+"""``visita compare`` end to end on drawn pairs: trained and given matchers, costs, failures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import visita
+from visita.api.both_stages import ranks
+from visita.api.comparing import compare
+from visita.api.measuring import features_for
+from visita.errors import ConfigError, TrainingError, UnknownNameError
+from visita.evaluation import paired_retrieval, retrieval
+from visita.evaluation.intervals import Estimate
+from visita.experiments.costs import measure
+from visita.experiments.report import Scatter
+from visita.experiments.systems import Fresh, Given, read_systems
+from visita.training.classical import BASELINES
+from visita.training.config import AdaptConfig, MklVisitaPaperConfig
+
+CCA = "cca=train:cca,topics=8,directions=4"
+MISSING = "clip:no-such/checkpoint"
+
+
+@pytest.fixture(scope="module")
+def given(drawn_pairs, recipe, tmp_path_factory) -> list[Path]:
+    """Two matchers of one kind, trained with different seeds."""
+    folder = tmp_path_factory.mktemp("given")
+    for seed in (0, 1):
+        config = visita.FusionConfig(
+            image_levels=dict(recipe.levels),
+            text_levels=("layer3", "layer6"),
+            class_names_weight=0,
+            keywords_per_image=0,
+            dim=32,
+            fusion_dim=32,
+            hidden=32,
+            epochs=1,
+            seed=seed,
+        )
+        visita.train(drawn_pairs, folder / f"seed{seed}", config=config)
+    return [folder / "seed0", folder / "seed1"]
+
+
+@pytest.fixture(scope="module")
+def words(given) -> list[str]:
+    return [f"ours={given[0]},{given[1]}", CCA, MISSING]
+
+
+@pytest.fixture(scope="module")
+def made(words, drawn_folder, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    out = tmp_path_factory.mktemp("compared")
+    return out, command(words, drawn_folder, out)
+
+
+@pytest.fixture(scope="module")
+def report(made) -> dict:
+    out, done = made
+    assert done.returncode == 0, done.stderr
+    return json.loads((out / "report.json").read_text())
+
+
+def command(words: list[str], folder: Path, out: Path, *more: str) -> subprocess.CompletedProcess:
+    words = ["compare", *words, "--data", f"folder:{folder}", "--out", str(out), *more]
+    return subprocess.run(
+        [sys.executable, "-m", "visita", *words], capture_output=True, text=True, check=False
+    )
+
+
+def numbers(report: dict, title: str) -> dict[str, list[float]]:
+    [table] = [one for one in report["tables"] if one["title"] == title]
+    return {row["name"]: [cell["value"] for cell in row["cells"]] for row in table["rows"]}
+
+
+def test_the_command_says_which_is_best_and_writes_the_report(made, report):
+    out, done = made
+    assert {path.name for path in out.iterdir()} == {
+        *("cells", "matchers", "report.html", "report.md", "report.json")
+    }
+    assert done.stdout.splitlines() == [*report["lead"], f"report: {out / 'report.html'}"]
+    assert report["lead"][0].startswith("2 systems on 18 images, 54 texts. Best in rsum: ")
+    rsums = [row[-1] for row in numbers(report, "Retrieval").values()]
+    assert rsums == sorted(rsums, reverse=True)
+
+
+def test_a_matcher_that_cannot_be_had_is_reported_and_the_rest_goes_on(made, report):
+    [failed] = report["failed"]
+    assert failed["cell"] == MISSING
+    assert f"failed: {MISSING} (" in made[1].stderr
+    assert sorted(numbers(report, "Retrieval")) == ["cca", "ours"]
+
+
+def test_numbers_are_those_of_evaluate_averaged_over_runs(report, given, drawn_pairs):
+    found = [visita.evaluate(one, drawn_pairs, split="test")["protocols"] for one in given]
+    expected = [
+        np.mean([one["retrieval"][way][f"R@{k}"]["value"] for one in found])
+        for way in ("image_to_text", "text_to_image")
+        for k in (1, 5, 10)
+    ]
+    recalls = numbers(report, "Retrieval")["ours"]
+    assert recalls[:-1] == pytest.approx(expected)
+    assert recalls[-1] == pytest.approx(sum(expected))
+    told = numbers(report, "Does this text belong to this picture?")["ours"]
+    pairs = [one["pairs"] for one in found]
+    for value, name in zip(told, ("recall", "precision", "F1", "mAP"), strict=True):
+        assert value == pytest.approx(np.mean([one[name]["value"] for one in pairs]))
+
+
+def test_each_is_tested_against_the_best_on_the_same_queries(report, made, drawn_pairs):
+    best, *others = numbers(report, "Retrieval")
+    assert [one["claim"] for one in report["claims"]] == [
+        f"{best} is better than {other}" for other in others
+    ]
+    [manifest] = (made[0] / "matchers").glob("cca-*/manifest.json")
+    matcher = visita.load(manifest.parent)
+    sides = ranks(matcher, features_for(matcher, drawn_pairs.take("test"), None))
+    reached = {name: row[-1] for name, row in numbers(report, "Retrieval").items()}
+    assert reached["cca"] == pytest.approx(
+        sum(100 * np.mean(one <= k) for one in sides for k in (1, 5, 10))
+    )
+    gaps = {one["claim"]: one["differences"][0]["value"] for one in report["claims"]}
+    assert gaps == pytest.approx(
+        {f"{best} is better than {other}": reached[best] - reached[other] for other in others}
+    )
+
+
+def test_costs_are_facts_of_each_matcher(report, given):
+    [sheet] = report["sheets"]
+    assert set(sheet["rows"]) == {"ours", "cca"}
+    ours, cca = sheet["rows"]["ours"], sheet["rows"]["cca"]
+    assert ours["bytes a picture"] == str(4 * visita.load(given[0]).dim)
+    assert (ours["training s"], float(cca["training s"]) >= 0) == ("–", True)
+    for row in (ours, cca):
+        assert float(row["pictures/s"]) > 0
+        assert 50 < float(row["peak MB"].replace(",", "")) < 4000
+    # MiniLM has 22.7 million, EfficientNet-Lite0 a few more; topics are few.
+    assert 22.7 < float(ours["million parameters"]) < 33 > float(cca["million parameters"])
+    [reading, asking] = report["figures"]
+    assert set(reading["points"]) == {"ours", "cca"}
+    assert reading["front"][-1] == asking["front"][-1] == next(iter(numbers(report, "Retrieval")))
+
+
+def test_the_same_command_computes_nothing_again(made, words, drawn_folder, report):
+    out, _ = made
+    stamps = {path: path.stat().st_mtime_ns for path in out.rglob("manifest.json")}
+    again = command(words, drawn_folder, out)
+    assert again.returncode == 0, again.stderr
+    assert "3 of 3 cells were computed before" in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("manifest.json")} == stamps
+    assert json.loads((out / "report.json").read_text()) == report
+
+
+def test_the_report_can_be_read_and_names_no_folder(made, given):
+    out, _ = made
+    markdown, page = (out / "report.md").read_text(), (out / "report.html").read_text()
+    assert "## Against the best" in markdown
+    assert "<th>in the paper" not in page
+    assert "in the paper" not in markdown
+    assert page.count("<svg") == 2
+    assert "in the Pareto set" in markdown
+    assert str(given[0].parent) not in markdown
+    assert "ours=seed0,seed1" in markdown
+
+
+@pytest.fixture(scope="module")
+def hurt(drawn_pairs, tmp_path_factory) -> visita.PairSet:
+    """Pairs whose first test picture is broken, and whose texts are in two languages and none."""
+    broken = tmp_path_factory.mktemp("hurt") / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff nothing")
+    paths = list(drawn_pairs.image_paths)
+    paths[np.flatnonzero(drawn_pairs.image_split == "test")[0]] = broken
+    codes = {text: ("en", "de", "")[row % 3] for row, text in enumerate(drawn_pairs.texts)}
+    return replace(drawn_pairs, image_paths=tuple(paths), languages=codes)
+
+
+@pytest.fixture(scope="module")
+def both(hurt, given, tmp_path_factory) -> dict:
+    """What a comparison of the two matchers on those says."""
+    words = [f"{name}={folder}" for name, folder in zip("ab", given, strict=True)]
+    return compare(words, hurt, tmp_path_factory.mktemp("both")).to_dict()
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_for_all(both, hurt, given):
+    assert both["failed"] == []
+    assert both["lead"][0].startswith("2 systems on 17 images, 51 texts.")
+    rest = hurt.take("test").subset(np.arange(1, 18))
+    measured = []
+    for folder in given:
+        matcher = visita.load(folder)
+        features = features_for(matcher, rest, None)
+        vectors = matcher.embed_images(features.columns), matcher.embed_texts(features.texts)
+        measured.append(retrieval(*vectors, rest.truth.tocsr(), seed=0))
+    rsums = {name: row[-1] for name, row in numbers(both, "Retrieval").items()}
+    assert rsums == pytest.approx({n: m.rsum.value for n, m in zip("ab", measured, strict=True)})
+    worse, better = sorted(measured, key=lambda one: one.rsum.value)
+    gap = paired_retrieval(worse, better, seed=0)["rsum"]
+    [claim] = both["claims"]
+    assert claim["differences"][0]["value"] == pytest.approx(gap.value)
+
+
+def test_recall_is_told_by_language_where_the_texts_have_one(both, hurt, given):
+    test = hurt.take("test").subset(np.arange(1, 18))
+    told = np.array(test.text_languages)
+    matcher = visita.load(given[0])
+    _, of_texts = ranks(matcher, features_for(matcher, test, None))
+    [table] = [one for one in both["tables"] if one["title"] == "Languages"]
+    assert [one["group"] for one in table["columns"][::2]] == ["de, 17 texts", "en, 17 texts"]
+    assert numbers(both, "Languages")["a"] == pytest.approx(
+        [100 * np.mean(of_texts[told == code] <= k) for code in ("de", "en") for k in (1, 10)]
+    )
+
+
+def test_folds_rank_each_within_its_own(drawn_pairs, given):
+    matcher = visita.load(given[0])
+    features = features_for(matcher, drawn_pairs.take("test"), None)
+    images, texts = ranks(matcher, features, folds=3)
+    for fold in range(3):
+        rows = np.arange(5 * fold, 5 * fold + 5)
+        alone = ranks(matcher, features.of_images(rows))
+        columns = np.flatnonzero(features.pairs.truth[rows].sum(axis=0))
+        assert images[rows].tolist() == alone[0].tolist()
+        assert texts[columns].tolist() == alone[1].tolist()
+
+
+def test_words_stand_for_matchers_and_trainings(tmp_path):
+    saved = tmp_path / "mine"
+    saved.mkdir()
+    systems = read_systems(
+        [
+            *("visita-small", str(saved), f"both={saved},visita-base"),
+            *("train:scan,direction=t-i,first.topics=9", "train:mkl-visita,preset=paper"),
+            "tuned=train:fusion,from=visita-small,epochs=2",
+        ],
+        seeds=2,
+        seed=5,
+    )
+    assert [one.name for one in systems] == [
+        *("visita-small", "mine", "both", "scan, direction=t-i, first.topics=9"),
+        *("mkl-visita, preset=paper", "tuned"),
+    ]
+    small, mine, both, scan, paper, tuned = systems
+    assert small.members == (Given("visita-small"),)
+    assert mine.members == (Given(str(saved)),)
+    assert both.members == (Given(str(saved)), Given("visita-base"))
+    assert [*scan.runs] == [f"{scan.name}, seed 5", f"{scan.name}, seed 6"]
+    first = scan.members[0]
+    assert isinstance(first, Fresh)
+    assert isinstance(first.config, BASELINES.load("scan"))
+    assert (first.config.direction, first.config.first.topics, first.seed) == ("t-i", 9, 5)
+    assert {type(one.config) for one in paper.members} == {MklVisitaPaperConfig}
+    assert [(one.base, one.config) for one in tuned.members] == [
+        ("visita-small", AdaptConfig(epochs=2, seed=seed)) for seed in (5, 6)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "said"),
+    [
+        ([], ConfigError, "Name one matcher"),
+        (["visita-small", "visita-small"], ConfigError, "other=visita-small"),
+        (["train:cvca"], UnknownNameError, "Did you mean 'cca'"),
+        (["train:cca,topic=3"], ConfigError, "Did you mean 'topics'"),
+        (["train:cca,from=visita-small"], ConfigError, "Only fusion"),
+    ],
+)
+def test_words_that_mean_nothing_are_refused(words, kind, said):
+    with pytest.raises(kind, match=said):
+        read_systems(words, 1, 0)
+
+
+def test_nothing_but_failures_is_an_error(drawn_pairs, tmp_path):
+    with pytest.raises(TrainingError, match="no-such/checkpoint"):
+        compare([MISSING], drawn_pairs, tmp_path)
+
+
+def test_the_front_is_what_nothing_beats_for_less():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        points = {
+            str(n): (float(cost), Estimate(float(good), 0, 0))
+            for n, (cost, good) in enumerate(rng.integers(0, 6, (8, 2)))
+        }
+        front = Scatter("", "", "", "", points).front()
+        for name, (cost, good) in points.items():
+            beaten = any(
+                c <= cost and g.value >= good.value and (c, g.value) != (cost, good.value)
+                for c, g in points.values()
+            )
+            same = {n for n, (c, g) in points.items() if (c, g.value) == (cost, good.value)}
+            assert (name in front) <= (not beaten)
+            assert beaten or same & set(front)
+
+
+def test_a_measurement_of_costs_needs_a_picture(given, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    Image.new("RGB", (8, 8)).save(tmp_path / "fine.png")
+    with pytest.raises(visita.VisitaError, match="none of the pictures"):
+        measure(visita.load(given[0]), [broken], ["a dog"])
+    found = measure(visita.load(given[0]), [broken, tmp_path / "fine.png"], ["a dog", ""])
+    assert found["query_ms"] > 0
