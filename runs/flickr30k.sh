@@ -55,5 +55,6 @@ fi
 for name in bag-of-words cca dcca uvs vse++ dspe dan adpm m-cnn scan nic fusion mkl-visita; do
   systems+=("train:$name")
 done
+systems+=("clip adapted=train:fusion,from=clip:openai/clip-vit-base-patch32")
 
 visita compare "${systems[@]}" --data "$reader:$data" --split test --seeds "${SEEDS:-5}" --out "$out"

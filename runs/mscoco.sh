@@ -18,7 +18,6 @@
 
 # Published on all 5,000, R@1 image to text | text to image:
 #   CLIP ViT-B/32, zero-shot          50.1 | 30.4
-#   SigLIP 2 ViT-B/16 224, zero-shot  68.9 | 52.1
 #   SigLIP 2 g, zero-shot             72.8 | 56.1
 #   BLIP-2, fine-tuned                85.4 | 68.3
 set -euo pipefail
@@ -49,6 +48,7 @@ fi
 for name in bag-of-words cca dcca uvs vse++ dspe dan adpm m-cnn scan nic fusion mkl-visita; do
   systems+=("train:$name")
 done
+systems+=("clip adapted=train:fusion,from=clip:openai/clip-vit-base-patch32")
 
 compare() {
   visita compare "${systems[@]}" --data "karpathy-with-restval:$data" --split test \

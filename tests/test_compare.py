@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from visita.api.both_stages import ranks
 from visita.api.comparing import compare
 from visita.api.measuring import features_for
 from visita.errors import ConfigError, TrainingError, UnknownNameError
-from visita.evaluation import paired_retrieval, retrieval
 from visita.evaluation.intervals import Estimate
 from visita.experiments.costs import measure
 from visita.experiments.report import Scatter
@@ -50,14 +50,39 @@ def given(drawn_pairs, recipe, tmp_path_factory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
+def table(drawn_pairs, tmp_path_factory) -> Path:
+    """The pairs as a table: texts in two languages and none, the first test picture broken."""
+    folder = tmp_path_factory.mktemp("table")
+    for path in drawn_pairs.image_paths:
+        shutil.copy(path, folder)
+    first = np.flatnonzero(drawn_pairs.image_split == "test")[0]
+    (folder / drawn_pairs.image_paths[first].name).write_bytes(b"\xff\xd8\xff nothing")
+    images, texts = drawn_pairs.truth.nonzero()
+    with (folder / "pairs.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("image", "text", "split", "language"))
+        for image, text in zip(images, texts, strict=True):
+            name, split = drawn_pairs.image_paths[image].name, drawn_pairs.image_split[image]
+            rows.writerow((name, drawn_pairs.texts[text], split, ("en", "de", "")[text % 3]))
+    return folder / "pairs.csv"
+
+
+@pytest.fixture(scope="module")
+def measured(table) -> visita.PairSet:
+    """What of the table's test split can be read."""
+    test = visita.open_pairs(f"table:{table}").take("test")
+    return test.subset(np.arange(1, len(test.image_ids)))
+
+
+@pytest.fixture(scope="module")
 def words(given) -> list[str]:
     return [f"ours={given[0]},{given[1]}", CCA, MISSING]
 
 
 @pytest.fixture(scope="module")
-def made(words, drawn_folder, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def made(words, table, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
     out = tmp_path_factory.mktemp("compared")
-    return out, command(words, drawn_folder, out)
+    return out, command(words, table, out)
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +92,8 @@ def report(made) -> dict:
     return json.loads((out / "report.json").read_text())
 
 
-def command(words: list[str], folder: Path, out: Path, *more: str) -> subprocess.CompletedProcess:
-    words = ["compare", *words, "--data", f"folder:{folder}", "--out", str(out), *more]
+def command(words: list[str], table: Path, out: Path) -> subprocess.CompletedProcess:
+    words = ["compare", *words, "--data", f"table:{table}", "--out", str(out)]
     return subprocess.run(
         [sys.executable, "-m", "visita", *words], capture_output=True, text=True, check=False
     )
@@ -79,13 +104,14 @@ def numbers(report: dict, title: str) -> dict[str, list[float]]:
     return {row["name"]: [cell["value"] for cell in row["cells"]] for row in table["rows"]}
 
 
-def test_the_command_says_which_is_best_and_writes_the_report(made, report):
+def test_the_command_says_which_is_best_and_writes_the_report(made, report, measured):
     out, done = made
     assert {path.name for path in out.iterdir()} == {
         *("cells", "matchers", "report.html", "report.md", "report.json")
     }
     assert done.stdout.splitlines() == [*report["lead"], f"report: {out / 'report.html'}"]
-    assert report["lead"][0].startswith("2 systems on 18 images, 54 texts. Best in rsum: ")
+    queries = f"{len(measured.image_ids)} images, {len(measured.texts)} texts"
+    assert report["lead"][0].startswith(f"2 systems on {queries}. Best in rsum: ")
     rsums = [row[-1] for row in numbers(report, "Retrieval").values()]
     assert rsums == sorted(rsums, reverse=True)
 
@@ -97,8 +123,8 @@ def test_a_matcher_that_cannot_be_had_is_reported_and_the_rest_goes_on(made, rep
     assert sorted(numbers(report, "Retrieval")) == ["cca", "ours"]
 
 
-def test_numbers_are_those_of_evaluate_averaged_over_runs(report, given, drawn_pairs):
-    found = [visita.evaluate(one, drawn_pairs, split="test")["protocols"] for one in given]
+def test_numbers_are_those_of_evaluate_averaged_over_runs(report, given, measured):
+    found = [visita.evaluate(one, measured, split="test")["protocols"] for one in given]
     expected = [
         np.mean([one["retrieval"][way][f"R@{k}"]["value"] for one in found])
         for way in ("image_to_text", "text_to_image")
@@ -113,14 +139,14 @@ def test_numbers_are_those_of_evaluate_averaged_over_runs(report, given, drawn_p
         assert value == pytest.approx(np.mean([one[name]["value"] for one in pairs]))
 
 
-def test_each_is_tested_against_the_best_on_the_same_queries(report, made, drawn_pairs):
+def test_each_is_tested_against_the_best_on_the_same_queries(report, made, measured):
     best, *others = numbers(report, "Retrieval")
     assert [one["claim"] for one in report["claims"]] == [
         f"{best} is better than {other}" for other in others
     ]
     [manifest] = (made[0] / "matchers").glob("cca-*/manifest.json")
     matcher = visita.load(manifest.parent)
-    sides = ranks(matcher, features_for(matcher, drawn_pairs.take("test"), None))
+    sides = ranks(matcher, features_for(matcher, measured, None))
     reached = {name: row[-1] for name, row in numbers(report, "Retrieval").items()}
     assert reached["cca"] == pytest.approx(
         sum(100 * np.mean(one <= k) for one in sides for k in (1, 5, 10))
@@ -147,12 +173,11 @@ def test_costs_are_facts_of_each_matcher(report, given):
     assert reading["front"][-1] == asking["front"][-1] == next(iter(numbers(report, "Retrieval")))
 
 
-def test_the_same_command_computes_nothing_again(made, words, drawn_folder, report):
+def test_a_second_call_computes_nothing_again(made, words, table, report, capfd):
     out, _ = made
     stamps = {path: path.stat().st_mtime_ns for path in out.rglob("manifest.json")}
-    again = command(words, drawn_folder, out)
-    assert again.returncode == 0, again.stderr
-    assert "3 of 3 cells were computed before" in again.stderr
+    compare(words, f"table:{table}", out)
+    assert "3 of 3 cells were computed before" in capfd.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in out.rglob("manifest.json")} == stamps
     assert json.loads((out / "report.json").read_text()) == report
 
@@ -169,52 +194,25 @@ def test_the_report_can_be_read_and_names_no_folder(made, given):
     assert "ours=seed0,seed1" in markdown
 
 
-@pytest.fixture(scope="module")
-def hurt(drawn_pairs, tmp_path_factory) -> visita.PairSet:
-    """Pairs whose first test picture is broken, and whose texts are in two languages and none."""
-    broken = tmp_path_factory.mktemp("hurt") / "broken.jpg"
-    broken.write_bytes(b"\xff\xd8\xff nothing")
-    paths = list(drawn_pairs.image_paths)
-    paths[np.flatnonzero(drawn_pairs.image_split == "test")[0]] = broken
-    codes = {text: ("en", "de", "")[row % 3] for row, text in enumerate(drawn_pairs.texts)}
-    return replace(drawn_pairs, image_paths=tuple(paths), languages=codes)
+def test_a_picture_that_cannot_be_read_is_left_out_for_all_and_said(made, report, measured):
+    assert [one["cell"] for one in report["failed"]] == [MISSING]
+    assert "is left out: is a damaged JPEG file" in made[1].stderr
+    assert report["setting"]["measured on"].startswith(f"{len(measured.image_ids)} images")
 
 
-@pytest.fixture(scope="module")
-def both(hurt, given, tmp_path_factory) -> dict:
-    """What a comparison of the two matchers on those says."""
-    words = [f"{name}={folder}" for name, folder in zip("ab", given, strict=True)]
-    return compare(words, hurt, tmp_path_factory.mktemp("both")).to_dict()
-
-
-def test_a_picture_that_cannot_be_read_is_left_out_for_all(both, hurt, given):
-    assert both["failed"] == []
-    assert both["lead"][0].startswith("2 systems on 17 images, 51 texts.")
-    rest = hurt.take("test").subset(np.arange(1, 18))
-    measured = []
+def test_recall_is_told_by_language_where_the_texts_have_one(report, measured, given):
+    told = np.array(measured.text_languages)
+    [table] = [one for one in report["tables"] if one["title"] == "Languages"]
+    assert [one["group"] for one in table["columns"][::2]] == [
+        f"{code}, {(told == code).sum()} texts" for code in ("de", "en")
+    ]
+    expected = []
     for folder in given:
         matcher = visita.load(folder)
-        features = features_for(matcher, rest, None)
-        vectors = matcher.embed_images(features.columns), matcher.embed_texts(features.texts)
-        measured.append(retrieval(*vectors, rest.truth.tocsr(), seed=0))
-    rsums = {name: row[-1] for name, row in numbers(both, "Retrieval").items()}
-    assert rsums == pytest.approx({n: m.rsum.value for n, m in zip("ab", measured, strict=True)})
-    worse, better = sorted(measured, key=lambda one: one.rsum.value)
-    gap = paired_retrieval(worse, better, seed=0)["rsum"]
-    [claim] = both["claims"]
-    assert claim["differences"][0]["value"] == pytest.approx(gap.value)
-
-
-def test_recall_is_told_by_language_where_the_texts_have_one(both, hurt, given):
-    test = hurt.take("test").subset(np.arange(1, 18))
-    told = np.array(test.text_languages)
-    matcher = visita.load(given[0])
-    _, of_texts = ranks(matcher, features_for(matcher, test, None))
-    [table] = [one for one in both["tables"] if one["title"] == "Languages"]
-    assert [one["group"] for one in table["columns"][::2]] == ["de, 17 texts", "en, 17 texts"]
-    assert numbers(both, "Languages")["a"] == pytest.approx(
-        [100 * np.mean(of_texts[told == code] <= k) for code in ("de", "en") for k in (1, 10)]
-    )
+        _, of_texts = ranks(matcher, features_for(matcher, measured, None))
+        hits = [of_texts[told == code] <= k for code in ("de", "en") for k in (1, 10)]
+        expected.append([100 * np.mean(one) for one in hits])
+    assert numbers(report, "Languages")["ours"] == pytest.approx(np.mean(expected, axis=0))
 
 
 def test_folds_rank_each_within_its_own(drawn_pairs, given):
