@@ -16,6 +16,7 @@ import visita
 from visita.api.reproducing import reproduce, two_stages
 from visita.errors import ConfigError, UnknownNameError
 from visita.evaluation import measure_ranks
+from visita.evaluation.two_stage import WEIGHTS
 from visita.experiments.cells import Result
 from visita.experiments.mkl_visita import (
     ABLATION_EPOCHS,
@@ -47,7 +48,6 @@ from visita.experiments.mkl_visita_claims import (
     TRANSFORMER,
     claims,
 )
-from visita.experiments.mkl_visita_measures import WEIGHTS
 from visita.experiments.mkl_visita_outcomes import Reproduced
 from visita.experiments.rearranged import rearranged
 from visita.matchers.two_stage import DEPTH

@@ -20,8 +20,9 @@ from visita.artifact import check_free, read_json, write_json
 from visita.data import PairSet, open_pairs
 from visita.errors import ConfigError
 from visita.evaluation import PROTOCOLS, best_ranks, recall_sum
+from visita.evaluation.blocks import dot_blocks
 from visita.evaluation.dense import DenseBlocks, as_vectors
-from visita.evaluation.two_stage import two_stage_ranks
+from visita.evaluation.two_stage import TwoStageBlocks, choose_weight
 from visita.features.augmented import view_features
 from visita.features.encoders import TEXT_ENCODERS
 from visita.features.extract import PairFeatures, pair_features, picture_features
@@ -52,8 +53,6 @@ from visita.training.texts import text_encoder_of
 from visita.training.watch import warnings_of
 from visita.types import FloatArray, Matcher, Recipe, TokenEncoder
 
-WEIGHTS = tuple(step / 20 for step in range(20))
-"""Among which beta of the second stage is chosen."""
 VALIDATED = 300
 """Pictures of dev that choose the epoch, with their texts: all with all would take minutes."""
 
@@ -247,24 +246,12 @@ def joined(
     truth = dev.pairs.truth.tocsr()
     every = sparse.csr_array(np.ones(truth.shape, bool))
     scores = look.second(every)
-    weight = choose_weight(look.vectors, scores, truth)
+    images, texts = look.vectors
+    by_image = TwoStageBlocks(dot_blocks(images, texts), scores, 0.0, DEPTH)
+    by_text = TwoStageBlocks(dot_blocks(texts, images), scores.T.tocsr(), 0.0, DEPTH)
+    weight = choose_weight(by_image, by_text, truth)
     matcher = replace(look.matcher, weight=weight)
-    cosines = look.vectors[0] @ look.vectors[1].T
-    return matcher, np.asarray(matcher.combine(cosines, scores.toarray()), np.float32)
-
-
-def choose_weight(
-    vectors: tuple[FloatArray, FloatArray], second: sparse.csr_array, truth: sparse.csr_array
-) -> float:
-    """Return the beta with the best rsum, of equally good ones the smallest.
-
-    ``second`` holds the second stage's scores, csr float32 (n, m), where it looks.
-    """
-    found = []
-    for weight in WEIGHTS:
-        ranks = two_stage_ranks(*vectors, second, truth, weight, DEPTH)
-        found.append(recall_sum(*ranks))
-    return WEIGHTS[int(np.argmax(found))]
+    return matcher, np.asarray(matcher.combine(images @ texts.T, scores.toarray()), np.float32)
 
 
 def rsum_of_scores(truth: sparse.csr_array) -> Callable[[FloatArray], float]:

@@ -6,18 +6,20 @@ What the second stage does not look at comes after what it does, in the first st
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from visita.evaluation.blocks import ScoreBlocks, Truth, dot_blocks
-from visita.evaluation.retrieval import best_ranks
+from visita.evaluation.retrieval import best_ranks, recall_sum
 from visita.types import FloatArray
 
 BELOW = 4.0
 """Taken off the cosine of what is not looked at, so that it is below all that is."""
+WEIGHTS = tuple(step / 20 for step in range(20))
+"""Among which beta of the second stage is chosen."""
 
 
 @dataclass(frozen=True)
@@ -97,3 +99,23 @@ def two_stage_ranks(
     forward = TwoStageBlocks(dot_blocks(images, texts), second, weight, depth)
     backward = TwoStageBlocks(dot_blocks(texts, images), second.T.tocsr(), weight, depth)
     return best_ranks(forward, truth), best_ranks(backward, truth.T.tocsr())
+
+
+def choose_weight(by_image: TwoStageBlocks, by_text: TwoStageBlocks, truth: Truth) -> float:
+    """Return the beta with the best rsum, of equally good ones the smallest.
+
+    Parameters
+    ----------
+    by_image, by_text : TwoStageBlocks
+        Of n images that ask for m texts, and the other way round; their own weight is not used.
+    truth : csr bool (n, m)
+    """
+    mirrored = truth.T.tocsr()
+    found = [
+        recall_sum(
+            best_ranks(replace(by_image, weight=weight), truth),
+            best_ranks(replace(by_text, weight=weight), mirrored),
+        )
+        for weight in WEIGHTS
+    ]
+    return WEIGHTS[int(np.argmax(found))]

@@ -18,6 +18,7 @@ import numpy as np
 from visita.errors import UnknownNameError, did_you_mean
 from visita.evaluation.pairs import best_f1_threshold
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, recall_at
+from visita.evaluation.two_stage import choose_weight
 from visita.experiments.cells import Cell, Result, seeded
 from visita.experiments.mkl_visita_bench import DEV, TEST, TRAIN, Bench
 from visita.experiments.mkl_visita_claims import (
@@ -40,7 +41,6 @@ from visita.experiments.mkl_visita_claims import (
 )
 from visita.experiments.mkl_visita_measures import (
     BothWays,
-    choose_weight,
     first_pictures,
     one_stage,
     ranks_of,
@@ -197,7 +197,7 @@ def joinable(plan: Plan, trained: Mapping[str, Result]) -> list[Cell]:
 def join(cell: Cell, bench: Bench, trained: Mapping[str, Result]) -> Result:
     """Order the first stage's best by both stages, and measure as ``compute`` does."""
     first, second = (trained[name].arrays for name in _stages(cell))
-    weight = choose_weight(first[DEV], second[DEV], bench.truth[DEV])
+    weight = choose_weight(*two_stages(first[DEV], second[DEV], 0.0), bench.truth[DEV])
     scores = {
         part: np.asarray((1 - weight) * first[part] + weight * second[part], np.float32)
         for part in (DEV, TEST)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -17,8 +15,6 @@ from visita.experiments.examples import FOUND
 from visita.matchers.two_stage import DEPTH
 from visita.types import FloatArray
 
-WEIGHTS = tuple(step / 20 for step in range(20))
-"""Among which beta of the second stage is chosen."""
 BothWays = tuple[ScoreBlocks, ScoreBlocks]
 """Pictures that ask for texts, texts that ask for pictures."""
 
@@ -28,7 +24,9 @@ def one_stage(scores: FloatArray) -> BothWays:
     return DenseBlocks(scores), DenseBlocks(np.ascontiguousarray(scores.T))
 
 
-def two_stages(first: FloatArray, second: FloatArray, weight: float) -> BothWays:
+def two_stages(
+    first: FloatArray, second: FloatArray, weight: float
+) -> tuple[TwoStageBlocks, TwoStageBlocks]:
     """Return how both stages rank both ways, from the scores of each, float32 (n, m)."""
     looks = sparse.csr_array(second), sparse.csr_array(second.T)
     by_image, by_text = one_stage(first)
@@ -46,18 +44,6 @@ def ranks_of(ways: BothWays, truth: Truth) -> tuple[Values, Values]:
 def rsum(ways: BothWays, truth: Truth) -> float:
     """Return the sum of the six recalls, in percent."""
     return recall_sum(*ranks_of(ways, truth))
-
-
-def choose_weight(first: FloatArray, second: FloatArray, truth: Truth) -> float:
-    """Return the weight of the second stage with the best rsum, of equal ones the smallest."""
-    forward, backward = two_stages(first, second, 0.0)
-    assert isinstance(forward, TwoStageBlocks)
-    assert isinstance(backward, TwoStageBlocks)
-    found = [
-        rsum((replace(forward, weight=one), replace(backward, weight=one)), truth)
-        for one in WEIGHTS
-    ]
-    return WEIGHTS[int(np.argmax(found))]
 
 
 def first_pictures(ways: BothWays) -> NDArray[np.int64]:
