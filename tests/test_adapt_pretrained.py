@@ -28,9 +28,9 @@ from visita.kernels.unit import unit
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.pretrained import DualMatcher, PairedMatcher
 from visita.testing import check_matcher
-from visita.training.adapt import MIXES
 from visita.training.config import AdaptConfig
-from visita.training.frozen import adapt_frozen, from_the_means
+from visita.training.frozen import adapt_frozen
+from visita.training.head import MIXES, from_the_means
 from visita.training.tensors import PairTensors
 
 CONFIG = AdaptConfig(epochs=3, batch=32, learning_rate=1e-3)
@@ -164,7 +164,7 @@ def test_the_same_seed_gives_the_same_matcher(clip):
 def adapted(clip, drawn_pairs, tmp_path_factory) -> visita.Trained:
     """Return what adapting to drawn pairs gives where every weight above 0 is taken."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("visita.training.adapt.MIXES", (0.5,))
+        patch.setattr("visita.training.head.MIXES", (0.5,))
         folder = tmp_path_factory.mktemp("adapted") / "mine"
         return visita.adapt(clip, drawn_pairs, folder, config=CONFIG)
 
@@ -205,7 +205,7 @@ def test_the_comparison_is_of_images_that_took_no_part(adapted, clip, drawn_pair
 
 
 def test_where_the_base_stays_it_is_saved_bit_for_bit(clip, drawn_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr("visita.training.adapt.MIXES", (0.0,))
+    monkeypatch.setattr("visita.training.head.MIXES", (0.0,))
     trained = visita.adapt(clip, drawn_pairs, tmp_path / "mine", config=CONFIG)
     assert trained.comparison["weight"] == 0
     assert trained.comparison["difference"]["rsum"]["value"] == 0
@@ -221,7 +221,7 @@ def test_other_files_of_the_checkpoint_are_refused(clip, drawn_pairs, tmp_path):
     checkpoint = tmp_path / "checkpoint"
     shutil.copytree(clip.partition(":")[2], checkpoint)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("visita.training.adapt.MIXES", (0.5,))
+        patch.setattr("visita.training.head.MIXES", (0.5,))
         visita.adapt(f"clip:{checkpoint}", drawn_pairs, tmp_path / "mine", config=CONFIG)
     tiny.set_in(checkpoint / "tokenizer_config.json", None, padding_side="left")
     with pytest.raises(MismatchError, match="other files of"):
@@ -237,7 +237,7 @@ def test_other_files_of_the_checkpoint_are_refused(clip, drawn_pairs, tmp_path):
 
 def test_an_image_text_head_stays_behind_the_adapted_vectors(blip, drawn_pairs, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("visita.training.adapt.MIXES", (0.5,))
+        patch.setattr("visita.training.head.MIXES", (0.5,))
         trained = visita.adapt(blip, drawn_pairs, tmp_path / "mine", config=CONFIG)
     assert any("image-text head" in line for line in trained.warnings)
     base, again = visita.load(blip), visita.load(tmp_path / "mine")
@@ -258,7 +258,7 @@ def test_an_image_text_head_stays_behind_the_adapted_vectors(blip, drawn_pairs, 
 
 
 def test_a_head_whose_vectors_stay_is_what_it_was(blip, drawn_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr("visita.training.adapt.MIXES", (0.0,))
+    monkeypatch.setattr("visita.training.head.MIXES", (0.0,))
     visita.adapt(blip, drawn_pairs, tmp_path / "mine", config=CONFIG)
     base, again = visita.load(blip), visita.load(tmp_path / "mine")
     assert isinstance(again, PairedMatcher) and isinstance(again.first, DualMatcher)

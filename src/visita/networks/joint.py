@@ -6,7 +6,7 @@ A two-sided network has ``dim``, ``image`` ((n, views, d) → unit (n, dim)) and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -18,7 +18,10 @@ from visita.networks import NETWORKS
 
 
 class Part(BaseModel):
-    """One kernel: a network by name, the features it reads (ends exclusive), its weight beta."""
+    """One kernel: a network by name, the features it reads (ends exclusive), its weight beta.
+
+    ``on`` is the place of an earlier part whose vectors it reads instead of features.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,6 +30,7 @@ class Part(BaseModel):
     image_span: tuple[int, int]
     text_span: tuple[int, int]
     weight: Annotated[float, Field(ge=0)]
+    on: Annotated[int, Field(ge=0)] | None = None
 
     def build(self) -> Any:
         """Return the network, its tensors not yet set."""
@@ -69,7 +73,8 @@ class JointSpace(nn.Module):
 
     def arguments(self) -> dict[str, Any]:
         """Return what rebuilds this space, as JSON values."""
-        return {"parts": [part.model_dump(mode="json") for part in self.parts], "dim": self.dim}
+        parts = [part.model_dump(mode="json", exclude_none=True) for part in self.parts]
+        return {"parts": parts, "dim": self.dim}
 
     def image(self, features: Tensor) -> Tensor:
         """Map (n, views, d) to unit vectors (n, dim)."""
@@ -81,19 +86,29 @@ class JointSpace(nn.Module):
 
     def join_images(self, features: Tensor) -> Tensor:
         """Map (n, views, d) to the joined vectors (n, joined)."""
-        return self._join(
-            network.image(features[:, :, slice(*part.image_span)])
-            for part, network in zip(self.parts, self.networks, strict=True)
-        )
+        return self._join(self.image_vectors(features))
 
     def join_texts(self, features: Tensor) -> Tensor:
         """Map (m, e) to the joined vectors (m, joined)."""
-        return self._join(
-            network.text(features[:, slice(*part.text_span)])
-            for part, network in zip(self.parts, self.networks, strict=True)
-        )
+        return self._join(self.text_vectors(features))
 
-    def _join(self, vectors: Iterable[Tensor]) -> Tensor:
+    def image_vectors(self, features: Tensor) -> list[Tensor]:
+        """Map (n, views, d) to the unit vectors (n, d_k) of each part."""
+        found: list[Tensor] = []
+        for part, network in zip(self.parts, self.networks, strict=True):
+            read = features if part.on is None else found[part.on][:, None]
+            found.append(network.image(read[:, :, slice(*part.image_span)]))
+        return found
+
+    def text_vectors(self, features: Tensor) -> list[Tensor]:
+        """Map (m, e) to the unit vectors (m, d_k) of each part."""
+        found: list[Tensor] = []
+        for part, network in zip(self.parts, self.networks, strict=True):
+            read = features if part.on is None else found[part.on]
+            found.append(network.text(read[:, slice(*part.text_span)]))
+        return found
+
+    def _join(self, vectors: Sequence[Tensor]) -> Tensor:
         scaled = [v * p.weight**0.5 for v, p in zip(vectors, self.parts, strict=True)]
         return torch.cat(scaled, dim=-1)
 

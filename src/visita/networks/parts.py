@@ -19,8 +19,4 @@ class PartVectors(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         """Map (n, views, d) of images or (m, e) of texts to unit vectors (n, d_k) a part."""
-        spans = [getattr(part, f"{self.side}_span") for part in self.space.parts]
-        return tuple(
-            getattr(network, self.side)(features[..., slice(*span)])
-            for network, span in zip(self.space.networks, spans, strict=True)
-        )
+        return tuple(getattr(self.space, f"{self.side}_vectors")(features))
