@@ -52,7 +52,7 @@ def adapt(
     DataError
         If train or dev is empty.
     ConfigError
-        If the base cannot be tuned.
+        If the base cannot be adapted.
     """
     config = config or AdaptConfig()
     check_free(Path(out).resolve())
@@ -112,7 +112,7 @@ def _learnt(
     dev: PairFeatures,
     config: AdaptConfig,
 ) -> tuple[Adapted, History, float]:
-    """Return the adapted matcher, what happened, and the weight of the tuned kernel."""
+    """Return the adapted matcher, what happened, and the weight of the learnt kernel."""
     tensors = PairTensors.of(train, base.recipe), PairTensors.of(dev, base.recipe)
     validate = rsum_on(dev.pairs.truth.tocsr())
     if isinstance(base, JointMatcher):
