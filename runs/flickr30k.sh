@@ -25,36 +25,13 @@
 #   SigLIP 2 So400m, zero-shot   95.4 | 85.5
 #   ALBEF, fine-tuned            95.9 | 85.6
 #   BLIP, fine-tuned             97.2 | 87.5
-set -euo pipefail
+# shellcheck source=runs/recipe.sh
+source "$(dirname "$0")/recipe.sh"
 
-fail() {
-  echo "$*" >&2
-  exit 2
-}
-
-[[ $# -eq 2 ]] || fail "$(sed -n '2,/^$/s/^# \{0,1\}//p' "$0")"
+start "$@"
 data=$1 out=$2
-[[ -e $data ]] || fail "$data does not exist."
-command -v visita > /dev/null || fail "Install visita first: pip install 'visita[transformers,classical]'"
 reader=flickr30k-karpathy
 [[ -f $data ]] && reader=karpathy
-export VISITA_DEVICE=${VISITA_DEVICE:-cuda}
-
-systems=(
-  clip:openai/clip-vit-base-patch32
-  siglip:google/siglip-base-patch16-224
-  siglip:google/siglip2-base-patch16-224
-  blip:Salesforce/blip-itm-base-flickr
-)
-if [[ -n ${ALBEF_FLICKR:-} ]]; then
-  [[ -f $ALBEF_FLICKR ]] || fail "ALBEF_FLICKR=$ALBEF_FLICKR is no file."
-  systems+=("albef:$ALBEF_FLICKR")
-else
-  echo "ALBEF is left out: set ALBEF_FLICKR to its checkpoint flickr30k.pth to have it." >&2
-fi
-for name in bag-of-words cca dcca uvs vse++ dspe dan adpm m-cnn scan nic fusion mkl-visita; do
-  systems+=("train:$name")
-done
-systems+=("clip adapted=train:fusion,from=clip:openai/clip-vit-base-patch32")
+choose Salesforce/blip-itm-base-flickr ALBEF_FLICKR flickr30k.pth
 
 visita compare "${systems[@]}" --data "$reader:$data" --split test --seeds "${SEEDS:-5}" --out "$out"

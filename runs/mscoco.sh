@@ -20,35 +20,13 @@
 #   CLIP ViT-B/32, zero-shot          50.1 | 30.4
 #   SigLIP 2 g, zero-shot             72.8 | 56.1
 #   BLIP-2, fine-tuned                85.4 | 68.3
-set -euo pipefail
+# shellcheck source=runs/recipe.sh
+source "$(dirname "$0")/recipe.sh"
 
-fail() {
-  echo "$*" >&2
-  exit 2
-}
-
-[[ $# -eq 2 ]] || fail "$(sed -n '2,/^$/s/^# \{0,1\}//p' "$0")"
+start "$@"
 data=$1 out=$2
 [[ -f $data ]] || fail "$data is no file: name dataset_coco.json."
-command -v visita > /dev/null || fail "Install visita first: pip install 'visita[transformers,classical]'"
-export VISITA_DEVICE=${VISITA_DEVICE:-cuda}
-
-systems=(
-  clip:openai/clip-vit-base-patch32
-  siglip:google/siglip-base-patch16-224
-  siglip:google/siglip2-base-patch16-224
-  blip:Salesforce/blip-itm-base-coco
-)
-if [[ -n ${ALBEF_COCO:-} ]]; then
-  [[ -f $ALBEF_COCO ]] || fail "ALBEF_COCO=$ALBEF_COCO is no file."
-  systems+=("albef:$ALBEF_COCO")
-else
-  echo "ALBEF is left out: set ALBEF_COCO to its checkpoint mscoco.pth to have it." >&2
-fi
-for name in bag-of-words cca dcca uvs vse++ dspe dan adpm m-cnn scan nic fusion mkl-visita; do
-  systems+=("train:$name")
-done
-systems+=("clip adapted=train:fusion,from=clip:openai/clip-vit-base-patch32")
+choose Salesforce/blip-itm-base-coco ALBEF_COCO mscoco.pth
 
 compare() {
   visita compare "${systems[@]}" --data "karpathy-with-restval:$data" --split test \
