@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import FUSION
 
 import visita
 from visita.api.both_stages import ranks
@@ -34,17 +35,8 @@ def given(drawn_pairs, recipe, tmp_path_factory) -> list[Path]:
     """Two matchers of one kind, trained with different seeds."""
     folder = tmp_path_factory.mktemp("given")
     for seed in (0, 1):
-        config = visita.FusionConfig(
-            image_levels=dict(recipe.levels),
-            text_levels=("layer3", "layer6"),
-            class_names_weight=0,
-            keywords_per_image=0,
-            dim=32,
-            fusion_dim=32,
-            hidden=32,
-            epochs=1,
-            seed=seed,
-        )
+        changed = {"image_levels": dict(recipe.levels), "seed": seed}
+        config = FUSION.model_copy(update=changed)
         visita.train(drawn_pairs, folder / f"seed{seed}", config=config)
     return [folder / "seed0", folder / "seed1"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import FUSION
 
 import visita
 from visita.api.measuring import features_for
@@ -29,17 +30,8 @@ CELLS = 1 + len(CORRUPTIONS) * len(STRENGTHS)
 
 
 def learn(pairs: PairSet, out: Path, recipe, seed: int = 0) -> Matcher:
-    config = visita.FusionConfig(
-        image_levels=dict(recipe.levels),
-        text_levels=("layer3", "layer6"),
-        class_names_weight=0,
-        keywords_per_image=0,
-        dim=32,
-        fusion_dim=32,
-        hidden=32,
-        epochs=0,
-        seed=seed,
-    )
+    changed = {"image_levels": dict(recipe.levels), "epochs": 0, "seed": seed}
+    config = FUSION.model_copy(update=changed)
     return visita.train(pairs, out, config=config).matcher
 
 

@@ -17,23 +17,24 @@ from visita.home import cache_home
 from visita.training.config import CrossModalConfig, FusionConfig, MklVisitaConfig
 
 NAME = "tiny-two-stages"
+FUSION = FusionConfig(
+    image_levels={"efficientnet-lite0": ("block10:avg", "head:avg")},
+    mirror=False,
+    text_levels=("layer3", "layer6"),
+    class_names_weight=0,
+    keywords_per_image=0,
+    dim=32,
+    fusion_dim=32,
+    hidden=32,
+    epochs=1,
+)
+"""Vectors that are trained in a second or two."""
 
 
 def two_stages(pairs: PairSet) -> Path:
     """Return the folder of a matcher trained on drawn pairs."""
     folder = cache_home() / NAME
     if not folder.is_dir():
-        first = FusionConfig(
-            image_levels={"efficientnet-lite0": ("block10:avg", "head:avg")},
-            mirror=False,
-            text_levels=("layer3", "layer6"),
-            class_names_weight=0,
-            keywords_per_image=0,
-            dim=32,
-            fusion_dim=32,
-            hidden=32,
-            epochs=1,
-        )
         second = CrossModalConfig(
             image_levels={"efficientnet-lite0": ("block11:5x5", "block15:5x5")},
             text_levels=("layer6",),
@@ -43,7 +44,7 @@ def two_stages(pairs: PairSet) -> Path:
             dim=16,
             heads=2,
         )
-        train_two_stages(pairs, folder, config=MklVisitaConfig(first=first, second=second))
+        train_two_stages(pairs, folder, config=MklVisitaConfig(first=FUSION, second=second))
     return folder
 
 
