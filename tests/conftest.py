@@ -9,6 +9,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,12 @@ from drawn import draw_pairs
 from visita.data import PairSet, open_pairs
 from visita.features.minilm import MiniLM
 from visita.types import Recipe
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the files with few tests first: theirs are the long ones, and workers end together."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (tests[item.path], item.path))
 
 
 @pytest.fixture(scope="session", autouse=True)
