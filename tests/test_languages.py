@@ -27,7 +27,7 @@ from visita.features.encoders import TEXT_ENCODERS
 from visita.features.joined_text import JoinedText
 from visita.features.pretrained import siglip
 from visita.features.topics.lsa import LSA
-from visita.search.language import LANGUAGES, foreign, is_latin
+from visita.search.language import LANGUAGES, foreign, identifier, is_latin, plainly_english
 
 QUERIES = {
     "de": """
@@ -329,3 +329,12 @@ def test_a_language_of_one_picture_has_no_interval_and_sizes_must_agree():
     assert [round(one.value, 1) for one in found["de"].recall] == [33.3, 66.7, 66.7]
     with pytest.raises(DataError, match="3 languages"):
         recall_by_language(ranks, ["de", "de", "en"], groups, seed=0)
+
+
+def test_a_word_that_only_english_has_spares_the_rest():
+    identifier.cache_clear()
+    assert foreign("Two dogs run with a stick", ("en",)) == ""
+    assert identifier.cache_info().currsize == 0
+    assert foreign("Two dogs run with a stick", ("de",)) == "in English"
+    others = [one for some in QUERIES.values() for one in some.strip().splitlines()]
+    assert not any(map(plainly_english, others))

@@ -34,11 +34,16 @@ def matcher_for(text: str | None, matcher: str, text_encoder: str | None) -> Ite
     Once the body is done, stderr is told if the matcher hardly knows the language of the text.
     What tells languages is read in a thread meanwhile: that takes half a second.
     """
-    from visita.search.language import LANGUAGES, foreign, identifier  # noqa: PLC0415
+    from visita.search.language import (  # noqa: PLC0415
+        LANGUAGES,
+        foreign,
+        identifier,
+        plainly_english,
+    )
     from visita.search.query import kind_of  # noqa: PLC0415
 
     with ThreadPoolExecutor(1) as beside:
-        if text and kind_of(text) == "text":
+        if text and kind_of(text) == "text" and not plainly_english(text):
             beside.submit(identifier)
         chosen = visita.load(matcher, text_encoder=text_encoder)
         yield chosen
