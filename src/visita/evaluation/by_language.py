@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.errors import DataError
 from visita.evaluation.intervals import RESAMPLES, Values
-from visita.evaluation.long_tail import Bin
+from visita.evaluation.long_tail import Bin, check_lengths, recall_in_bins
 
 
 def recall_by_language(
@@ -36,14 +35,7 @@ def recall_by_language(
     DataError
         If the three do not have the same length.
     """
-    if not len(ranks) == len(languages) == len(groups):
-        raise DataError(
-            f"{len(ranks)} ranks, {len(languages)} languages and {len(groups)} groups do not "
-            "belong to the same texts; measure all on one split."
-        )
-    codes, found = np.array(languages, np.str_), {}
-    for code in sorted(set(languages) - {""}):
-        rows = codes == code
-        if len(set(groups[rows].tolist())) > 1:
-            found[code] = Bin.of(ranks[rows], groups[rows], seed=seed, resamples=resamples)
-    return found
+    check_lengths(ranks, groups, "languages", len(languages))
+    codes = np.array(languages, np.str_)
+    named = {code: codes == code for code in sorted(set(languages) - {""})}
+    return recall_in_bins(ranks, named, groups, seed=seed, resamples=resamples)

@@ -8,7 +8,7 @@ first bin hold a word that learning never met.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -87,18 +87,41 @@ def recall_by_frequency(
     DataError
         If the three do not have the same length.
     """
-    if not len(ranks) == len(frequencies) == len(groups):
+    check_lengths(ranks, groups, "frequencies", len(frequencies))
+    places = np.searchsorted(list(FREQUENCIES.values()), frequencies)
+    named = {name: places == place for place, name in enumerate(FREQUENCIES)}
+    return recall_in_bins(ranks, named, groups, seed=seed, resamples=resamples)
+
+
+def check_lengths(ranks: Values, groups: NDArray[np.int64], name: str, count: int) -> None:
+    """Make sure that what is said of texts is said of equally many, ``count`` of what has a name.
+
+    Raises
+    ------
+    DataError
+        If the lengths differ.
+    """
+    if not len(ranks) == count == len(groups):
         raise DataError(
-            f"{len(ranks)} ranks, {len(frequencies)} frequencies and {len(groups)} groups do not "
+            f"{len(ranks)} ranks, {count} {name} and {len(groups)} groups do not "
             "belong to the same texts; measure all on one split."
         )
-    places = np.searchsorted(list(FREQUENCIES.values()), frequencies)
-    found = {}
-    for place, name in enumerate(FREQUENCIES):
-        rows = places == place
-        if len(set(groups[rows].tolist())) > 1:
-            found[name] = Bin.of(ranks[rows], groups[rows], seed=seed, resamples=resamples)
-    return found
+
+
+def recall_in_bins(
+    ranks: Values,
+    named: Mapping[str, NDArray[np.bool_]],
+    groups: NDArray[np.int64],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> dict[str, Bin]:
+    """Return the bins that hold texts of two groups or more; ``named`` are their rows, (m,)."""
+    return {
+        name: Bin.of(ranks[rows], groups[rows], seed=seed, resamples=resamples)
+        for name, rows in named.items()
+        if len(set(groups[rows].tolist())) > 1
+    }
 
 
 def _content(text: str) -> set[str]:
