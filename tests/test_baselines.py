@@ -166,7 +166,6 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(name, drawn_pair
         ("nic", {"depth": 0}, "depth"),
         ("nic", {"first": {"directons": 3}}, "Did you mean 'directions'"),
         ("scan", {"first": {"image_levels": CELLS}}, "is a grid"),
-        ("scan", {"dim": 90}, "4 KB"),
     ],
 )
 def test_wrong_settings_are_refused_before_any_work(name, settings, message, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from visita.features.vocabulary import Vocabulary
 from visita.kernels.estimators import SimpleMKL
 from visita.kernels.pairs import sample_pairs
 from visita.networks.classical.adpm import PyramidMatching
-from visita.networks.classical.captioner import Captioner, NextWord
+from visita.networks.classical.captioner import NATS, Captioner, NextWord
 from visita.networks.classical.dan import STEPS, Attention, DualAttention
 from visita.networks.classical.dcca import correlation
 from visita.networks.classical.losses import all_negatives, hardest_negative
@@ -27,7 +27,7 @@ from visita.networks.classical.sentences import SentenceSpace
 from visita.networks.classical.two_branch import TINY, TwoBranch, structure_loss
 from visita.training.classical.adpm import ADPM
 from visita.training.classical.cca import fit_projection
-from visita.training.classical.words import standardise
+from visita.training.classical.words import hardest_after, standardise
 from visita.training.cross_modal import CrossTensors
 from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Tokens
@@ -125,6 +125,13 @@ def test_hinge_losses_are_the_sum_and_the_largest_of_their_costs():
     assert float(hardest_negative(scores, known, 0.2)) == pytest.approx(
         float(hardest) / 7, rel=1e-5
     )
+
+
+def test_all_negatives_come_first_and_then_the_hardest():
+    scores, known = scores_of(7)
+    losses = [float(one(scores, known)) for one in islice(hardest_after(2, 0.2), 5)]
+    all_of_them, hardest = (f(scores, known, 0.2).item() for f in (all_negatives, hardest_negative))
+    assert hardest < all_of_them and losses == [all_of_them] * 2 + [hardest] * 3
 
 
 def test_the_structure_loss_is_its_three_terms():
@@ -338,7 +345,7 @@ def log_p(network: Captioner, first: Tensor, numbers: list[int]) -> float:
     total, before = 0.0, 0
     for number in [*numbers, 0]:
         out, state = network.read(network.embed(torch.tensor([[before]])), state)
-        total += float(network.say(out[0, 0]).log_softmax(0)[number])
+        total += float(network.say(out[0, 0] + network.add(first[0])).log_softmax(0)[number])
         before = number
     return total
 
@@ -347,14 +354,15 @@ def log_p(network: Captioner, first: Tensor, numbers: list[int]) -> float:
 def test_a_caption_is_scored_by_what_the_picture_adds_to_its_likelihood():
     torch.manual_seed(0)
     network = Captioner(1, 4, vocabulary=9, dim=8).eval()
+    network.crowd.copy_(3 * torch.randn(64, 4))
     grids = torch.rand(2, 1, 4)
     images = network.image(grids)
     tokens = torch.tensor([[2, 3, 4], [5, 0, 0]])
     found = network.score(images, network.text(tokens, tokens > 0))
-    anything = network.see(torch.zeros(4))[None]
     for n, (m, numbers) in product(range(2), enumerate(([2, 3, 4], [5]))):
-        gain = log_p(network, images[n], numbers) - log_p(network, anything, numbers)
-        expected = math.tanh(gain / (len(numbers) + 1))
+        crowd = [math.exp(log_p(network, network.see(one)[None], numbers)) for one in network.crowd]
+        gain = log_p(network, images[n], numbers) - math.log(sum(crowd) / len(crowd))
+        expected = math.tanh(gain / NATS)
         assert float(found[n, m]) == pytest.approx(expected, abs=1e-6)
 
 

@@ -3,16 +3,18 @@
 Vinyals, Toshev, Bengio & Erhan, "Show and tell" (2015): the picture, mapped linearly, is an
 LSTM's first input, the words so far the next ones; each word's probability is a softmax over
 the vocabulary; trained by likelihood, captions by a beam. Mao et al., "Deep captioning with
-multimodal recurrent neural networks" (2015): sentences are ranked for a picture by
-P(w | image) / P(w), as frequent sentences would win otherwise.
+multimodal recurrent neural networks" (2015): the picture is also added, mapped linearly, to the
+state after each word, and sentences are ranked for a picture by P(w | image) / P(w), as frequent
+sentences would win otherwise; P(w) is the mean over training pictures.
 
-Ours: a score is the mean log of that ratio over the words and the end, through tanh, which
-orders nothing anew for one text; and P(w), a mean over training pictures there, is
-P(w | the mean training picture). The LSTM is narrower than theirs (512).
+Ours: both ways that the picture enters, in one network; a score is the log of that ratio through
+tanh, which orders nothing anew; P(w) is the mean over 64 training pictures; and the LSTM is
+narrower than theirs (512).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -24,13 +26,26 @@ from visita.networks.classical.pairs import every_pair
 
 END = PADDING
 """The number that no word has begins a caption, and ends it."""
+CROWD = 64
+"""Training pictures that say how likely a caption is without a picture."""
+NATS = 20.0
+"""Of the log ratio that is a score of tanh(1)."""
 
 
 class Captioner(nn.Module):
-    """A pair network; a text's rows are its inputs, the word that follows each, and log P(w)."""
+    """A pair network; a text's rows are its inputs, the word that follows each, and log P(w).
+
+    Attributes
+    ----------
+    mean, scale : float32 (d,)
+        Training statistics of the features.
+    crowd : float32 (CROWD, d)
+        Features of training pictures.
+    """
 
     mean: Tensor
     scale: Tensor
+    crowd: Tensor
 
     def __init__(
         self, cells: int, grid_features: int, *, vocabulary: int, dim: int, dropout: float = 0.0
@@ -46,9 +61,11 @@ class Captioner(nn.Module):
         }
         self.register_buffer("mean", torch.zeros(grid_features))
         self.register_buffer("scale", torch.ones(grid_features))
+        self.register_buffer("crowd", torch.zeros(CROWD, grid_features))
         self.see = nn.Linear(grid_features, dim)
         self.embed = nn.Embedding(vocabulary, dim)
         self.read = nn.LSTM(dim, dim, batch_first=True)
+        self.add = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(dropout)
         self.say = nn.Linear(dim, vocabulary)
 
@@ -58,14 +75,21 @@ class Captioner(nn.Module):
         return first
 
     def text(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Map word numbers (m, t) to (m, t + 1, dim + 2); after the end all is zero."""
+        """Map word numbers (m, t) to (m, t + 1, dim + 2); after the end all is zero.
+
+        Each row has an equal share of the log P of all.
+        """
         inputs = functional.pad(tokens, (1, 0), value=END)
         following = functional.pad(tokens, (0, 1), value=END)
-        there = functional.pad(mask, (1, 0), value=True)[..., None]
+        there = functional.pad(mask, (1, 0), value=True)[..., None].to(self.mean.dtype)
         words = self.embed(inputs) * there
-        anything = self.see(torch.zeros_like(self.mean))[None, None].expand(len(tokens), 1, -1)
-        prior = self.likelihood(anything, words, following)[..., None]
-        return torch.cat([words, following[..., None].to(words.dtype), prior], -1) * there
+        inputs_and_next = torch.cat([words, following[..., None].to(words.dtype)], -1)
+        crowd, texts = every_pair(self.image(self.crowd[:, None]), inputs_and_next)
+        found = self.likelihood(crowd, texts[..., :-1], texts[..., -1].long())
+        each = (found.reshape(CROWD, *following.shape) * there[..., 0]).sum(-1)
+        prior = each.logsumexp(0) - math.log(CROWD)
+        share = (prior / there.sum((1, 2)))[:, None, None].expand_as(there)
+        return torch.cat([inputs_and_next, share], -1) * there
 
     def likelihood(self, images: Tensor, words: Tensor, following: Tensor) -> Tensor:
         """Return log P of the words that follow, (p, t); images (p, 1, dim), words (p, t, dim)."""
@@ -74,10 +98,13 @@ class Captioner(nn.Module):
         return found
 
     def states(self, images: Tensor, words: Tensor) -> Tensor:
-        """Return the LSTM's state (p, t, dim) after each of words (p, t, dim)."""
+        """Return what each next word is said from, (p, t, dim): the LSTM's state and the picture.
+
+        images (p, 1, dim), words so far (p, t, dim)
+        """
         states, _ = self.read(self.dropout(torch.cat([images, words], 1)))
-        after: Tensor = states[:, 1:]
-        return after
+        said_from: Tensor = states[:, 1:] + self.add(images)
+        return said_from
 
     def score(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return the scores of packed pictures (n, 1, dim) and texts (m, t, dim + 2), (n, m)."""
@@ -86,7 +113,7 @@ class Captioner(nn.Module):
         words, following, prior = right[..., :dim], right[..., dim].long(), right[..., dim + 1]
         there = (words.square().sum(-1) > 0).to(words.dtype)
         ratio = (self.likelihood(images=left, words=words, following=following) - prior) * there
-        return torch.tanh(ratio.sum(-1) / there.sum(-1)).reshape(-1, len(texts))
+        return torch.tanh(ratio.sum(-1) / NATS).reshape(-1, len(texts))
 
 
 class NextWord(nn.Module):

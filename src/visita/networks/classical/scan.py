@@ -4,9 +4,8 @@ Printed there, text to image (t-i): each word attends to the picture's regions, 
 softmax(λ s̄) of the cosines s, cut at 0 and divided by their length over the words; a word's
 relevance is the cosine of its vector and what it found; the score is their mean (AVG). Image to
 text (i-t) is the same with regions asking words. λ is 9 (t-i) and 4 (i-t); words by a GRU from
-both ends. There, 36 detected regions and 1,024 dimensions; here the cells of a grid, and as
-many dimensions as let a packed picture take 4 KB. ``both`` is the mean of the two scores in one
-network, where the paper's ensemble is of two.
+both ends. There, 36 detected regions and 1,024 dimensions; here the cells of a grid, in fewer.
+``both`` is the mean of the two scores in one network, where the paper's ensemble is of two.
 """
 
 from __future__ import annotations
@@ -95,9 +94,10 @@ def relevance(
     """
     cut = functional.relu(cosines)
     # Divided by the length over the asking parts: an asked part cannot answer all of them.
-    logits = sharpness * cut / (cut.square().sum(2, keepdim=True) + 1e-8).sqrt()
-    weights = logits.exp() if there is None else logits.exp() * there
-    weights = weights / weights.sum(-1, keepdim=True)
+    logits = cut * (sharpness / (cut.square().sum(2, keepdim=True) + 1e-8).sqrt())
+    if there is not None:
+        logits = logits.masked_fill(there == 0, -1e4)
+    weights = logits.softmax(-1)
     # The length of Σ w v is that of the form w G w, with G the asked parts' inner products.
     gram = asked @ asked.transpose(-1, -2)
     squares = ((weights @ gram) * weights).sum(-1)

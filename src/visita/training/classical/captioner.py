@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from visita.networks.classical.captioner import END, Captioner
+from visita.networks.classical.captioner import CROWD, END, Captioner
 from visita.training.batches import Batch
 from visita.training.classical.pairs import PairBaseline
 from visita.training.classical.words import BatchLoss, pack_images
@@ -42,6 +43,9 @@ class NIC(PairBaseline):
 
     def loss(self, network: Captioner, train: CrossTensors, words: int) -> BatchLoss:
         """Return the negative log-likelihood of the words of true captions."""
+        crowd = np.random.default_rng([self.seed, 1]).integers(len(train.grids), size=CROWD)
+        some = train.grids[crowd].astype(np.float32).mean(axis=1)
+        network.crowd.copy_(torch.from_numpy(some))
 
         def loss(batch: Batch) -> tuple[Tensor, float]:
             numbers, mask = (torch.from_numpy(one) for one in train.tokens.padded(batch.texts))

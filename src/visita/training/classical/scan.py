@@ -1,29 +1,25 @@
 """Training SCAN: Lee et al. (2018), as ``visita.networks.classical.scan`` tells.
 
 Printed: the hardest negative in a batch of 128, margin 0.2, Adam with 5e-4 or 2e-4, gradients
-no longer than 2. Ours: batches of 64, and the best epoch on dev.
+no longer than 2, 20 or 30 epochs. Ours: batches of 64, the first epoch against all negatives,
+and, as there are fewer epochs, a higher rate. Fewer numbers a cell learn far more slowly: with
+80, which would be 4 KB a picture, two epochs reach a dev rsum of 178 on 300 pictures, with 256
+they reach 265.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from visita.errors import ConfigError
-from visita.features.cells import cell_count
-from visita.features.pictures import RecipeEncoder
-from visita.networks.classical.losses import hardest_negative
 from visita.networks.classical.scan import Direction, StackedAttention
+from visita.training.batches import batch_count
 from visita.training.classical.baseline import CELLS
 from visita.training.classical.pairs import PairBaseline
-from visita.training.classical.words import BatchLoss, all_pairs
+from visita.training.classical.words import BatchLoss, all_pairs, hardest_after
 from visita.training.config import ImageLevels, Share
 from visita.training.cross_modal import CrossTensors
-
-MOST_BYTES = 4096
-"""Of a packed picture."""
 
 
 class SCAN(PairBaseline):
@@ -34,22 +30,14 @@ class SCAN(PairBaseline):
     image_levels: ImageLevels = CELLS
     batch: Annotated[int, Field(ge=2)] = 64
     epochs: Annotated[int, Field(ge=0)] = 8
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     dropout: Share = 0.2
     margin: Annotated[float, Field(ge=0)] = 0.2
     direction: Direction = "t-i"
-    dim: Annotated[int, Field(ge=1)] = 80
-    """Of a cell and a word: 25 cells of 80 numbers are 4 KB."""
-
-    def check(self) -> None:
-        """Refuse levels that do not fit together, and pictures that would take over 4 KB."""
-        super().check()
-        cells = cell_count(RecipeEncoder(self.recipe()).columns())
-        if cells * self.dim * 2 > MOST_BYTES:
-            raise ConfigError(
-                f"{cells} cells of dim={self.dim} take more than 4 KB a picture: set dim to "
-                f"{MOST_BYTES // 2 // cells} at most."
-            )
+    warm_up: Annotated[int, Field(ge=0)] = 1
+    """Epochs against all negatives, before the hardest alone."""
+    dim: Annotated[int, Field(ge=1, le=1024)] = 256
+    """Of a cell and a word: 25 cells of 256 numbers are 13 KB a picture."""
 
     def made(self, cells: int, features: int, words: int) -> StackedAttention:
         """Return the network, untrained."""
@@ -62,6 +50,7 @@ class SCAN(PairBaseline):
         )
 
     def loss(self, network: StackedAttention, train: CrossTensors, words: int) -> BatchLoss:
-        """Return the hinge against the hardest negatives of a batch."""
+        """Return the hinge against the negatives of a batch, all at first, then the hardest."""
         del words
-        return all_pairs(network, train, partial(hardest_negative, margin=self.margin))
+        first = self.warm_up * batch_count(train.truth, self.batch)
+        return all_pairs(network, train, hardest_after(first, self.margin))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from visita.networks.classical.losses import all_negatives, hardest_negative
 from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import LoopConfig
 from visita.training.cross_modal import CrossTensors
@@ -66,10 +68,24 @@ def standardise(network: Any, train: CrossTensors) -> None:
     network.scale.copy_(torch.from_numpy(scale))
 
 
-def all_pairs(network: Any, train: CrossTensors, measure: Measure) -> BatchLoss:
-    """Return the loss of the scores of all pictures of a batch with all its texts."""
+def hardest_after(first: int, margin: float) -> Iterator[Measure]:
+    """Yield the loss of each batch: against all negatives at first, then against the hardest.
+
+    Against the hardest alone a network that knows nothing learns hardly anything: the way to a
+    lower loss that it sees first is to give all pairs one score.
+    """
+    yield from repeat(partial(all_negatives, margin=margin), first)
+    yield from repeat(partial(hardest_negative, margin=margin))
+
+
+def all_pairs(network: Any, train: CrossTensors, measures: Iterator[Measure]) -> BatchLoss:
+    """Return the loss of the scores of all pictures of a batch with all its texts.
+
+    ``measures`` has one for each batch.
+    """
 
     def loss(batch: Batch) -> tuple[Tensor, float]:
+        measure = next(measures)
         images = pack_images(network, train, batch.images)
         scores = network.score(images, pack_texts(network, train, batch.texts))
         also_true = torch.from_numpy(batch.also_true)
