@@ -15,14 +15,13 @@ from visita.errors import (
     MissingExtraError,
     UnknownNameError,
 )
+from visita.features.fitted import install, install_fitted, save_fitted
 from visita.features.pictures import RecipeEncoder
 from visita.features.visual_words import (
     SIDE,
     VisualWords,
     by_name,
     hog,
-    install_words,
-    save_words,
     sift,
 )
 from visita.testing import check_encoder
@@ -88,15 +87,15 @@ def test_the_same_seed_gives_the_same_words(words, drawn_pairs):
 def test_a_recipe_finds_words_by_their_content(words, drawn_pairs, tmp_path, monkeypatch):
     recipe = Recipe({words.name: ("sift",)})
     monkeypatch.setenv("VISITA_HOME", str(tmp_path / "one"))
-    with pytest.raises(ArtifactError, match="load the matcher that has these words"):
+    with pytest.raises(ArtifactError, match="load the matcher that has it"):
         RecipeEncoder(recipe)
-    words.install()
-    words.install()
+    install(words)
+    install(words)
     path = drawn_pairs.image_paths[0]
     [batch] = RecipeEncoder(recipe).encode([("a", path)])
-    save_words(recipe, tmp_path / "kept")
+    save_fitted(recipe, tmp_path / "kept")
     monkeypatch.setenv("VISITA_HOME", str(tmp_path / "two"))
-    install_words(tmp_path / "kept")
+    install_fitted(tmp_path / "kept")
     [again] = RecipeEncoder(recipe).encode([("a", path)])
     column = f"{words.name}/sift"
     assert batch.columns[column].shape == (1, WORDS)

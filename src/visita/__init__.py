@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from visita.api.answering import Choice, answer
     from visita.api.captioning import Caption, Captioner
     from visita.api.comparing import compare
+    from visita.api.end_to_end import TrainedEncoder, train_encoder
     from visita.api.explaining import explain
     from visita.api.finding import Finder, Gallery, find, find_like
     from visita.api.fusing import Fused, fuse
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from visita.search.search import Match
     from visita.training.config import (
         AdaptConfig,
+        EndToEndConfig,
         FusionConfig,
         MklVisitaConfig,
         MklVisitaPaperConfig,
@@ -42,6 +44,7 @@ __all__ = [
     "Caption",
     "Captioner",
     "Choice",
+    "EndToEndConfig",
     "Explanation",
     "Finder",
     "Fused",
@@ -55,6 +58,7 @@ __all__ = [
     "Past",
     "Recommendation",
     "Trained",
+    "TrainedEncoder",
     "VisitaError",
     "__version__",
     "adapt",
@@ -71,6 +75,7 @@ __all__ = [
     "reproduce",
     "robustness",
     "train",
+    "train_encoder",
 ]
 
 _MODULES = {
@@ -78,6 +83,7 @@ _MODULES = {
     "Caption": "visita.api.captioning",
     "Captioner": "visita.api.captioning",
     "Choice": "visita.api.answering",
+    "EndToEndConfig": "visita.training.config",
     "Explanation": "visita.experiments.explanation",
     "Finder": "visita.api.finding",
     "Fused": "visita.api.fusing",
@@ -91,6 +97,7 @@ _MODULES = {
     "Past": "visita.api.past",
     "Recommendation": "visita.api.recommending",
     "Trained": "visita.api.learning",
+    "TrainedEncoder": "visita.api.end_to_end",
     "VisitaError": "visita.errors",
     "adapt": "visita.api.adapting",
     "answer": "visita.api.answering",
@@ -106,6 +113,7 @@ _MODULES = {
     "reproduce": "visita.api.reproducing",
     "robustness": "visita.api.robustness",
     "train": "visita.api.training",
+    "train_encoder": "visita.api.end_to_end",
 }
 
 

@@ -86,7 +86,7 @@ def train_two_stages(
         level_widths(first_config)  # what cannot be fused is refused before long work
     check_cross_modal(second_config)
     if second_config.text_side == "pretrained":
-        _token_encoder(second_config).tokens([])  # so are levels that no token has
+        token_encoder(second_config).tokens([])  # so are levels that no token has
     out = Path(out).resolve()
     check_free(out)
     pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
@@ -185,7 +185,7 @@ def _second_stage(
     recipe, vocabulary = config.recipe(), None
     if config.text_side != "pretrained":
         vocabulary = Vocabulary.fit(read.train.texts, config.vocabulary, config.longest)
-    text = vocabulary or _token_encoder(config)
+    text = vocabulary or token_encoder(config)
     with team.main_first():
         validated = _validated(read, config, text)
         train = _learnt(read, config, text)
@@ -218,7 +218,14 @@ def _validated(
     return cross_tensors(dev.subset(some), kept, config.recipe(), text)
 
 
-def _token_encoder(config: CrossModalConfig) -> TokenEncoder:
+def token_encoder(config: CrossModalConfig) -> TokenEncoder:
+    """Return the pretrained encoder whose tokens a network reads.
+
+    Raises
+    ------
+    ConfigError
+        If it has no tokens.
+    """
     encoder: TokenEncoder = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels)
     if not hasattr(encoder, "tokens"):
         raise ConfigError(

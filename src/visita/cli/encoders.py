@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,7 +32,22 @@ def named_levels(encoder: str | None, levels: str | None) -> dict[str, list[str]
         return {}
     if not encoder or not levels:
         raise typer.BadParameter("--image-encoder and --levels go together.")
-    return {encoder: [f"layer{one}:avg" if one.isdigit() else one for one in levels.split(",")]}
+    return {
+        _named(encoder): [f"layer{one}:avg" if one.isdigit() else one for one in levels.split(",")]
+    }
+
+
+def _named(encoder: str) -> str:
+    """Return what recipes call an encoder that is given by its folder, ``tuned:FOLDER``."""
+    from visita.features.fitted import install  # noqa: PLC0415
+    from visita.features.tuned import TunedEncoder  # noqa: PLC0415
+
+    family, _, folder = encoder.partition(":")
+    if family != TunedEncoder.family or not Path(folder).is_dir():
+        return encoder
+    found = TunedEncoder.load(Path(folder))
+    install(found)
+    return found.name
 
 
 def fused(levels: dict[str, list[str]], *, joins_classes: bool) -> list[str]:
@@ -43,8 +59,8 @@ def fused(levels: dict[str, list[str]], *, joins_classes: bool) -> list[str]:
     return [f"image_levels={json.dumps(levels)}", *classes]
 
 
-def looked_at(levels: dict[str, list[str]]) -> list[str]:
-    """Return the settings that look at the same layers as grids of cells."""
+def looked_at(levels: dict[str, list[str]], by: str = "second") -> list[str]:
+    """Return the settings that make ``by`` look at the same layers as grids of cells."""
     if not levels:
         return []
     grids = {
@@ -53,7 +69,7 @@ def looked_at(levels: dict[str, list[str]]) -> list[str]:
     }
     if not all(grids.values()):
         raise typer.BadParameter("--levels names no layer with cells to look at, such as 12.")
-    return [f"second.image_levels={json.dumps(grids)}"]
+    return [f"{by}.image_levels={json.dumps(grids)}"]
 
 
 def read_by(encoder: str | None) -> list[str]:

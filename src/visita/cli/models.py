@@ -148,12 +148,13 @@ def _encoders() -> list[dict[str, Any]]:
 
 def _families() -> list[dict[str, str]]:
     from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS  # noqa: PLC0415
+    from visita.features.fitted import FITTED  # noqa: PLC0415
 
     return [
         {"prefix": prefix, "kind": kind, "library": _library(prefix.removesuffix(":"))}
         for kind, table in (("image", IMAGE_ENCODERS), ("text", TEXT_ENCODERS))
         for prefix in table.families()
-        if prefix != "visual-words:"  # fitted ones, which come with a matcher
+        if prefix.removesuffix(":") not in FITTED  # those come with a matcher
     ]
 
 

@@ -142,6 +142,49 @@ def mkl_visita(
 
 
 @train.command()
+def encoder(
+    data: Pairs,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the encoder goes.")],
+    image_encoder: ImageEncoder = None,
+    levels: Levels = None,
+    config: Config = None,
+    settings: Settings = None,
+    features: Features = None,
+    as_json: Json = False,
+) -> None:
+    """Train the picture network itself on your pairs, for matchers that are trained after it.
+
+    MKL-VisITA's network (settings network.…) learns on the encoder as it is,
+    then both learn together from the pixels. Some thousand pairs, and minutes
+    an epoch, or a GPU. Matchers name the result by its folder and carry it.
+
+    [bold]visita train encoder --data flickr8k:data/flickr8k --out eyes[/bold]
+    [bold]visita train fusion --data flickr8k:data/flickr8k --out mine
+    --image-encoder tuned:eyes --levels block7:avg,block11:avg,block15:avg,head:avg[/bold]
+    """
+    from visita.training.config import EndToEndConfig  # noqa: PLC0415
+
+    seen = looked_at(named_levels(image_encoder, levels), "network")
+    fresh = EndToEndConfig.read(config, [*seen, *(settings or ())])
+    trained = visita.train_encoder(data, out, config=fresh, features=features)
+    if not speaks():
+        return
+    for warning in trained.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    facts = {key: getattr(trained, key) for key in ("pictures", "before", "after", "seconds")}
+    if as_json:
+        named = {"name": trained.encoder.name, "folder": str(trained.folder)}
+        print_json({**named, **facts, "warnings": trained.warnings})
+        return
+    print(
+        f"rsum on {trained.pictures:,} pictures of dev, which also chose the epoch: "
+        f"{trained.before:.1f} before, {trained.after:.1f} after"
+    )
+    print(f"trained in {trained.seconds:.0f} s, features not counted")
+    print(f"encoder: {trained.folder}  (--image-encoder tuned:{trained.folder})")
+
+
+@train.command()
 def baseline(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Which system; --help lists them.")],
     data: Pairs,

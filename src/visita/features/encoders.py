@@ -18,6 +18,7 @@ IMAGE_ENCODERS = Registry(
         "blip:": "visita.features.pretrained.blip:pictures",
         "albef:": "visita.features.pretrained.albef:pictures",
         "visual-words:": "visita.features.visual_words:by_name",
+        "tuned:": "visita.features.tuned:by_name",
     },
 )
 

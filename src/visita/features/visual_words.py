@@ -6,9 +6,8 @@ weighted by tf-idf as a text is. ``sift`` has SIFT at the points that its detect
 2004; by OpenCV), ``hog`` the blocks of 2 x 2 cells of histograms of oriented gradients on a
 regular grid (Dalal & Triggs, 2005; by scikit-image), as Xiao et al. (2010) use them.
 
-The centres are fitted on training pictures, so that they travel inside the matcher. Wherever
-it is loaded they are also put into the cache, under the name of their content: a recipe names
-the encoder ``visual-words:CONTENT``.
+The centres are fitted on training pictures, so that they travel inside the matcher
+(``visita.features.fitted``).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from PIL.Image import Image, Resampling
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from visita.artifact import MANIFEST, fingerprint_of, read_manifest, write_folder
+from visita.artifact import fingerprint_of, read_manifest, write_folder
 from visita.data.decode import decode
 from visita.errors import (
     ArtifactError,
@@ -36,12 +35,10 @@ from visita.errors import (
     did_you_mean,
 )
 from visita.features.engine import Runner
-from visita.home import cache_home
+from visita.features.fitted import installed
 from visita.progress import bar, report_skipped
-from visita.types import FloatArray, Recipe, Skipped
+from visita.types import FloatArray, Skipped
 
-FAMILY = "visual-words:"
-KIND = "visual words"
 ARRAYS = "arrays.safetensors"
 SIDE = 256
 CELL = 8
@@ -65,6 +62,7 @@ class VisualWords:
         log((1 + n) / (1 + pictures with the word)) + 1 of each level.
     """
 
+    family: ClassVar[str] = "visual-words"
     side = reads = SIDE
 
     def __init__(self, centres: Mapping[str, Descriptors], idf: Mapping[str, FloatArray]) -> None:
@@ -74,7 +72,7 @@ class VisualWords:
     @property
     def name(self) -> str:
         """What a recipe calls it."""
-        return FAMILY + self.fingerprint()
+        return f"{self.family}:{self.fingerprint()}"
 
     @classmethod
     def fit(cls, paths: Sequence[Path], levels: Sequence[str], words: int, seed: int) -> Self:
@@ -121,7 +119,7 @@ class VisualWords:
     @cached_property
     def _fingerprint(self) -> str:
         arrays = {key: sha256(value.tobytes()).hexdigest() for key, value in self._arrays().items()}
-        return fingerprint_of([KIND, PREPROCESSING, arrays])
+        return fingerprint_of(["visual words", PREPROCESSING, arrays])
 
     def prepare(self, picture: Image) -> NDArray[np.uint8]:
         """Return the RGB picture squashed to the input square, uint8 (256, 256, 3)."""
@@ -162,7 +160,7 @@ class VisualWords:
 
     def save(self, folder: Path) -> None:
         """Write it as an artifact folder, atomically."""
-        with write_folder(folder, KIND, {"preprocessing": PREPROCESSING}) as draft:
+        with write_folder(folder, self.family, {"preprocessing": PREPROCESSING}) as draft:
             save_file(self._arrays(), draft / ARRAYS)
             (draft / ARRAYS).chmod(0o644)  # safetensors keeps it to its owner
 
@@ -175,7 +173,7 @@ class VisualWords:
         ArtifactError
             If the folder does not hold any, or those of another visita.
         """
-        manifest = read_manifest(folder, KIND)
+        manifest = read_manifest(folder, cls.family)
         try:
             arrays = load_file(folder / ARRAYS)
         except (OSError, SafetensorError) as error:
@@ -184,13 +182,6 @@ class VisualWords:
         if manifest.get("preprocessing") != PREPROCESSING or not levels <= set(DESCRIBED_BY):
             raise ArtifactError(f"{folder} was fitted by another visita; train again.")
         return cls(*({one: arrays[f"{one}/{n}"] for one in levels} for n in ("centres", "idf")))
-
-    def install(self) -> None:
-        """Put it into the cache, where its name finds it."""
-        folder = _place(self.fingerprint())
-        if not (folder / MANIFEST).is_file():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            self.save(folder)
 
 
 def by_name(fingerprint: str) -> VisualWords:
@@ -201,26 +192,7 @@ def by_name(fingerprint: str) -> VisualWords:
     ArtifactError
         If they were never here.
     """
-    folder = _place(fingerprint)
-    if not (folder / MANIFEST).is_file():
-        raise ArtifactError(
-            f"{FAMILY}{fingerprint} is not in the cache: load the matcher that has these words."
-        )
-    return VisualWords.load(folder)
-
-
-def save_words(recipe: Recipe, folder: Path) -> None:
-    """Write the visual words that a recipe names into ``folder``, one folder each."""
-    for name in recipe.levels:
-        if name.startswith(FAMILY):
-            found = by_name(name.removeprefix(FAMILY))
-            found.save(folder / found.fingerprint())
-
-
-def install_words(folder: Path) -> None:
-    """Put all visual words that ``save_words`` wrote into the cache."""
-    for one in sorted(folder.iterdir()) if folder.is_dir() else []:
-        VisualWords.load(one).install()
+    return installed(VisualWords, fingerprint)
 
 
 def sift(grey: NDArray[np.uint8]) -> Descriptors:
@@ -298,7 +270,3 @@ def _histogram(descriptors: NDArray[Any], centres: Descriptors) -> FloatArray:
     rows = descriptors.astype(np.float32)
     nearest = (np.square(centres).sum(1) - 2 * rows @ centres.T).argmin(1)
     return np.bincount(nearest, minlength=len(centres)).astype(np.float32)
-
-
-def _place(fingerprint: str) -> Path:
-    return cache_home() / "visual-words" / fingerprint

@@ -18,7 +18,7 @@ from visita.artifact import fingerprint_of, read_manifest, write_folder
 from visita.errors import ArtifactError, MismatchError
 from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
 from visita.features.engine import Runner, cached_runner, cores
-from visita.features.visual_words import install_words, save_words
+from visita.features.fitted import install_fitted, save_fitted
 from visita.matchers.calibrated import Calibrated, read_calibrated
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures, TopicModel
 
@@ -27,7 +27,7 @@ WEIGHTS = "weights.safetensors"
 TEXT = "text"
 """Folder of a topic model inside the matcher's."""
 IMAGES = "images"
-"""That of visual words, which are fitted too."""
+"""That of image encoders that were fitted too."""
 ROWS = 256
 """Rows a call of the graph; bounds the memory of embedding millions."""
 
@@ -173,7 +173,7 @@ class JointMatcher(Calibrated):
             (draft / WEIGHTS).chmod(0o644)  # safetensors keeps it to its owner
             if self.topic_model is not None:
                 self.topic_model.save(draft / TEXT)
-            save_words(self.recipe, draft / IMAGES)
+            save_fitted(self.recipe, draft / IMAGES)
             if beside:
                 beside(draft)
 
@@ -189,7 +189,7 @@ class JointMatcher(Calibrated):
             If an encoder differs from the one it was trained with.
         """
         saved = read_manifest(folder, KIND)
-        install_words(folder / IMAGES)
+        install_fitted(folder / IMAGES)
         try:
             matcher = cls(
                 **read_calibrated(saved),

@@ -19,8 +19,9 @@ from visita.errors import ArtifactError, MismatchError
 from visita.features.cells import cell_count
 from visita.features.encoders import TEXT_ENCODERS
 from visita.features.engine import Runner, cached_runner, cores
+from visita.features.fitted import install_fitted, save_fitted
 from visita.features.vocabulary import Vocabulary
-from visita.matchers.joint import check_encoders, encoder_fingerprints
+from visita.matchers.joint import IMAGES, check_encoders, encoder_fingerprints
 from visita.networks import PAIR_NETWORKS
 from visita.types import FloatArray, Recipe, TokenEncoder
 
@@ -220,6 +221,7 @@ class Rescorer:
             (draft / WEIGHTS).chmod(0o644)  # safetensors keeps it to its owner
             if self.vocabulary is not None:
                 self.vocabulary.save(draft / VOCABULARY)
+            save_fitted(self.recipe, draft / IMAGES)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -233,6 +235,7 @@ class Rescorer:
             If an encoder differs from the one it was trained with.
         """
         saved = read_manifest(folder, KIND)
+        install_fitted(folder / IMAGES)
         fitted = saved.get("text_encoder") == Vocabulary.name
         vocabulary = Vocabulary.load(folder / VOCABULARY) if fitted else None
         try:

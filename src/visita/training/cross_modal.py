@@ -37,6 +37,8 @@ from visita.types import FloatArray, Recipe, Tokens
 
 ValidateScores = Callable[[FloatArray], float]
 """Maps scores of dev pictures and texts, float32 (n, m), to a number; higher is better."""
+Look = Callable[[NDArray[np.int64]], Tensor]
+"""Maps rows, as ``labels_of`` numbers pictures and views, to grids, float32 (b, cells, d)."""
 GRADIENT = 2.0
 """Longest gradient: attention is steep at first."""
 IMAGES = 100
@@ -95,11 +97,11 @@ def train_cross_modal(
     rng = np.random.default_rng(config.seed)
     set_apart(rng, team.number)
     network = _network(train, vocabulary, config).to(team.device)
-    decay = partial(warm_up_and_cosine, steps=_steps(train, config, team))
+    decay = partial(warm_up_and_cosine, steps=step_count(train, config, team))
     history = fit(
         network,
-        (_contrast if config.loss == "info-nce" else _matches)(network, train, config, rng, team),
-        _optimizer(network, config),
+        losses_of(network, train, config, rng, team, partial(_grids, network, train, rng=rng)),
+        optimizer_of(network, config),
         lambda: team.shared(lambda: validate(all_scores(network, dev))),
         config,
         constant if config.plateau else decay,
@@ -185,7 +187,8 @@ def _standardise(side: Any, rows: NDArray[np.float16]) -> None:
     side.scale.copy_(torch.from_numpy(scale))
 
 
-def _optimizer(network: MklVisita, config: CrossModalConfig) -> torch.optim.Optimizer:
+def optimizer_of(network: MklVisita, config: CrossModalConfig) -> torch.optim.Optimizer:
+    """Return what takes the steps; the weights of the kernels have a rate of their own."""
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.SGD
     kernels = set(network.kernels.parameters())
     rest = {
@@ -202,11 +205,25 @@ def _optimizer(network: MklVisita, config: CrossModalConfig) -> torch.optim.Opti
     return kind([rest, layer])
 
 
-def _steps(train: CrossTensors, config: CrossModalConfig, team: Team) -> int:
+def step_count(train: CrossTensors, config: CrossModalConfig, team: Team) -> int:
+    """Return how many steps all epochs have."""
     items: int = train.truth.shape[0]
     if config.loss == "match-error":
         items = pair_count(train.truth, config.texts_per_image)
     return config.epochs * -(-items // (config.batch * team.count))
+
+
+def losses_of(
+    network: MklVisita,
+    train: CrossTensors,
+    config: CrossModalConfig,
+    rng: np.random.Generator,
+    team: Team,
+    look: Look,
+) -> Losses:
+    """Return what yields, for one epoch, each batch's loss and that of guessing."""
+    kind = _contrast if config.loss == "info-nce" else _matches
+    return kind(network, train, config, rng, team, look)
 
 
 def _contrast(
@@ -215,8 +232,8 @@ def _contrast(
     config: CrossModalConfig,
     rng: np.random.Generator,
     team: Team,
+    look: Look,
 ) -> Losses:
-    """Return what yields, for one epoch, each batch's loss and that of guessing."""
 
     def epoch() -> Iterator[tuple[Tensor, float]]:
         order = rng.permutation(train.truth.shape[0])
@@ -229,7 +246,7 @@ def _contrast(
                     views = rng.integers(0, 1 + len(train.views), len(images))
                     seen = views * len(order) + images
                 with team.mixed():
-                    grids = network.image(_grids(network, train, seen, rng))
+                    grids = network.image(look(seen))
                     scores = network.score(grids, _texts(network, train.tokens, texts))[owners]
                 same = torch.from_numpy(train.truth[images][:, texts].toarray())[owners]
                 same = same.to(scores.device)
@@ -245,8 +262,8 @@ def _matches(
     config: CrossModalConfig,
     rng: np.random.Generator,
     team: Team,
+    look: Look,
 ) -> Losses:
-    """Return what yields, for one epoch, each batch's loss and that of guessing."""
     labels = labels_of(train.truth, [view.made_of for view in train.views])
     images, count = train.truth.shape[0], config.texts_per_image
 
@@ -254,7 +271,7 @@ def _matches(
         drawn = list(labelled_pairs(labels, images, count, config.batch, rng))
         for batch in drawn[: team.least(-(-len(drawn) // team.count))]:
             with team.mixed():
-                grids = network.image(_grids(network, train, batch.seen, rng))
+                grids = network.image(look(batch.seen))
                 scores = network.score_pairs(grids, _texts(network, train.tokens, batch.texts))
             probabilities = network.probability(scores.float())
             wanted = torch.from_numpy(batch.labels).to(scores.device)

@@ -14,11 +14,12 @@ from pydantic import Field, model_validator
 
 from visita.data.pairs import PairSet
 from visita.errors import ConfigError
-from visita.features.visual_words import FAMILY, VisualWords
+from visita.features.fitted import install
+from visita.features.visual_words import VisualWords
 from visita.training.classical.cca import CCA
 from visita.training.config import Levels
 
-NOT_YET: dict[str, Levels] = {FAMILY: ("fitted",)}
+NOT_YET: dict[str, Levels] = {f"{VisualWords.family}:": ("fitted",)}
 
 
 class BagOfWords(CCA):
@@ -42,7 +43,7 @@ class BagOfWords(CCA):
     def prepared(self, train: PairSet) -> Self:
         """Return the configuration that names the words, fitted and put into the cache."""
         found = VisualWords.fit(train.image_paths, self.descriptors, self.words, self.seed)
-        found.install()
+        install(found)
         return self.model_copy(update={"image_levels": {found.name: self.descriptors}})
 
     @model_validator(mode="before")

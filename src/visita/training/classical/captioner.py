@@ -31,7 +31,7 @@ class NIC(PairBaseline):
 
     vocabulary: Annotated[int, Field(ge=1)] = 3000
     batch: Annotated[int, Field(ge=2)] = 64
-    epochs: Annotated[int, Field(ge=0)] = 8
+    epochs: Annotated[int, Field(ge=0)] = 4
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     dropout: Share = 0.3
     dim: Annotated[int, Field(ge=1, le=2048)] = 256
