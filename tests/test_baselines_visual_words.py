@@ -87,7 +87,7 @@ def test_the_same_seed_gives_the_same_words(words, drawn_pairs):
 def test_a_recipe_finds_words_by_their_content(words, drawn_pairs, tmp_path, monkeypatch):
     recipe = Recipe({words.name: ("sift",)})
     monkeypatch.setenv("VISITA_HOME", str(tmp_path / "one"))
-    with pytest.raises(ArtifactError, match="load the matcher that has it"):
+    with pytest.raises(ArtifactError, match="neither in the cache"):
         RecipeEncoder(recipe)
     install(words)
     install(words)

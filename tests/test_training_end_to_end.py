@@ -119,7 +119,7 @@ def test_matchers_carry_it(trained, pairs, tmp_path, monkeypatch):
     config = visita.MklVisitaConfig.of({"first": {**first, "hidden": 32}, "second": second})
     made = visita.train(pairs, tmp_path / "mine", config=config).matcher
     monkeypatch.setenv("VISITA_HOME", str(tmp_path / "elsewhere"))
-    with pytest.raises(ArtifactError, match="load the matcher that has it"):
+    with pytest.raises(ArtifactError, match="neither in the cache"):
         by_name(trained.encoder.fingerprint())
     for part in ("", "first", "second"):
         load = Rescorer.load if part == "second" else visita.load

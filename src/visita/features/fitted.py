@@ -65,7 +65,8 @@ def installed(kind: type[Kind], fingerprint: str) -> Kind:
     folder = _place(kind.family, fingerprint)
     if not (folder / MANIFEST).is_file():
         raise ArtifactError(
-            f"{kind.family}:{fingerprint} is not in the cache: load the matcher that has it."
+            f"{kind.family}:{fingerprint} is neither in the cache nor a folder here: load the "
+            "matcher that has it."
         )
     return kind.load(folder)
 
