@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Features, Json, Pairs
+from visita.cli.options import Features, Folds, Json, Pairs
 from visita.cli.output import print_json
 
 
@@ -28,13 +28,7 @@ def compare(
     ],
     split: Annotated[str, typer.Option(help="Where to measure: train, dev or test.")] = "test",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each that is trained.")] = 1,
-    folds: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Retrieval within so many parts of the images: 5 is COCO's 1K protocol.",
-        ),
-    ] = 1,
+    folds: Folds = 1,
     seed: Annotated[int, typer.Option(help="The first of training; of intervals.")] = 0,
     features: Features = None,
     as_json: Json = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Features, Json, Pairs, TextEncoder
+from visita.cli.options import Features, Folds, Json, Pairs, TextEncoder
 from visita.cli.output import print_json
 from visita.cli.tables import print_languages, print_protocols
 
@@ -23,13 +23,7 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="NAME", help="retrieval or pairs. Repeatable.", show_default="both"),
     ] = None,
-    folds: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Retrieval as the mean over so many parts of the images: 5 is COCO's 1K protocol.",
-        ),
-    ] = 1,
+    folds: Folds = 1,
     seed: Annotated[int, typer.Option(help="Seed of the intervals and of false pairs.")] = 0,
     features: Features = None,
     text_encoder: TextEncoder = None,

@@ -52,6 +52,13 @@ Features = Annotated[
         metavar="DIR", help="Where 'visita extract' put the features.", show_default="the cache"
     ),
 ]
+Folds = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Retrieval as the mean over so many parts of the images: 5 is COCO's 1K protocol.",
+    ),
+]
 Config = Annotated[Path | None, typer.Option(metavar="TOML", help="A file with settings.")]
 Settings = Annotated[
     list[str] | None,
