@@ -27,7 +27,8 @@ from visita.networks.classical.sentences import SentenceSpace
 from visita.networks.classical.two_branch import TINY, TwoBranch, structure_loss
 from visita.training.classical.adpm import ADPM
 from visita.training.classical.cca import fit_projection
-from visita.training.classical.words import hardest_after, standardise
+from visita.training.classical.scan import hardest_after
+from visita.training.classical.words import standardise
 from visita.training.cross_modal import CrossTensors
 from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Tokens

@@ -9,15 +9,19 @@ they reach 265.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+from itertools import repeat
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from visita.networks.classical.losses import all_negatives, hardest_negative
 from visita.networks.classical.scan import Direction, StackedAttention
 from visita.training.batches import batch_count
 from visita.training.classical.baseline import CELLS
 from visita.training.classical.pairs import PairBaseline
-from visita.training.classical.words import BatchLoss, all_pairs, hardest_after
+from visita.training.classical.words import BatchLoss, Measure, all_pairs
 from visita.training.config import ImageLevels, Share
 from visita.training.cross_modal import CrossTensors
 
@@ -54,3 +58,13 @@ class SCAN(PairBaseline):
         del words
         first = self.warm_up * batch_count(train.truth, self.batch)
         return all_pairs(network, train, hardest_after(first, self.margin))
+
+
+def hardest_after(first: int, margin: float) -> Iterator[Measure]:
+    """Yield the loss of each batch: against all negatives at first, then against the hardest.
+
+    Against the hardest alone a network that knows nothing learns hardly anything: the way to a
+    lower loss that it sees first is to give all pairs one score.
+    """
+    yield from repeat(partial(all_negatives, margin=margin), first)
+    yield from repeat(partial(hardest_negative, margin=margin))

@@ -2,14 +2,12 @@
 
 Kiros et al. (2014): the sum over all negatives of a batch, margin 0.2. Faghri et al. (2018):
 the hardest one, margin 0.2, batches of 128, Adam with 2e-4, images as they are (frozen). They
-train VSE++ for 30 epochs; here dev chooses among fewer, the first against all negatives, and
-the rate is higher in turn.
+train VSE++ for 30 epochs; here dev chooses among fewer, and the rate is higher in turn.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from functools import partial
 from itertools import repeat
 from typing import Annotated, Any, ClassVar
@@ -18,17 +16,10 @@ import torch
 from pydantic import Field
 
 from visita.features.vocabulary import Vocabulary
-from visita.networks.classical.losses import all_negatives
+from visita.networks.classical.losses import all_negatives, hardest_negative
 from visita.networks.classical.sentences import SentenceSpace
-from visita.training.batches import batch_count
 from visita.training.classical.baseline import Validate, WordBaseline
-from visita.training.classical.words import (
-    Measure,
-    all_pairs,
-    hardest_after,
-    train_on_words,
-    vectors_of,
-)
+from visita.training.classical.words import Measure, all_pairs, train_on_words, vectors_of
 from visita.training.config import Share
 from visita.training.cross_modal import CrossTensors
 from visita.training.loop import History
@@ -47,10 +38,9 @@ class VectorWords(WordBaseline):
     def made(self, cells: int, features: int, words: int) -> Any:
         """Return the network, untrained."""
 
-    def measures(self, batches: int) -> Iterator[Measure]:
-        """Yield the loss of each batch; an epoch has so many."""
-        del batches
-        return repeat(partial(all_negatives, margin=self.margin))
+    def loss(self) -> Measure:
+        """Return what is minimised."""
+        return partial(all_negatives, margin=self.margin)
 
     def learn(
         self, train: CrossTensors, dev: CrossTensors, validate: Validate, vocabulary: Vocabulary
@@ -63,8 +53,7 @@ class VectorWords(WordBaseline):
         def score() -> float:
             return validate(*vectors_of(network, dev))
 
-        measures = self.measures(batch_count(train.truth, self.batch))
-        loss = all_pairs(network, train, measures)
+        loss = all_pairs(network, train, repeat(self.loss()))
         return network, train_on_words(network, train, score, self, loss)
 
 
@@ -85,9 +74,6 @@ class VSEPlusPlus(UVS):
 
     paper: ClassVar[str] = "Faghri et al. 2018"
 
-    warm_up: Annotated[int, Field(ge=0)] = 1
-    """Epochs against all negatives, before the hardest alone."""
-
-    def measures(self, batches: int) -> Iterator[Measure]:
-        """Yield the loss of each batch; an epoch has so many."""
-        return hardest_after(self.warm_up * batches, self.margin)
+    def loss(self) -> Measure:
+        """Return what is minimised."""
+        return partial(hardest_negative, margin=self.margin)

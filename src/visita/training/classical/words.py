@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visita.networks.classical.losses import all_negatives, hardest_negative
 from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import LoopConfig
 from visita.training.cross_modal import CrossTensors
@@ -66,16 +64,6 @@ def standardise(network: Any, train: CrossTensors) -> None:
     mean, scale = statistics(some.reshape(-1, some.shape[-1]))
     network.mean.copy_(torch.from_numpy(mean))
     network.scale.copy_(torch.from_numpy(scale))
-
-
-def hardest_after(first: int, margin: float) -> Iterator[Measure]:
-    """Yield the loss of each batch: against all negatives at first, then against the hardest.
-
-    Against the hardest alone a network that knows nothing learns hardly anything: the way to a
-    lower loss that it sees first is to give all pairs one score.
-    """
-    yield from repeat(partial(all_negatives, margin=margin), first)
-    yield from repeat(partial(hardest_negative, margin=margin))
 
 
 def all_pairs(network: Any, train: CrossTensors, measures: Iterator[Measure]) -> BatchLoss:
