@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from visita.errors import ArtifactError, ConfigError, MismatchError
 from visita.features.fitted import install_fitted, save_fitted
 from visita.features.pictures import RecipeEncoder
 from visita.features.tuned import TunedEncoder, by_name
+from visita.home import cache_home
 from visita.matchers.rescorer import Rescorer
 from visita.testing import check_encoder
 from visita.training.config import EndToEndConfig
@@ -175,6 +177,8 @@ def test_damaged_and_foreign_ones_are_refused(trained, tmp_path):
     manifest.write_text(json.dumps({**facts, "fingerprint": "0" * 16}))
     with pytest.raises(MismatchError, match="trained from another efficientnet-lite0"):
         TunedEncoder.load(tmp_path / "other")
+    with pytest.raises(ArtifactError, match="neither in the cache"):
+        by_name(os.path.relpath(trained.folder, cache_home() / "tuned"))
     save_fitted(Recipe({trained.encoder.name: LEVELS}), tmp_path / "kept")
     kept = tmp_path / "kept" / trained.encoder.fingerprint()
     (kept / "weights.safetensors").write_bytes(b"no weights")

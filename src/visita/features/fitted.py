@@ -63,7 +63,8 @@ def installed(kind: type[Kind], fingerprint: str) -> Kind:
         If it was never here, or is damaged.
     """
     folder = _place(kind.family, fingerprint)
-    if not (folder / MANIFEST).is_file():
+    # What a stranger's matcher names may be no fingerprint but a way out of the cache.
+    if not fingerprint.isalnum() or not (folder / MANIFEST).is_file():
         raise ArtifactError(
             f"{kind.family}:{fingerprint} is neither in the cache nor a folder here: load the "
             "matcher that has it."
@@ -77,7 +78,7 @@ def save_fitted(recipe: Recipe, folder: Path) -> None:
         family, _, content = name.partition(":")
         if family in FITTED:
             encoder: Fitted = installed(FITTED.load(family), content)
-            encoder.save(folder / content)
+            encoder.save(folder / encoder.fingerprint())
 
 
 def install_fitted(folder: Path) -> None:
