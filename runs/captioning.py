@@ -1,12 +1,12 @@
-"""Do retrieved captions say what people wrote?
+"""Do retrieved and written captions say what people wrote?
 
 python runs/captioning.py --data flickr8k:PATH [--matchers visita-small OTHER…] \\
-    [--out docs/results/captioning]
+    [--writers FOLDER…] [--out docs/results/captioning]
 
-Each dev picture gets the best of the training captions, and BLEU-4 and CIDEr-D compare it with
-the picture's own. Below it is a training caption drawn at random; above it the first of the
-picture's captions, compared with its others. The first matcher is what the others are compared
-with. Writes OUT.json and OUT.md.
+Each dev picture gets the best of the training captions, or what a trained captioner writes, and
+BLEU-4 and CIDEr-D compare it with the picture's own. Below it is a training caption drawn at
+random; above it the first of the picture's captions, compared with its others. The first matcher
+is what the others are compared with. Writes OUT.json and OUT.md.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from visita.api.pair_scores import Seen
 from visita.data import PairSet
 from visita.evaluation.captions import bleu, bleu_counts, cider_d
 from visita.evaluation.intervals import differences, estimates
+from visita.matchers.writer import Writer
 
 Values = NDArray[np.float64]
 CHANCE, PEOPLE = "a training caption at random", "people"
@@ -33,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--matchers", nargs="+", default=["visita-small"])
+    parser.add_argument("--writers", nargs="+", default=[], help="baselines nic")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("docs/results/captioning"))
     options = parser.parse_args()
@@ -48,6 +50,10 @@ def main() -> None:
         matcher = visita.load(name)
         measured[matcher.name] = measure(retrieved(matcher, train, dev), own)
         print(f"{matcher.name}: measured", flush=True)
+    for name in options.writers:
+        matcher = visita.load(name)
+        measured[f"{matcher.name}, written"] = measure(written(matcher, dev), own)
+        print(f"{matcher.name}: measured", flush=True)
     measured[PEOPLE] = measure([some[0] for some in own], [some[1:] for some in own])
     report = make_report(measured, options.seed)
     report |= {"data": pairs.fingerprint(), "texts": len(train.texts), "seed": options.seed}
@@ -61,6 +67,13 @@ def retrieved(matcher: Any, train: PairSet, dev: PairSet) -> list[str]:
     seen = Seen.of(matcher, features_for(matcher, dev, None).columns)
     captions = visita.Captioner(train.texts, matcher).captions(seen, 1)
     return [some[0].text for some in captions]
+
+
+def written(matcher: Any, dev: PairSet) -> list[str]:
+    """Return what a captioner says of each dev picture."""
+    packed = matcher.second.pack_images(features_for(matcher, dev, None).columns)
+    writer = Writer(matcher.second)
+    return [writer.write(one, 1)[0][0] for one in packed]
 
 
 def measure(captions: list[str], references: list[list[str]]) -> tuple[Values, Values]:
@@ -112,8 +125,9 @@ def markdown(report: dict[str, Any]) -> str:
     return f"""# Captions from the training captions
 
 `runs/captioning.py` writes this page. Each of {report["pictures"]:,} dev pictures gets the best of
-{report["texts"]:,} training captions, none of which was written for it; BLEU-4 and CIDEr-D
-(times 100) compare it with the picture's own captions. 95 % intervals over pictures.
+{report["texts"]:,} training captions, none of which was written for it, or one that a captioner
+*writes*; BLEU-4 and CIDEr-D (times 100) compare it with the picture's own captions. 95 %
+intervals over pictures.
 
 | caption | BLEU-4 | CIDEr-D |
 |---|---|---|
