@@ -17,6 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
 from visita.errors import ArtifactError
 
 FORMAT = 1
@@ -60,6 +63,12 @@ def write_folder(folder: Path, kind: str, facts: Mapping[str, Any]) -> Iterator[
             _replace_folder(draft, folder)
     except OSError as error:
         raise _unwritable(folder, error) from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as a safetensors file that others may read too."""
+    save_file(dict(arrays), path)
+    path.chmod(0o644)  # safetensors keeps it to its owner
 
 
 def check_free(folder: Path) -> None:

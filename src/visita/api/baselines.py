@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from visita.api.closer import CloserLook
 from visita.api.finishing import calibrate, provenance
 from visita.api.learning import Trained, rsum_on, topic_facts
@@ -130,10 +128,10 @@ def _learn_words(
     """Return what packs and scores; ``validated`` is how many pictures of dev choose the epoch."""
     recipe = config.recipe()
     vocabulary = Vocabulary.fit(read.train.texts, config.vocabulary, config.longest)
-    order = np.random.default_rng(config.seed).permutation(len(read.dev.image_ids))
+    few = read.dev.subset(read.dev.some_images(validated, config.seed))
     train, dev = (
         cross_tensors(*picture_features(pairs, stored, read.folder), recipe, vocabulary)
-        for pairs in (read.train, read.dev.subset(np.sort(order[:validated])))
+        for pairs in (read.train, few)
     )
     rsum = rsum_of_scores(dev.truth) if isinstance(config, PairBaseline) else rsum_on(dev.truth)
     started = time.perf_counter()
@@ -158,8 +156,7 @@ def _measured(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return threshold and calibration, and the report on dev."""
     if isinstance(matcher, TwoStageMatcher):
-        order = np.random.default_rng(seed).permutation(len(dev.pairs.image_ids))
-        few = CloserLook(matcher, dev.of_images(np.sort(order[:CALIBRATED])))
+        few = CloserLook(matcher, dev.of_images(dev.pairs.some_images(CALIBRATED, seed)))
         fields = calibrate(
             *(matcher, few.features.pairs, as_vectors(few.dense()), seed),
             words=lambda texts: as_vectors(few.of_texts(texts).dense()),

@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from visita.api.two_stage import VALIDATED, cross_tensors, rsum_of_scores, token_encoder
+from visita.api.two_stage import (
+    VALIDATED,
+    cross_tensors,
+    rsum_of_scores,
+    token_encoder,
+    vocabulary_of,
+)
 from visita.artifact import check_free
 from visita.data import PairSet, open_pairs
 from visita.features.encoders import IMAGE_ENCODERS
@@ -107,16 +113,12 @@ def _learn(
     [(name, levels)] = recipe.levels.items()
     base: ImageEncoder = IMAGE_ENCODERS.load(name)()
     train, dev = pairs.take("train"), pairs.take("dev")
-    order = np.random.default_rng(config.seed).permutation(len(dev.image_ids))
-    dev = dev.subset(np.sort(order[:VALIDATED]))
-    vocabulary = None
-    if config.network.text_side != "pretrained":
-        size, longest = config.network.vocabulary, config.network.longest
-        vocabulary = Vocabulary.fit(train.texts, size, longest)
+    few = dev.subset(dev.some_images(VALIDATED, config.seed))
+    vocabulary = vocabulary_of(config.network, train)
     text = vocabulary or token_encoder(config.network)
     with team.main_first():
         learnt_from, chosen_by = (
-            _pictures(some, recipe, text, features, base) for some in (train, dev)
+            _pictures(some, recipe, text, features, base) for some in (train, few)
         )
     network = base.network(levels)
     untrained = {key: one.detach().numpy().copy() for key, one in network.named_parameters()}

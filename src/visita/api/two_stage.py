@@ -182,9 +182,7 @@ def _second_stage(
     read: _Read, config: CrossModalConfig, resume: Path, team: Team
 ) -> tuple[Rescorer, History, float]:
     """Return the second stage, what happened and the seconds it took, features not counted."""
-    recipe, vocabulary = config.recipe(), None
-    if config.text_side != "pretrained":
-        vocabulary = Vocabulary.fit(read.train.texts, config.vocabulary, config.longest)
+    recipe, vocabulary = config.recipe(), vocabulary_of(config, read.train)
     text = vocabulary or token_encoder(config)
     with team.main_first():
         validated = _validated(read, config, text)
@@ -212,10 +210,16 @@ def _validated(
     read: _Read, config: CrossModalConfig, text: TokenEncoder | Vocabulary
 ) -> CrossTensors:
     dev, columns = picture_features(read.dev, read.recipe, read.folder)
-    order = np.random.default_rng(config.seed).permutation(len(dev.image_ids))
-    some = np.sort(order[:VALIDATED])
+    some = dev.some_images(VALIDATED, config.seed)
     kept = {name: values[some] for name, values in columns.items()}
     return cross_tensors(dev.subset(some), kept, config.recipe(), text)
+
+
+def vocabulary_of(config: CrossModalConfig, train: PairSet) -> Vocabulary | None:
+    """Return the words that a network learns to read, None where it reads pretrained tokens."""
+    if config.text_side == "pretrained":
+        return None
+    return Vocabulary.fit(train.texts, config.vocabulary, config.longest)
 
 
 def token_encoder(config: CrossModalConfig) -> TokenEncoder:

@@ -100,6 +100,11 @@ class PairSet:
         matched = self.truth[image_rows].sum(axis=0) > 0
         return self._pick(image_rows, np.flatnonzero(matched))
 
+    def some_images(self, most: int | None, seed: int) -> NDArray[np.int64]:
+        """Return the rows of at most so many images, drawn at random, in order; None is all."""
+        drawn = np.random.default_rng(seed).permutation(len(self.image_ids))[:most]
+        return np.asarray(np.sort(drawn), np.int64)
+
     def components(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return a label for each image, int64 (n,), and each text, int64 (m,), from 0.
 

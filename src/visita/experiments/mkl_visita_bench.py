@@ -115,8 +115,7 @@ class Bench:
 
     def validated(self, config: CrossModalConfig) -> CrossTensors:
         """Return what chooses the second stage's epoch: some pictures of dev, with their texts."""
-        order = np.random.default_rng(config.seed).permutation(len(self.pairs(DEV).image_ids))
-        some = self.parts[DEV].of_images(np.sort(order[:VALIDATED]))
+        some = self.parts[DEV].of_images(self.pairs(DEV).some_images(VALIDATED, config.seed))
         return _cross(some, config, self.words(config).reader.tokens(some.pairs.texts))
 
     @cached_property

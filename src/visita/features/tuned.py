@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
 from visita.errors import ArtifactError, MismatchError
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.fitted import installed
@@ -103,8 +103,7 @@ class TunedEncoder:
         """
         facts = {"base": self.base, "fingerprint": self.fingerprint()}
         with write_folder(folder, self.family, facts) as draft:
-            save_file(self.tensors, draft / WEIGHTS)
-            (draft / WEIGHTS).chmod(0o644)  # safetensors keeps it to its owner
+            write_arrays(draft / WEIGHTS, self.tensors)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image, Resampling
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
 from visita.data.decode import decode
 from visita.errors import (
     ArtifactError,
@@ -161,8 +161,7 @@ class VisualWords:
     def save(self, folder: Path) -> None:
         """Write it as an artifact folder, atomically."""
         with write_folder(folder, self.family, {"preprocessing": PREPROCESSING}) as draft:
-            save_file(self._arrays(), draft / ARRAYS)
-            (draft / ARRAYS).chmod(0o644)  # safetensors keeps it to its owner
+            write_arrays(draft / ARRAYS, self._arrays())
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -13,9 +13,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
 from visita.errors import ArtifactError
 from visita.features.joined_text import JoinedText
 from visita.kernels.combination import join
@@ -150,8 +150,7 @@ class FusedMatcher(Calibrated):
             for number, part in enumerate(self.parts):
                 part.save(draft / part_folder(number))
             if self.basis is not None:
-                save_file({"basis": np.ascontiguousarray(self.basis)}, draft / BASIS)
-                (draft / BASIS).chmod(0o644)  # safetensors keeps it to its owner
+                write_arrays(draft / BASIS, {"basis": np.ascontiguousarray(self.basis)})
             if beside:
                 beside(draft)
 

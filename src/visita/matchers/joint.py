@@ -12,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
 from visita.errors import ArtifactError, MismatchError
 from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
 from visita.features.engine import Runner, cached_runner, cores
@@ -169,8 +169,7 @@ class JointMatcher(Calibrated):
             "facts": dict(self.facts),
         }
         with write_folder(folder, KIND, saved) as draft:
-            save_file(dict(self.tensors), draft / WEIGHTS)
-            (draft / WEIGHTS).chmod(0o644)  # safetensors keeps it to its owner
+            write_arrays(draft / WEIGHTS, self.tensors)
             if self.topic_model is not None:
                 self.topic_model.save(draft / TEXT)
             save_fitted(self.recipe, draft / IMAGES)

@@ -12,9 +12,9 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
 from visita.errors import ArtifactError, MismatchError
 from visita.features.cells import cell_count
 from visita.features.encoders import TEXT_ENCODERS
@@ -217,8 +217,7 @@ class Rescorer:
         """
         saved = {**self._description(), "fingerprint": self.fingerprint()}
         with write_folder(folder, KIND, saved) as draft:
-            save_file(dict(self.tensors), draft / WEIGHTS)
-            (draft / WEIGHTS).chmod(0o644)  # safetensors keeps it to its owner
+            write_arrays(draft / WEIGHTS, self.tensors)
             if self.vocabulary is not None:
                 self.vocabulary.save(draft / VOCABULARY)
             save_fitted(self.recipe, draft / IMAGES)

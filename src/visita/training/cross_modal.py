@@ -97,10 +97,11 @@ def train_cross_modal(
     rng = np.random.default_rng(config.seed)
     set_apart(rng, team.number)
     network = _network(train, vocabulary, config).to(team.device)
+    look = partial(_grids, network, train, rng=rng)
     decay = partial(warm_up_and_cosine, steps=step_count(train, config, team))
     history = fit(
         network,
-        losses_of(network, train, config, rng, team, partial(_grids, network, train, rng=rng)),
+        LOSSES[config.loss](network, train, config, rng, team, look),
         optimizer_of(network, config),
         lambda: team.shared(lambda: validate(all_scores(network, dev))),
         config,
@@ -213,19 +214,6 @@ def step_count(train: CrossTensors, config: CrossModalConfig, team: Team) -> int
     return config.epochs * -(-items // (config.batch * team.count))
 
 
-def losses_of(
-    network: MklVisita,
-    train: CrossTensors,
-    config: CrossModalConfig,
-    rng: np.random.Generator,
-    team: Team,
-    look: Look,
-) -> Losses:
-    """Return what yields, for one epoch, each batch's loss and that of guessing."""
-    kind = _contrast if config.loss == "info-nce" else _matches
-    return kind(network, train, config, rng, team, look)
-
-
 def _contrast(
     network: MklVisita,
     train: CrossTensors,
@@ -234,6 +222,7 @@ def _contrast(
     team: Team,
     look: Look,
 ) -> Losses:
+    """Return what yields, for one epoch, each batch's loss and that of guessing."""
 
     def epoch() -> Iterator[tuple[Tensor, float]]:
         order = rng.permutation(train.truth.shape[0])
@@ -264,6 +253,7 @@ def _matches(
     team: Team,
     look: Look,
 ) -> Losses:
+    """Return what yields, for one epoch, each batch's loss and that of guessing."""
     labels = labels_of(train.truth, [view.made_of for view in train.views])
     images, count = train.truth.shape[0], config.texts_per_image
 
@@ -278,6 +268,10 @@ def _matches(
             yield match_error(probabilities, wanted), float(batch.labels.var())
 
     return epoch
+
+
+LOSSES = {"info-nce": _contrast, "match-error": _matches}
+"""By name: what makes the losses of an epoch."""
 
 
 def _refit(network: MklVisita, dev: CrossTensors, config: CrossModalConfig) -> None:

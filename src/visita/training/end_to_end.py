@@ -23,10 +23,10 @@ from visita.training.checkpoint import Checkpoint, set_apart
 from visita.training.config import EndToEndConfig
 from visita.training.cross_modal import (
     GRADIENT,
+    LOSSES,
     CrossTensors,
     ValidateScores,
     all_scores,
-    losses_of,
     optimizer_of,
     step_count,
     train_cross_modal,
@@ -127,7 +127,7 @@ def train_end_to_end(
 
     history = fit(
         both,
-        losses_of(network, train.tensors, settings, rng, team, look),
+        LOSSES[settings.loss](network, train.tensors, settings, rng, team, look),
         optimizer,
         lambda: team.shared(score),
         settings,

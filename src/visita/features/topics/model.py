@@ -12,9 +12,16 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from visita.artifact import fingerprint_of, read_json, read_manifest, write_folder, write_json
+from visita.artifact import (
+    fingerprint_of,
+    read_json,
+    read_manifest,
+    write_arrays,
+    write_folder,
+    write_json,
+)
 from visita.errors import ArtifactError, ConfigError, DataError, MismatchError, RankError
 from visita.features.topics.segment import SEGMENTER
 from visita.types import FloatArray, TextFeatures
@@ -92,8 +99,7 @@ class WordTopics(ABC):
         facts = {"topics": self.dim, "segmenter": SEGMENTER, "settings": dict(self.settings)}
         with write_folder(folder, _kind(self.name), facts) as draft:
             write_json(draft / VOCABULARY, {"words": self.words})
-            save_file({"weights": self.weights, "topics": self.topics}, draft / ARRAYS)
-            (draft / ARRAYS).chmod(0o644)  # safetensors keeps it to its owner
+            write_arrays(draft / ARRAYS, {"weights": self.weights, "topics": self.topics})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
