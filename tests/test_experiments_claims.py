@@ -10,7 +10,15 @@ import pytest
 
 from visita.evaluation import paired_difference
 from visita.evaluation.intervals import mean_statistic
-from visita.experiments.claims import Claim, Comparison, Measured, at_least, decide, holm
+from visita.experiments.claims import (
+    Claim,
+    Comparison,
+    Measured,
+    at_least,
+    decide,
+    holm,
+    tally,
+)
 
 QUERIES = 600
 
@@ -95,6 +103,7 @@ def test_what_was_not_measured_is_said_and_corrects_nothing():
     assert found[0].differences == ()
     assert found[0].p_value is None
     assert found[1].p_value == found[1].differences[0].p_value
+    assert tally(found) == "1 holds, 2 were not measured"
 
 
 def test_holm_is_the_naive_step_down():

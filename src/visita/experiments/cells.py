@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
 from visita.errors import ArtifactError, TrainingError, VisitaError
 from visita.progress import say
 from visita.types import Skipped
@@ -148,7 +148,7 @@ def _compute(
     facts = {"name": cell.name, "settings": cell.settings, "seconds": seconds, **common}
     with write_folder(place, KIND, {**facts, "facts": dict(result.facts)}) as draft:
         if result.arrays:
-            save_file(dict(result.arrays), draft / ARRAYS)
+            write_arrays(draft / ARRAYS, result.arrays)
     return result
 
 

@@ -23,12 +23,13 @@ RESAMPLES = 10_000
 LEVEL = 0.05
 
 Outcome = Literal["holds", "does not hold", "not decided", "not measured"]
-SAID: Mapping[Outcome, str] = {
-    "holds": "hold",
-    "does not hold": "do not hold",
-    "not decided": "are not decided",
-    "not measured": "were not measured",
+SAID: Mapping[Outcome, tuple[str, str]] = {
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not hold", "do not hold"),
+    "not decided": ("is not decided", "are not decided"),
+    "not measured": ("was not measured", "were not measured"),
 }
+"""Of one claim and of several."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,11 @@ def decide(
 
 
 def tally(verdicts: Sequence[Verdict]) -> str:
-    """Return how many claims have each outcome, such as ``3 hold, 1 are not decided``."""
+    """Return how many claims have each outcome, such as ``3 hold, 1 is not decided``."""
     count = Counter(verdict.outcome for verdict in verdicts)
-    return ", ".join(f"{count[one]} {said}" for one, said in SAID.items() if count[one])
+    return ", ".join(
+        f"{count[one]} {said[count[one] > 1]}" for one, said in SAID.items() if count[one]
+    )
 
 
 def at_least(p_values: Sequence[float], enough: int) -> float:
