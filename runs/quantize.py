@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
 import visita.features
+from visita.artifact import write_arrays
 from visita.data import decode, open_pairs
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.engine import trace
@@ -33,9 +33,7 @@ def main(spec: str) -> None:
         measured = measure(model, batches)
         tensors |= measured.to_tensors(name)
         print(name, len(measured.means), "convolutions", flush=True)
-    path = Path(visita.features.__file__).with_name(MEASURED)
-    save_file(tensors, path)
-    path.chmod(0o644)  # safetensors keeps it to its owner
+    write_arrays(Path(visita.features.__file__).with_name(MEASURED), tensors)
 
 
 if __name__ == "__main__":
