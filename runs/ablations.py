@@ -21,6 +21,7 @@ CHANGES = {
     "closed-form start alone": ["epochs=0"],
     "hinge loss, one random negative": ["loss=hinge"],
     "no class-name kernel": ["class_names_weight=0"],
+    "no local scaling": ["neighbours=0"],
     "no mirrored view": ["mirror=false"],
     "last image level alone": ['image_levels={"efficientnet-lite2": ["head:avg", "classes"]}'],
     "last text layer alone": ['text_levels=["layer6"]'],

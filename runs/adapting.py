@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from visita.api.adapting import adapt
 from visita.api.learning import train
 from visita.data import PairSet, open_pairs
-from visita.matchers.joint import JointMatcher
 from visita.training.config import FusionConfig
+from visita.types import Matcher
 
 WORDS = (
     "snow",
@@ -128,7 +128,7 @@ def own_pairs(
     )
 
 
-def adapted(start: JointMatcher, own: PairSet, folder: str) -> dict[str, Any]:
+def adapted(start: Matcher, own: PairSet, folder: str) -> dict[str, Any]:
     """Adapt, and return the comparison and how long it took."""
     trained = adapt(start, own, Path(folder, "adapted"))
     assert trained.comparison is not None

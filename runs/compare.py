@@ -19,8 +19,8 @@ from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
 from visita.evaluation import Retrieval, mean_over_seeds, paired_retrieval, retrieval
 from visita.matchers import load
-from visita.matchers.joint import JointMatcher
 from visita.training.config import FusionConfig
+from visita.types import Matcher
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
         print(name, result[name]["rsum"])
 
 
-def trained(pairs: PairSet, settings: list[str]) -> JointMatcher:
+def trained(pairs: PairSet, settings: list[str]) -> Matcher:
     """Return a matcher trained with these settings."""
     with tempfile.TemporaryDirectory() as folder:
         return train(
@@ -56,12 +56,12 @@ def trained(pairs: PairSet, settings: list[str]) -> JointMatcher:
         ).matcher
 
 
-def joined(pairs: PairSet, matchers: Iterable[JointMatcher]) -> Retrieval:
+def joined(pairs: PairSet, matchers: Iterable[Matcher]) -> Retrieval:
     """Return the dev retrieval of several matchers, their hits averaged an image."""
     return mean_over_seeds(measured(pairs, matchers), seed=0)
 
 
-def measured(pairs: PairSet, matchers: Iterable[JointMatcher]) -> list[Retrieval]:
+def measured(pairs: PairSet, matchers: Iterable[Matcher]) -> list[Retrieval]:
     """Return and print the dev retrieval of each matcher."""
     found = []
     for matcher in matchers:

@@ -43,8 +43,7 @@ from visita.kernels.cca import cca
 from visita.kernels.pairs import SCORES, WIDTHS, MatchPairs
 from visita.kernels.unit import unit
 from visita.matchers import load
-from visita.matchers.joint import JointMatcher
-from visita.types import FloatArray
+from visita.types import FloatArray, Matcher
 
 LEVELS = ("block10:avg", "block15:avg", "block19:avg", "head:avg")
 DIRECTIONS, IMAGE_RIDGE, TEXT_RIDGE = 256, 2.0, 0.1
@@ -101,7 +100,7 @@ def main() -> None:
     print(text(report))
 
 
-def all_spaces(matcher: JointMatcher, train: PairFeatures, dev: PairFeatures) -> dict[str, Space]:
+def all_spaces(matcher: Matcher, train: PairFeatures, dev: PairFeatures) -> dict[str, Space]:
     """Return the dev vectors of the matcher and of each level."""
     found = {matcher.name: Space(*vectors(matcher, dev))}
     texts, dev_texts = standardised(train.texts.pooled(), dev.texts.pooled())
@@ -122,7 +121,7 @@ def all_spaces(matcher: JointMatcher, train: PairFeatures, dev: PairFeatures) ->
     return found
 
 
-def level_of(matcher: JointMatcher, of: PairFeatures, column: str) -> FloatArray:
+def level_of(matcher: Matcher, of: PairFeatures, column: str) -> FloatArray:
     """Return a level's features (n, d), the mean over views."""
     views = [of.columns[f"{column}{view}"] for view in matcher.recipe.views()]
     return np.asarray(np.mean(views, axis=0), np.float32)

@@ -30,10 +30,9 @@ from visita.features.extract import text_features
 from visita.features.topics.lsa import LSA
 from visita.kernels.cca import cca
 from visita.matchers import load
-from visita.matchers.joint import JointMatcher
 from visita.search.collaborative import past_pictures, recommendations
 from visita.search.passages import AGREEING, agreement, passages, unit
-from visita.types import FloatArray
+from visita.types import FloatArray, Matcher
 
 NOISES = (0, 10, 30, 100)
 SEEDS = (0, 1, 2)
@@ -92,7 +91,7 @@ def main() -> None:
 class Texts:
     """The passages of all articles, embedded once."""
 
-    def __init__(self, texts: list[str], matcher: JointMatcher, images: FloatArray) -> None:
+    def __init__(self, texts: list[str], matcher: Matcher, images: FloatArray) -> None:
         distinct = sorted({passage for text in texts for passage in passages(text)})
         features = text_features(distinct, matcher.open_text_encoder())
         self.rows = {passage: row for row, passage in enumerate(distinct)}
@@ -250,7 +249,7 @@ def _estimates(found: Any, clean: Any) -> dict[str, dict[str, float]]:
 
 
 def calibration(
-    matcher: JointMatcher, images: FloatArray, texts: Texts, made: dict[tuple[int, int], PairSet]
+    matcher: Matcher, images: FloatArray, texts: Texts, made: dict[tuple[int, int], PairSet]
 ) -> dict[str, Any]:
     """Return the error of the matcher's probability, fitted on captions, on articles."""
     assert matcher.calibration is not None
@@ -271,7 +270,7 @@ def calibration(
     return found
 
 
-def at_once(matcher: JointMatcher, images: FloatArray, texts: tuple[str, ...]) -> dict[str, float]:
+def at_once(matcher: Matcher, images: FloatArray, texts: tuple[str, ...]) -> dict[str, float]:
     """Return R@K of clean articles whose sentences the encoder reads as one text."""
     found = matcher.embed_texts(text_features(texts, matcher.open_text_encoder()))
     ranks = rank(found @ images.T)

@@ -34,7 +34,6 @@ from visita.evaluation.intervals import components, estimates, group_sums
 from visita.features.extract import PairFeatures, text_features
 from visita.features.topics.lsa import LSA
 from visita.matchers import load
-from visita.matchers.joint import JointMatcher
 from visita.search.collaborative import past_pictures, recommendations
 from visita.search.passages import text_vectors
 from visita.search.past import (
@@ -45,7 +44,7 @@ from visita.search.past import (
     cross_fitted_gain,
     cross_fitted_ranks,
 )
-from visita.types import FloatArray
+from visita.types import FloatArray, Matcher
 
 CUTOFFS = (1, 5, 10)
 SIZES = (10, 100, 1000)
@@ -101,7 +100,7 @@ def main() -> None:
     print(markdown(report))
 
 
-def case(matcher: JointMatcher, learnt: PairFeatures, dev: PairFeatures) -> Case:
+def case(matcher: Matcher, learnt: PairFeatures, dev: PairFeatures) -> Case:
     """Return the captions of dev after those of train."""
     levels = {
         name: tuple(_columns(one, matcher, wanted) for one in (learnt, dev))
@@ -111,7 +110,7 @@ def case(matcher: JointMatcher, learnt: PairFeatures, dev: PairFeatures) -> Case
     return Case(dev.pairs, learnt.pairs, images, past_images, levels)
 
 
-def _columns(features: PairFeatures, matcher: JointMatcher, levels: Sequence[str]) -> FloatArray:
+def _columns(features: PairFeatures, matcher: Matcher, levels: Sequence[str]) -> FloatArray:
     [encoder] = matcher.recipe.levels
     return np.concatenate([features.columns[f"{encoder}/{level}"] for level in levels], axis=1)
 
@@ -144,7 +143,7 @@ def named(one: Case, names: dict[str, str]) -> Case:
     return replace(one, queries=rename(one.queries), past=rename(one.past))
 
 
-def measure(one: Case, matcher: JointMatcher) -> dict[str, Any]:
+def measure(one: Case, matcher: Matcher) -> dict[str, Any]:
     """Return R@K of every way, with intervals, and the calibration error of what ships."""
     encoder = matcher.open_text_encoder()
     topics = LSA.fit(one.past.texts, TOPICS, 0)
@@ -186,7 +185,7 @@ def measure(one: Case, matcher: JointMatcher) -> dict[str, Any]:
 
 
 def weights(
-    matcher: JointMatcher, direct: FloatArray, past: FloatArray, images: FloatArray, truth: Truth
+    matcher: Matcher, direct: FloatArray, past: FloatArray, images: FloatArray, truth: Truth
 ) -> dict[str, Any]:
     """Return the weight that dev chooses, R@10 at the weight without one, calibration errors."""
     chosen = choose_weight(direct, past, images, truth)

@@ -1,6 +1,7 @@
 """Train a shipped model's recipe with several seeds, measure each, and write its results.
 
-python runs/shipped.py NAME --data flickr8k:PATH --travel coco:PATH --work DIR [--seeds 5]
+python runs/shipped.py NAME --data flickr8k:PATH --travel coco:PATH --work DIR
+    [--seeds 0 1 2 3 4]
     [--against NAME] [--out docs/results]
 
 NAME is visita-small or visita-base. DIR gets one matcher a seed, ``seedN/NAME``, and what was
@@ -51,17 +52,15 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--travel", required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--against", choices=RECIPES)
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
     pairs, travel = open_pairs(options.data), open_pairs(options.travel)
-    kept = [
-        one_seed(options.name, seed, pairs, travel, options.work) for seed in range(options.seeds)
-    ]
+    kept = [one_seed(options.name, seed, pairs, travel, options.work) for seed in options.seeds]
     result = summary(options.name, kept, pairs)
     if options.against not in (None, options.name):
-        others = [Kept(options.work, options.against, seed) for seed in range(options.seeds)]
+        others = [Kept(options.work, options.against, seed) for seed in options.seeds]
         found = paired_retrieval(over_seeds(others, pairs), over_seeds(kept, pairs), seed=0)
         result["difference"] = {"from": options.against, **plain(found)}
     stem = options.out / options.name

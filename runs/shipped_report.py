@@ -81,7 +81,7 @@ class Kept:
 def markdown(result: Facts) -> str:
     """Return the page of results."""
     name, runs = result["name"], result["runs"]
-    count = len(runs)
+    count, seeds = len(runs), ", ".join(str(run["seed"]) for run in runs)
     spread = _spread(runs)
     lines = [
         f"# {name} on Flickr8k dev and on coco80",
@@ -89,7 +89,7 @@ def markdown(result: Facts) -> str:
         f"Written by `runs/shipped.py {name}`, with all numbers by seed in [{name}.json]"
         f"({name}.json). Dev: 1,000 images, 5,000 captions; it chose epoch, settings, threshold "
         "and calibration, so its numbers are a little too good. coco80: 80 images of MSCOCO, 400 "
-        f"captions, never trained on. Seeds 0 to {count - 1}; seed 0, fixed beforehand, ships.",
+        f"captions, never trained on. Seeds {seeds}; seed 0, fixed beforehand, ships.",
         "",
         *_retrieval(result["dev"], f"Flickr8k dev, mean of {count} seeds"),
         *_difference(result.get("difference")),

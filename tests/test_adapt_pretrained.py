@@ -27,13 +27,14 @@ from visita.features.pictures import RecipeEncoder
 from visita.kernels.unit import unit
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.pretrained import DualMatcher, PairedMatcher
+from visita.matchers.scaled import ScaledMatcher
 from visita.testing import check_matcher
 from visita.training.config import AdaptConfig
 from visita.training.frozen import adapt_frozen
 from visita.training.head import MIXES, from_the_means
 from visita.training.tensors import PairTensors
 
-CONFIG = AdaptConfig(epochs=3, batch=32, learning_rate=1e-3)
+CONFIG = AdaptConfig(epochs=3, batch=32, learning_rate=1e-3, neighbours=0)
 WIDTH = 16
 WITHOUT_TORCH = """
 import sys
@@ -263,6 +264,36 @@ def test_a_head_whose_vectors_stay_is_what_it_was(blip, drawn_pairs, tmp_path, m
     base, again = visita.load(blip), visita.load(tmp_path / "mine")
     assert isinstance(again, PairedMatcher) and isinstance(again.first, DualMatcher)
     assert again.fingerprint() == base.fingerprint() and again.name == "mine"
+
+
+def test_scaled_vectors_travel_with_a_head(blip, drawn_pairs, tmp_path):
+    base = visita.load(blip)
+    assert isinstance(base, PairedMatcher) and isinstance(base.first, DualMatcher)
+    dev = features_for(base.first, drawn_pairs.take("dev"), None)
+    images, texts = (side[:9].astype(np.float16) for side in vectors(base.first, dev))
+    first = ScaledMatcher(
+        name="mine", part=base.first, images=images, texts=texts, neighbours=2, least=0.01
+    )
+    replace(base, name="mine", first=first).save(tmp_path / "mine")
+    again = visita.load(tmp_path / "mine")
+    assert isinstance(again, PairedMatcher) and isinstance(again.first, ScaledMatcher)
+    assert again.fingerprint() == replace(base, first=first).fingerprint() != base.fingerprint()
+    for one, other in zip(vectors(first, dev), vectors(again, dev), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_own_pairs_are_the_bank_of_what_was_adapted(clip, drawn_pairs, tmp_path):
+    config = CONFIG.model_copy(update={"neighbours": 10})
+    adapted = visita.adapt(clip, drawn_pairs, tmp_path / "mine", config=config).matcher
+    dev = features_for(adapted, drawn_pairs.take("dev"), None)
+    plain = visita.adapt(clip, drawn_pairs, tmp_path / "plain", config=CONFIG).matcher
+    better = rsum_on(dev.pairs.truth.tocsr())
+    assert better(*vectors(adapted, dev)) >= better(*vectors(plain, dev))
+    if isinstance(adapted, ScaledMatcher):
+        assert len(adapted.images) == drawn_pairs.splits()["train"]
+        assert adapted.part.fingerprint() == plain.fingerprint()
+    else:
+        assert adapted.fingerprint() == plain.fingerprint()
 
 
 def test_an_adapted_matcher_is_no_base(adapted, drawn_pairs, tmp_path):

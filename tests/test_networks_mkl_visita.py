@@ -24,7 +24,7 @@ from visita.features.vocabulary import Vocabulary
 from visita.matchers.rescorer import Rescorer, rescorer_of
 from visita.matchers.whole import WholeMatcher
 from visita.networks.interaction import Parts, answered, parts
-from visita.networks.kernel_layer import FAMILIES, KernelLayer, parse
+from visita.networks.kernel_layer import FAMILIES, KernelLayer, kernel, parse
 from visita.networks.losses import match_error
 from visita.networks.mkl_visita import LEVELS, MklVisita
 from visita.networks.transformer import Block
@@ -98,12 +98,21 @@ def naive_answer(part: np.ndarray, asked: np.ndarray, sharpness: float) -> float
 
 def naive_kernel(name: str, c: float) -> float:
     family, _, number = name.partition(":")
+    gamma = float(number or 1)
     return {
         "linear": lambda: c,
-        "polynomial": lambda: ((1 + c) / 2) ** float(number),
-        "rbf": lambda: math.exp(-float(number) * (2 - 2 * c)),
-        "laplacian": lambda: math.exp(-float(number) * math.sqrt(max(2 - 2 * c, 1e-4))),
+        "polynomial": lambda: 2 * ((1 + c) / 2) ** gamma - 1,
+        "rbf": lambda: between(math.exp(-gamma * (2 - 2 * c)), math.exp(-4 * gamma), 1),
+        "laplacian": lambda: between(
+            math.exp(-gamma * math.sqrt(max(2 - 2 * c, 1e-4))),
+            *(math.exp(-2 * gamma), math.exp(-0.01 * gamma)),
+        ),
     }[family]()
+
+
+def between(value: float, lowest: float, highest: float) -> float:
+    """Return -1 for the lowest and 1 for the highest, and what lies between in proportion."""
+    return 1 - 2 * (highest - value) / (highest - lowest)
 
 
 def test_parts_are_unit_vectors_whose_shares_sum_to_one():
@@ -152,9 +161,16 @@ def test_kernels_are_those_of_unit_vectors(name):
     assert np.allclose(found, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_rise_over_the_range_of_the_cosine(name):
+    found = kernel(name)(torch.linspace(-1, 1, 50))
+    assert found[[0, -1]].tolist() == pytest.approx([-1, 1], abs=1e-6)
+    assert (found.diff() > 0).all()
+
+
 def test_the_laplacian_has_a_slope_at_no_distance():
     cosine = torch.ones(3, requires_grad=True)
-    FAMILIES["laplacian"](cosine, 2.0).sum().backward()
+    kernel("laplacian:2")(cosine).sum().backward()
     assert torch.isfinite(cosine.grad).all()
 
 
@@ -223,9 +239,9 @@ def test_scores_are_the_sum_over_levels_kernels_and_parts():
                     answers = [
                         (q[-1], naive_answer(q[:-1], asked[:, :-1], sharpness)) for q in asking
                     ]
-                for k, kernel in enumerate(KERNELS):
+                for k, name in enumerate(KERNELS):
                     for share, cosine in answers:
-                        total += weights[place, k].item() * share * naive_kernel(kernel, cosine)
+                        total += weights[place, k].item() * share * naive_kernel(name, cosine)
             assert found[i, j].item() == pytest.approx(total, abs=1e-5)
 
 
@@ -421,13 +437,22 @@ def test_what_is_saved_gives_the_same_bits(saved):
     assert np.array_equal(one.scores(packed, text[0]), again.scores(packed, text[0]))
 
 
+def test_what_scores_by_other_rules_is_refused(tmp_path):
+    folder = tmp_path / "second"
+    rescorer("pretrained").save(folder)
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"kernels-2"', '"kernels-1"'))
+    with pytest.raises(MismatchError, match=r"scores by the rules kernels-1.*: train it again"):
+        Rescorer.load(folder)
+
+
 def test_kernel_weights_have_their_names(saved):
     one, _ = saved
     assert sum(one.kernel_weights.values()) == pytest.approx(1)
     weights = one.torch_network().kernels.weights()
-    for level, kernel in ((0, 0), (3, 2)):
-        name = f"{LEVELS[level]} {KERNELS[kernel]}"
-        assert one.kernel_weights[name] == pytest.approx(weights[level, kernel].item(), rel=1e-5)
+    for level, k in ((0, 0), (3, 2)):
+        name = f"{LEVELS[level]} {KERNELS[k]}"
+        assert one.kernel_weights[name] == pytest.approx(weights[level, k].item(), rel=1e-5)
     found = list(one.kernel_weights.values())
     assert found == sorted(found, reverse=True)
 
@@ -460,7 +485,7 @@ def test_the_whole_picture_and_sentence_are_vectors_of_their_own(tmp_path):
     weights = torch.softmax(torch.from_numpy(logits.astype(np.float32)).flatten(), 0)
     for j, text in enumerate(only.pack_texts(TEXTS)):
         expected = sum(
-            weight * FAMILIES[parse(name)[0]](linear[:, j], parse(name)[1])
+            weight * kernel(name)(linear[:, j])
             for weight, name in zip(weights, KERNELS, strict=True)
         )
         assert np.allclose(only.scores(only.pack_images(grids(4)), text), expected, atol=3e-3)

@@ -46,6 +46,7 @@ from visita.experiments.mkl_visita_claims import (
     SECOND,
     TABLED,
     TRANSFORMER,
+    UNSCALED,
     claims,
 )
 from visita.experiments.mkl_visita_outcomes import Reproduced
@@ -196,7 +197,7 @@ def test_a_second_call_computes_nothing_and_says_the_same(made, checkpoint, draw
     others = [f"clip:{checkpoint}"]
     reproduce("mkl-visita", drawn_pairs, out, config=CONFIG, seeds=1, paper_epochs=1, others=others)
     said = capfd.readouterr().err
-    assert "16 of 16 cells were computed before" in said
+    assert "17 of 17 cells were computed before" in said
     assert "1 of 1 cells were computed before" in said
     assert "epoch 1" not in said
     assert (out / "report.json").read_bytes() == before
@@ -206,7 +207,7 @@ def test_the_plan_is_every_system_and_ablation_for_every_seed():
     config = MklVisitaConfig(seed=3)
     found = plan(config, 5, 2, 7, None)
     main = (FUSION, FIRST, SECOND, BOTH)
-    assert set(found) == {*main, REFERENCE, *ABLATIONS, *AS_PRINTED}
+    assert set(found) == {*main, UNSCALED, REFERENCE, *ABLATIONS, *AS_PRINTED}
     assert all(len(cells) == (5 if name in main else 2) for name, cells in found.items())
     assert [cell.name for cell in found[SECOND]][:2] == [
         "second stage, seed 3",
@@ -222,6 +223,7 @@ def test_the_plan_is_every_system_and_ablation_for_every_seed():
     assert settings(FUSION) == fusion
     first, second = (one.model_dump(mode="json") for one in config.stages())
     assert (settings(FIRST), settings(SECOND)) == (first, second)
+    assert settings(UNSCALED) == {**first, "neighbours": 0}
     assert settings(REFERENCE) == {**second, "epochs": ABLATION_EPOCHS}
     for name in ABLATIONS:
         changed = {
@@ -240,8 +242,10 @@ def test_what_is_trained_alike_is_trained_once_and_what_changes_nothing_is_no_ab
     found = plan(CONFIG, 2, 3, 1, None)
     names = [cell.name for cell in found[REFERENCE]]
     assert names == ["second stage, seed 0", "second stage, seed 1", f"{REFERENCE}, seed 2"]
-    without = MklVisitaConfig(second=CrossModalConfig(depth=0, kernels=("rbf:2",)))
-    assert not {NO_TRANSFORMER, "rbf:2 alone"} & set(plan(without, 1, 1, 1, None))
+    without = MklVisitaConfig(
+        first=FusionConfig(neighbours=0), second=CrossModalConfig(depth=0, kernels=("rbf:2",))
+    )
+    assert not {UNSCALED, NO_TRANSFORMER, "rbf:2 alone"} & set(plan(without, 1, 1, 1, None))
     with pytest.raises(UnknownNameError, match="Did you mean 'no hierarchy: words alone'"):
         plan(CONFIG, 1, 1, 1, ["no hierarchy: word alone"])
 

@@ -17,6 +17,8 @@ from visita.errors import ArtifactError, ConfigError, DataError, MismatchError
 from visita.features.extract import PairFeatures, pair_features
 from visita.features.topics.lsa import LSA
 from visita.matchers import load
+from visita.matchers.rounding import restored
+from visita.matchers.scaled import ScaledMatcher
 from visita.networks.multilevel import MultiLevel
 from visita.testing import check_matcher
 from visita.training.config import AdaptConfig, FusionConfig, PaperConfig
@@ -190,7 +192,7 @@ def test_weights_that_count_too_much_leave_nothing_to_learn(tensors, lsa):
             *("one", tensors["train"], tensors["dev"], rising()),
             *(config(epochs=3, l2=l2), lsa),
         )
-        return float(np.abs(matcher.tensors["networks.0.mlp.0.weight"]).max())
+        return float(np.abs(restored(matcher.tensors)["networks.0.mlp.0.weight"]).max())
 
     assert 3 * spread(1e4) < spread(0.0)
 
@@ -279,7 +281,8 @@ def leaking(drawn_pairs, tmp_path_factory) -> visita.Trained:
 def test_visitas_own_recipe_reads_topics_too(leaking, drawn_pairs):
     matcher = load(leaking.folder)
     assert matcher.text_levels == ("topics",) and matcher.dim == 16
-    kernel = matcher.network().networks[1]
+    assert isinstance(matcher, ScaledMatcher)
+    kernel = matcher.part.network().networks[1]
     known = kernel.names.norm(dim=1)
     assert (known == 0).any(), "no caption names most of the classes"
     assert torch.isfinite(kernel.names).all()

@@ -38,7 +38,7 @@ def two_stages(pairs: PairSet) -> Path:
         second = CrossModalConfig(
             image_levels={"efficientnet-lite0": ("block11:5x5", "block15:5x5")},
             text_levels=("layer6",),
-            epochs=6,
+            epochs=12,
             batch=16,
             width=32,
             dim=16,

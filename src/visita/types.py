@@ -284,11 +284,14 @@ class Matcher(Judge, Protocol):
         ...
 
     def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
-        """Return unit vectors, float32 (n, dim), from the recipe's columns (n, d) each."""
+        """Return vectors, float32 (n, dim), from the recipe's columns (n, d) each.
+
+        None is longer than 1; pictures that are alike point the same way.
+        """
         ...
 
     def embed_texts(self, texts: TextFeatures) -> FloatArray:
-        """Return unit vectors, float32 (m, dim); inner products with images are scores."""
+        """Return vectors at most 1 long, float32 (m, dim); scores are inner products."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -19,17 +19,19 @@ from visita.matchers import opened
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.joint import JointMatcher
 from visita.matchers.pretrained import DualMatcher, PairedMatcher
+from visita.matchers.scaled import ScaledMatcher
 from visita.matchers.two_stage import FIRST, TwoStageMatcher
 from visita.training.adapt import adapt as adapt_joint
 from visita.training.config import AdaptConfig
 from visita.training.curve import save_curve
 from visita.training.frozen import adapt_frozen
 from visita.training.loop import History
+from visita.training.scaling import bank_rows, locally_scaled
 from visita.training.tensors import PairTensors
 from visita.training.watch import warnings_of
 from visita.types import Matcher
 
-Adapted = JointMatcher | FusedMatcher | DualMatcher
+Adapted = JointMatcher | FusedMatcher | DualMatcher | ScaledMatcher
 
 
 def adapt(
@@ -61,9 +63,10 @@ def adapt(
     pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
     used = features_for(start, pairs, features)
     started = time.perf_counter()
-    dev = used.take("dev")
+    train, dev = used.take("train"), used.take("dev")
     name = Path(out).resolve().name
-    found, history, weight = _learnt(name, start, used.take("train"), dev, config)
+    learnt, history, weight = _learnt(name, _unscaled(start), train, dev, config)
+    found = _best(start, learnt, weight, train, dev, config)
     seconds = time.perf_counter() - started
     held_back = "test" if pairs.splits()["test"] else "dev"
     comparison = _compare(start, found, used.take(held_back), held_back, weight, config.seed)
@@ -89,7 +92,35 @@ def adapt(
     return Trained(result, Path(out), report, comparison, warnings, seconds)
 
 
-def _adaptable(matcher: Matcher) -> JointMatcher | DualMatcher:
+def _unscaled(matcher: JointMatcher | DualMatcher | ScaledMatcher) -> JointMatcher | DualMatcher:
+    """Return what has the vectors before local scaling."""
+    if not isinstance(matcher, ScaledMatcher):
+        return matcher
+    part = matcher.part
+    assert isinstance(part, JointMatcher | DualMatcher)  # ``_adaptable`` asked
+    return part
+
+
+def _best(
+    start: JointMatcher | DualMatcher | ScaledMatcher,
+    learnt: Adapted,
+    weight: float,
+    train: PairFeatures,
+    dev: PairFeatures,
+    config: AdaptConfig,
+) -> Adapted:
+    """Return what was learnt, scaled where that is better on dev; the start if nothing is."""
+    validate = rsum_on(dev.pairs.truth.tocsr())
+    images, texts = bank_rows(train.pairs.truth.tocsr(), config.seed)
+    of_train, of_dev = vectors(learnt, train), vectors(learnt, dev)
+    bank = of_train[0][images], of_train[1][texts]
+    found = locally_scaled(learnt, bank, of_dev, validate, config.neighbours)
+    if weight == 0 and validate(*vectors(start, dev)) >= validate(*vectors(found, dev)):
+        return start
+    return found
+
+
+def _adaptable(matcher: Matcher) -> JointMatcher | DualMatcher | ScaledMatcher:
     if isinstance(matcher, PairedMatcher):
         return _adaptable(matcher.first)
     if isinstance(matcher, TwoStageMatcher):
@@ -97,6 +128,9 @@ def _adaptable(matcher: Matcher) -> JointMatcher | DualMatcher:
             f"{matcher.name!r} has two stages, and vectors alone are adapted: adapt its first "
             f"stage, which is a matcher of its own in its folder, as {FIRST}."
         )
+    if isinstance(matcher, ScaledMatcher):
+        _adaptable(matcher.part)
+        return matcher
     if not isinstance(matcher, JointMatcher | DualMatcher):
         raise ConfigError(
             f"{matcher.name!r} is made of several matchers: adapt one of them (they are in its "

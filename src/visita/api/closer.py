@@ -40,7 +40,7 @@ class CloserLook:
 
     @cached_property
     def vectors(self) -> tuple[FloatArray, FloatArray]:
-        """The first stage's unit vectors of images (n, d) and texts (m, d)."""
+        """The first stage's vectors of images (n, d) and texts (m, d)."""
         images = self.matcher.embed_images(self.features.columns)
         return images, self.matcher.embed_texts(self.features.texts)
 

@@ -16,6 +16,7 @@ from visita.features.pictures import RecipeEncoder
 from visita.gallery import gallery as stored
 from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
+from visita.kernels.unit import unit
 from visita.matchers import DEFAULT, opened
 from visita.progress import bar
 from visita.search.passages import passages
@@ -53,11 +54,11 @@ class Finder:
         return self.matcher.open_text_encoder()
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
-        """Return unit vectors, float32 (m, dim)."""
+        """Return vectors at most 1 long, float32 (m, dim)."""
         return self.matcher.embed_texts(self.texts.encode(texts))
 
     def embed_pictures(self, pictures: Sequence[Image | str | Path]) -> FloatArray:
-        """Return unit vectors, float32 (n, dim).
+        """Return vectors at most 1 long, float32 (n, dim).
 
         Raises
         ------
@@ -210,7 +211,7 @@ def find_like(
         If the picture cannot be decoded.
     """
     finder = galleries[0].finder
-    vector = np.asarray(finder.embed_pictures([picture])[0], dtype=np.float32)
+    vector = unit(finder.embed_pictures([picture]))[0]
     return search(
         [gallery.snapshot for gallery in galleries],
         vector,

@@ -23,17 +23,22 @@ from visita.evaluation import (
 from visita.features.encoders import TOPIC_MODELS
 from visita.features.extract import PairFeatures, pair_features, text_features
 from visita.matchers.joint import JointMatcher
+from visita.matchers.scaled import ScaledMatcher
 from visita.training.config import FeatureConfig, FusionConfig, LoopConfig, PaperConfig
 from visita.training.curve import save_curve
 from visita.training.fusion import train_fusion
 from visita.training.keywords import keyword_pairs
 from visita.training.loop import History
 from visita.training.paper import train_paper
+from visita.training.scaling import scaled_on
 from visita.training.spans import level_widths
 from visita.training.tensors import PairTensors
 from visita.training.texts import text_encoder_of
 from visita.training.watch import warnings_of
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder
+
+Learnt = JointMatcher | ScaledMatcher
+"""What training on pairs alone gives; ``Matcher``s both, with fields to set."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def learn(
     text: TextEncoder,
     features: Path | None,
     stored: Recipe,
-) -> tuple[JointMatcher, History, float]:
+) -> tuple[Learnt, History, float]:
     """Return the matcher, what happened and the seconds it took, features not counted.
 
     ``stored`` is the recipe that the features are kept with, the configuration's or more of
@@ -123,11 +128,13 @@ def learn(
     del learnt
     dev_tensors = PairTensors.of(dev, config.recipe())
     run = name, tensors, dev_tensors, rsum_on(dev_tensors.truth)
+    matcher: Learnt
     if isinstance(config, PaperConfig):
         matcher, history = train_paper(*run, config, text)
     else:
         keywords = _keywords(readable, tensors, config, text, features)
-        matcher, history = train_fusion(*run, config, text, keywords)
+        found, history = train_fusion(*run, config, text, keywords)
+        matcher = scaled_on(found, tensors, dev_tensors, run[-1], config)
     return matcher, history, time.perf_counter() - started
 
 

@@ -121,5 +121,5 @@ def features_for(matcher: Matcher, pairs: PairSet, folder: Path | None) -> PairF
 
 
 def vectors(matcher: Matcher, features: PairFeatures) -> tuple[FloatArray, FloatArray]:
-    """Return unit vectors of the images, float32 (n, dim), and of the texts, (m, dim)."""
+    """Return vectors of the images, float32 (n, dim), and of the texts, (m, dim)."""
     return matcher.embed_images(features.columns), matcher.embed_texts(features.texts)

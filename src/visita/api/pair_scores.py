@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from visita.api.finding import Finder
-from visita.kernels.unit import unit
 from visita.search.query import Query
 from visita.search.rescoring import Rescoring
 from visita.types import FloatArray, Matcher, TwoStage
@@ -28,7 +27,7 @@ class Seen:
     Attributes
     ----------
     vectors : float32 (n, d)
-        Unit vectors.
+        At most 1 long.
     packed : float16 (n, …) or None
         For the second stage.
     """
@@ -64,7 +63,7 @@ def scores(finder: Finder, seen: Seen, passages: Sequence[str]) -> FloatArray:
         If there is no passage, or one is blank.
     """
     query = Query.from_texts(passages, finder.texts, finder.matcher)
-    first = seen.vectors @ unit((query.weights @ query.vectors)[None])[0]
+    first = seen.vectors @ query.known()
     closer = Rescoring.of(query, finder.matcher)
     if closer is None or seen.packed is None:
         return np.asarray(first, np.float32)

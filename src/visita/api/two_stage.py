@@ -14,7 +14,7 @@ from scipy import sparse
 
 from visita.api.closer import CloserLook
 from visita.api.finishing import calibrate, provenance
-from visita.api.learning import Trained, learn
+from visita.api.learning import Learnt, Trained, learn
 from visita.api.measuring import caveats, vectors
 from visita.artifact import check_free, read_json, write_json
 from visita.data import PairSet, open_pairs
@@ -27,7 +27,6 @@ from visita.features.augmented import view_features
 from visita.features.encoders import TEXT_ENCODERS
 from visita.features.extract import PairFeatures, pair_features, picture_features
 from visita.features.vocabulary import Vocabulary
-from visita.matchers.joint import JointMatcher
 from visita.matchers.kinds import load_folder
 from visita.matchers.rescorer import Rescorer, rescorer_of, stack_grids
 from visita.matchers.two_stage import DEPTH, TwoStageMatcher
@@ -159,7 +158,7 @@ class _Read:
 
 @dataclass(frozen=True)
 class _First:
-    matcher: JointMatcher
+    matcher: Learnt
     warnings: list[str]
     seconds: float
 
@@ -175,7 +174,9 @@ def _first_stage(name: str, read: _Read, config: FusionConfig, partial: Path) ->
         )
         write_json(notes, {"warnings": warnings_of(history), "seconds": seconds})
         matcher.save(folder)
-    return _First(JointMatcher.load(folder), **read_json(notes))
+    found = load_folder(folder)
+    assert isinstance(found, Learnt)  # it was saved here
+    return _First(found, **read_json(notes))
 
 
 def _second_stage(

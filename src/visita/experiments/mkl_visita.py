@@ -37,6 +37,7 @@ from visita.experiments.mkl_visita_claims import (
     REFITTED,
     SECOND,
     TRANSFORMER,
+    UNSCALED,
     one_kernel,
 )
 from visita.experiments.mkl_visita_measures import (
@@ -57,9 +58,8 @@ from visita.training.config import (
 from visita.training.cross_modal import all_scores, train_cross_modal
 from visita.training.fusion import train_fusion
 from visita.training.loop import History
-from visita.training.spans import Spans
+from visita.training.scaling import scaled_on, vectors_of
 from visita.training.tensors import PairTensors
-from visita.training.tuning import embed
 from visita.training.watch import warnings_of
 from visita.types import FloatArray
 
@@ -99,7 +99,7 @@ def plan(
     """
     first, second = config.stages()
     short = second.model_copy(update={"epochs": min(second.epochs, ABLATION_EPOCHS)})
-    changed = {**ablations(short), **as_printed(second, paper_epochs)}
+    changed = {**unscaled(first), **ablations(short), **as_printed(second, paper_epochs)}
     for name in chosen or ():
         if name not in changed:
             raise UnknownNameError(
@@ -129,6 +129,11 @@ def _main(first: FusionConfig, second: CrossModalConfig) -> dict[str, Any]:
     *_, last = first.image_levels
     fusion = first.model_copy(update={"image_levels": {last: first.image_levels[last]}})
     return {**({FUSION: fusion} if fusion != first else {}), FIRST: first, SECOND: second}
+
+
+def unscaled(config: FusionConfig) -> dict[str, FusionConfig]:
+    """Return the first stage without local scaling, where it has that."""
+    return {UNSCALED: config.model_copy(update={"neighbours": 0})} if config.neighbours else {}
 
 
 def ablations(config: CrossModalConfig) -> dict[str, CrossModalConfig]:
@@ -220,17 +225,16 @@ def _first(cell: Cell, bench: Bench) -> tuple[Scores, dict[str, Any]]:
         return rsum(one_stage(images @ texts.T), dev.truth)
 
     started = time.perf_counter()
-    matcher, history = train_fusion(cell.name, train, dev, validate, config, bench.text, keywords)
+    found, history = train_fusion(cell.name, train, dev, validate, config, bench.text, keywords)
+    matcher = scaled_on(found, train, dev, validate, config)
     seconds = time.perf_counter() - started
-    network = matcher.network()
 
     def all_pairs(part: PairTensors) -> FloatArray:
-        spans = Spans.whole(part.images.shape[-1], part.texts.shape[-1])
-        images, texts = embed(network, part, spans)
+        images, texts = vectors_of(matcher, part)
         return images @ texts.T
 
     scores = {DEV: all_pairs(dev), TEST: all_pairs(bench.pooled(TEST, config))}
-    return scores, _training_facts(network, history, seconds)
+    return scores, _training_facts(found.network(), history, seconds)
 
 
 def _second(cell: Cell, bench: Bench) -> tuple[Scores, dict[str, Any]]:

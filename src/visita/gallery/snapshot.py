@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from visita.errors import DataError
 from visita.gallery.contract import Index
 from visita.gallery.exact import ExactIndex
+from visita.kernels.unit import unit
 from visita.types import FloatArray
 
 
@@ -39,7 +40,7 @@ class Snapshot:
     paths : list of str (n)
         Absolute.
     vectors : float32 (n, d)
-        Unit vectors, read-only.
+        At most 1 long, read-only.
     digests : list of str (n)
         Hex SHA-256 of each file's content.
     parts : Parts or None
@@ -58,6 +59,14 @@ class Snapshot:
     def index(self) -> Index:
         """The engine that searches the vectors, made on first use."""
         return ExactIndex(self.vectors)
+
+    @cached_property
+    def directions(self) -> Index:
+        """The engine that finds what points the same way, as pictures that are alike do."""
+        lengths = np.linalg.norm(self.vectors, axis=1)
+        if np.allclose(lengths, 1, atol=1e-3):
+            return self.index
+        return ExactIndex(unit(self.vectors))
 
     def packed(self, row: int) -> NDArray[np.float16]:
         """Return the packed parts of one picture, float16 (parts, numbers).

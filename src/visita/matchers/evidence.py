@@ -24,7 +24,7 @@ FAMILIES: Mapping[str, Callable[[Values, float], Values]] = {
     "rbf": lambda cosine, gamma: np.exp(-gamma * (2 - 2 * cosine)),
     "laplacian": lambda cosine, gamma: np.exp(-gamma * np.sqrt(np.maximum(2 - 2 * cosine, 1e-4))),
 }
-"""Those of ``visita.networks.kernel_layer``."""
+"""Those of ``visita.networks.kernel_layer``, before their range is -1 to 1."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,16 @@ def evidence(second: Rescorer, picture: NDArray[np.float16], text: FloatArray) -
     for level in second.network["levels"]:
         asking, shares = parts["sentence" if level == "whole" else level]
         asked = parts[{"cells": "words", "whole": "picture"}.get(level, "cells")]
-        cosines, attention = _answered(asking, asked, sharpness)
+        if level == "whole":
+            cosines, attention = (asking * asked[0]).sum(axis=1), None
+        else:
+            cosines, attention = _answered(asking, asked, sharpness)
         added = np.zeros(len(shares))
         for name in second.network["kernels"]:
             values = second.kernel_weights[f"{level} {name}"] * shares * _kernel(name, cosines)
             kernels[f"{level} {name}"] = float(values.sum())
             added += values
-        if level == "whole":
+        if attention is None:
             whole = float(added.sum())
         else:
             spread = added[:, None] * attention
@@ -100,5 +103,8 @@ def _answered(
 
 
 def _kernel(name: str, cosines: Values) -> Values:
-    family, _, parameter = name.partition(":")
-    return FAMILIES[family](cosines, float(parameter or 1))
+    family, _, number = name.partition(":")
+    parameter = float(number or 1)
+    lowest, highest = FAMILIES[family](np.array([-1.0, 1.0]), parameter)
+    values = FAMILIES[family](cosines, parameter)
+    return np.asarray(2 * (values - lowest) / (highest - lowest) - 1, np.float64)

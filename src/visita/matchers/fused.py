@@ -106,7 +106,7 @@ class FusedMatcher(Calibrated):
         return JoinedText(self._encoders)
 
     def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
-        """Return unit vectors, float32 (n, dim), from the recipe's columns, (n, d) each.
+        """Return vectors at most 1 long, float32 (n, dim), from the recipe's columns, (n, d) each.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class FusedMatcher(Calibrated):
         return self.fuse([part.embed_images(columns) for part in self.parts])
 
     def embed_texts(self, texts: TextFeatures) -> FloatArray:
-        """Return unit vectors, float32 (m, dim); a text is to each part what it is alone."""
+        """Return vectors at most 1 long, float32 (m, dim); each part reads a text as alone."""
         return self.fuse(
             [
                 part.embed_texts(self._texts.select(texts, encoder))
@@ -125,9 +125,10 @@ class FusedMatcher(Calibrated):
         )
 
     def fuse(self, vectors: Sequence[FloatArray]) -> FloatArray:
-        """Return the unit vectors, float32 (n, dim), that follow from those of the parts."""
+        """Return the vectors, float32 (n, dim), that follow from those of the parts."""
         joined = join(vectors, self.weights)
-        return unit(joined if self.basis is None else joined @ self.basis.astype(np.float32))
+        found = unit(joined if self.basis is None else joined @ self.basis.astype(np.float32))
+        return found * joined_length(vectors, self.weights)
 
     def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write the matcher as an artifact folder, atomically, each part inside.
@@ -179,6 +180,17 @@ class FusedMatcher(Calibrated):
             raise ArtifactError(
                 f"{folder} is not a fused matcher visita can read ({error!r})."
             ) from error
+
+
+def joined_length(vectors: Sequence[FloatArray], weights: Sequence[float]) -> FloatArray:
+    """Return how long joined vectors are, float32 (n, 1): 1 where those of the parts are.
+
+    A part with a zero vector, as of unknown words, leaves it to the others.
+    """
+    squares = np.stack([np.square(one).sum(axis=1) for one in vectors], axis=1)
+    known = (squares > 0) @ np.asarray(weights, np.float32)
+    lengths = np.sqrt(squares @ np.asarray(weights, np.float32) / np.where(known > 0, known, 1))
+    return np.asarray(lengths[:, None], np.float32)
 
 
 def part_folder(number: int) -> str:

@@ -20,6 +20,7 @@ from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
 from visita.features.engine import Runner, cached_runner, cores
 from visita.features.fitted import install_fitted, save_fitted
 from visita.matchers.calibrated import Calibrated, read_calibrated
+from visita.matchers.rounding import restored
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures, TopicModel
 
 KIND = "matcher"
@@ -41,7 +42,7 @@ class JointMatcher(Calibrated):
     space : dict
         Arguments of the ``JointSpace`` (features, parts, dim), as JSON values.
     tensors : dict of arrays
-        The state of the ``JointSpace``, float16 or float32.
+        The state of the ``JointSpace``, as ``rounded`` keeps it.
     encoders : dict
         Fingerprint of every encoder that the features must come from.
     topic_model : TopicModel or None
@@ -123,7 +124,7 @@ class JointMatcher(Calibrated):
         from visita.networks.joint import JointSpace  # noqa: PLC0415
 
         network = JointSpace(**self.space)
-        state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in self.tensors.items()}
+        state = {name: torch.from_numpy(v) for name, v in restored(self.tensors).items()}
         network.load_state_dict(state)
         return network.eval()
 

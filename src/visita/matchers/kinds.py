@@ -12,6 +12,7 @@ KINDS = Registry(
     {
         KIND: "visita.matchers.joint:JointMatcher",
         "fused matcher": "visita.matchers.fused:FusedMatcher",
+        "scaled matcher": "visita.matchers.scaled:ScaledMatcher",
         "two-stage matcher": "visita.matchers.two_stage:TwoStageMatcher",
         "whole matcher": "visita.matchers.whole:WholeMatcher",
         "pretrained matcher": "visita.matchers.pretrained:PretrainedFolder",

@@ -20,7 +20,9 @@ from visita.features.pretrained.text import VECTOR, PretrainedText
 from visita.kernels.unit import unit
 from visita.matchers.calibrated import Calibrated, read_calibrated
 from visita.matchers.fused import FusedMatcher
+from visita.matchers.kinds import load_folder
 from visita.matchers.pair_head import PairScorer
+from visita.matchers.scaled import ScaledMatcher
 from visita.matchers.two_stage import FIRST, TwoStageMatcher
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
 
@@ -108,7 +110,7 @@ class DualMatcher(Calibrated):
 class PairedMatcher(TwoStageMatcher):
     """A ``DualMatcher`` whose checkpoint also scores a picture and a text together."""
 
-    first: DualMatcher | FusedMatcher
+    first: DualMatcher | FusedMatcher | ScaledMatcher
     """The checkpoint's own vectors, or what was adapted from them."""
     second: PairScorer  # type: ignore[assignment]
 
@@ -243,7 +245,9 @@ def _as_saved(folder: Path, saved: Mapping[str, Any]) -> Pretrained:
         assert isinstance(whole.first, DualMatcher)  # as the checkpoint comes
         return whole.first
     if isinstance(whole, PairedMatcher) and (folder / FIRST).is_dir():
-        return replace(whole, first=FusedMatcher.load(folder / FIRST))
+        first = load_folder(folder / FIRST)
+        assert isinstance(first, FusedMatcher | ScaledMatcher)
+        return replace(whole, first=first)
     return whole
 
 
@@ -257,7 +261,7 @@ def _save(matcher: Pretrained, folder: Path, beside: Beside) -> None:
         "facts": dict(matcher.facts),
     }
     with write_folder(folder, KIND, saved) as draft:
-        if isinstance(matcher, PairedMatcher) and isinstance(matcher.first, FusedMatcher):
+        if isinstance(matcher, PairedMatcher) and not isinstance(matcher.first, DualMatcher):
             matcher.first.save(draft / FIRST)
         if beside:
             beside(draft)

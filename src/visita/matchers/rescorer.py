@@ -28,6 +28,8 @@ from visita.types import FloatArray, Recipe, TokenEncoder
 KIND = "rescorer"
 WEIGHTS = "weights.safetensors"
 VOCABULARY = "vocabulary.json"
+RULES = "kernels-2"
+"""How scores are made; weights that were learnt by other rules are refused."""
 ROWS = 256
 """Pictures a call of the graph; bounds the memory of packing millions."""
 
@@ -86,6 +88,7 @@ class Rescorer:
             "text_levels": self.text_levels,
             "network": dict(self.network),
             "encoders": dict(self.encoders),
+            "rules": RULES,
         }
 
     @property
@@ -231,9 +234,15 @@ class Rescorer:
         ArtifactError
             If the folder is not whole.
         MismatchError
-            If an encoder differs from the one it was trained with.
+            If an encoder differs from the one it was trained with, or it was trained to score
+            by other rules.
         """
         saved = read_manifest(folder, KIND)
+        if saved.get("rules") != RULES:
+            raise MismatchError(
+                f"{folder} scores by the rules {saved.get('rules')}, this visita by {RULES}: "
+                "train it again."
+            )
         install_fitted(folder / IMAGES)
         fitted = saved.get("text_encoder") == Vocabulary.name
         vocabulary = Vocabulary.load(folder / VOCABULARY) if fitted else None

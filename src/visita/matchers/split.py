@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from visita.features.engine import cached_runner, cores
 from visita.features.joined_text import JoinedText
-from visita.matchers.fused import FusedMatcher
+from visita.matchers.fused import FusedMatcher, joined_length
 from visita.matchers.joint import JointMatcher
+from visita.matchers.rounding import restored
+from visita.matchers.scaled import ScaledMatcher
 from visita.types import FloatArray, Matcher, TextFeatures
 
 
@@ -47,6 +49,8 @@ def split(matcher: Matcher) -> Split:
         return _joint(matcher)
     if isinstance(matcher, FusedMatcher):
         return _fused(matcher)
+    if isinstance(matcher, ScaledMatcher):
+        return _scaled(matcher)
     return Split(
         {matcher.name: 1.0},
         lambda columns: matcher.embed_images(columns)[:, None],
@@ -73,7 +77,7 @@ def added(images: FloatArray, texts: FloatArray) -> FloatArray:
 def _joint(matcher: JointMatcher) -> Split:
     parts = matcher.space["parts"]
     weights = [float(part["weight"]) for part in parts]
-    basis = matcher.tensors["basis"]
+    basis = restored(matcher.tensors)["basis"]
     views = len(matcher.recipe.views())
     shapes = {
         "image": (-1, views, matcher.space["image_features"]),
@@ -123,10 +127,24 @@ def _fused(matcher: FusedMatcher) -> Split:
     return Split(_named([part.name for part in matcher.parts], matcher.weights), images, texts)
 
 
+def _scaled(matcher: ScaledMatcher) -> Split:
+    own = split(matcher.part)
+
+    def images(columns: Mapping[str, FloatArray]) -> FloatArray:
+        shares = own.images(columns)
+        return shares * matcher.image_lengths(shares.sum(axis=1))[:, None]
+
+    def texts(features: TextFeatures) -> FloatArray:
+        shares = own.texts(features)
+        return shares * matcher.text_lengths(shares.sum(axis=1))[:, None]
+
+    return Split(own.kernels, images, texts)
+
+
 def _placed(
     vectors: Sequence[FloatArray], weights: Sequence[float], basis: NDArray[Any] | None
 ) -> FloatArray:
-    """Return each part's share of the joined unit vectors, float32 (n, parts, dim)."""
+    """Return each part's share of the joined vectors, float32 (n, parts, dim)."""
     widths = [one.shape[1] for one in vectors]
     rows = np.eye(sum(widths), dtype=np.float32) if basis is None else basis.astype(np.float32)
     places = np.split(rows, np.cumsum(widths)[:-1])
@@ -134,7 +152,8 @@ def _placed(
         [np.sqrt(w) * (v @ p) for v, w, p in zip(vectors, weights, places, strict=True)], axis=1
     )
     lengths = np.linalg.norm(shares.sum(axis=1), axis=1)[:, None, None]
-    return np.asarray(shares / np.where(lengths > 0, lengths, 1), np.float32)
+    wanted = joined_length(vectors, weights)[:, None]
+    return np.asarray(shares / np.where(lengths > 0, lengths, 1) * wanted, np.float32)
 
 
 def _named(names: Sequence[str], weights: Sequence[float]) -> dict[str, float]:

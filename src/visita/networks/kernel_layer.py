@@ -1,12 +1,14 @@
 """The kernel layer: kernels of several families and widths, their weights on the simplex.
 
-Between unit vectors each kernel here is a function of the cosine c. One alone re-orders
-nothing; averaged over the words of a text, or summed over levels, they do.
+Between unit vectors each kernel here is a function of the cosine c, brought to the range of the
+cosine itself, -1 to 1: a kernel of a smaller range would count less than its weight says. One
+alone re-orders nothing; averaged over the words of a text, or summed over levels, they do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +40,7 @@ FAMILIES: Mapping[str, Callable[[Tensor, float], Tensor]] = {
     "rbf": _rbf,
     "laplacian": _laplacian,
 }
-"""Name → function of the cosine and the parameter: degree or width gamma."""
+"""Name → function of the cosine and the parameter, degree or width gamma, before its range is."""
 
 
 def parse(kernel: str) -> tuple[str, float]:
@@ -62,6 +64,29 @@ def parse(kernel: str) -> tuple[str, float]:
     return family, parameter
 
 
+def kernel(name: str) -> Callable[[Tensor], Tensor]:
+    """Return a kernel as a function of the cosine that is -1 at -1 and 1 at 1.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such kernel.
+    """
+    family, parameter = parse(name)
+    ends = FAMILIES[family](torch.tensor([-1.0, 1.0], dtype=torch.float64), parameter)
+    return partial(_ranged, FAMILIES[family], parameter, *ends.tolist())
+
+
+def _ranged(
+    function: Callable[[Tensor, float], Tensor],
+    parameter: float,
+    lowest: float,
+    highest: float,
+    cosine: Tensor,
+) -> Tensor:
+    return 2 * (function(cosine, parameter) - lowest) / (highest - lowest) - 1
+
+
 class KernelLayer(nn.Module):
     """Σ β_lk k_k over levels l and kernels k, β ≥ 0, Σβ = 1 (eqs. 1 to 3, K = Σ α_k K_k).
 
@@ -75,7 +100,7 @@ class KernelLayer(nn.Module):
         super().__init__()
         self.levels = tuple(levels)
         self.names = tuple(kernels)
-        self._kernels = [parse(kernel) for kernel in kernels]
+        self._kernels = [kernel(name) for name in kernels]
         self.logits = nn.Parameter(torch.zeros(len(levels), len(kernels)))
 
     def weights(self) -> Tensor:
@@ -94,6 +119,6 @@ class KernelLayer(nn.Module):
         """
         weights = self.weights()[level]
         mixed = torch.zeros_like(cosines)
-        for weight, (family, parameter) in zip(weights, self._kernels, strict=True):
-            mixed = mixed + weight * FAMILIES[family](cosines, parameter)
+        for weight, one in zip(weights, self._kernels, strict=True):
+            mixed = mixed + weight * one(cosines)
         return (mixed * shares).sum(-1)

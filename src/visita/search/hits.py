@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from visita.gallery.contract import Index
 from visita.gallery.snapshot import Snapshot
 from visita.types import FloatArray
 
@@ -19,13 +20,17 @@ class Hit(NamedTuple):
     row: int
 
 
-def nearest(snapshots: Sequence[Snapshot], vector: FloatArray, k: int) -> list[Hit]:
+def nearest(
+    snapshots: Sequence[Snapshot], vector: FloatArray, k: int, *, by_direction: bool = False
+) -> list[Hit]:
     """Return the min(k, n) best of n different files, best first; of equal ones the first path.
 
     Parameters
     ----------
     vector : float32 (d,)
         Scores are inner products with it.
+    by_direction
+        Of the pictures only the direction counts: scores are cosines, ``vector`` being unit.
 
     Raises
     ------
@@ -34,7 +39,9 @@ def nearest(snapshots: Sequence[Snapshot], vector: FloatArray, k: int) -> list[H
     DataError
         If the vector has another width than the galleries' or is not finite.
     """
-    return _distinct(in_order(hit for one in snapshots for hit in _best(one, vector, k)))[:k]
+    engines = [(one, one.directions if by_direction else one.index) for one in snapshots]
+    found = (hit for one, engine in engines for hit in _best(one, engine, vector, k))
+    return _distinct(in_order(found))[:k]
 
 
 def in_order(hits: Iterable[Hit]) -> list[Hit]:
@@ -42,11 +49,11 @@ def in_order(hits: Iterable[Hit]) -> list[Hit]:
     return sorted(hits, key=lambda hit: (-hit.score, hit.path))
 
 
-def _best(snapshot: Snapshot, vector: FloatArray, k: int) -> list[Hit]:
+def _best(snapshot: Snapshot, engine: Index, vector: FloatArray, k: int) -> list[Hit]:
     # More than k are asked for only where several paths lead to the same file.
     wanted = k
     while True:
-        rows, scores = snapshot.index.search(vector[None], wanted)
+        rows, scores = engine.search(vector[None], wanted)
         hits = _distinct(
             Hit(snapshot.paths[row], score, snapshot, row)
             for row, score in zip(rows[0].tolist(), scores[0].tolist(), strict=True)

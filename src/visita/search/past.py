@@ -39,7 +39,7 @@ class PastArticles:
     pictures : int64 (p,)
         Row of ``images``, as from ``past_pictures``.
     images : float32 (i, e)
-        Unit vectors of a matcher.
+        Vectors of a matcher.
     neighbours : int
         How many past texts are followed.
     """

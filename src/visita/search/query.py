@@ -9,6 +9,7 @@ from typing import Literal, Self
 import numpy as np
 
 from visita.errors import DataError
+from visita.kernels.unit import unit
 from visita.progress import bar
 from visita.search.passages import agreement
 from visita.types import FloatArray, Matcher, TextEncoder
@@ -30,7 +31,7 @@ class Query:
     Attributes
     ----------
     vectors : float32 (p, d)
-        Unit vectors, p at least 1.
+        At most 1 long, p at least 1.
     weights : float32 (p,)
         How much each counts.
     texts : tuple of str
@@ -76,7 +77,7 @@ class Query:
         if not texts or not all(text.strip() for text in texts):
             raise DataError("The query is empty: describe what the picture should show.")
         vectors = _embedded(texts, encoder, matcher)
-        counts = agreement(vectors) if weights is None else _weights(weights)
+        counts = agreement(unit(vectors)) if weights is None else _weights(weights)
         return cls(vectors, counts, tuple(texts))
 
     @classmethod
@@ -85,20 +86,29 @@ class Query:
         return cls(vectors, _weights([1] * len(vectors) if weights is None else weights))
 
     def pooled(self) -> FloatArray:
-        """Return the weighted sum as one unit vector, float32 (d,).
+        """Return the weighted sum as one vector, as long as its parts on average, float32 (d,).
 
         Raises
         ------
         DataError
             If the vectors cancel out, or all are zero.
         """
-        total = self.weights @ self.vectors
-        norm = np.linalg.norm(total)
-        if norm < 1e-6:
+        found = self.known()
+        if not found.any():
             if not self.vectors.any():  # a topic model's answer to words it never saw
                 raise DataError("The matcher knows no word of the query: use other words.")
             raise DataError("The parts of the query cancel out: change or reweight them.")
-        return np.asarray(total / norm, np.float32)
+        return found
+
+    def known(self) -> FloatArray:
+        """Return what ``pooled`` does, or zero, float32 (d,), where that raises an error."""
+        total = self.weights @ self.vectors
+        norm = np.linalg.norm(total)
+        if norm < 1e-6:
+            return np.zeros_like(self.vectors[0])
+        lengths = np.linalg.norm(self.vectors, axis=1)
+        known = np.abs(self.weights) * (lengths > 0)
+        return np.asarray(total / norm * (known @ lengths / known.sum()), np.float32)
 
 
 def _weights(weights: Sequence[float]) -> FloatArray:

@@ -53,7 +53,7 @@ def search(
     Parameters
     ----------
     query_vector : float32 (d,)
-        Unit vector, as from ``Query.pooled``.
+        At most 1 long, as from ``Query.pooled``; of a picture, 1.
     threshold
         Leave out what is below: a probability for a text, a similarity for a picture.
     closer
@@ -69,7 +69,7 @@ def search(
     if k < 1:
         raise ConfigError(f"{k} matches cannot be searched for: ask for at least 1.")
     if closer is None:
-        hits = nearest(snapshots, query_vector, k)
+        hits = nearest(snapshots, query_vector, k, by_direction=kind == "picture")
     else:
         hits = closer.reordered(nearest(snapshots, query_vector, max(k, closer.depth)))[:k]
     probabilities = None

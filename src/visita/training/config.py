@@ -49,6 +49,7 @@ GRIDS: dict[str, Levels] = {
     "efficientnet-lite2": ("block10:5x5", "block15:5x5", "block20:5x5"),
 }
 LAST_GRIDS: dict[str, Levels] = {"efficientnet-lite2": GRIDS["efficientnet-lite2"]}
+NEIGHBOURS = 10
 INCEPTION: dict[str, Levels] = {"inception-v3": ("mixed9", "fc")}
 
 
@@ -79,6 +80,8 @@ class AdaptConfig(ContrastConfig):
 
     epochs: Annotated[int, Field(ge=0)] = 10
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    neighbours: Annotated[int, Field(ge=0)] = NEIGHBOURS
+    """Of local scaling, in a bank of one's own pairs; 0 leaves it out, as does no gain on dev."""
 
 
 class FeatureConfig(LoopConfig):
@@ -162,6 +165,8 @@ class FusionConfig(FeatureConfig, ContrastConfig):
     """Texts of one to three words drawn from each training image's captions."""
     keyword_weight: Annotated[float, Field(ge=0)] = 0.1
     """How much their loss counts beside the captions'."""
+    neighbours: Annotated[int, Field(ge=0)] = NEIGHBOURS
+    """Of local scaling, in a bank of training pairs; 0 leaves it out, as does no gain on dev."""
 
 
 class CrossModalConfig(ContrastConfig):
@@ -189,6 +194,7 @@ class CrossModalConfig(ContrastConfig):
     texts_per_image: Annotated[int, Field(ge=1)] = 2
     """Of each picture, drawn anew in every epoch."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    temperature: Annotated[float, Field(gt=0)] = 0.035
     kernel_rate: Annotated[float, Field(gt=0)] = 50.0
     """Times the learning rate for the weights of the kernels, which would stay equal otherwise."""
     loss: Literal["info-nce", "match-error"] = "info-nce"

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import numpy as np
-
 from visita.features.encoders import TOPIC_MODELS
 from visita.matchers.joint import JointMatcher, encoder_fingerprints
+from visita.matchers.rounding import rounded
 from visita.networks.joint import JointSpace, Part
 from visita.types import Recipe, TextEncoder, TopicModel
 
 
 def as_matcher(name: str, space: JointSpace, recipe: Recipe, text: TextEncoder) -> JointMatcher:
-    """Return the space as a matcher, its weights rounded to half precision."""
-    tensors = {k: v.numpy().astype(np.float16) for k, v in space.state_dict().items()}
+    """Return the space as a matcher, its weights rounded."""
     return JointMatcher(
         name=name,
         recipe=recipe,
@@ -25,7 +23,7 @@ def as_matcher(name: str, space: JointSpace, recipe: Recipe, text: TextEncoder) 
             "text_features": space.text_features,
             **space.arguments(),
         },
-        tensors=tensors,
+        tensors=rounded({name: v.numpy() for name, v in space.state_dict().items()}),
         encoders=encoder_fingerprints(recipe, text),
         topic_model=cast(TopicModel, text) if text.name in TOPIC_MODELS else None,
     )

@@ -1,0 +1,101 @@
+"""Giving a trained matcher local scaling: its bank, and whether it is of use."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from visita.matchers.joint import JointMatcher
+from visita.matchers.scaled import ScaledMatcher, nearness
+from visita.training.config import FusionConfig
+from visita.training.spans import Spans
+from visita.training.tensors import PairTensors
+from visita.training.tuning import Validate, embed
+from visita.types import FloatArray, Matcher
+
+BANK = 2000
+"""Pictures, with a text each, that a bank has at most: 4 MB with vectors of 512 numbers."""
+A_NEIGHBOUR = 50
+"""Pictures of the bank for one neighbour, where it is small."""
+FARTHEST = 0.01
+"""Share of dev's pictures and texts that are so far from all that they count as equally far."""
+LEAST = 0.01
+"""Nearness of what is near to nothing at all; keeps lengths above 0."""
+
+Found = TypeVar("Found", bound=Matcher)
+Vectors = tuple[FloatArray, FloatArray]
+"""Of images (n, d) and of texts (m, d)."""
+
+
+def bank_rows(truth: sparse.csr_array, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows of images for a bank, drawn, and of one text of each, int64 (b,) both.
+
+    Parameters
+    ----------
+    truth : csr bool (n, m)
+        An image without a text is not drawn.
+    """
+    rng = np.random.default_rng(seed)
+    images = np.sort(rng.permutation(np.flatnonzero(np.diff(truth.indptr)))[:BANK])
+    chosen = rng.integers(truth.indptr[images], truth.indptr[images + 1])
+    return images.astype(np.int64), truth.indices[chosen].astype(np.int64)
+
+
+def bank_of(train: PairTensors, seed: int) -> PairTensors:
+    """Return the pairs of a bank, picture i with text i."""
+    images, texts = bank_rows(train.truth, seed)
+    return PairTensors(
+        train.images[images], train.texts[texts], train.truth[images][:, texts].tocsr()
+    )
+
+
+def scaled_on(
+    found: JointMatcher,
+    train: PairTensors,
+    dev: PairTensors,
+    validate: Validate,
+    config: FusionConfig,
+) -> JointMatcher | ScaledMatcher:
+    """Return what was trained on ``train``, some of which is the bank, as ``locally_scaled``."""
+    own = vectors_of(found, bank_of(train, config.seed)), vectors_of(found, dev)
+    return locally_scaled(found, *own, validate, config.neighbours)
+
+
+def vectors_of(matcher: JointMatcher | ScaledMatcher, pairs: PairTensors) -> Vectors:
+    """Return a matcher's vectors of images (n, d) and texts (m, d) from stacked features."""
+    if isinstance(matcher, ScaledMatcher):
+        assert isinstance(matcher.part, JointMatcher)  # as ``scaled_on`` made it
+        images, texts = vectors_of(matcher.part, pairs)
+        return images * matcher.image_lengths(images), texts * matcher.text_lengths(texts)
+    space = matcher.network()
+    return embed(space, pairs, Spans.whole(space.image_features, space.text_features))
+
+
+def locally_scaled(
+    matcher: Found, bank: Vectors, dev: Vectors, validate: Validate, neighbours: int
+) -> Found | ScaledMatcher:
+    """Return the matcher with local scaling, or as it is where that is not better on dev.
+
+    Parameters
+    ----------
+    bank, dev
+        The matcher's unit vectors of training pairs, and of dev.
+    validate
+        Maps vectors of dev to a number; higher is better.
+    neighbours : int
+        At most this many; of a small bank fewer. 0 leaves it out.
+    """
+    few = min(neighbours, max(1, len(bank[0]) // A_NEIGHBOUR))
+    if few == 0 or not len(bank[0]):
+        return matcher
+    images, texts = (vectors.astype(np.float16) for vectors in bank)
+    near = nearness(dev[0], bank[1], few), nearness(dev[1], bank[0], few)
+    least = max(LEAST, float(np.quantile(np.concatenate(near), FARTHEST)))
+    scaled = ScaledMatcher(
+        name=matcher.name, part=matcher, images=images, texts=texts, neighbours=few, least=least
+    )
+    found = dev[0] * scaled.image_lengths(dev[0]), dev[1] * scaled.text_lengths(dev[1])
+    return scaled if validate(*found) > validate(*dev) else matcher

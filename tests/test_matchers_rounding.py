@@ -1,0 +1,54 @@
+"""Weights as they are kept: how far they are off, and that once is for good."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from visita.matchers.rounding import LARGE, SCALE, restored, rounded
+
+ROWS = 400
+
+
+@pytest.fixture
+def weights() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    large = rng.normal(size=(ROWS, LARGE // ROWS + 1)) * np.exp(rng.normal(size=(ROWS, 1)))
+    large[7] = 0
+    return {
+        "large": large.astype(np.float32),
+        "small": rng.normal(size=(30, 40)).astype(np.float32),
+        "number": np.asarray(3.5, np.float32),
+        "long": rng.normal(size=LARGE + 5).astype(np.float32),
+    }
+
+
+def test_no_weight_is_off_by_more_than_half_a_step_of_its_row(weights):
+    found = restored(rounded(weights))
+    assert found.keys() == weights.keys()
+    step = np.abs(weights["large"]).max(axis=1, keepdims=True) / 127
+    assert (np.abs(found["large"] - weights["large"]) <= 0.501 * step).all()
+    for name in ("small", "long", "number"):
+        assert isinstance(found[name], np.ndarray)
+        assert np.array_equal(found[name], weights[name].astype(np.float16).astype(np.float32))
+    assert {values.dtype for values in found.values()} == {np.dtype(np.float32)}
+
+
+def test_large_matrices_take_a_byte_a_number(weights):
+    kept = rounded(weights)
+    assert kept["large"].dtype == np.int8 and kept["large" + SCALE].shape == (ROWS, 1)
+    assert kept["small"].dtype == kept["long"].dtype == np.float16
+
+
+def test_rounding_again_changes_nothing(weights):
+    once = rounded(weights)
+    again = rounded(restored(once))
+    assert all(np.array_equal(once[n], again[n]) for n in once if once[n].dtype == np.int8)
+    assert np.allclose(once["large" + SCALE], again["large" + SCALE], rtol=1e-6)
+
+
+def test_a_missing_scale_is_an_error(weights):
+    kept = rounded(weights)
+    del kept["large" + SCALE]
+    with pytest.raises(KeyError):
+        restored(kept)
