@@ -282,18 +282,24 @@ def test_scaled_vectors_travel_with_a_head(blip, drawn_pairs, tmp_path):
         assert np.array_equal(one, other)
 
 
-def test_own_pairs_are_the_bank_of_what_was_adapted(clip, drawn_pairs, tmp_path):
-    config = CONFIG.model_copy(update={"neighbours": 10})
-    adapted = visita.adapt(clip, drawn_pairs, tmp_path / "mine", config=config).matcher
-    dev = features_for(adapted, drawn_pairs.take("dev"), None)
-    plain = visita.adapt(clip, drawn_pairs, tmp_path / "plain", config=CONFIG).matcher
-    better = rsum_on(dev.pairs.truth.tocsr())
-    assert better(*vectors(adapted, dev)) >= better(*vectors(plain, dev))
-    if isinstance(adapted, ScaledMatcher):
-        assert len(adapted.images) == drawn_pairs.splits()["train"]
-        assert adapted.part.fingerprint() == plain.fingerprint()
-    else:
-        assert adapted.fingerprint() == plain.fingerprint()
+def test_own_pairs_are_the_bank_of_what_was_adapted(clip, drawn_pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr("visita.training.head.MIXES", (0.0,))  # nothing but the scaling changes
+    base = visita.load(clip)
+    dev = features_for(base, drawn_pairs.take("dev"), None)
+    rsum = rsum_on(dev.pairs.truth.tocsr())
+    scaled = []
+    for seed in range(4):  # the bank is drawn: some are of use on 18 pictures, some are not
+        config = CONFIG.model_copy(update={"neighbours": 10, "seed": seed})
+        found = visita.adapt(base, drawn_pairs, tmp_path / f"{seed}", config=config).matcher
+        if isinstance(found, ScaledMatcher):
+            scaled.append(found)
+        else:
+            assert found.fingerprint() == base.fingerprint()
+    assert scaled
+    for one in scaled:
+        assert rsum(*vectors(one, dev)) > rsum(*vectors(base, dev))
+        assert len(one.images) == drawn_pairs.splits()["train"]
+        assert one.part.fingerprint() == base.fingerprint()
 
 
 def test_an_adapted_matcher_is_no_base(adapted, drawn_pairs, tmp_path):

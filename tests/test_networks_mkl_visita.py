@@ -127,7 +127,7 @@ def test_parts_are_unit_vectors_whose_shares_sum_to_one():
 def test_attention_is_its_equation():
     asking, asked = some_parts(3, [4, 1, 2], seed=0), some_parts(2, [3, 5], seed=7)
     found = answered(asking, asked, torch.tensor(9.0))
-    assert found.shape == (3, 2, 4)
+    assert found.shape == (2, 3, 4)
     for a, own in enumerate((4, 1, 2)):
         for b, theirs in enumerate((3, 5)):
             for p in range(own):
@@ -136,12 +136,12 @@ def test_attention_is_its_equation():
                     asked.vectors[b, :theirs].double().numpy(),
                     9.0,
                 )
-                assert found[a, b, p].item() == pytest.approx(expected, abs=1e-5)
+                assert found[b, a, p].item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_sharp_attention_finds_the_nearest_part():
     asking, asked = some_parts(2, [3, 3], seed=0), some_parts(2, [4, 4], seed=3)
-    nearest = torch.einsum("ape,bqe->abpq", asking.vectors, asked.vectors).amax(-1)
+    nearest = torch.einsum("ape,bqe->bapq", asking.vectors, asked.vectors).amax(-1)
     assert torch.allclose(answered(asking, asked, torch.tensor(1e4)), nearest, atol=1e-4)
 
 

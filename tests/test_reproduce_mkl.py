@@ -14,6 +14,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 
 import visita
 from visita.api.reproducing import reproduce, two_stages
+from visita.data.augmentation import RULES
 from visita.errors import ConfigError, UnknownNameError
 from visita.evaluation import measure_ranks
 from visita.evaluation.two_stage import WEIGHTS
@@ -22,11 +23,11 @@ from visita.experiments.mkl_visita import (
     ABLATION_EPOCHS,
     EPOCHS,
     Plan,
+    augmented,
     compute,
     join,
     joinable,
     plan,
-    views_of,
 )
 from visita.experiments.mkl_visita_bench import DEV, TEST, TRAIN, Bench, make_bench
 from visita.experiments.mkl_visita_claims import (
@@ -233,9 +234,19 @@ def test_the_plan_is_every_system_and_ablation_for_every_seed():
     for name, side in zip(AS_PRINTED, ("recurrent", "transformer"), strict=True):
         paper = PaperCrossModalConfig(text_side=side, epochs=7, seed=3)
         assert settings(name) == paper.model_dump(mode="json")
-    assert views_of(found) == ["crop", "flip", "crop-flip", "ricap"]
+    assert {one.text_side for one in augmented(found)} == {"recurrent", "transformer"}
+    assert all(one.views == paper.views for one in augmented(found))
     assert two_stages() == MklVisitaConfig(second=CrossModalConfig(epochs=EPOCHS))
     assert two_stages(["seed=3"]).seed == 3
+
+
+def test_views_are_extracted_before_any_cell_needs_them(drawn_pairs, tmp_path):
+    levels = {"colours": ("whole",)}
+    paper = PaperCrossModalConfig.of({"image_levels": levels, "views": ("flip", "ricap")})
+    make_bench(drawn_pairs, "dev", CONFIG, [paper], tmp_path)
+    stores = [json.loads(path.read_text()) for path in tmp_path.rglob("store.json")]
+    viewed = {store["facts"]["view"] for store in stores if "view" in store["facts"]}
+    assert viewed == {f"{RULES}/flip", f"{RULES}/ricap"}
 
 
 def test_what_is_trained_alike_is_trained_once_and_what_changes_nothing_is_no_ablation():

@@ -109,14 +109,14 @@ def test_it_learns_and_leaves_the_best_epoch(train, dev):
 
 
 def test_the_papers_loss_learns_too(train, dev):
-    network, history = trained(train, dev, loss="match-error", epochs=8, patience=8, batch=32)
+    network, history = trained(train, dev, loss="match-error", epochs=12, patience=12, batch=32)
     assert history.best() > history.start + 20
     assert history.epochs[0].chance == pytest.approx(0.25, abs=0.02)
     scores = torch.from_numpy(all_scores(network, dev))
     with torch.inference_mode():
         found = network.probability(scores).numpy()
     truth = dev.truth.toarray()
-    assert found[truth].mean() > found[~truth].mean() + 0.08
+    assert found[truth].mean() > found[~truth].mean() + 0.2
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(train, dev):

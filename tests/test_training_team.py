@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from test_cli import run
 from test_training_cross_modal import DEFAULT, config, hits_of, made_up, words_of
 from torch import nn
 
@@ -112,8 +111,8 @@ def test_the_whole_of_it_is_written_and_printed_once(named_folder, tmp_path):
     assert found["fingerprint"] == visita.load(out).fingerprint()
     assert [path.name for path in tmp_path.iterdir()] == ["both"]
     assert MklVisitaConfig.of(visita.load(out).facts["config"]) == MklVisitaConfig.of(DEFAULT)
-    again = run("evaluate", out, "--data", f"folder:{named_folder}", "--split", "dev", "--json")
-    assert json.loads(again.out)["protocols"] == found["dev"]["protocols"]
+    again = visita.evaluate(out, f"folder:{named_folder}", split="dev")
+    assert json.loads(json.dumps(again["protocols"])) == found["dev"]["protocols"]
 
 
 def notes_of(path: Path) -> dict[str, str]:

@@ -123,8 +123,8 @@ def reproduce(
         report = _fusion(bench, Path(out), _reader(pairs), split, seeds)
     else:
         plan = mkl_visita.plan(config, seeds, ablation_seeds, paper_epochs, ablations)
-        views = mkl_visita.views_of(plan)
-        shared = mkl_visita_bench.make_bench(pairs, split, config, views, features)
+        augmented = mkl_visita.augmented(plan)
+        shared = mkl_visita_bench.make_bench(pairs, split, config, augmented, features)
         words = [
             *("--split", split, "--seeds", str(seeds)),
             *("--ablation-seeds", str(ablation_seeds), "--paper-epochs", str(paper_epochs)),

@@ -166,12 +166,11 @@ def as_printed(config: CrossModalConfig, epochs: int) -> dict[str, CrossModalCon
     }
 
 
-def views_of(plan: Plan) -> list[str]:
-    """Return the augmented views that any cell learns from."""
+def augmented(plan: Plan) -> list[CrossModalConfig]:
+    """Return the settings of the cells that learn from augmented views."""
     cells = (cell for system, some in plan.items() if system != BOTH for cell in some)
-    return list(
-        dict.fromkeys(v for cell in cells for v in cell.settings["config"].get("views", ()))
-    )
+    configs = (cell.settings["config"] for cell in cells)
+    return [CrossModalConfig.of(config) for config in configs if config.get("views")]
 
 
 def _training(system: str, config: FusionConfig | CrossModalConfig, seed: int) -> Cell:

@@ -153,10 +153,10 @@ def make_bench(
     pairs: PairSet,
     split: str,
     config: MklVisitaConfig,
-    views: Sequence[str],
+    augmented: Sequence[CrossModalConfig],
     folder: Path | None,
 ) -> Bench:
-    """Extract the features that all systems read, and those of ``views`` of what is learnt from.
+    """Extract the features that all systems read, and those of the views that ``augmented`` name.
 
     Raises
     ------
@@ -173,5 +173,7 @@ def make_bench(
     recipe = Recipe.union([first.recipe(), second.recipe()])
     used = pair_features(pairs, recipe, text, folder)
     parts = {part: used.take(part) for part in (TRAIN, DEV, TEST)}
-    view_features(parts[TRAIN].pairs, second.recipe(), views, folder)  # kept in the store
+    for one in augmented:
+        for _ in view_features(parts[TRAIN].pairs, one.recipe(), one.views, folder):
+            pass  # kept in the store, so that no cell's time has them
     return Bench(parts, text, config, folder)

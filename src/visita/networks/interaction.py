@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 NEVER = -1e4
-"""Added to what must get no attention; finite, as an empty row would else be no number."""
+"""The logit of what must get no share; finite, as an empty row would else be no number."""
+SHORTEST = 1e-30
+"""Squared length below which nothing was found."""
 
 
 class Parts(NamedTuple):
@@ -38,16 +40,18 @@ def parts(vectors: Tensor, logits: Tensor, mask: Tensor) -> Parts:
 
 
 def answered(asking: Parts, asked: Parts, sharpness: Tensor) -> Tensor:
-    """Return cosines, float32 (a, b, p): part p of item a and what it finds in item b.
+    """Return cosines, float32 (b, a, p): part p of item a and what it finds in item b.
 
     What it finds is the mean of b's parts, weighted by a softmax of ``sharpness`` times
-    their cosines with it.
+    their cosines with it. A cosine does not depend on lengths, so the softmax needs no
+    denominator; and where there is no part the zero vector adds nothing, so it needs no mask.
     """
-    cosines = torch.einsum("ape,bqe->abpq", asking.vectors, asked.vectors)
-    real = (asked.shares > 0)[None, :, None]
-    attention = functional.softmax((sharpness * cosines).masked_fill(~real, NEVER), -1)
+    a, p, e = asking.vectors.shape
+    cosines = asking.vectors.reshape(1, a * p, e) @ asked.vectors.transpose(1, 2)
+    nearest = cosines.detach().amax(-1, keepdim=True)
+    attention = torch.exp(sharpness * (cosines - nearest))
     found = (attention * cosines).sum(-1)
     # The length of what was found, without making it: Σ_qr attention_q attention_r <v_q, v_r>.
     gram = asked.vectors @ asked.vectors.transpose(1, 2)
-    lengths = (torch.einsum("abpq,bqr->abpr", attention, gram) * attention).sum(-1)
-    return found / lengths.clamp_min(1e-6).sqrt()
+    lengths = (attention @ gram * attention).sum(-1)
+    return (found / lengths.clamp_min(SHORTEST).sqrt()).view(-1, a, p)

@@ -151,11 +151,11 @@ class MklVisita(nn.Module):
                 scores.append(self.kernels(number, cosines, sentence.shares[None]))
             elif level == "cells":
                 found = answered(cells, words, sharpness)
-                scores.append(self.kernels(number, found, cells.shares[:, None]))
+                scores.append(self.kernels(number, found, cells.shares[None]).T)
             else:
                 asking = words if level == "words" else phrases
                 found = answered(asking, cells, sharpness)
-                scores.append(self.kernels(number, found, asking.shares[:, None]).T)
+                scores.append(self.kernels(number, found, asking.shares[None]))
         return torch.stack(scores).sum(0)
 
     def score_pairs(self, images: Tensor, texts: Tensor) -> Tensor:

@@ -42,8 +42,9 @@ Look = Callable[[NDArray[np.int64]], Tensor]
 GRADIENT = 2.0
 """Longest gradient: attention is steep at first."""
 IMAGES = 100
-TEXTS = 100
-"""At once where nothing is learnt; bounds the memory."""
+"""Or pairs, at once where nothing is learnt."""
+TEXTS = 32
+"""At once. All that lies between their words and the pictures' cells fits into a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ def _contrast(
                     seen = views * len(order) + images
                 with team.mixed():
                     grids = network.image(look(seen))
-                    scores = network.score(grids, _texts(network, train.tokens, texts))[owners]
+                    scores = _scores(network, grids, train.tokens, texts)[owners]
                 same = torch.from_numpy(train.truth[images][:, texts].toarray())[owners]
                 same = same.to(scores.device)
                 loss = info_nce(scores.float(), same, config.temperature, config.label_smoothing)
@@ -278,7 +279,7 @@ def _refit(network: MklVisita, dev: CrossTensors, config: CrossModalConfig) -> N
     """Refit the weights of the kernels on pairs of dev, half of them false."""
     rng = np.random.default_rng(config.seed)
     values, labels = [], []
-    for batch in labelled_pairs(labels_of(dev.truth, []), dev.truth.shape[0], TEXTS, TEXTS, rng):
+    for batch in labelled_pairs(labels_of(dev.truth, []), dev.truth.shape[0], IMAGES, IMAGES, rng):
         with torch.inference_mode():
             grids = network.image(_grids(network, dev, batch.seen))
             texts = _texts(network, dev.tokens, batch.texts)
@@ -317,6 +318,19 @@ def _texts(network: MklVisita, tokens: Tokens, rows: NDArray[np.int64]) -> Tenso
     return network.text(torch.from_numpy(values).to(device), torch.from_numpy(mask).to(device))
 
 
+def _scores(network: MklVisita, images: Tensor, tokens: Tokens, texts: NDArray[np.int64]) -> Tensor:
+    """Return the scores of packed pictures with texts, float32 (n, m)."""
+    groups = _of_like_lengths(tokens, texts)
+    found = [network.score(images, _texts(network, tokens, texts[some])) for some in groups]
+    return torch.cat(found, 1)[:, np.argsort(np.concatenate(groups))]
+
+
+def _of_like_lengths(tokens: Tokens, texts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the places of ``texts``, ``TEXTS`` at once, shortest first, so as to pad little."""
+    order = np.argsort(np.diff(tokens.offsets)[texts], kind="stable")
+    return [order[start : start + TEXTS] for start in range(0, len(order), TEXTS)]
+
+
 def _device(network: MklVisita) -> torch.device:
     return network.slope.device
 
@@ -325,16 +339,12 @@ def _device(network: MklVisita) -> torch.device:
 def all_scores(network: MklVisita, pairs: CrossTensors) -> FloatArray:
     """Return the score of every picture with every text, float32 (n, m)."""
     grids, device = pairs.grids, _device(network)
-    seen = torch.cat(
-        [
-            network.image(torch.from_numpy(grids[s : s + IMAGES].astype(np.float32)).to(device))
-            for s in range(0, len(grids), IMAGES)
-        ]
-    )
+    seen = [
+        network.image(torch.from_numpy(grids[s : s + IMAGES].astype(np.float32)).to(device))
+        for s in range(0, len(grids), IMAGES)
+    ]
     scores = np.empty((len(grids), len(pairs.tokens)), np.float32)
-    order = np.argsort(np.diff(pairs.tokens.offsets), kind="stable")  # little padding
-    for start in range(0, len(order), TEXTS):
-        texts = order[start : start + TEXTS]
-        found = network.score(seen, _texts(network, pairs.tokens, texts))
-        scores[:, texts] = found.cpu().numpy()
+    for texts in _of_like_lengths(pairs.tokens, np.arange(len(pairs.tokens))):
+        read = _texts(network, pairs.tokens, texts)
+        scores[:, texts] = torch.cat([network.score(some, read) for some in seen]).cpu().numpy()
     return scores
