@@ -341,5 +341,24 @@ def test_what_a_reader_needs_can_be_read_while_another_writes(tmp_path):
         writer.append(["x"], {"a": np.ones((1, 2), np.float32)})
         with FeatureStore.open_or_create(folder, columns, {}, ["x"]) as reader:
             assert reader.column("a")[reader.row("x")].tolist() == [1, 1]
-        with pytest.raises(ArtifactError, match="Another process is writing"):
-            FeatureStore.open_or_create(folder, columns, {}, ["x", "y"])
+
+
+NEEDS_Y = """
+import sys
+from pathlib import Path
+from visita.features.store import FeatureStore
+with FeatureStore.open_or_create(Path(sys.argv[1]), {"a": 2}, {}, ["y"]) as store:
+    print(list(store.ids))
+"""
+
+
+def test_what_another_process_may_be_adding_is_waited_for(tmp_path):
+    folder = tmp_path / "store"
+    with FeatureStore.create(folder, {"a": 2}, {}) as writer:
+        command = [sys.executable, "-c", NEEDS_Y, str(folder)]
+        other = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert other.stderr
+        assert f"another process is writing to {folder}: waiting" in other.stderr.readline()
+        writer.append(["y"], {"a": np.ones((1, 2), np.float32)})
+    found, said = other.communicate()
+    assert (other.returncode, found, said) == (0, "['y']\n", "")

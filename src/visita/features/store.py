@@ -41,6 +41,7 @@ from visita.features.layout import (
     read_header,
     sync_folder,
 )
+from visita.progress import say
 from visita.types import Skipped
 
 _BLOCK = 4096
@@ -112,23 +113,28 @@ class FeatureStore:
 
     @classmethod
     def open(
-        cls, folder: Path, facts: Mapping[str, Any] | None = None, *, write: bool = False
+        cls,
+        folder: Path,
+        facts: Mapping[str, Any] | None = None,
+        *,
+        write: bool = False,
+        wait: bool = False,
     ) -> Self:
-        """Open a store for reading, or for writing too.
+        """Open a store for reading, or for writing too; ``wait`` until no other process writes.
 
         Raises
         ------
         MismatchError
             If ``facts`` are given and differ from the store's; the message names what differs.
         ArtifactError
-            If there is no whole store, or another process is writing to it.
+            If there is no whole store, or another process is writing to it, unless waited for.
         """
         there = read_header(folder)
         if facts is not None:
             check_same(folder, there["facts"], facts)
         if not write:
             return cls._open(folder, None)
-        lock = _locked(folder)
+        lock = _locked(folder, wait)
         try:
             store = cls._open(folder, lock)
             with _writing(folder):
@@ -160,7 +166,8 @@ class FeatureStore:
     ) -> Self:
         """Open a store for writing, or make it if there is none.
 
-        One that holds all ids ``needed`` is only read, so it may have another writer.
+        One that holds all ids ``needed`` is only read, so it may have another writer; for what
+        it lacks another writer is waited for, who may well be adding the same.
 
         Raises
         ------
@@ -177,7 +184,7 @@ class FeatureStore:
             whole = cls.open(folder, facts)
             if all(one in whole for one in needed):
                 return whole
-        return cls.open(folder, facts, write=True)
+        return cls.open(folder, facts, write=True, wait=needed is not None)
 
     def __len__(self) -> int:
         return len(self._journal.rows)
@@ -334,14 +341,17 @@ def _rows(column: Column, arrays: Mapping[str, NDArray[Any]], count: int) -> byt
     return array.tobytes()
 
 
-def _locked(folder: Path) -> FileLock:
+def _locked(folder: Path, wait: bool) -> FileLock:
     lock = FileLock(folder / ".lock", thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise ArtifactError(
-            f"Another process is writing to {folder}: wait until it is done, then run again."
-        ) from error
+        if not wait:
+            raise ArtifactError(
+                f"Another process is writing to {folder}: wait until it is done, then run again."
+            ) from error
+        say(f"another process is writing to {folder}: waiting until it is done")
+        lock.acquire()
     except OSError as error:
         raise _refused(folder, error) from error
     return lock
