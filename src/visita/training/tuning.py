@@ -73,7 +73,10 @@ def train_network(
         return validate(*embed(network, dev, spans))
 
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        network.parameters(),
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=True,  # one pass over millions of weights in place of a dozen
     )
     steps = config.epochs * batch_count(train.truth, config.batch)
     rate = partial(warm_up_and_cosine, steps=steps)
