@@ -1,11 +1,13 @@
 """Cells: computed once, found again after real kills, and never mistaken for one another.
 
-python tests/test_experiments_cells.py FOLDER COUNT     a run that prints each cell it computes
+python tests/test_experiments_cells.py FOLDER COUNT [SLOW PIPE]   a run that prints each cell it
+computes; cell SLOW is at work until PIPE is written to
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -57,6 +59,10 @@ def same(found: dict[str, Result], cells: list[Cell]) -> bool:
     )
 
 
+def cells_in(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+
+
 def test_a_second_run_computes_nothing_and_gives_the_same(tmp_path, capsys):
     first, second = Counting(), Counting()
     found, failed = run_cells(tmp_path, plan(4), first, {"data": "a"})
@@ -75,7 +81,7 @@ def test_other_settings_data_or_code_are_other_cells(tmp_path, monkeypatch):
     monkeypatch.setattr(cells_module, "source_fingerprint", lambda: "0" * 16)
     run_cells(tmp_path, plan(1), work, {"data": "a"})
     assert work.done == [0, 0, 0]
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(cells_in(tmp_path)) == 4
 
 
 def test_the_source_of_every_room_that_computes_counts(tmp_path, monkeypatch):
@@ -118,11 +124,10 @@ def test_the_run_fails_only_if_all_cells_fail(tmp_path):
 @pytest.mark.parametrize("name", ["manifest.json", "arrays.safetensors"])
 def test_a_damaged_cell_is_computed_anew(tmp_path, capsys, name):
     run_cells(tmp_path, plan(2), draw, {})
-    manifests = [json.loads((p / "manifest.json").read_text()) for p in tmp_path.iterdir()]
     [place] = [
         p
-        for p, one in zip(tmp_path.iterdir(), manifests, strict=True)
-        if one["settings"] == {"seed": 1}
+        for p in cells_in(tmp_path)
+        if json.loads((p / "manifest.json").read_text())["settings"] == {"seed": 1}
     ]
     file = place / name
     file.write_bytes(file.read_bytes()[:-20])
@@ -143,7 +148,7 @@ def test_killed_it_goes_on_after_the_last_finished_cell(tmp_path, after):
         child.send_signal(signal.SIGKILL)
         started += [int(line) for line in child.stdout if line.endswith("\n")]
     assert child.returncode == -signal.SIGKILL, "it ended before it was killed"
-    kept = [p for p in tmp_path.iterdir() if not p.name.startswith(".")]
+    kept = cells_in(tmp_path)
     # All that were finished before the last one began are there, perhaps that one too.
     assert len(started) - 1 <= len(kept) <= len(started)
     work = Counting()
@@ -153,5 +158,31 @@ def test_killed_it_goes_on_after_the_last_finished_cell(tmp_path, after):
     assert (failed, same(found, cells)) == ([], True)
 
 
+def test_two_processes_share_the_cells(tmp_path):
+    folder, pipe = tmp_path / "cells", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [sys.executable, __file__, str(folder), "4", "0", str(pipe)]
+    said = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **said) as one:
+        assert one.stdout.readline() == "0\n"  # it is at cell 0 until the pipe is written to
+        with subprocess.Popen(command, **said) as other:
+            for line in other.stderr:
+                if "waiting for cells that other processes compute: cell 0" in line:
+                    break
+            pipe.write_text("go on")
+            assert other.stdout.read() == "1\n2\n3\n"
+        assert one.stdout.read() == ""
+    assert one.returncode == other.returncode == 0
+    found, _ = run_cells(folder, plan(4), Counting(fails=(0, 1, 2, 3)), {})
+    assert same(found, plan(4))
+
+
+def slow(cell: Cell) -> Result:
+    found = loud(cell)
+    if cell.settings["seed"] == int(sys.argv[3]):
+        Path(sys.argv[4]).read_text()
+    return found
+
+
 if __name__ == "__main__":
-    run_cells(Path(sys.argv[1]), plan(int(sys.argv[2])), loud, {})
+    run_cells(Path(sys.argv[1]), plan(int(sys.argv[2])), slow if sys.argv[3:] else loud, {})

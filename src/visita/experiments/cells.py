@@ -1,5 +1,7 @@
 """Cells of an experiment: each is computed once, kept on disk, and found again after a kill.
 
+Several processes may compute the cells of one folder together: each takes what no other is at.
+
 A cell lies in ``FOLDER/<fingerprint>`` as an artifact: ``manifest.json`` with its settings,
 numbers and seconds, and ``arrays.safetensors`` where it has arrays. The fingerprint covers
 the settings, what all cells share (such as the data's fingerprint) and visita's own source,
@@ -12,11 +14,12 @@ import hashlib
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
@@ -67,6 +70,7 @@ def run_cells(
 
     Killed or interrupted, the next call goes on after the last finished cell. A cell that
     fails is reported on stderr, is tried again by the next call, and does not stop the rest.
+    Another process that was given the same folder shares the work.
 
     Parameters
     ----------
@@ -102,10 +106,11 @@ def run_cells(
     todo = [cell for cell in cells if cell.name not in results]
     failed: list[Skipped] = []
     started = time.perf_counter()
-    for number, cell in enumerate(todo, 1):
+    for number, cell in enumerate(_in_turn(todo, places), 1):
         outcome = "done"
         try:
-            results[cell.name] = _compute(cell, work, places[cell.name], common)
+            place = places[cell.name]
+            results[cell.name] = _read(place) or _compute(cell, work, place, common)
         except Exception as error:  # one cell in thirty shall not cost the others
             failed.append(Skipped(cell.name, _reason(error)))
             outcome = f"failed: {failed[-1].reason}"
@@ -114,6 +119,34 @@ def run_cells(
     if cells and not results and not all_may_fail:
         raise TrainingError(f"No cell could be computed; the first: {failed[0].reason}")
     return {cell.name: results[cell.name] for cell in cells if cell.name in results}, failed
+
+
+def _in_turn(cells: Sequence[Cell], places: Mapping[str, Path]) -> Iterator[Cell]:
+    """Yield each cell when no other process is at it; what others were at comes last."""
+    busy = []
+    for cell in cells:
+        lock = _lock(places[cell.name])
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            busy.append(cell)
+            continue
+        try:
+            yield cell
+        finally:
+            lock.release()
+    if busy:
+        names = ", ".join(cell.name for cell in busy)
+        say(f"waiting for cells that other processes compute: {names}")
+    for cell in busy:
+        with _lock(places[cell.name]):
+            yield cell
+
+
+def _lock(place: Path) -> FileLock:
+    locks = place.with_name(".locks")
+    locks.mkdir(exist_ok=True)
+    return FileLock(locks / place.name)
 
 
 def source_fingerprint() -> str:
