@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file
 from test_training_cross_modal import DEFAULT, config, hits_of, made_up, words_of
@@ -23,6 +24,7 @@ from visita.training.labelled import drawn_texts
 LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 STEP = {"batch": 30, "epochs": 1, "optimizer": "sgd", "learning_rate": 0.1, "kernel_rate": 1.0}
 STILL = {"dropout": 0, "input_dropout": 0, "averaging": 0, "weight_decay": 0}
+RUN = {"epochs": 6, "patience": 6, "batch": 10, "texts_per_image": 2, "loss": "match-error"}
 SCRIPT = """
 import json, sys
 sys.path.insert(0, {tests!r})
@@ -31,37 +33,43 @@ from test_training_cross_modal import config, hits_of, made_up
 from visita.training.cross_modal import train_cross_modal
 from visita.training.devices import Team
 
-changes = json.loads(sys.argv[1])
-validated = []
-def validate(scores):
-    validated.append(1)
-    return hits_of(dev)(scores)
 train, dev = made_up(60, seed=0), made_up(24, seed=1)
-network, history = train_cross_modal(train, dev, validate, config(**changes))
-team = Team("cpu", "float32")
-state = {{name: value.contiguous() for name, value in network.state_dict().items()}}
-save_file(state, f"{{sys.argv[2]}}/{{team.number}}.safetensors",
-          {{"validated": str(len(validated)), "best": str(history.best())}})
+for name, changes in json.loads(sys.argv[1]).items():
+    validated = []
+    def validate(scores):
+        validated.append(1)
+        return hits_of(dev)(scores)
+    network, history = train_cross_modal(train, dev, validate, config(**changes))
+    state = {{key: value.contiguous() for key, value in network.state_dict().items()}}
+    save_file(state, f"{{sys.argv[2]}}/{{name}}-{{Team('cpu', 'float32').number}}.safetensors",
+              {{"validated": str(len(validated)), "best": str(history.best())}})
 """
 
 
-def together(folder: Path, **changes: object) -> list[dict[str, torch.Tensor]]:
-    """Return the weights that each of two processes ends with."""
+@pytest.fixture(scope="module")
+def together(tmp_path_factory) -> Path:
+    """Return the folder of what each of two processes ends with, of two trainings."""
+    folder = tmp_path_factory.mktemp("together")
     script = folder / "script.py"
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
     done = subprocess.run(
-        [*LAUNCH, str(script), json.dumps(changes), str(folder)],
+        [*LAUNCH, str(script), json.dumps({"step": {**STEP, **STILL}, "run": RUN}), str(folder)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("before training") == 1  # the main process alone speaks
-    return [load_file(folder / f"{number}.safetensors") for number in (0, 1)]
+    assert done.stderr.count("before training") == 2  # the main process alone speaks
+    return folder
 
 
-def test_a_step_goes_along_the_mean_of_all_gradients(tmp_path):
-    main, other = together(tmp_path, **STEP, **STILL)
+def weights_of(folder: Path, name: str) -> list[dict[str, torch.Tensor]]:
+    """Return the weights that each of the processes ends with."""
+    return [load_file(folder / f"{name}-{number}.safetensors") for number in (0, 1)]
+
+
+def test_a_step_goes_along_the_mean_of_all_gradients(together):
+    main, other = weights_of(together, "step")
     train, dev = made_up(60, seed=0), made_up(24, seed=1)
     settings = config(**{**STEP, **STILL, "epochs": 0})
     network, _ = train_cross_modal(train, dev, hits_of(dev), settings)
@@ -88,11 +96,10 @@ def test_a_step_goes_along_the_mean_of_all_gradients(tmp_path):
         torch.testing.assert_close(main[name], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_they_learn_and_agree(tmp_path):
-    settings = {"epochs": 6, "patience": 6, "batch": 10, "texts_per_image": 2}
-    main, other = together(tmp_path, loss="match-error", **settings)
+def test_they_learn_and_agree(together):
+    main, other = weights_of(together, "run")
     assert all(torch.equal(main[name], other[name]) for name in main)
-    notes = [notes_of(tmp_path / f"{number}.safetensors") for number in (0, 1)]
+    notes = [notes_of(together / f"run-{number}.safetensors") for number in (0, 1)]
     assert [note["validated"] for note in notes] == ["7", "0"]  # the main process chooses for all
     assert notes[0]["best"] == notes[1]["best"] and float(notes[0]["best"]) > 30
 
