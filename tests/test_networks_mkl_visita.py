@@ -193,6 +193,17 @@ def test_kernel_weights_stay_on_the_simplex():
     assert weights.max() > 2 * weights.mean()
 
 
+@pytest.mark.parametrize("kernels", [KERNELS, *((one,) for one in KERNELS)], ids="+".join)
+@pytest.mark.parametrize("side", SIDES)
+def test_strangers_match_as_likely_as_not_before_training(kernels, side):
+    made = network(side, dim=64, kernels=kernels)
+    assert made.probability(made.kernels.unrelated()).item() == pytest.approx(0.5, abs=0.1)
+    images = made.image(drawn(8, CELLS, FEATURES))
+    texts = made.text(tokens_of(side, 8, 6), torch.ones(8, 6, dtype=torch.bool))
+    probabilities = made.probability(made.score(images, texts))
+    assert probabilities.min() > 0.1 and probabilities.max() < 0.9
+
+
 def test_the_kernel_layer_is_its_sum():
     layer = KernelLayer(("words", "whole"), KERNELS)
     nn.init.normal_(layer.logits)

@@ -107,6 +107,12 @@ class KernelLayer(nn.Module):
         """Return β, float32 (levels, kernels)."""
         return functional.softmax(self.logits.flatten(), 0).view_as(self.logits)
 
+    @torch.no_grad()
+    def unrelated(self) -> Tensor:
+        """Return the score, float32 (), of a picture and a text all of whose cosines are 0."""
+        levels = range(len(self.levels))
+        return torch.stack([self(one, torch.zeros(1), torch.ones(1)) for one in levels]).sum()
+
     def forward(self, level: int, cosines: Tensor, shares: Tensor) -> Tensor:
         """Return what one level adds to the score.
 

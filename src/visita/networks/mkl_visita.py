@@ -26,6 +26,8 @@ WINDOW = 3
 """Words a phrase."""
 SHARPNESS = 9.0
 """Of attention, at first (Lee et al., 2018, use 9 on vectors of length 1)."""
+SLOPE = 10.0
+"""Of the match probability over scores, at first."""
 TEXT_SIDES = {
     "pretrained": PretrainedWords,
     "recurrent": RecurrentWords,
@@ -117,8 +119,9 @@ class MklVisita(nn.Module):
         )
         self.kernels = KernelLayer(levels, kernels)
         self.log_sharpness = nn.Parameter(torch.tensor(SHARPNESS).log())
-        self.slope = nn.Parameter(torch.tensor(10.0))
-        self.offset = nn.Parameter(torch.tensor(-3.0))
+        # Strangers match as likely as not at first: far from there, errors hardly have a slope.
+        self.slope = nn.Parameter(torch.tensor(SLOPE))
+        self.offset = nn.Parameter(-SLOPE * self.kernels.unrelated())
 
     def image(self, grid: Tensor) -> Tensor:
         """Map grids (n, cells, d) to packed parts (n, 1 + cells, dim + 1): the whole, the cells."""
