@@ -29,9 +29,10 @@ from visita.evaluation.intervals import estimates
 from visita.features.extract import text_features
 from visita.features.topics.lsa import LSA
 from visita.kernels.cca import cca
+from visita.kernels.unit import unit
 from visita.matchers import load
 from visita.search.collaborative import past_pictures, recommendations
-from visita.search.passages import AGREEING, agreement, passages, unit
+from visita.search.passages import AGREEING, agreement, passages, pooled
 from visita.types import FloatArray, Matcher
 
 NOISES = (0, 10, 30, 100)
@@ -106,7 +107,7 @@ class Texts:
     def pooled(self, text: str, agreeing: tuple[float, float] = AGREEING) -> FloatArray:
         """Return what a search uses: the passages by their agreement."""
         found = self.vectors[[self.rows[passage] for passage in passages(text)]]
-        return agreement(found, agreeing) @ found
+        return pooled(found, agreement(found, agreeing))
 
     def scores(self, texts: tuple[str, ...]) -> Scores:
         """Return the scores of all pictures for each article, (m, n), by way."""
@@ -256,7 +257,7 @@ def calibration(
     truth = csr_array(np.eye(len(images), dtype=bool))
     found = {}
     for noise in NOISES:
-        queries = unit(np.array([texts.pooled(text) for text in made[noise, SEEDS[0]].texts]))
+        queries = np.array([texts.pooled(text) for text in made[noise, SEEDS[0]].texts])
         drawn = list(draw_galleries(images, queries, truth, SIZES, seed=0))
         errors = measure_results([(matcher.calibration, drawn)])["top1"]
         found[str(noise)] = {

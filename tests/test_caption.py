@@ -15,6 +15,7 @@ from visita.api.captioning import ALIKE
 from visita.api.pair_scores import Seen
 from visita.errors import ConfigError, DataError, PictureError
 from visita.evaluation.captions import bleu, bleu_counts, caption_words, cider_d
+from visita.kernels.unit import unit
 from visita.matchers.two_stage import DEPTH
 
 REFERENCES = [
@@ -84,6 +85,14 @@ def test_texts_that_say_the_same_are_given_once(finder, pictures):
     found = captioner.caption(pictures[0])
     assert len(found) == 2
     assert {one.text.lower().rstrip(".") for one in found} == {"a red circle", "a blue star"}
+
+
+def test_texts_that_say_the_same_do_so_by_the_direction_of_their_vectors(pictures):
+    texts = ["a brown dog runs along the beach", "A brown dog runs along the beach."]
+    captioner = visita.Captioner([*texts, "a red circle"], "visita-small")
+    assert captioner.vectors[0] @ captioner.vectors[1] < ALIKE
+    assert unit(captioner.vectors)[0] @ unit(captioner.vectors)[1] >= ALIKE
+    assert len(captioner.caption(pictures[0])) == 2
 
 
 def test_texts_are_read_from_a_file_or_from_pairs(finder, drawn_folder, drawn_pairs, tmp_path):

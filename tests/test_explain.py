@@ -105,7 +105,8 @@ def test_evidence_sums_to_the_networks_score(network, seed):
     found = evidence(rescorer(network), picture, text)
     assert found.met.shape == (3, 4)
     assert sum(found.kernels.values()) == pytest.approx(score, abs=1e-5)
-    assert found.met.sum() + found.whole == pytest.approx(score, abs=1e-5)
+    assert found.met.sum() + found.whole + found.strangers == pytest.approx(score, abs=1e-5)
+    assert found.strangers == pytest.approx(float(network.kernels.unrelated()), abs=1e-3)
     assert set(found.kernels) == {" ".join(pair) for pair in product(LEVELS, KERNEL_NAMES)}
 
 
@@ -125,18 +126,25 @@ def test_evidence_is_attention_times_how_well_a_part_is_answered(network):
             attention = [value / sum(raised) for value in raised]
             meeting = sum(a * other[:8] for a, other in zip(attention, asked, strict=True))
             cosine = float(one[:8] @ meeting) / float(np.linalg.norm(meeting))
-            values = {
-                "linear": cosine,
-                "polynomial:3": 2 * ((1 + cosine) / 2) ** 3 - 1,
-                "rbf:2": ranged(math.exp(-2 * (2 - 2 * cosine)), math.exp(-8), 1),
-                "laplacian:1": ranged(
-                    *(math.exp(-math.sqrt(2 - 2 * cosine)), math.exp(-2), math.exp(-0.01))
-                ),
-            }
-            mixed = sum(second.kernel_weights[f"{level} {k}"] * v for k, v in values.items())
+            values, none = kernel_values(cosine), kernel_values(0.0)
+            mixed = sum(
+                second.kernel_weights[f"{level} {k}"] * (v - none[k]) for k, v in values.items()
+            )
             for r, share in enumerate(attention):
                 met[(r, q) if level == "cells" else (q, r)] += one[8] * mixed * share
     assert evidence(second, picture, text).met == pytest.approx(met, abs=1e-4)
+
+
+def kernel_values(cosine: float) -> dict[str, float]:
+    """Return the value of each kernel."""
+    return {
+        "linear": cosine,
+        "polynomial:3": 2 * ((1 + cosine) / 2) ** 3 - 1,
+        "rbf:2": ranged(math.exp(-2 * (2 - 2 * cosine)), math.exp(-8), 1),
+        "laplacian:1": ranged(
+            *(math.exp(-math.sqrt(2 - 2 * cosine)), math.exp(-2), math.exp(-0.01))
+        ),
+    }
 
 
 def ranged(value: float, lowest: float, highest: float) -> float:
@@ -202,6 +210,31 @@ def test_what_the_kernels_add_sums_to_the_score(finder, scene, explanation):
     names = [one.name for one in explanation.kernels]
     assert names[0] == "vectors: fusion"
     assert len(names) == 1 + len(LEVELS) * len(KERNEL_NAMES)
+
+
+@pytest.fixture(scope="module")
+def cat_and_coffee(photographs) -> Image.Image:
+    _, cat, coffee = (Image.open(path).convert("RGB").resize((300, 300)) for path in photographs)
+    both = Image.new("RGB", (600, 300))
+    both.paste(cat, (0, 0))
+    both.paste(coffee, (300, 0))
+    return both
+
+
+def test_words_attend_to_what_they_mean_in_a_photograph(cat_and_coffee):
+    text = "A cat is sitting beside a cup of coffee."
+    found = visita.explain("visita-base", cat_and_coffee, text)
+    assert sum(one.adds for one in found.kernels) == pytest.approx(found.score, abs=2e-3)
+    hottest = {word.text: int(word.heat.argmax()) % 5 for word in found.words}
+    assert hottest["cat"] < 2
+    assert hottest["cup"] > 2
+    assert hottest["coffee"] > 2
+
+
+def test_kernels_of_locally_scaled_vectors_sum_to_the_score(cat_and_coffee):
+    text = "A cat is sitting down. There is a cup of coffee."
+    found = visita.explain("visita-small", cat_and_coffee, text)
+    assert sum(one.adds for one in found.kernels) == pytest.approx(found.score, abs=1e-4)
 
 
 def test_the_heat_of_a_cell_is_what_hiding_it_costs(finder, scene, explanation):

@@ -130,8 +130,21 @@ def test_many_texts_at_once_are_each_the_query_of_its_passages():
     for row, text in enumerate(texts):
         parts = passages(text) or [text]
         vectors = embed(parts)
-        assert np.allclose(found[row], unit(agreement(vectors)[None] @ vectors)[0], atol=1e-6)
+        searched = Query(vectors, agreement(vectors)).known()
+        assert np.allclose(found[row], searched, atol=1e-6)
     assert text_vectors(["a b. c"], lambda some: np.zeros((len(some), 3))).tolist() == [[0, 0, 0]]
+
+
+def test_how_long_vectors_are_says_nothing_of_how_far_they_agree():
+    rng = np.random.default_rng(3)
+    vectors = unit(directions(rng, 1) + 0.8 * directions(rng, 9))
+    lengths = rng.uniform(0.2, 1, (9, 1)).astype(np.float32)
+    weights = agreement(lengths * vectors)
+    assert np.allclose(weights, agreement(vectors), atol=1e-6)
+    said = {f"Boat {n} sails.": one for n, one in enumerate(lengths * vectors)}
+    [found] = text_vectors([" ".join(said)], lambda some: np.stack([said[one] for one in some]))
+    assert np.linalg.norm(found) == pytest.approx((weights @ lengths).item(), abs=1e-6)
+    assert np.allclose(unit(found[None]), unit(weights[None] @ (lengths * vectors)), atol=1e-6)
 
 
 def test_many_passages_are_embedded_in_parts_and_in_order():

@@ -16,6 +16,7 @@ from visita.data import open_pairs
 from visita.errors import ConfigError, DataError
 from visita.features.extract import text_features
 from visita.features.topics.corpus import read_corpus
+from visita.kernels.unit import unit
 from visita.matchers import DEFAULT
 from visita.types import FloatArray, Matcher, TwoStage
 
@@ -60,6 +61,7 @@ class Captioner:
             raise DataError("There is no text to choose a caption from: give one or more.")
         features = text_features(self.texts, self.finder.texts)
         self.vectors: FloatArray = self.finder.matcher.embed_texts(features)
+        self._directions = unit(self.vectors)
 
     def caption(self, picture: Image | str | Path, k: int = 5) -> list[Caption]:
         """Return the k texts that fit a picture best, by both stages if there are two.
@@ -113,7 +115,7 @@ class Captioner:
         """Return the first k texts of an order, without those that say what one before does."""
         kept: list[int] = []
         for text in order:
-            if not (self.vectors[kept] @ self.vectors[text] >= ALIKE).any():
+            if not (self._directions[kept] @ self._directions[text] >= ALIKE).any():
                 kept.append(int(text))
                 if len(kept) == k:
                     break

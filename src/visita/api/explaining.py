@@ -156,7 +156,7 @@ def _first_stage(
     kernels = split(matcher)
     parts = kernels.texts(finder.texts.encode(query.texts))
     text = np.einsum("p,pkd->kd", query.weights, parts)
-    text /= np.linalg.norm(text.sum(axis=0))
+    text *= np.linalg.norm(query.known()) / np.linalg.norm(text.sum(axis=0))
     [values] = added(kernels.images(columns), text[None])
     return tuple(
         Kernel(name, weight, float(value))

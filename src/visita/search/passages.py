@@ -50,11 +50,12 @@ def agreement(vectors: FloatArray, agreeing: tuple[float, float] = AGREEING) -> 
     Parameters
     ----------
     vectors : float32 (p, d)
-        Unit vectors of at least one passage; a zero vector agrees with none.
+        Of at least one passage, of any length; a zero vector agrees with none.
     """
     count = len(vectors)
     low, high = agreeing
-    links = np.clip((vectors @ vectors.T - low) / (high - low), 0, 1)
+    directions = unit(vectors)
+    links = np.clip((directions @ directions.T - low) / (high - low), 0, 1)
     np.fill_diagonal(links, 0)
     weights = np.full(count, 1 / count)
     for _ in range(STEPS):
@@ -64,16 +65,36 @@ def agreement(vectors: FloatArray, agreeing: tuple[float, float] = AGREEING) -> 
     return np.asarray(weights, np.float32)
 
 
+def pooled(vectors: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the weighted sum of vectors, as long as these by their weights, float32 (d,).
+
+    Zero where they cancel out or all are zero; a zero vector does not count.
+
+    Parameters
+    ----------
+    vectors : float32 (p, d)
+    weights : float32 (p,)
+    """
+    total = weights @ vectors
+    norm = np.linalg.norm(total)
+    if norm < 1e-6:
+        return np.zeros_like(vectors[0])
+    lengths = np.linalg.norm(vectors, axis=1)
+    known = np.abs(weights) * (lengths > 0)
+    return np.asarray(total / norm * (known @ lengths / known.sum()), np.float32)
+
+
 def text_vectors(texts: Sequence[str], embed: Callable[[Sequence[str]], FloatArray]) -> FloatArray:
     """Return one vector a text of any length, float32 (m, d): its passages by their agreement.
 
-    Of length 1, or 0 where all passages' vectors are zero. ``embed`` gives the vectors of
-    passages, float32 (p, d); agreement is that in their space.
+    As a search has them. ``embed`` gives the vectors of passages, float32 (p, d); agreement is
+    that in their space.
     """
     cut = [passages(text) or [text] for text in texts]
     vectors = embed([passage for some in cut for passage in some])
     spans = pairwise(np.cumsum([0, *map(len, cut)]))
-    return unit(np.array([agreement(vectors[a:b]) @ vectors[a:b] for a, b in spans], np.float32))
+    found = (vectors[a:b] for a, b in spans)
+    return np.array([pooled(some, agreement(some)) for some in found], np.float32)
 
 
 def _parts(sentence: str) -> list[str]:

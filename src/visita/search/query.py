@@ -9,9 +9,8 @@ from typing import Literal, Self
 import numpy as np
 
 from visita.errors import DataError
-from visita.kernels.unit import unit
 from visita.progress import bar
-from visita.search.passages import agreement
+from visita.search.passages import agreement, pooled
 from visita.types import FloatArray, Matcher, TextEncoder
 
 MAX_KEYWORDS = 3
@@ -77,7 +76,7 @@ class Query:
         if not texts or not all(text.strip() for text in texts):
             raise DataError("The query is empty: describe what the picture should show.")
         vectors = _embedded(texts, encoder, matcher)
-        counts = agreement(unit(vectors)) if weights is None else _weights(weights)
+        counts = agreement(vectors) if weights is None else _weights(weights)
         return cls(vectors, counts, tuple(texts))
 
     @classmethod
@@ -102,13 +101,7 @@ class Query:
 
     def known(self) -> FloatArray:
         """Return what ``pooled`` does, or zero, float32 (d,), where that raises an error."""
-        total = self.weights @ self.vectors
-        norm = np.linalg.norm(total)
-        if norm < 1e-6:
-            return np.zeros_like(self.vectors[0])
-        lengths = np.linalg.norm(self.vectors, axis=1)
-        known = np.abs(self.weights) * (lengths > 0)
-        return np.asarray(total / norm * (known @ lengths / known.sum()), np.float32)
+        return pooled(self.vectors, self.weights)
 
 
 def _weights(weights: Sequence[float]) -> FloatArray:
