@@ -26,7 +26,7 @@ ALIKE = 0.92
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A text and the score it has with a picture."""
+    """A text and the score it has with a picture, a text's local scaling left out."""
 
     text: str
     score: float
@@ -60,8 +60,8 @@ class Captioner:
         if not self.texts:
             raise DataError("There is no text to choose a caption from: give one or more.")
         features = text_features(self.texts, self.finder.texts)
-        self.vectors: FloatArray = self.finder.matcher.embed_texts(features)
-        self._directions = unit(self.vectors)
+        # Without local scaling, which prefers what fits few pictures to what describes this one.
+        self.vectors: FloatArray = unit(self.finder.matcher.embed_texts(features))
 
     def caption(self, picture: Image | str | Path, k: int = 5) -> list[Caption]:
         """Return the k texts that fit a picture best, by both stages if there are two.
@@ -115,7 +115,7 @@ class Captioner:
         """Return the first k texts of an order, without those that say what one before does."""
         kept: list[int] = []
         for text in order:
-            if not (self._directions[kept] @ self._directions[text] >= ALIKE).any():
+            if not (self.vectors[kept] @ self.vectors[text] >= ALIKE).any():
                 kept.append(int(text))
                 if len(kept) == k:
                     break
