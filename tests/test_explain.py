@@ -105,8 +105,8 @@ def test_evidence_sums_to_the_networks_score(network, seed):
     found = evidence(rescorer(network), picture, text)
     assert found.met.shape == (3, 4)
     assert sum(found.kernels.values()) == pytest.approx(score, abs=1e-5)
-    assert found.met.sum() + found.whole + found.strangers == pytest.approx(score, abs=1e-5)
-    assert found.strangers == pytest.approx(float(network.kernels.unrelated()), abs=1e-3)
+    assert found.met.sum() + found.whole + found.unrelated == pytest.approx(score, abs=1e-5)
+    assert found.unrelated == pytest.approx(float(network.kernels.unrelated()), abs=1e-3)
     assert set(found.kernels) == {" ".join(pair) for pair in product(LEVELS, KERNEL_NAMES)}
 
 

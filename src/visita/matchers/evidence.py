@@ -36,12 +36,12 @@ class Evidence:
     kernels : mapping
         What each kernel adds, such as ``words rbf:2``: its weight times its value.
     met : float64 (t, c)
-        What each word piece and cell add together to the score of strangers: at the levels
-        words and phrases, what a piece adds, spread over the cells by its attention to them; at
-        the level cells, what a cell adds, spread over the pieces by its attention.
+        What each word piece and cell add together to ``unrelated``: at the levels words and
+        phrases, what a piece adds, spread over the cells by its attention to them; at the level
+        cells, what a cell adds, spread over the pieces by its attention.
     whole : float
         What the level whole adds to it, which no piece and no cell has alone.
-    strangers : float
+    unrelated : float
         The score where every cosine is 0. Kernels are negative there, so that without it the
         cells that a word attends to would seem to speak against it.
     """
@@ -49,7 +49,7 @@ class Evidence:
     kernels: Mapping[str, float]
     met: Values
     whole: float
-    strangers: float
+    unrelated: float
 
 
 def evidence(second: Rescorer, picture: NDArray[np.float16], text: FloatArray) -> Evidence:
@@ -58,7 +58,7 @@ def evidence(second: Rescorer, picture: NDArray[np.float16], text: FloatArray) -
     sharpness = float(np.exp(second.tensors["log_sharpness"].astype(np.float64)))
     kernels: dict[str, float] = {}
     met, whole = np.zeros((len(parts["words"][1]), len(parts["cells"][1]))), 0.0
-    strangers = 0.0
+    unrelated = 0.0
     for level in second.network["levels"]:
         asking, shares = parts["sentence" if level == "whole" else level]
         asked = parts[{"cells": "words", "whole": "picture"}.get(level, "cells")]
@@ -71,14 +71,14 @@ def evidence(second: Rescorer, picture: NDArray[np.float16], text: FloatArray) -
             weights = second.kernel_weights[f"{level} {name}"] * shares
             values, none = weights * _kernel(name, cosines), weights * _kernel(name, np.zeros(1))
             kernels[f"{level} {name}"] = float(values.sum())
-            strangers += float(none.sum())
+            unrelated += float(none.sum())
             added += values - none
         if attention is None:
             whole = float(added.sum())
         else:
             spread = added[:, None] * attention
             met += spread.T if level == "cells" else spread
-    return Evidence(kernels, met, whole, strangers)
+    return Evidence(kernels, met, whole, unrelated)
 
 
 def _unpacked(picture: NDArray[Any], text: NDArray[Any]) -> dict[str, tuple[Values, Values]]:
