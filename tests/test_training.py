@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
+from itertools import combinations, count
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,27 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-from visita.data import open_pairs
+import visita
+from visita.api.learning import rsum_on
+from visita.api.measuring import features_for, vectors
+from visita.data import PairSet, open_pairs
 from visita.errors import TrainingError
 from visita.features.classnames import class_names
 from visita.features.extract import PairFeatures, pair_features
 from visita.features.minilm import MiniLM
 from visita.matchers import load
 from visita.matchers.joint import JointMatcher
+from visita.matchers.scaled import ScaledMatcher
 from visita.networks.joint import JointSpace
 from visita.networks.towers import FusionNetwork
 from visita.testing import check_matcher
-from visita.training.adapt import adapt
+from visita.training.adapt import adapt, from_vectors
 from visita.training.config import AdaptConfig, ContrastConfig, FusionConfig
 from visita.training.fusion import start_closed_form, train_fusion
 from visita.training.head import MIXES
 from visita.training.keywords import keyword_pairs
 from visita.training.loop import History
+from visita.training.scaling import vectors_of
 from visita.training.spans import Spans, spans_of
 from visita.training.tensors import ROWS, PairTensors, standardised, statistics
 from visita.training.tuning import Extra, embed, train_network
@@ -383,6 +388,67 @@ def test_adapting_to_pairs_of_another_kind_helps_on_them(whole, tensors, feature
 
     assert weight > 0 and score(found) > score(whole)
     assert history.best() >= history.start
+
+
+def test_vectors_of_what_was_adapted_follow_from_those_of_its_base(whole, tensors):
+    found, weight = adapted(whole, tensors, rising())
+    assert weight > 0
+    dev = tensors["dev"]
+    before, after = (vectors_of(one, dev) for one in (whole, found))
+    for one, other in zip(from_vectors(found, whole, before), after, strict=True):
+        assert np.allclose(one, other, atol=1e-5)
+    assert from_vectors(whole, whole, before) is before
+
+
+def locally_scaled_base(whole: JointMatcher, features: PairFeatures) -> ScaledMatcher:
+    images, texts = (side[:18].astype(np.float16) for side in vectors(whole, features.take("dev")))
+    return ScaledMatcher(
+        name="base", part=whole, images=images, texts=texts, neighbours=3, least=0.05
+    )
+
+
+def test_local_scaling_stays_and_its_bank_holds_the_old_pairs_and_the_new(
+    whole, features, drawn_pairs, tmp_path
+):
+    code = {"red": "zorb", "blue": "quil", "green": "mant", "yellow": "tesk"}
+    texts = [" ".join(code.get(w, w) for w in text.split()) for text in drawn_pairs.texts]
+    own = replace(drawn_pairs, texts=tuple(texts))
+    start = locally_scaled_base(whole, features)
+    settings = AdaptConfig(epochs=8, batch=32, learning_rate=1e-3)
+    trained = visita.adapt(start, own, tmp_path / "mine", config=settings)
+    weight = trained.comparison["weight"]
+    assert weight > 0 and trained.comparison["difference"]["rsum"]["value"] > 0
+    found = load(tmp_path / "mine")
+    assert isinstance(found, ScaledMatcher) and found.neighbours == 2
+    train = features_for(found.part, own.take("train"), None)
+    count = len(train.pairs.image_ids)
+    assert len(found.images) == len(found.texts) == count + len(start.images)
+    assert np.allclose(found.images[:count], vectors(found.part, train)[0], atol=2e-3)
+    sides = ((found.images, start.images), (found.texts, start.texts))
+    for bank, old in sides:
+        carried = bank[count:].astype(np.float32)
+        assert np.allclose(carried[:, : whole.dim], np.sqrt(1 - weight) * old, atol=2e-3)
+        assert np.allclose(np.linalg.norm(carried, axis=1), 1, atol=2e-3)
+
+
+def test_what_is_no_better_on_dev_stays_as_it_was_local_scaling_too(
+    whole, features, drawn_pairs, tmp_path
+):
+    start = locally_scaled_base(whole, features)
+    dev = np.flatnonzero(drawn_pairs.image_split == "dev")
+    found = [
+        pair
+        for pair in combinations(dev, 2)
+        if measured(start, drawn_pairs.subset(np.array(pair))) == 600
+    ]
+    rows = np.concatenate([np.flatnonzero(drawn_pairs.image_split == "train"), found[0]])
+    trained = visita.adapt(start, drawn_pairs.subset(rows), tmp_path / "mine")
+    assert trained.comparison["weight"] == 0
+    assert load(tmp_path / "mine").fingerprint() == start.fingerprint()
+
+
+def measured(matcher: ScaledMatcher, pairs: PairSet) -> float:
+    return rsum_on(pairs.truth.tocsr())(*vectors(matcher, features_for(matcher, pairs, None)))
 
 
 def test_a_picture_and_its_mirror_image_are_alike(whole, features):

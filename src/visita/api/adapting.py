@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from visita.api.finishing import calibrate
 from visita.api.learning import Trained, facts_of, report_on, rsum_on
@@ -22,16 +24,18 @@ from visita.matchers.pretrained import DualMatcher, PairedMatcher
 from visita.matchers.scaled import ScaledMatcher
 from visita.matchers.two_stage import FIRST, TwoStageMatcher
 from visita.training.adapt import adapt as adapt_joint
+from visita.training.adapt import from_vectors
 from visita.training.config import AdaptConfig
 from visita.training.curve import save_curve
 from visita.training.frozen import adapt_frozen
 from visita.training.loop import History
-from visita.training.scaling import bank_rows, locally_scaled
+from visita.training.scaling import bank_rows, filled, locally_scaled, scaled_by
 from visita.training.tensors import PairTensors
 from visita.training.watch import warnings_of
 from visita.types import Matcher
 
-Adapted = JointMatcher | FusedMatcher | DualMatcher | ScaledMatcher
+Learnt = JointMatcher | FusedMatcher | DualMatcher
+Adapted = Learnt | ScaledMatcher
 
 
 def adapt(
@@ -66,7 +70,10 @@ def adapt(
     train, dev = used.take("train"), used.take("dev")
     name = Path(out).resolve().name
     learnt, history, weight = _learnt(name, _unscaled(start), train, dev, config)
-    found = _best(start, learnt, weight, train, dev, config)
+    found = _scaled(start, learnt, train, dev, config)
+    validate = rsum_on(dev.pairs.truth.tocsr())
+    if validate(*vectors(start, dev)) >= validate(*vectors(found, dev)):
+        found, weight = start, 0.0
     seconds = time.perf_counter() - started
     held_back = "test" if pairs.splits()["test"] else "dev"
     comparison = _compare(start, found, used.take(held_back), held_back, weight, config.seed)
@@ -101,23 +108,28 @@ def _unscaled(matcher: JointMatcher | DualMatcher | ScaledMatcher) -> JointMatch
     return part
 
 
-def _best(
+def _scaled(
     start: JointMatcher | DualMatcher | ScaledMatcher,
-    learnt: Adapted,
-    weight: float,
+    learnt: Learnt,
     train: PairFeatures,
     dev: PairFeatures,
     config: AdaptConfig,
 ) -> Adapted:
-    """Return what was learnt, scaled where that is better on dev; the start if nothing is."""
-    validate = rsum_on(dev.pairs.truth.tocsr())
+    """Return what was learnt, with local scaling.
+
+    What had it keeps it, its bank beside one's own pairs: whether it helps is more than a few
+    pictures of dev can tell. What had none gets it where that is better on dev.
+    """
     images, texts = bank_rows(train.pairs.truth.tocsr(), config.seed)
     of_train, of_dev = vectors(learnt, train), vectors(learnt, dev)
-    bank = of_train[0][images], of_train[1][texts]
-    found = locally_scaled(learnt, bank, of_dev, validate, config.neighbours)
-    if weight == 0 and validate(*vectors(start, dev)) >= validate(*vectors(found, dev)):
-        return start
-    return found
+    own = of_train[0][images], of_train[1][texts]
+    if config.neighbours and isinstance(start, ScaledMatcher) and isinstance(learnt, JointMatcher):
+        base = cast(JointMatcher, start.part)
+        before = start.images.astype(np.float32), start.texts.astype(np.float32)
+        bank = filled(own, from_vectors(learnt, base, before), config.seed)
+        return scaled_by(learnt, bank, of_dev, config.neighbours)
+    validate = rsum_on(dev.pairs.truth.tocsr())
+    return locally_scaled(learnt, own, of_dev, validate, config.neighbours)
 
 
 def _adaptable(matcher: Matcher) -> JointMatcher | DualMatcher | ScaledMatcher:
@@ -145,7 +157,7 @@ def _learnt(
     train: PairFeatures,
     dev: PairFeatures,
     config: AdaptConfig,
-) -> tuple[Adapted, History, float]:
+) -> tuple[Learnt, History, float]:
     """Return the adapted matcher, what happened, and the weight of the learnt kernel."""
     tensors = PairTensors.of(train, base.recipe), PairTensors.of(dev, base.recipe)
     validate = rsum_on(dev.pairs.truth.tocsr())

@@ -5,7 +5,10 @@ For two frozen towers, see ``frozen``.
 
 from __future__ import annotations
 
+from scipy import sparse
+
 from visita.errors import ConfigError
+from visita.kernels.combination import join
 from visita.matchers.joint import JointMatcher
 from visita.networks.joint import JointSpace, Part
 from visita.networks.towers import FusionNetwork
@@ -49,8 +52,8 @@ def adapt(
         )
     whole = Spans.whole(space.image_features, space.text_features)
     of_train, of_dev = embed(space, train, whole), embed(space, dev, whole)
-    chosen_on = _read(of_dev, dev)
-    network, history = learn_head(_read(of_train, train), chosen_on, validate, config)
+    chosen_on = _read(of_dev, dev.truth)
+    network, history = learn_head(_read(of_train, train.truth), chosen_on, validate, config)
     learnt = embed(network, chosen_on, Spans.whole(space.dim, space.dim))
     weight = best_mix(of_dev, learnt, validate)
     if weight == 0:
@@ -59,10 +62,25 @@ def adapt(
     return as_matcher(name, joined, base.recipe, base.open_text_encoder()), history, weight
 
 
-def _read(vectors: Vectors, pairs: PairTensors) -> PairTensors:
-    """Return the pairs with the base's vectors in place of their features."""
+def from_vectors(found: JointMatcher, base: JointMatcher, vectors: Vectors) -> Vectors:
+    """Return the vectors of what was adapted, float32 (n, 2 d) and (m, 2 d), from its base's.
+
+    They are the base's own where that stayed as it was.
+    """
+    if found is base:
+        return vectors
+    space = found.network()
+    unknown = sparse.csr_array((len(vectors[0]), len(vectors[1])), dtype=bool)
+    learnt = embed(space.networks[1], _read(vectors, unknown), Spans.whole(base.dim, base.dim))
+    weights = [part.weight for part in space.parts]
+    images, texts = (join(sides, weights) for sides in zip(vectors, learnt, strict=True))
+    return images, texts
+
+
+def _read(vectors: Vectors, truth: sparse.csr_array) -> PairTensors:
+    """Return pairs (n, m) with the base's vectors in place of their features."""
     images, texts = vectors
-    return PairTensors(images[:, None], texts, pairs.truth)
+    return PairTensors(images[:, None], texts, truth)
 
 
 def _joined(space: JointSpace, network: FusionNetwork, weight: float) -> JointSpace:

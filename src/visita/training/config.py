@@ -81,7 +81,8 @@ class AdaptConfig(ContrastConfig):
     epochs: Annotated[int, Field(ge=0)] = 10
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     neighbours: Annotated[int, Field(ge=0)] = NEIGHBOURS
-    """Of local scaling, in a bank of one's own pairs; 0 leaves it out, as does no gain on dev."""
+    """Of local scaling, in a bank of one's own pairs and of those of a base that has it; 0 leaves
+    it out, as does no gain on dev where the base has none."""
 
 
 class FeatureConfig(LoopConfig):

@@ -44,6 +44,16 @@ def bank_rows(truth: sparse.csr_array, seed: int) -> tuple[NDArray[np.int64], ND
     return images.astype(np.int64), truth.indices[chosen].astype(np.int64)
 
 
+def filled(own: Vectors, other: Vectors, seed: int) -> Vectors:
+    """Return a bank with all of ``own`` and, drawn, as many of another's pairs as find room."""
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(other[0]))[: BANK - len(own[0])])
+    images, texts = (
+        np.concatenate([mine, theirs[rows]]) for mine, theirs in zip(own, other, strict=True)
+    )
+    return images, texts
+
+
 def bank_of(train: PairTensors, seed: int) -> PairTensors:
     """Return the pairs of a bank, picture i with text i."""
     images, texts = bank_rows(train.truth, seed)
@@ -88,14 +98,19 @@ def locally_scaled(
     neighbours : int
         At most this many; of a small bank fewer. 0 leaves it out.
     """
-    few = min(neighbours, max(1, len(bank[0]) // A_NEIGHBOUR))
-    if few == 0 or not len(bank[0]):
+    if neighbours == 0 or not len(bank[0]):
         return matcher
+    scaled = scaled_by(matcher, bank, dev, neighbours)
+    found = dev[0] * scaled.image_lengths(dev[0]), dev[1] * scaled.text_lengths(dev[1])
+    return scaled if validate(*found) > validate(*dev) else matcher
+
+
+def scaled_by(matcher: Matcher, bank: Vectors, dev: Vectors, neighbours: int) -> ScaledMatcher:
+    """Return the matcher with local scaling; for the parameters see ``locally_scaled``."""
+    few = min(neighbours, max(1, len(bank[0]) // A_NEIGHBOUR))
     images, texts = (vectors.astype(np.float16) for vectors in bank)
     near = nearness(dev[0], bank[1], few), nearness(dev[1], bank[0], few)
     least = max(LEAST, float(np.quantile(np.concatenate(near), FARTHEST)))
-    scaled = ScaledMatcher(
+    return ScaledMatcher(
         name=matcher.name, part=matcher, images=images, texts=texts, neighbours=few, least=least
     )
-    found = dev[0] * scaled.image_lengths(dev[0]), dev[1] * scaled.text_lengths(dev[1])
-    return scaled if validate(*found) > validate(*dev) else matcher
