@@ -436,12 +436,12 @@ def test_what_is_no_better_on_dev_stays_as_it_was_local_scaling_too(
 ):
     start = locally_scaled_base(whole, features)
     dev = np.flatnonzero(drawn_pairs.image_split == "dev")
-    found = [
+    told_apart = next(
         pair
         for pair in combinations(dev, 2)
         if measured(start, drawn_pairs.subset(np.array(pair))) == 600
-    ]
-    rows = np.concatenate([np.flatnonzero(drawn_pairs.image_split == "train"), found[0]])
+    )
+    rows = np.concatenate([np.flatnonzero(drawn_pairs.image_split == "train"), told_apart])
     trained = visita.adapt(start, drawn_pairs.subset(rows), tmp_path / "mine")
     assert trained.comparison["weight"] == 0
     assert load(tmp_path / "mine").fingerprint() == start.fingerprint()
