@@ -364,14 +364,16 @@ def test_an_adapted_matcher_can_be_adapted_saved_and_loaded(whole, tensors, feat
     assert np.allclose(found, expected, atol=1e-3)
 
 
+def renamed_colours(pairs: PairSet) -> PairSet:
+    """Return the pairs with invented words for what the base calls by its colours."""
+    code = {"red": "zorb", "blue": "quil", "green": "mant", "yellow": "tesk"}
+    texts = (" ".join(code.get(word, word) for word in text.split()) for text in pairs.texts)
+    return replace(pairs, texts=tuple(texts))
+
+
 def test_adapting_to_pairs_of_another_kind_helps_on_them(whole, tensors, features, sentences):
-    # What the base calls by its colours and shapes, these pairs call by invented words.
     def renamed(split: str) -> PairTensors:
-        code = {"red": "zorb", "blue": "quil", "green": "mant", "yellow": "tesk"}
-        taken = features.take(split)
-        texts = [
-            " ".join(code.get(word, word) for word in text.split()) for text in taken.pairs.texts
-        ]
+        texts = renamed_colours(features.take(split).pairs).texts
         return replace(tensors[split], texts=sentences.encode(texts).pooled())
 
     own = {split: renamed(split) for split in ("train", "dev")}
@@ -410,9 +412,7 @@ def locally_scaled_base(whole: JointMatcher, features: PairFeatures) -> ScaledMa
 def test_local_scaling_stays_and_its_bank_holds_the_old_pairs_and_the_new(
     whole, features, drawn_pairs, tmp_path
 ):
-    code = {"red": "zorb", "blue": "quil", "green": "mant", "yellow": "tesk"}
-    texts = [" ".join(code.get(w, w) for w in text.split()) for text in drawn_pairs.texts]
-    own = replace(drawn_pairs, texts=tuple(texts))
+    own = renamed_colours(drawn_pairs)
     start = locally_scaled_base(whole, features)
     settings = AdaptConfig(epochs=8, batch=32, learning_rate=1e-3)
     trained = visita.adapt(start, own, tmp_path / "mine", config=settings)
@@ -424,8 +424,7 @@ def test_local_scaling_stays_and_its_bank_holds_the_old_pairs_and_the_new(
     count = len(train.pairs.image_ids)
     assert len(found.images) == len(found.texts) == count + len(start.images)
     assert np.allclose(found.images[:count], vectors(found.part, train)[0], atol=2e-3)
-    sides = ((found.images, start.images), (found.texts, start.texts))
-    for bank, old in sides:
+    for bank, old in ((found.images, start.images), (found.texts, start.texts)):
         carried = bank[count:].astype(np.float32)
         assert np.allclose(carried[:, : whole.dim], np.sqrt(1 - weight) * old, atol=2e-3)
         assert np.allclose(np.linalg.norm(carried, axis=1), 1, atol=2e-3)

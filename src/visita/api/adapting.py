@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
+from typing import Any
 
 from visita.api.finishing import calibrate
 from visita.api.learning import Trained, facts_of, report_on, rsum_on
@@ -34,8 +32,9 @@ from visita.training.tensors import PairTensors
 from visita.training.watch import warnings_of
 from visita.types import Matcher
 
-Learnt = JointMatcher | FusedMatcher | DualMatcher
-Adapted = Learnt | ScaledMatcher
+Start = JointMatcher | DualMatcher | ScaledMatcher
+Unscaled = JointMatcher | FusedMatcher | DualMatcher
+Adapted = Unscaled | ScaledMatcher
 
 
 def adapt(
@@ -71,13 +70,13 @@ def adapt(
     name = Path(out).resolve().name
     learnt, history, weight = _learnt(name, _unscaled(start), train, dev, config)
     found = _scaled(start, learnt, train, dev, config)
+    before, embedded = vectors(start, dev), vectors(found, dev)
     validate = rsum_on(dev.pairs.truth.tocsr())
-    if validate(*vectors(start, dev)) >= validate(*vectors(found, dev)):
-        found, weight = start, 0.0
+    if validate(*before) >= validate(*embedded):
+        found, embedded, weight = start, before, 0.0
     seconds = time.perf_counter() - started
     held_back = "test" if pairs.splits()["test"] else "dev"
     comparison = _compare(start, found, used.take(held_back), held_back, weight, config.seed)
-    embedded = vectors(found, dev)
     inherited = {key: start.facts[key] for key in (TOPICS_FROM,) if key in start.facts}
     matcher: Adapted = replace(
         found,
@@ -99,7 +98,7 @@ def adapt(
     return Trained(result, Path(out), report, comparison, warnings, seconds)
 
 
-def _unscaled(matcher: JointMatcher | DualMatcher | ScaledMatcher) -> JointMatcher | DualMatcher:
+def _unscaled(matcher: Start) -> JointMatcher | DualMatcher:
     """Return what has the vectors before local scaling."""
     if not isinstance(matcher, ScaledMatcher):
         return matcher
@@ -109,8 +108,8 @@ def _unscaled(matcher: JointMatcher | DualMatcher | ScaledMatcher) -> JointMatch
 
 
 def _scaled(
-    start: JointMatcher | DualMatcher | ScaledMatcher,
-    learnt: Learnt,
+    start: Start,
+    learnt: Unscaled,
     train: PairFeatures,
     dev: PairFeatures,
     config: AdaptConfig,
@@ -124,15 +123,15 @@ def _scaled(
     of_train, of_dev = vectors(learnt, train), vectors(learnt, dev)
     own = of_train[0][images], of_train[1][texts]
     if config.neighbours and isinstance(start, ScaledMatcher) and isinstance(learnt, JointMatcher):
-        base = cast(JointMatcher, start.part)
-        before = start.images.astype(np.float32), start.texts.astype(np.float32)
-        bank = filled(own, from_vectors(learnt, base, before), config.seed)
+        base = _unscaled(start)
+        assert isinstance(base, JointMatcher)  # what is learnt on one is one
+        bank = filled(own, from_vectors(learnt, base, start.bank), config.seed)
         return scaled_by(learnt, bank, of_dev, config.neighbours)
     validate = rsum_on(dev.pairs.truth.tocsr())
     return locally_scaled(learnt, own, of_dev, validate, config.neighbours)
 
 
-def _adaptable(matcher: Matcher) -> JointMatcher | DualMatcher | ScaledMatcher:
+def _adaptable(matcher: Matcher) -> Start:
     if isinstance(matcher, PairedMatcher):
         return _adaptable(matcher.first)
     if isinstance(matcher, TwoStageMatcher):
@@ -157,7 +156,7 @@ def _learnt(
     train: PairFeatures,
     dev: PairFeatures,
     config: AdaptConfig,
-) -> tuple[Learnt, History, float]:
+) -> tuple[Unscaled, History, float]:
     """Return the adapted matcher, what happened, and the weight of the learnt kernel."""
     tensors = PairTensors.of(train, base.recipe), PairTensors.of(dev, base.recipe)
     validate = rsum_on(dev.pairs.truth.tocsr())

@@ -133,14 +133,15 @@ class ScaledMatcher(Calibrated):
 
     def image_lengths(self, vectors: FloatArray) -> FloatArray:
         """Return how long pictures with these unit vectors (n, dim) are, float32 (n, 1)."""
-        return self._lengths(vectors, self._bank[1])
+        return self._lengths(vectors, self.bank[1])
 
     def text_lengths(self, vectors: FloatArray) -> FloatArray:
         """Return how long texts with these unit vectors (m, dim) are, float32 (m, 1)."""
-        return self._lengths(vectors, self._bank[0])
+        return self._lengths(vectors, self.bank[0])
 
     @cached_property
-    def _bank(self) -> tuple[FloatArray, FloatArray]:
+    def bank(self) -> tuple[FloatArray, FloatArray]:
+        """The bank's vectors of images and of texts, float32 (b, dim)."""
         return self.images.astype(np.float32), self.texts.astype(np.float32)
 
     def _lengths(self, vectors: FloatArray, bank: FloatArray) -> FloatArray:
