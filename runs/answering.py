@@ -33,7 +33,7 @@ from visita.data.statements import claim, statement
 from visita.evaluation.intervals import estimates, group_sums, paired_difference
 from visita.evaluation.nouns import find_nouns
 from visita.features.extract import text_features
-from visita.types import Matcher, TwoStage
+from visita.types import FloatArray, Matcher, TwoStage
 
 COLOURS = (
     *("red", "orange", "yellow", "green", "blue", "purple"),
@@ -202,12 +202,13 @@ def answered(matcher: Matcher, seen: Seen, questions: Sequence[Question]) -> lis
         for one in questions
     ]
     pictures = np.repeat([one.picture for one in questions], list(map(len, said)))
-    found = iter(pair_scores(matcher, seen, pictures, [one for some in said for one in some]))
+    found = pair_scores(matcher, seen, pictures, [one for some in said for one in some])
+    ends = np.cumsum(list(map(len, said)))[:-1]
+    each = (np.split(scores, ends) for scores in found)
     rows = []
-    for question, some in zip(questions, said, strict=True):
-        scores = np.array([next(found) for _ in some], np.float32)
+    for question, some, scores, matched in zip(questions, said, *each, strict=True):
         if question.kind == YES_OR_NO:
-            rows.append(Answered(int(scores[0] < matcher.threshold), None))
+            rows.append(Answered(int(matched[0] < matcher.threshold), None))
         else:
             parts = shares(matcher, scores, some)
             share = None if parts is None else float(parts.max())
@@ -217,19 +218,24 @@ def answered(matcher: Matcher, seen: Seen, questions: Sequence[Question]) -> lis
 
 def pair_scores(
     matcher: Matcher, seen: Seen, pictures: NDArray[np.int64], texts: Sequence[str]
-) -> list[float]:
-    """Return the score of each picture, by its row, with the text beside it."""
+) -> tuple[FloatArray, FloatArray]:
+    """Return the scores of pictures, by their rows, with the texts beside them, (p,) float32.
+
+    First those of a search, then what the matcher's threshold is for.
+    """
     distinct = sorted(set(texts))
     rows = np.searchsorted(distinct, texts)
     vectors = matcher.embed_texts(text_features(distinct, matcher.open_text_encoder()))
-    found = np.einsum("pd,pd->p", seen.vectors[pictures], vectors[rows])
-    if isinstance(matcher, TwoStage):
-        second = np.empty_like(found)
-        for row, packed in enumerate(matcher.second.pack_texts(distinct)):
-            at = np.flatnonzero(rows == row)
-            second[at] = matcher.second.scores(seen.packed[pictures[at]], packed)
-        found = matcher.combine(found, second)
-    return found.tolist()
+    both = seen.vectors[pictures], vectors[rows]
+    first = np.einsum("pd,pd->p", *both)
+    if not isinstance(matcher, TwoStage):
+        return first, first
+    second = np.empty_like(first)
+    for row, packed in enumerate(matcher.second.pack_texts(distinct)):
+        at = np.flatnonzero(rows == row)
+        second[at] = matcher.second.scores(seen.packed[pictures[at]], packed)
+    words = np.array([len(text.split()) for text in texts], np.float32)
+    return matcher.combine(first, second), matcher.match_scores(*both, second, words)
 
 
 def measure(

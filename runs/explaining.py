@@ -83,10 +83,10 @@ def deletion(finder: visita.Finder, dev: PairSet, count: int, seed: int) -> dict
         chosen["middle"] = [MIDDLE]
         chosen["random"] = [rng.permutation(SIDE**2)[:DELETED] for _ in range(DRAWS)]
         hidden = [hide(picture, cells) for some in chosen.values() for cells in some]
-        fallen = iter(explanation.score - scores(finder, see(finder, hidden), passages(text)))
+        fallen = iter(explanation.pair.score - scores(finder, see(finder, hidden), passages(text)))
         for name, some in chosen.items():
             falls[name].append(float(np.mean([next(fallen) for _ in some])))
-        falls["score"].append(explanation.score)
+        falls["score"].append(explanation.pair.score)
     values = {name: np.array(some) for name, some in falls.items()}
     return {
         "means": {name: estimate(some, seed) for name, some in values.items()},

@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from compare import plain
+from numpy.typing import NDArray
 from shipped_report import Kept, draw_reliability, markdown
 
 import visita
@@ -27,15 +29,18 @@ from visita.evaluation import (
     Retrieval,
     cross_fitted_calibration_error,
     cross_fitted_keyword_error,
+    cross_fitted_pairs,
     keyword_queries,
     keywords,
     mean_over_seeds,
     measure_ranks,
     paired_retrieval,
+    reliability,
     retrieval,
 )
 from visita.evaluation.dense import as_vectors
-from visita.evaluation.intervals import components
+from visita.evaluation.intervals import components, estimates, group_sums
+from visita.evaluation.pairs import LabelledPairs, draw_pairs, score_pairs
 from visita.features.extract import PairFeatures
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.training.config import FusionConfig, MklVisitaConfig
@@ -92,22 +97,40 @@ def measured(matcher: Matcher, dev: PairFeatures) -> tuple[dict[str, Any], dict[
     """Return calibration and keywords as JSON values, and the ranks of images and texts."""
     truth = dev.pairs.truth.tocsr()
     queries = keyword_queries(dev.pairs.texts, truth)
+    named = draw_pairs(queries.relevance.T.tocsr(), seed=0)
+    facts: dict[str, Any] = {}
     if isinstance(matcher, TwoStageMatcher):
         look = CloserLook(matcher, dev)
-        embedded, words = as_vectors(look.dense()), as_vectors(look.of_texts(queries.nouns).dense())
+        of_nouns = look.of_texts(queries.nouns)
+        embedded, words = as_vectors(look.dense()), as_vectors(of_nouns.dense())
         image_ranks, text_ranks = look.ranks()
+        scores = of_nouns.match_scores(named)
+        drawn = draw_pairs(truth, seed=0)
+        found, said = cross_fitted_pairs(look.match_features(drawn), drawn, truth, seed=0)
+        facts["cross-fitted pairs"] = found.to_dict()
+        facts["match probability"] = reliability(said, drawn.labels)
     else:
         embedded = vectors(matcher, dev)
         encoded = matcher.open_text_encoder().encode(queries.nouns)
         words = embedded[0], matcher.embed_texts(encoded)
-        found = retrieval(*embedded, truth, seed=0)
-        image_ranks, text_ranks = found.image_ranks[0], found.text_ranks[0]
-    facts = {
+        ranked = retrieval(*embedded, truth, seed=0)
+        image_ranks, text_ranks = ranked.image_ranks[0], ranked.text_ranks[0]
+        scores = score_pairs(*words, named)
+    facts |= {
+        "noun pairs": told(scores >= matcher.threshold, named),
         "keywords": keywords(*words, queries.relevance, seed=0).to_dict(),
         "calibration": cross_fitted_calibration_error(*embedded, truth, seed=0),
         "keyword calibration": cross_fitted_keyword_error(*words, queries.relevance, seed=0),
     }
     return facts, {"images": image_ranks, "texts": text_ranks}
+
+
+def told(said: NDArray[np.bool_], drawn: LabelledPairs) -> dict[str, float]:
+    """Return in percent how often pairs were told right, with its interval over texts."""
+    _, groups = np.unique(drawn.texts, return_inverse=True)
+    sums, counts = group_sums(100.0 * (said == drawn.labels), groups), np.bincount(groups)
+    [found] = estimates(lambda w: w @ sums / (w @ counts)[:, None], len(counts), seed=0)
+    return found.to_dict()
 
 
 def over_seeds(kept: Sequence[Kept], pairs: PairSet) -> Retrieval:

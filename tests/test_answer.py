@@ -94,7 +94,8 @@ def test_shares_are_the_calibrated_odds_of_just_one(keywords):
 def test_yes_is_better_where_the_claim_reaches_the_threshold(finder, scene):
     score = finder.match(scene, "a red circle").score
     for threshold, best in ((score - 0.1, "yes"), (score + 0.1, "No")):
-        judge = visita.Finder(replace(finder.matcher, threshold=threshold))
+        unsure = replace(finder.matcher, threshold=threshold, match_probability=None)
+        judge = visita.Finder(unsure)
         found = visita.answer(judge, scene, "Is there a red circle?", ["yes", "No"])
         assert found[0].text == best
         by_text = {one.text: one for one in found}
@@ -102,9 +103,19 @@ def test_yes_is_better_where_the_claim_reaches_the_threshold(finder, scene):
         assert by_text["No"].score == threshold
         assert by_text["No"].statement == "not: a red circle"
         assert found[0].share is None
-    unsure = visita.Finder(replace(finder.matcher, threshold=None))
+    judge = visita.Finder(replace(finder.matcher, threshold=None))
     with pytest.raises(ConfigError, match="no threshold"):
-        visita.answer(unsure, scene, "Is there a red circle?", ["yes", "no"])
+        visita.answer(judge, scene, "Is there a red circle?", ["yes", "no"])
+
+
+@pytest.mark.parametrize("thing", ["a red circle", "a green star"])
+def test_yes_is_better_where_the_claim_is_a_match(finder, scene, thing):
+    pair = finder.match(scene, thing)
+    found = visita.answer(finder, scene, f"Is there {thing}?", ["no", "yes"])
+    assert found[0].text == ("yes" if pair.match else "no")
+    by_text = {one.text: one.score for one in found}
+    assert by_text == {"yes": pytest.approx(pair.probability, abs=1e-6), "no": 0.5}
+    assert {one.share for one in found} == {None}
 
 
 def test_what_the_picture_shows_is_chosen_mostly(finder):

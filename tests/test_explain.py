@@ -24,6 +24,7 @@ from visita.experiments.explanation_sheet import AGAINST, FOR, KERNELS, draw, sh
 from visita.features.minilm import MiniLM
 from visita.matchers.evidence import evidence
 from visita.matchers.fused import FusedMatcher
+from visita.matchers.pair import Pair
 from visita.matchers.rescorer import Rescorer
 from visita.matchers.split import added, split
 from visita.networks.mkl_visita import LEVELS, MklVisita
@@ -201,10 +202,10 @@ def test_a_fused_matchers_kernels_add_their_weight_times_their_similarity(finder
 
 
 def test_what_the_kernels_add_sums_to_the_score(finder, scene, explanation):
-    assert explanation.score == pytest.approx(finder.match(scene, TEXT).score, abs=1e-5)
-    assert explanation.match is finder.match(scene, TEXT).match
+    assert explanation.pair.score == pytest.approx(finder.match(scene, TEXT).score, abs=1e-5)
+    assert explanation.pair.match is finder.match(scene, TEXT).match
     assert sum(one.adds for one in explanation.kernels) == pytest.approx(
-        explanation.score, abs=1e-4
+        explanation.pair.score, abs=1e-4
     )
     assert sum(one.weight for one in explanation.kernels) == pytest.approx(1)
     names = [one.name for one in explanation.kernels]
@@ -224,7 +225,7 @@ def cat_and_coffee(photographs) -> Image.Image:
 def test_words_attend_to_what_they_mean_in_a_photograph(cat_and_coffee):
     text = "A cat is sitting beside a cup of coffee."
     found = visita.explain("visita-base", cat_and_coffee, text)
-    assert sum(one.adds for one in found.kernels) == pytest.approx(found.score, abs=2e-3)
+    assert sum(one.adds for one in found.kernels) == pytest.approx(found.pair.score, abs=2e-3)
     hottest = {word.text: int(word.heat.argmax()) % 5 for word in found.words}
     assert hottest["cat"] < 2
     assert hottest["cup"] > 2
@@ -234,7 +235,7 @@ def test_words_attend_to_what_they_mean_in_a_photograph(cat_and_coffee):
 def test_kernels_of_locally_scaled_vectors_sum_to_the_score(cat_and_coffee):
     text = "A cat is sitting down. There is a cup of coffee."
     found = visita.explain("visita-small", cat_and_coffee, text)
-    assert sum(one.adds for one in found.kernels) == pytest.approx(found.score, abs=1e-4)
+    assert sum(one.adds for one in found.kernels) == pytest.approx(found.pair.score, abs=1e-4)
 
 
 def test_the_heat_of_a_cell_is_what_hiding_it_costs(finder, scene, explanation):
@@ -243,7 +244,9 @@ def test_the_heat_of_a_cell_is_what_hiding_it_costs(finder, scene, explanation):
         pixels = np.array(scene)
         pixels[32 * row : 32 * (row + 1), 40 * column : 40 * (column + 1)] = GREY
         without = finder.match(Image.fromarray(pixels), TEXT).score
-        assert explanation.heat[row, column] == pytest.approx(explanation.score - without, abs=1e-4)
+        assert explanation.heat[row, column] == pytest.approx(
+            explanation.pair.score - without, abs=1e-4
+        )
 
 
 def test_the_effect_of_a_word_is_what_leaving_it_out_costs(finder, scene, explanation):
@@ -253,7 +256,7 @@ def test_the_effect_of_a_word_is_what_leaving_it_out_costs(finder, scene, explan
         rest = " ".join(words[:place] + words[place + 1 :])
         without = finder.match(scene, rest).score
         assert explanation.words[place].effect == pytest.approx(
-            explanation.score - without, abs=1e-4
+            explanation.pair.score - without, abs=1e-4
         )
 
 
@@ -272,7 +275,7 @@ def test_words_meet_cells_by_the_attention_of_the_second_stage(finder, scene, ex
 def test_a_matcher_of_one_stage_explains_words_by_hiding(one_stage, scene):
     found = visita.explain(one_stage, scene, TEXT)
     assert found.words_by == "hiding"
-    assert sum(one.adds for one in found.kernels) == pytest.approx(found.score, abs=1e-4)
+    assert sum(one.adds for one in found.kernels) == pytest.approx(found.pair.score, abs=1e-4)
     hidden = hide(scene, [16])
     rest = TEXT.replace("red ", "")
     effects = [
@@ -302,8 +305,8 @@ def test_several_sentences_are_explained_together(finder, scene):
     text = "There is a red circle. It is in front of blue."
     found = visita.explain(finder, scene, text)
     assert [word.text for word in found.words][-3:] == ["front", "of", "blue"]
-    assert found.score == pytest.approx(finder.match(scene, text).score, abs=1e-5)
-    assert sum(one.adds for one in found.kernels) == pytest.approx(found.score, abs=1e-4)
+    assert found.pair.score == pytest.approx(finder.match(scene, text).score, abs=1e-5)
+    assert sum(one.adds for one in found.kernels) == pytest.approx(found.pair.score, abs=1e-4)
 
 
 def test_word_pieces_become_words_as_a_person_reads_them():
@@ -345,8 +348,7 @@ def made_up(text: str = TEXT, kernels: int = 2) -> Explanation:
     heat[1, 2], heat[4, 0] = 0.2, -0.1
     return Explanation(
         text=text,
-        score=0.4,
-        threshold=0.3,
+        pair=Pair(0.4, None, 0.3),
         heat=heat,
         words=tuple(Word(word, 0.1, heat / 2) for word in text.split()),
         words_by="hiding",
@@ -413,13 +415,13 @@ def test_explain_as_a_command(finder, photograph, tmp_path):
     assert done.status == 0
     expected = visita.explain(finder, photograph, TEXT)
     lines = done.out.splitlines()
-    assert lines[0].startswith(f"score {expected.score:.3f}, threshold ")
+    assert lines[0] == str(expected.pair) == str(finder.match(photograph, TEXT))
     assert f"  {expected.words[1].effect:+.3f}  red" in lines
     assert lines[-1] == f"explanation: {out}"
     assert out.read_text("utf-8").startswith("<!doctype html>")
     found = run("explain", photograph, TEXT, "--json", "--matcher", folder).json
     assert found["image"] == str(photograph)
-    assert found["score"] == pytest.approx(expected.score, abs=1e-5)
+    assert found["score"] == pytest.approx(expected.pair.score, abs=1e-5)
     assert np.array(found["heat"]) == pytest.approx(expected.heat, abs=1e-4)
     assert [one["word"] for one in found["words"]] == TEXT.split()
     assert sum(one["adds"] for one in found["kernels"]) == pytest.approx(found["score"], abs=1e-4)

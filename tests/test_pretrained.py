@@ -334,7 +334,7 @@ def test_the_command_line_searches_and_the_library_does_the_rest(folders, few, t
     report = visita.evaluate(matcher, f"folder:{few}", split="all", protocols=("retrieval",))
     assert set(report["protocols"]) == {"retrieval", "first stage"}
     told = visita.explain(matcher, best.path, "a circle")
-    assert told.score == pytest.approx(sum(one.adds for one in told.kernels), abs=1e-3)
+    assert told.pair.score == pytest.approx(sum(one.adds for one in told.kernels), abs=1e-3)
 
 
 def run(*words: str | Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,31 @@ class Counting(RecipeEncoder):
         return super().encode(counted())
 
 
+def naive_probability(finder: visita.Finder, path: str, text: str) -> float:
+    """Return P(match) of a picture and a text, number by number."""
+    matcher, cut = finder.matcher, passages(text)
+    query = Query.from_texts(cut, finder.texts, matcher)
+    columns = finder.pictures.encode_pictures([decode(Path(path))])
+    [image], text_vector = matcher.embed_images(columns), query.pooled()
+    weights = [float(one) / float(query.weights.sum()) for one in query.weights]
+    packed = matcher.second.pack_images(columns)
+    second = [
+        float(matcher.second.scores(packed, one)[0]) for one in matcher.second.pack_texts(cut)
+    ]
+    lengths = [sum(float(x) ** 2 for x in side) ** 0.5 for side in (image, text_vector)]
+    product = sum(float(x) * float(y) for x, y in zip(image, text_vector, strict=True))
+    known = matcher.match_probability
+    odds = (
+        known.intercept
+        + known.second * sum(w * s for w, s in zip(weights, second, strict=True))
+        + known.cosine * product / (lengths[0] * lengths[1])
+        + known.image_length * math.log(lengths[0])
+        + known.text_length * math.log(lengths[1])
+        + known.words * math.log(sum(w * len(c.split()) for w, c in zip(weights, cut, strict=True)))
+    )
+    return 1 / (1 + math.exp(-odds))
+
+
 def with_second(matcher: TwoStageMatcher, **methods: Any) -> TwoStageMatcher:
     """Return the matcher with other methods of its second stage; its fingerprint stays."""
     changed = object.__new__(type("Changed", (Rescorer,), methods))
@@ -174,10 +200,11 @@ def test_its_depth_is_saved_and_was_fifty_before_there_was_one(matcher, tmp_path
     assert deep.fingerprint() != matcher.fingerprint()
     manifest = tmp_path / "deep" / "manifest.json"
     written = json.loads(manifest.read_text())
-    del written["depth"]
+    del written["depth"], written["match_probability"]
     manifest.write_text(json.dumps(written))
     older = visita.load(tmp_path / "deep")
     assert older.depth == 50 and older.fingerprint() == matcher.fingerprint()
+    assert older.match_probability is None
 
 
 def test_what_it_does_not_look_at_keeps_its_place(matcher, drawn_pairs):
@@ -236,7 +263,8 @@ def test_saved_and_loaded_it_is_the_same_to_the_bit(matcher, columns, tmp_path):
     again = visita.load(tmp_path / "again")
     assert isinstance(again, TwoStageMatcher)
     assert again.fingerprint() == matcher.fingerprint()
-    for name in ("name", "weight", "threshold", "calibration", "keyword_calibration", "facts"):
+    numbers = ("threshold", "calibration", "keyword_calibration", "match_probability")
+    for name in ("name", "weight", "facts", *numbers):
         assert getattr(again, name) == getattr(matcher, name)
     one, other = (m.embed_images(columns) for m in (matcher, again))
     assert np.array_equal(one, other)
@@ -459,8 +487,14 @@ def test_match_is_of_both_stages(gallery, matcher, text):
     for path in snapshot.paths[:6]:
         pair = finder.match(path, text)
         assert pair.score == pytest.approx(scores[path], abs=1e-3)
-        assert pair.threshold == matcher.threshold
-        assert pair.match == (pair.score >= matcher.threshold)
+        assert pair.probability == pytest.approx(naive_probability(finder, path, text), abs=1e-4)
+        assert (pair.threshold, pair.match) == (0.5, pair.probability >= 0.5)
+        verdict = "match" if pair.match else "no match"
+        numbers = f"probability {pair.probability:.3f}, score {pair.score:.3f}"
+        assert str(pair) == f"{verdict}: {numbers}"
+    bare = visita.Finder(replace(matcher, match_probability=None, threshold=pair.score + 0.01))
+    found = bare.match(path, text)
+    assert (found.score, found.probability, found.match) == (pair.score, None, False)
     with pytest.raises(DataError, match="describe what the picture should show"):
         finder.match(snapshot.paths[0], " ")
 
@@ -495,7 +529,7 @@ def test_fused_it_takes_part_with_its_first_stage_and_says_so(
 
 
 def test_a_threshold_that_is_fitted_is_of_both_stages(matcher, drawn_pairs):
-    unsure = replace(matcher, threshold=None)
+    unsure = replace(matcher, match_probability=None, threshold=None)
     found = visita.evaluate(unsure, drawn_pairs, split="test", protocols=["pairs"])
     dev = features_for(matcher, drawn_pairs.take("dev"), None)
     drawn = draw_pairs(dev.pairs.truth.tocsr(), seed=0)

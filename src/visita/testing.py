@@ -174,6 +174,7 @@ def check_matcher(matcher: Matcher, columns: Mapping[str, FloatArray], texts: Te
     if isinstance(matcher, TwoStage):
         _check_second(matcher.second, columns)
         _check_combine(matcher)
+        _check_match_scores(matcher, images, matcher.embed_texts(texts))
 
 
 def _check_second(second: SecondStage, columns: Mapping[str, FloatArray]) -> None:
@@ -213,6 +214,17 @@ def _check_combine(matcher: TwoStage) -> None:
     for both in (matcher.combine(rising, still), matcher.combine(still, rising)):
         assert both.shape == rising.shape, "combine must return one number a pair"
         assert (np.diff(both) >= 0).all(), "a better score of a stage must not make both worse"
+
+
+def _check_match_scores(matcher: TwoStage, images: FloatArray, texts: FloatArray) -> None:
+    numbers = np.arange(3, dtype=np.float32)
+    known = (images[:3], texts[:3], numbers - 1, numbers)
+    found = matcher.match_scores(*known)
+    assert found.shape == (3,), "match_scores must return one number a pair"
+    assert found.dtype == np.float32, f"match_scores must return float32, not {found.dtype}"
+    assert np.isfinite(found).all(), "match_scores must be finite, without a word too"
+    alone = matcher.match_scores(*(one[1:2] for one in known))
+    assert _near(alone, found[1:2]), "a pair must match the same alone and among others"
 
 
 @contextmanager

@@ -267,7 +267,10 @@ class Matcher(Judge, Protocol):
 
     @property
     def threshold(self) -> float | None:
-        """Score at which a pair counts as a match (best F1 on dev), where one was fitted."""
+        """Score from which a pair counts as a match, where one is known.
+
+        With two stages it is one of ``TwoStage.match_scores``.
+        """
         ...
 
     @property
@@ -330,7 +333,7 @@ class SecondStage(Protocol):
 class TwoStage(Protocol):
     """What a ``Matcher`` has besides where it scores the first few again; ``isinstance`` tells.
 
-    Its recipe is of both stages. Threshold and probability are for scores of both.
+    Its recipe is of both stages, and so are the scores that have a probability.
     """
 
     @property
@@ -345,4 +348,19 @@ class TwoStage(Protocol):
 
     def combine(self, first: FloatArray, second: FloatArray) -> FloatArray:
         """Return the score of pairs from those of the two stages; it falls with neither."""
+        ...
+
+    @property
+    def match_probability(self) -> object | None:
+        """What makes ``match_scores`` probabilities; None: they are scores of both stages."""
+        ...
+
+    def match_scores(
+        self, images: FloatArray, texts: FloatArray, second: FloatArray, words: FloatArray
+    ) -> FloatArray:
+        """Return what the threshold is for, float32 (p,), of pairs by themselves.
+
+        From the vectors of pictures and texts (p, d), the scores of the second stage (p,) and
+        the number of words of each text (p,).
+        """
         ...

@@ -10,7 +10,7 @@ import numpy as np
 from PIL.Image import Image
 
 from visita.api.finding import Finder, open_picture
-from visita.api.pair_scores import Seen, scores, see
+from visita.api.pair_scores import scores, see
 from visita.data.statements import claim, statement
 from visita.errors import ConfigError, DataError
 from visita.search.passages import passages
@@ -31,10 +31,12 @@ class Choice:
     statement : str
         What it says as an answer.
     score : float
-        Of the picture and the statement; of *no*, the matcher's threshold.
+        Of the picture and the statement; of *yes*, what the matcher's threshold is for, and of
+        *no* that threshold.
     share : float or None
         How probable it is that this choice is right, if just one is; they sum to 1. None if
-        the matcher was never calibrated, and for yes and no, which need more than that.
+        the matcher was never calibrated, and for yes and no: that a statement fits a picture
+        as a caption does is not yet that it is true.
     """
 
     text: str
@@ -53,7 +55,7 @@ def answer(
 
     Question and choice become a statement (``visita.data.statements``), and the picture is
     matched with each, by both stages if there are two. Of yes and no, *yes* is better where
-    the statement reaches the matcher's threshold.
+    the picture and the statement are a match.
 
     Raises
     ------
@@ -72,10 +74,10 @@ def answer(
     if len(texts) < 2:
         raise ConfigError("Give two different choices or more, as in 'red, green'.")
     claimed = claim(question) if {text.lower() for text in texts} == {"yes", "no"} else None
-    seen = see(finder, [open_picture(picture)])
     if claimed is not None:
-        rows = _yes_or_no(finder, seen, claimed, texts)
+        rows = _yes_or_no(finder, picture, claimed, texts)
     else:
+        seen = see(finder, [open_picture(picture)])
         said = [statement(question, text) for text in texts]
         found = [float(scores(finder, seen, passages(one))[0]) for one in said]
         parts = shares(finder.matcher, np.array(found, np.float32), said)
@@ -84,18 +86,20 @@ def answer(
     return sorted(rows, key=lambda one: -one.score)
 
 
-def _yes_or_no(finder: Finder, seen: Seen, claimed: str, texts: Sequence[str]) -> list[Choice]:
-    threshold = finder.matcher.threshold
-    if threshold is None:
+def _yes_or_no(
+    finder: Finder, picture: Image | str | Path, claimed: str, texts: Sequence[str]
+) -> list[Choice]:
+    if finder.matcher.threshold is None:
         raise ConfigError(
             f"The matcher {finder.matcher.name!r} has no threshold to tell yes from no by: "
             "give the choices as statements, such as 'a dog, no dog'."
         )
-    score = float(scores(finder, seen, passages(claimed))[0])
+    pair = finder.match(picture, claimed)
+    yes = pair.score if pair.probability is None else pair.probability
     return [
-        Choice(text, claimed, score, None)
+        Choice(text, claimed, yes, None)
         if text.lower() == "yes"
-        else Choice(text, f"not: {claimed}", threshold, None)
+        else Choice(text, f"not: {claimed}", finder.matcher.threshold, None)
         for text in texts
     ]
 

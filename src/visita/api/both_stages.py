@@ -34,9 +34,9 @@ def ranks(matcher: Matcher, features: PairFeatures, folds: int = 1) -> tuple[Val
 
 
 def pair_scores(matcher: Matcher, features: PairFeatures, drawn: LabelledPairs) -> Values:
-    """Return the score of each drawn pair, float64 (p,)."""
+    """Return what the matcher's threshold is for, float64 (p,), of each drawn pair."""
     if isinstance(matcher, TwoStageMatcher):
-        return CloserLook(matcher, features).pairs(drawn.images, drawn.texts)
+        return CloserLook(matcher, features).match_scores(drawn)
     vectors = matcher.embed_images(features.columns), matcher.embed_texts(features.texts)
     return score_pairs(*vectors, drawn)
 

@@ -13,10 +13,11 @@ from scipy import sparse
 
 from visita.evaluation import measure_folds, measure_ranks, retrieval, retrieval_in_folds
 from visita.evaluation.intervals import components
-from visita.evaluation.pairs import draw_pairs, measure_pairs
+from visita.evaluation.pairs import LabelledPairs, draw_pairs, measure_pairs
 from visita.evaluation.protocols import check_protocols
 from visita.evaluation.two_stage import looked_at, two_stage_ranks
 from visita.features.extract import PairFeatures
+from visita.matchers.match_probability import match_features
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.progress import bar
 from visita.types import FloatArray
@@ -65,13 +66,22 @@ class CloserLook:
         found = sparse.csc_array((scores, by_text.indices, by_text.indptr), shape=by_text.shape)
         return found.tocsr()
 
-    def pairs(self, images: NDArray[np.int64], texts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the score of both stages for pairs given by their rows, float64 (p,)."""
-        shape = len(self.vectors[0]), len(self.vectors[1])
-        wanted = sparse.csr_array((np.ones(len(images), bool), (images, texts)), shape=shape)
-        second = self.second(wanted)[images, texts]
-        first = np.einsum("pd,pd->p", self.vectors[0][images], self.vectors[1][texts])
-        return np.asarray(self.matcher.combine(first, second), np.float64)
+    def match_scores(self, pairs: LabelledPairs) -> NDArray[np.float64]:
+        """Return what the matcher's threshold is for, float64 (p,), of each pair by itself."""
+        return self.matcher.match_scores(*self._known(pairs)).astype(np.float64)
+
+    def match_features(self, pairs: LabelledPairs) -> NDArray[np.float64]:
+        """Return what ``MatchProbability`` is of, float64 (p, 5)."""
+        return match_features(*self._known(pairs))
+
+    def _known(self, pairs: LabelledPairs) -> tuple[FloatArray, ...]:
+        """Return vectors (p, d) of images and texts, second scores and numbers of words (p,)."""
+        images, texts = self.vectors
+        at = pairs.images, pairs.texts
+        wanted = sparse.csr_array((np.ones(len(at[0]), bool), at), shape=(len(images), len(texts)))
+        words = np.array([len(text.split()) for text in self.features.pairs.texts], np.float32)
+        second = np.asarray(self.second(wanted)[at], np.float32)
+        return images[at[0]], texts[at[1]], second, words[at[1]]
 
     def of_texts(self, texts: Sequence[str]) -> CloserLook:
         """Return the look at the same images with other texts, none of which is known as true."""
@@ -140,7 +150,7 @@ class CloserLook:
             assert threshold is not None  # a caller fits one, or the matcher has it
             drawn = draw_pairs(truth, seed=seed)
             results["pairs"] = measure_pairs(
-                self.pairs(drawn.images, drawn.texts),
+                self.match_scores(drawn),
                 drawn,
                 truth,
                 threshold=threshold,

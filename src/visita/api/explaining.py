@@ -69,8 +69,7 @@ def explain(
         maps = met
     return Explanation(
         text=text,
-        score=float(table[0, 0]),
-        threshold=finder.matcher.threshold,
+        pair=finder.match(whole, text),
         heat=_cells(heat[0]),
         words=tuple(
             Word(word, float(effect), _cells(one))

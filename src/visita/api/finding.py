@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from PIL.Image import Image
 
 from visita.data.decode import decode
@@ -18,21 +16,13 @@ from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
 from visita.kernels.unit import unit
 from visita.matchers import DEFAULT, opened
+from visita.matchers.pair import Pair
 from visita.progress import bar
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
 from visita.search.rescoring import Rescoring
 from visita.search.search import Match, search
 from visita.types import FloatArray, Matcher, TextEncoder
-
-
-@dataclass(frozen=True)
-class Pair:
-    """How well one picture and one text fit: the score, and whether it reaches the threshold."""
-
-    score: float
-    threshold: float | None
-    match: bool | None
 
 
 class Finder:
@@ -71,7 +61,7 @@ class Finder:
     def match(self, picture: Image | str | Path, text: str) -> Pair:
         """Return the score of a picture and a text, and whether they match.
 
-        It is that of both stages, where the matcher has two.
+        The score is that of both stages, where the matcher has two; see ``Pair``.
 
         Raises
         ------
@@ -82,12 +72,17 @@ class Finder:
         """
         query = Query.from_texts(passages(text), self.texts, self.matcher)
         columns = self.pictures.encode_pictures([open_picture(picture)])
-        score = float(self.matcher.embed_images(columns)[0] @ query.pooled())
-        if closer := Rescoring.of(query, self.matcher):
-            packed = closer.matcher.second.pack_images(columns)
-            score = float(closer.scores(np.array([score], np.float32), packed)[0])
-        threshold = self.matcher.threshold
-        return Pair(score, threshold, None if threshold is None else score >= threshold)
+        vectors, vector = self.matcher.embed_images(columns), query.pooled()
+        first, threshold = vectors @ vector, self.matcher.threshold
+        closer = Rescoring.of(query, self.matcher)
+        if closer is None:
+            return Pair(float(first[0]), None, threshold)
+        packed = closer.matcher.second.pack_images(columns)
+        [score] = closer.scores(first, packed).tolist()
+        if closer.matcher.match_probability is None:
+            return Pair(score, None, threshold)
+        [probability] = closer.match_scores(vectors, vector, packed).tolist()
+        return Pair(score, probability, threshold)
 
 
 def open_picture(picture: Image | str | Path) -> Image:

@@ -7,16 +7,20 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from visita.api.closer import CloserLook
 from visita.data import PairSet
 from visita.errors import DataError
 from visita.evaluation import (
     LEAST_WORDS,
     fit_calibration,
     fit_keyword_calibration,
+    fit_match_probability,
     fit_threshold,
     keyword_queries,
 )
+from visita.evaluation.pairs import draw_pairs
 from visita.matchers.calibration import Calibration
+from visita.matchers.match_probability import EVEN
 from visita.types import FloatArray, Matcher
 
 Vectors = tuple[FloatArray, FloatArray]
@@ -46,6 +50,16 @@ def calibrate(
         "calibration": fit_calibration(*embedded, truth, seed=seed),
         "keyword_calibration": _keyword_calibration(dev, words or embed, seed),
     }
+
+
+def calibrate_pairs(look: CloserLook, seed: int) -> dict[str, Any]:
+    """Return the fields match_probability and threshold of a matcher of two stages.
+
+    They are fitted on the pairs of ``look``'s split.
+    """
+    drawn = draw_pairs(look.features.pairs.truth.tocsr(), seed=seed)
+    probability = fit_match_probability(look.match_features(drawn), drawn.labels)
+    return {"match_probability": probability, "threshold": EVEN}
 
 
 def provenance(pairs: PairSet) -> dict[str, Any]:

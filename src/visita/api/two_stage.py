@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from visita.api.closer import CloserLook
-from visita.api.finishing import calibrate, provenance
+from visita.api.finishing import calibrate, calibrate_pairs, provenance
 from visita.api.learning import Learnt, Trained, learn
 from visita.api.measuring import caveats, vectors
 from visita.artifact import check_free, read_json, write_json
@@ -141,8 +141,9 @@ def _finished(
         *(matcher, dev.pairs, as_vectors(dense), config.seed),
         words=lambda texts: as_vectors(look.of_texts(texts).dense()),
     )
-    report = look.report(PROTOCOLS, float(fields["threshold"]), "matcher", config.seed)
-    return replace(matcher, facts=facts, **fields), report
+    matcher = replace(matcher, facts=facts, **{**fields, **calibrate_pairs(look, config.seed)})
+    report = CloserLook(matcher, dev).report(PROTOCOLS, matcher.threshold, "matcher", config.seed)
+    return matcher, report
 
 
 @dataclass(frozen=True)

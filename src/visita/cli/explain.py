@@ -57,9 +57,7 @@ def explain(
 
 
 def _print(explanation: visita.Explanation) -> None:
-    from visita.experiments.explanation_sheet import verdict  # noqa: PLC0415
-
-    print(verdict(explanation))
+    print(explanation.pair)
     print("words, and by how much the score falls without each:")
     for word in explanation.words:
         print(f"  {word.effect:+.3f}  {one_line(word.text)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +22,8 @@ def match(
 ) -> None:
     """Tell whether a text fits a picture.
 
-    Prints the score, the threshold and the verdict. Exit status: 0 match, 1 no match.
+    Prints the verdict, how probable a match is or the threshold, and the score.
+    Exit status: 0 match, 1 no match.
 
     [bold]visita match dog.jpg "a dog on a beach"[/bold]
     """
@@ -31,11 +31,8 @@ def match(
     with matcher_for(words, matcher, text_encoder) as chosen:
         pair = visita.Finder(chosen).match(image, words)
     if as_json:
-        print_json({"image": str(image), "text": words, **asdict(pair)})
-    elif pair.threshold is None:
-        print(f"score {pair.score:.3f}; this matcher has no threshold")
+        print_json({"image": str(image), "text": words, **pair.to_dict()})
     else:
-        verdict = "match" if pair.match else "no match"
-        print(f"{verdict}: score {pair.score:.3f}, threshold {pair.threshold:.3f}")
+        print(pair)
     if pair.match is False:
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from visita.evaluation.keyword_calibration import (
 )
 from visita.evaluation.keywords import KeywordQueries, Keywords, keyword_queries, keywords
 from visita.evaluation.long_tail import FREQUENCIES, rarest_words, recall_by_frequency
+from visita.evaluation.match_probability import cross_fitted_pairs, fit_match_probability
 from visita.evaluation.pairs import Pairs, best_f1_threshold, fit_threshold, pairs
 from visita.evaluation.protocols import PROTOCOLS, evaluate_vectors
 from visita.evaluation.retrieval import (
@@ -47,10 +48,12 @@ __all__ = [
     "calibration_error",
     "cross_fitted_calibration_error",
     "cross_fitted_keyword_error",
+    "cross_fitted_pairs",
     "dot_blocks",
     "evaluate_vectors",
     "fit_calibration",
     "fit_keyword_calibration",
+    "fit_match_probability",
     "fit_threshold",
     "keyword_queries",
     "keywords",

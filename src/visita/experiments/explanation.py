@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from visita.matchers.pair import Pair
 from visita.types import FloatArray
 
 SIDE = 5
@@ -46,9 +47,8 @@ class Explanation:
     Attributes
     ----------
     text : str
-    score : float
-    threshold : float or None
-        The score from which the matcher calls a pair a match.
+    pair : Pair
+        The score that is explained, and whether it is a match.
     heat : float32 (5, 5)
         By how much the score falls when a cell of the picture is made grey; rows from the top.
     words : tuple of Word
@@ -62,25 +62,17 @@ class Explanation:
     """
 
     text: str
-    score: float
-    threshold: float | None
+    pair: Pair
     heat: FloatArray
     words: tuple[Word, ...]
     words_by: Literal["attention", "hiding"]
     kernels: tuple[Kernel, ...]
 
-    @property
-    def match(self) -> bool | None:
-        """Whether the score reaches the threshold; None if there is none."""
-        return None if self.threshold is None else self.score >= self.threshold
-
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
         return {
             "text": self.text,
-            "score": self.score,
-            "threshold": self.threshold,
-            "match": self.match,
+            **self.pair.to_dict(),
             "heat": self.heat.tolist(),
             "words": [
                 {"word": one.text, "effect": one.effect, "heat": one.heat.tolist()}

@@ -18,7 +18,6 @@ from visita.experiments.explanation_sheet import (
     shown,
     strongest,
     tint,
-    verdict,
     words_note,
 )
 from visita.types import FloatArray
@@ -47,7 +46,7 @@ def write_page(explanation: Explanation, picture: Image.Image, out: Path) -> Non
     maps = [word.heat for word in explanation.words]
     page = environment.get_template("explanation.html.j2").render(
         explanation=explanation,
-        verdict=verdict(explanation),
+        pair=explanation.pair,
         legend=legend(),
         words_note=words_note(explanation),
         picture=_jpeg(picture),

@@ -48,7 +48,7 @@ def draw(explanation: Explanation, picture: Image.Image, out: Path) -> None:
     pen = ImageDraw.Draw(sheet)
     for number, line in enumerate(title):
         pen.text((MARGIN, MARGIN + 40 * number), line, INK, _font(30))
-    pen.text((MARGIN, top - 50), verdict(explanation), GREY, _font(20))
+    pen.text((MARGIN, top - 50), str(explanation.pair), GREY, _font(20))
     sheet.paste(large, (MARGIN, top))
     pen.text((MARGIN, top + large.height + 10), legend(), GREY, _font(16))
     _draw_kernels(pen, kernels, (MARGIN + LARGE[0] + 2 * GAP, top))
@@ -98,15 +98,6 @@ def shown(kernels: Sequence[Kernel]) -> list[Kernel]:
         return first
     weight, adds = sum(one.weight for one in rest), sum(one.adds for one in rest)
     return [*first, Kernel(f"{len(rest)} more", weight, adds)]
-
-
-def verdict(explanation: Explanation) -> str:
-    """Return the score and what follows from it."""
-    score = f"score {explanation.score:.3f}"
-    if explanation.threshold is None:
-        return score
-    said = "match" if explanation.match else "no match"
-    return f"{score}, threshold {explanation.threshold:.3f}: {said}"
 
 
 def legend() -> str:

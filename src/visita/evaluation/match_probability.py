@@ -1,0 +1,72 @@
+"""Fitting and measuring P(match) of pairs by themselves, on the pairs of ``pairs.py``."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from visita.errors import DataError
+from visita.evaluation.blocks import Truth, check_truth
+from visita.evaluation.intervals import components
+from visita.evaluation.pairs import LabelledPairs, Pairs, measure_pairs
+from visita.matchers.match_probability import EVEN, MatchProbability
+
+
+def fit_match_probability(
+    features: NDArray[np.float64], labels: NDArray[np.bool_]
+) -> MatchProbability:
+    """Fit P(match) by logistic regression, on a split that was not trained on.
+
+    Parameters
+    ----------
+    features : float64 (p, 5)
+        ``match_features`` of the pairs.
+    labels : bool (p,)
+
+    Raises
+    ------
+    DataError
+        If all labels are alike.
+    """
+    if labels.all() or not labels.any():
+        raise DataError("Telling matches takes pairs that are one and pairs that are none.")
+    # A faint penalty: it only matters where the labels can be told apart perfectly.
+    model = LogisticRegression(C=1e4, tol=1e-6, max_iter=1000).fit(features, labels)
+    return MatchProbability(float(model.intercept_[0]), *map(float, model.coef_[0]))
+
+
+def cross_fitted_pairs(
+    features: NDArray[np.float64], drawn: LabelledPairs, truth: Truth, *, seed: int
+) -> tuple[Pairs, NDArray[np.float64]]:
+    """Fit on the pairs of one half of the images, measure on the other, and the other way round.
+
+    Images that share a text are in one half. Returns what was measured, a probability of one half
+    being a match, and the probabilities, float64 (p,).
+
+    Parameters
+    ----------
+    features : float64 (p, 5)
+        ``match_features`` of the pairs ``drawn``.
+    truth : csr bool (n, m)
+
+    Raises
+    ------
+    DataError
+        If all images hang together through shared texts.
+    """
+    truth = check_truth(truth, truth.shape)
+    groups = components(truth).images
+    names = np.unique(groups[drawn.images])
+    if len(names) < 2:
+        raise DataError("All images share texts, so they cannot be halved; add more pairs.")
+    half = np.random.default_rng(seed).permutation(names)[: len(names) // 2]
+    first = np.isin(groups[drawn.images], half)
+    found = np.empty(len(first))
+    for measured in (first, ~first):
+        fitted = fit_match_probability(features[~measured], drawn.labels[~measured])
+        found[measured] = fitted.of(features[measured])
+    numbers = measure_pairs(
+        found, drawn, truth, threshold=EVEN, threshold_from="the other half", seed=seed
+    )
+    return numbers, found

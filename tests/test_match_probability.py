@@ -1,0 +1,115 @@
+"""P(match) of pairs by themselves, beside plain loops and scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import precision_recall_fscore_support
+
+from visita.errors import ArtifactError, DataError
+from visita.evaluation import cross_fitted_pairs, fit_match_probability
+from visita.evaluation.pairs import draw_pairs
+from visita.matchers.match_probability import MatchProbability, match_features
+
+NUMBERS = {
+    "intercept": 0.5,
+    "second": 2.0,
+    "cosine": 3.0,
+    "image_length": 1.0,
+    "text_length": -1.5,
+    "words": -0.25,
+}
+
+
+def drawn_features(rng, images=60, texts=3):
+    """Return the truth, drawn pairs and features by which most, not all, can be told apart."""
+    truth = sparse.csr_array(np.kron(np.eye(images), np.ones((1, texts))).astype(bool))
+    drawn = draw_pairs(truth, seed=0)
+    features = rng.normal(size=(len(drawn.labels), 5)) + drawn.labels[:, None] * [2, 1, 0, 0, 0.3]
+    return truth, drawn, features
+
+
+def test_it_is_the_sigmoid_of_what_is_known_of_a_pair():
+    rng = np.random.default_rng(0)
+    images, texts = rng.normal(size=(2, 7, 4)).astype(np.float32)
+    texts[3] = 0
+    second = rng.normal(size=7).astype(np.float32)
+    words = np.array([1, 2, 3, 9, 0, 20, 300], np.float32)
+    found = MatchProbability(**NUMBERS).of(match_features(images, texts, second, words))
+    assert found.dtype == np.float32
+    for row, probable in enumerate(found):
+        x, y = images[row].astype(float), texts[row].astype(float)
+        lengths = [math.sqrt(sum(v * v for v in side)) or 1 for side in (x, y)]
+        odds = (
+            0.5
+            + 2 * second[row]
+            + 3 * sum(a * b for a, b in zip(x, y, strict=True)) / (lengths[0] * lengths[1])
+            + math.log(lengths[0])
+            - 1.5 * math.log(lengths[1])
+            - 0.25 * math.log(max(words[row], 1))
+        )
+        assert probable == pytest.approx(1 / (1 + math.exp(-odds)), abs=1e-6)
+
+
+def test_extreme_scores_are_still_probabilities():
+    sure = MatchProbability(**{**NUMBERS, "second": 1e6})
+    found = sure.of(np.array([[1.0, 0, 0, 0, 0], [-1.0, 0, 0, 0, 0]]))
+    assert found.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"words": float("nan")}, "not usable"),
+        ({"length": 1.0}, "holds intercept, second, cosine"),
+        ({}, None),
+    ],
+)
+def test_what_is_saved_is_read_or_refused(changed, message):
+    if message is None:
+        assert MatchProbability.from_dict(NUMBERS).to_dict() == NUMBERS
+        return
+    with pytest.raises(ArtifactError, match=message):
+        MatchProbability.from_dict({**NUMBERS, **changed})
+    with pytest.raises(ArtifactError, match="not nothing"):
+        MatchProbability.from_dict({})
+
+
+def test_the_fit_is_logistic_regression():
+    _, drawn, features = drawn_features(np.random.default_rng(1))
+    found = fit_match_probability(features, drawn.labels)
+    plain = LogisticRegression(C=1e6, tol=1e-8, max_iter=5000).fit(features, drawn.labels)
+    expected = plain.predict_proba(features)[:, 1]
+    assert found.of(features) == pytest.approx(expected, abs=1e-3)
+    assert found.second == pytest.approx(plain.coef_[0, 0], rel=1e-2)
+
+
+def test_pairs_of_one_kind_teach_nothing():
+    with pytest.raises(DataError, match="that are one and pairs that are none"):
+        fit_match_probability(np.ones((4, 5)), np.ones(4, bool))
+
+
+def test_cross_fitted_each_half_is_told_by_the_other():
+    truth, drawn, features = drawn_features(np.random.default_rng(2))
+    numbers, said = cross_fitted_pairs(features, drawn, truth, seed=3)
+    # With images of three texts each, a component is an image, and its number its row.
+    half = np.random.default_rng(3).permutation(60)[:30]
+    first = np.isin(drawn.images, half)
+    for measured in (first, ~first):
+        one = fit_match_probability(features[~measured], drawn.labels[~measured])
+        assert said[measured] == pytest.approx(one.of(features[measured]), abs=1e-6)
+    expected = precision_recall_fscore_support(drawn.labels, said >= 0.5, average="binary")[:3]
+    found = [numbers.metrics[name].value for name in ("precision", "recall", "F1")]
+    assert found == pytest.approx([100 * one for one in expected])
+    assert (numbers.threshold, numbers.threshold_from) == (0.5, "the other half")
+
+
+def test_images_that_hang_together_cannot_be_halved():
+    truth = sparse.csr_array(np.array([[1, 1, 0, 0], [0, 1, 1, 0]], bool))
+    drawn = draw_pairs(truth, seed=0)
+    with pytest.raises(DataError, match="cannot be halved"):
+        cross_fitted_pairs(np.zeros((len(drawn.labels), 5)), drawn, truth, seed=0)
