@@ -16,7 +16,7 @@ def print_protocols(protocols: Mapping[str, Any]) -> None:
         print(f"  {name:{width}}  {value}")
     if "pairs" in protocols:
         threshold, source = (protocols["pairs"][key] for key in ("threshold", "threshold_from"))
-        print(f"  a pair matches from a score of {threshold:.3f} (from {source})")
+        print(f"  a pair matches from {threshold:.3f} on (from {source})")
 
 
 def print_languages(languages: Mapping[str, Any]) -> None:
