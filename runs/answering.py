@@ -33,6 +33,7 @@ from visita.data.statements import claim, statement
 from visita.evaluation.intervals import estimates, group_sums, paired_difference
 from visita.evaluation.nouns import find_nouns
 from visita.features.extract import text_features
+from visita.matchers.match_probability import match_features, match_scores, word_counts
 from visita.types import FloatArray, Matcher, TwoStage
 
 COLOURS = (
@@ -227,15 +228,15 @@ def pair_scores(
     rows = np.searchsorted(distinct, texts)
     vectors = matcher.embed_texts(text_features(distinct, matcher.open_text_encoder()))
     both = seen.vectors[pictures], vectors[rows]
-    first = np.einsum("pd,pd->p", *both)
-    if not isinstance(matcher, TwoStage):
-        return first, first
-    second = np.empty_like(first)
-    for row, packed in enumerate(matcher.second.pack_texts(distinct)):
-        at = np.flatnonzero(rows == row)
-        second[at] = matcher.second.scores(seen.packed[pictures[at]], packed)
-    words = np.array([len(text.split()) for text in texts], np.float32)
-    return matcher.combine(first, second), matcher.match_scores(*both, second, words)
+    found, second = np.einsum("pd,pd->p", *both), None
+    if isinstance(matcher, TwoStage):
+        second = np.empty_like(found)
+        for row, packed in enumerate(matcher.second.pack_texts(distinct)):
+            at = np.flatnonzero(rows == row)
+            second[at] = matcher.second.scores(seen.packed[pictures[at]], packed)
+        found = matcher.combine(found, second)
+    features = match_features(*both, word_counts(texts), second)
+    return found, match_scores(matcher, found, features)
 
 
 def measure(

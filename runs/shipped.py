@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from shipped_report import Kept, draw_reliability, markdown
 
 import visita
+from visita.api.both_stages import vector_pair_scores
 from visita.api.closer import CloserLook
 from visita.api.measuring import evaluate, features_for, vectors
 from visita.data import PairSet, open_pairs
@@ -40,7 +41,8 @@ from visita.evaluation import (
 )
 from visita.evaluation.dense import as_vectors
 from visita.evaluation.intervals import components, estimates, group_sums
-from visita.evaluation.pairs import LabelledPairs, draw_pairs, score_pairs
+from visita.evaluation.match_probability import features_of_pairs
+from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.features.extract import PairFeatures
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.training.config import FusionConfig, MklVisitaConfig
@@ -98,25 +100,25 @@ def measured(matcher: Matcher, dev: PairFeatures) -> tuple[dict[str, Any], dict[
     truth = dev.pairs.truth.tocsr()
     queries = keyword_queries(dev.pairs.texts, truth)
     named = draw_pairs(queries.relevance.T.tocsr(), seed=0)
-    facts: dict[str, Any] = {}
+    drawn = draw_pairs(truth, seed=0)
     if isinstance(matcher, TwoStageMatcher):
         look = CloserLook(matcher, dev)
         of_nouns = look.of_texts(queries.nouns)
         embedded, words = as_vectors(look.dense()), as_vectors(of_nouns.dense())
         image_ranks, text_ranks = look.ranks()
-        scores = of_nouns.match_scores(named)
-        drawn = draw_pairs(truth, seed=0)
-        found, said = cross_fitted_pairs(look.match_features(drawn), drawn, truth, seed=0)
-        facts["cross-fitted pairs"] = found.to_dict()
-        facts["match probability"] = reliability(said, drawn.labels)
+        scores, features = of_nouns.match_scores(named), look.match_features(drawn)
     else:
         embedded = vectors(matcher, dev)
         encoded = matcher.open_text_encoder().encode(queries.nouns)
         words = embedded[0], matcher.embed_texts(encoded)
         ranked = retrieval(*embedded, truth, seed=0)
         image_ranks, text_ranks = ranked.image_ranks[0], ranked.text_ranks[0]
-        scores = score_pairs(*words, named)
-    facts |= {
+        scores = vector_pair_scores(matcher, words, queries.nouns, named)
+        features = features_of_pairs(embedded, dev.pairs.texts, drawn)
+    found, said = cross_fitted_pairs(features, drawn, truth, seed=0)
+    facts = {
+        "cross-fitted pairs": found.to_dict(),
+        "match probability": reliability(said, drawn.labels),
         "noun pairs": told(scores >= matcher.threshold, named),
         "keywords": keywords(*words, queries.relevance, seed=0).to_dict(),
         "calibration": cross_fitted_calibration_error(*embedded, truth, seed=0),

@@ -88,6 +88,7 @@ class LinearMatcher:
     name = "linear"
     text_encoder = "letters"
     threshold = None
+    match_probability = None
 
     def __init__(self, recipe: Recipe, dim: int = 16, seed: int = 0, calibrated: bool = True):
         self.recipe = recipe

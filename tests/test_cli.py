@@ -253,7 +253,7 @@ def test_match_tells_yes_from_no(matcher, drawn_folder):
     worst, best = captions[scores.argmin()], captions[scores.argmax()]
     yes = run("match", picture, best, "--matcher", matcher)
     assert yes.status == 0
-    assert yes.out.startswith("match: score ")
+    assert yes.out.startswith("match: probability ")
     no = run("match", picture, worst, "--json", "--matcher", matcher)
     assert no.status == 1
     pair = finder.match(picture, worst)
@@ -261,7 +261,8 @@ def test_match_tells_yes_from_no(matcher, drawn_folder):
         "image": str(picture),
         "text": worst,
         "score": pytest.approx(pair.score, abs=1e-5),
-        "threshold": pair.threshold,
+        "probability": pytest.approx(pair.probability, abs=1e-4),
+        "threshold": 0.5,
         "match": False,
     }
     missing = run("match", "nowhere.jpg", best, "--matcher", matcher)

@@ -17,12 +17,12 @@ from visita.matchers.match_probability import MatchProbability, match_features
 
 NUMBERS = {
     "intercept": 0.5,
-    "second": 2.0,
     "cosine": 3.0,
     "image_length": 1.0,
     "text_length": -1.5,
     "words": -0.25,
 }
+BOTH = {**NUMBERS, "second": 2.0}
 
 
 def drawn_features(rng, images=60, texts=3):
@@ -33,20 +33,21 @@ def drawn_features(rng, images=60, texts=3):
     return truth, drawn, features
 
 
-def test_it_is_the_sigmoid_of_what_is_known_of_a_pair():
+@pytest.mark.parametrize("numbers", [NUMBERS, BOTH])
+def test_it_is_the_sigmoid_of_what_is_known_of_a_pair(numbers):
     rng = np.random.default_rng(0)
     images, texts = rng.normal(size=(2, 7, 4)).astype(np.float32)
     texts[3] = 0
-    second = rng.normal(size=7).astype(np.float32)
+    second = rng.normal(size=7).astype(np.float32) if numbers is BOTH else None
     words = np.array([1, 2, 3, 9, 0, 20, 300], np.float32)
-    found = MatchProbability(**NUMBERS).of(match_features(images, texts, second, words))
+    found = MatchProbability(**numbers).of(match_features(images, texts, words, second))
     assert found.dtype == np.float32
     for row, probable in enumerate(found):
         x, y = images[row].astype(float), texts[row].astype(float)
         lengths = [math.sqrt(sum(v * v for v in side)) or 1 for side in (x, y)]
         odds = (
             0.5
-            + 2 * second[row]
+            + (0 if second is None else 2 * second[row])
             + 3 * sum(a * b for a, b in zip(x, y, strict=True)) / (lengths[0] * lengths[1])
             + math.log(lengths[0])
             - 1.5 * math.log(lengths[1])
@@ -56,8 +57,8 @@ def test_it_is_the_sigmoid_of_what_is_known_of_a_pair():
 
 
 def test_extreme_scores_are_still_probabilities():
-    sure = MatchProbability(**{**NUMBERS, "second": 1e6})
-    found = sure.of(np.array([[1.0, 0, 0, 0, 0], [-1.0, 0, 0, 0, 0]]))
+    sure = MatchProbability(**{**NUMBERS, "cosine": 1e6})
+    found = sure.of(np.array([[1.0, 0, 0, 0], [-1.0, 0, 0, 0]]))
     assert found.tolist() == [1, 0]
 
 
@@ -65,13 +66,14 @@ def test_extreme_scores_are_still_probabilities():
     ("changed", "message"),
     [
         ({"words": float("nan")}, "not usable"),
-        ({"length": 1.0}, "holds intercept, second, cosine"),
+        ({"length": 1.0}, "holds intercept, cosine"),
         ({}, None),
     ],
 )
 def test_what_is_saved_is_read_or_refused(changed, message):
     if message is None:
-        assert MatchProbability.from_dict(NUMBERS).to_dict() == NUMBERS
+        for numbers in (NUMBERS, BOTH):
+            assert MatchProbability.from_dict(numbers).to_dict() == numbers
         return
     with pytest.raises(ArtifactError, match=message):
         MatchProbability.from_dict({**NUMBERS, **changed})
@@ -85,7 +87,9 @@ def test_the_fit_is_logistic_regression():
     plain = LogisticRegression(C=1e6, tol=1e-8, max_iter=5000).fit(features, drawn.labels)
     expected = plain.predict_proba(features)[:, 1]
     assert found.of(features) == pytest.approx(expected, abs=1e-3)
-    assert found.second == pytest.approx(plain.coef_[0, 0], rel=1e-2)
+    assert found.cosine == pytest.approx(plain.coef_[0, 0], rel=1e-2)
+    assert found.second == pytest.approx(plain.coef_[0, 4], rel=1e-2)
+    assert fit_match_probability(features[:, :4], drawn.labels).second is None
 
 
 def test_pairs_of_one_kind_teach_nothing():

@@ -367,7 +367,9 @@ def test_the_default_preset_trains_both_stages(both, named_folder):
     assert both.matcher.keyword_calibration is not None
     # The first stage knows that of its own scores, as it may be used alone.
     assert both.matcher.first.calibration not in (None, both.matcher.calibration)
-    assert both.matcher.first.threshold not in (None, both.matcher.threshold)
+    known = both.matcher.first.match_probability, both.matcher.match_probability
+    assert (known[0].second, known[1].second is None) == (None, False)
+    assert both.matcher.first.threshold == both.matcher.threshold == 0.5
     found = visita.evaluate(both.matcher, f"folder:{named_folder}", split="dev")
     assert found["protocols"] == both.report["protocols"]
 

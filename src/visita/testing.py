@@ -174,7 +174,6 @@ def check_matcher(matcher: Matcher, columns: Mapping[str, FloatArray], texts: Te
     if isinstance(matcher, TwoStage):
         _check_second(matcher.second, columns)
         _check_combine(matcher)
-        _check_match_scores(matcher, images, matcher.embed_texts(texts))
 
 
 def _check_second(second: SecondStage, columns: Mapping[str, FloatArray]) -> None:
@@ -216,17 +215,6 @@ def _check_combine(matcher: TwoStage) -> None:
         assert (np.diff(both) >= 0).all(), "a better score of a stage must not make both worse"
 
 
-def _check_match_scores(matcher: TwoStage, images: FloatArray, texts: FloatArray) -> None:
-    numbers = np.arange(3, dtype=np.float32)
-    known = (images[:3], texts[:3], numbers - 1, numbers)
-    found = matcher.match_scores(*known)
-    assert found.shape == (3,), "match_scores must return one number a pair"
-    assert found.dtype == np.float32, f"match_scores must return float32, not {found.dtype}"
-    assert np.isfinite(found).all(), "match_scores must be finite, without a word too"
-    alone = matcher.match_scores(*(one[1:2] for one in known))
-    assert _near(alone, found[1:2]), "a pair must match the same alone and among others"
-
-
 @contextmanager
 def _without_torch() -> Iterator[None]:
     """Make every ``import torch`` fail meanwhile."""
@@ -262,6 +250,14 @@ def _check_probability(matcher: Matcher) -> None:
         assert found.shape == scores.shape, "probability must return one number a score"
         assert ((found >= 0) & (found <= 1)).all(), "a probability is between 0 and 1"
         assert (np.diff(found) >= 0).all(), "a better score must not be less probable"
+    known = matcher.match_probability
+    if known is not None:
+        features = np.random.default_rng(0).uniform(-1, 1, (9, 4 + isinstance(matcher, TwoStage)))
+        found = known.of(features)
+        assert found.shape == (9,), "match_probability must return one number a pair"
+        assert ((found >= 0) & (found <= 1)).all(), "a probability is between 0 and 1"
+        alone = known.of(features[3:4])
+        assert _near(alone, found[3:4]), "a pair must match the same alone and among others"
 
 
 def _check_fingerprint(part: ImageEncoder | TextEncoder | Matcher) -> None:

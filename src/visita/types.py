@@ -250,6 +250,14 @@ class Judge(Protocol):
         ...
 
 
+class PairJudge(Protocol):
+    """Who knows how probable it is that a picture and a text, by themselves, are a match."""
+
+    def of(self, features: NDArray[np.float64]) -> FloatArray:
+        """Return P(match) of each row of ``match_features``, float32 (p,)."""
+        ...
+
+
 class Matcher(Judge, Protocol):
     """What training returns and everything later uses."""
 
@@ -267,10 +275,12 @@ class Matcher(Judge, Protocol):
 
     @property
     def threshold(self) -> float | None:
-        """Score from which a pair counts as a match, where one is known.
+        """From which score a pair counts as a match, or from which P(match), if there is that."""
+        ...
 
-        With two stages it is one of ``TwoStage.match_scores``.
-        """
+    @property
+    def match_probability(self) -> PairJudge | None:
+        """What knows P(match), where it was fitted."""
         ...
 
     @property
@@ -333,7 +343,7 @@ class SecondStage(Protocol):
 class TwoStage(Protocol):
     """What a ``Matcher`` has besides where it scores the first few again; ``isinstance`` tells.
 
-    Its recipe is of both stages, and so are the scores that have a probability.
+    Its recipe is of both stages. Threshold and probability are for scores of both.
     """
 
     @property
@@ -348,19 +358,4 @@ class TwoStage(Protocol):
 
     def combine(self, first: FloatArray, second: FloatArray) -> FloatArray:
         """Return the score of pairs from those of the two stages; it falls with neither."""
-        ...
-
-    @property
-    def match_probability(self) -> object | None:
-        """What makes ``match_scores`` probabilities; None: they are scores of both stages."""
-        ...
-
-    def match_scores(
-        self, images: FloatArray, texts: FloatArray, second: FloatArray, words: FloatArray
-    ) -> FloatArray:
-        """Return what the threshold is for, float32 (p,), of pairs by themselves.
-
-        From the vectors of pictures and texts (p, d), the scores of the second stage (p,) and
-        the number of words of each text (p,).
-        """
         ...

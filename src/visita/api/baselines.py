@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from visita.api.closer import CloserLook
-from visita.api.finishing import calibrate, provenance
+from visita.api.finishing import Vectors, calibrate_searches, provenance
 from visita.api.learning import Trained, rsum_on, topic_facts
 from visita.api.measuring import caveats, features_for, vectors
 from visita.api.two_stage import cross_tensors, rsum_of_scores
 from visita.artifact import check_free
 from visita.data import PairSet, open_pairs
-from visita.evaluation import PROTOCOLS, evaluate_vectors
+from visita.evaluation import PROTOCOLS, evaluate_vectors, fit_threshold
 from visita.evaluation.dense import as_vectors
 from visita.features.extract import PairFeatures, pair_features, picture_features
 from visita.features.vocabulary import Vocabulary
@@ -154,19 +154,31 @@ def _learn_pairs(name: str, read: _Read, config: PairBaseline) -> _Learnt:
 def _measured(
     matcher: Matcher, dev: PairFeatures, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return threshold and calibration, and the report on dev."""
+    """Return threshold and calibration, and the report on dev.
+
+    These systems decide by their score, as their papers have them: none knows P(match).
+    """
     if isinstance(matcher, TwoStageMatcher):
         few = CloserLook(matcher, dev.of_images(dev.pairs.some_images(CALIBRATED, seed)))
-        fields = calibrate(
+        fields = _calibrated(
             *(matcher, few.features.pairs, as_vectors(few.dense()), seed),
             words=lambda texts: as_vectors(few.of_texts(texts).dense()),
         )
         look = CloserLook(matcher, dev)
         assert isinstance(matcher.first, JointMatcher)
-        found = calibrate(matcher.first, dev.pairs, look.vectors, seed)
+        found = _calibrated(matcher.first, dev.pairs, look.vectors, seed)
         fields["first"] = replace(matcher.first, **found)
         return fields, look.report(PROTOCOLS, float(fields["threshold"]), "matcher", seed)
     embedded = vectors(matcher, dev)
-    fields = calibrate(matcher, dev.pairs, embedded, seed)
+    fields = _calibrated(matcher, dev.pairs, embedded, seed)
     truth = dev.pairs.truth.tocsr()
     return fields, evaluate_vectors(*embedded, truth, threshold=fields["threshold"], seed=seed)
+
+
+def _calibrated(
+    matcher: Matcher, dev: PairSet, embedded: Vectors, seed: int, **words: Any
+) -> dict[str, Any]:
+    return {
+        **calibrate_searches(matcher, dev, embedded, seed, **words),
+        "threshold": fit_threshold(*embedded, dev.truth.tocsr(), seed=seed),
+    }

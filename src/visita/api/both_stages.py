@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from visita.api.closer import CloserLook
 from visita.evaluation.blocks import dot_blocks
 from visita.evaluation.folds import fold_rows
 from visita.evaluation.intervals import Values
+from visita.evaluation.match_probability import features_of_pairs
 from visita.evaluation.pairs import LabelledPairs, best_f1_threshold, draw_pairs, score_pairs
 from visita.evaluation.retrieval import best_ranks
 from visita.features.extract import PairFeatures
+from visita.matchers.match_probability import match_scores
 from visita.matchers.two_stage import TwoStageMatcher
-from visita.types import Matcher
+from visita.types import FloatArray, Matcher
 
 
 def ranks(matcher: Matcher, features: PairFeatures, folds: int = 1) -> tuple[Values, Values]:
@@ -38,7 +42,18 @@ def pair_scores(matcher: Matcher, features: PairFeatures, drawn: LabelledPairs) 
     if isinstance(matcher, TwoStageMatcher):
         return CloserLook(matcher, features).match_scores(drawn)
     vectors = matcher.embed_images(features.columns), matcher.embed_texts(features.texts)
-    return score_pairs(*vectors, drawn)
+    return vector_pair_scores(matcher, vectors, features.pairs.texts, drawn)
+
+
+def vector_pair_scores(
+    matcher: Matcher,
+    vectors: tuple[FloatArray, FloatArray],
+    texts: Sequence[str],
+    drawn: LabelledPairs,
+) -> Values:
+    """Return what ``pair_scores`` does, by a matcher's vectors of images and of ``texts``."""
+    features = features_of_pairs(vectors, texts, drawn)
+    return match_scores(matcher, score_pairs(*vectors, drawn), features).astype(np.float64)
 
 
 def fitted_threshold(matcher: Matcher, features: PairFeatures, seed: int) -> float:

@@ -13,11 +13,12 @@ from scipy import sparse
 
 from visita.evaluation import measure_folds, measure_ranks, retrieval, retrieval_in_folds
 from visita.evaluation.intervals import components
-from visita.evaluation.pairs import LabelledPairs, draw_pairs, measure_pairs
+from visita.evaluation.match_probability import features_of_pairs
+from visita.evaluation.pairs import LabelledPairs, draw_pairs, measure_pairs, score_pairs
 from visita.evaluation.protocols import check_protocols
 from visita.evaluation.two_stage import looked_at, two_stage_ranks
 from visita.features.extract import PairFeatures
-from visita.matchers.match_probability import match_features
+from visita.matchers.match_probability import match_scores
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.progress import bar
 from visita.types import FloatArray
@@ -68,20 +69,22 @@ class CloserLook:
 
     def match_scores(self, pairs: LabelledPairs) -> NDArray[np.float64]:
         """Return what the matcher's threshold is for, float64 (p,), of each pair by itself."""
-        return self.matcher.match_scores(*self._known(pairs)).astype(np.float64)
+        second = self._second_of(pairs)
+        first = score_pairs(*self.vectors, pairs).astype(np.float32)
+        scores = self.matcher.combine(first, second)
+        features = features_of_pairs(self.vectors, self.features.pairs.texts, pairs, second)
+        return match_scores(self.matcher, scores, features).astype(np.float64)
 
     def match_features(self, pairs: LabelledPairs) -> NDArray[np.float64]:
         """Return what ``MatchProbability`` is of, float64 (p, 5)."""
-        return match_features(*self._known(pairs))
+        second = self._second_of(pairs)
+        return features_of_pairs(self.vectors, self.features.pairs.texts, pairs, second)
 
-    def _known(self, pairs: LabelledPairs) -> tuple[FloatArray, ...]:
-        """Return vectors (p, d) of images and texts, second scores and numbers of words (p,)."""
-        images, texts = self.vectors
+    def _second_of(self, pairs: LabelledPairs) -> FloatArray:
         at = pairs.images, pairs.texts
-        wanted = sparse.csr_array((np.ones(len(at[0]), bool), at), shape=(len(images), len(texts)))
-        words = np.array([len(text.split()) for text in self.features.pairs.texts], np.float32)
-        second = np.asarray(self.second(wanted)[at], np.float32)
-        return images[at[0]], texts[at[1]], second, words[at[1]]
+        shape = len(self.vectors[0]), len(self.vectors[1])
+        wanted = sparse.csr_array((np.ones(len(pairs.labels), bool), at), shape=shape)
+        return np.asarray(self.second(wanted)[at], np.float32)
 
     def of_texts(self, texts: Sequence[str]) -> CloserLook:
         """Return the look at the same images with other texts, none of which is known as true."""

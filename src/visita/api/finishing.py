@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from visita.api.closer import CloserLook
+import numpy as np
+from numpy.typing import NDArray
+
 from visita.data import PairSet
 from visita.errors import DataError
 from visita.evaluation import (
@@ -15,10 +18,10 @@ from visita.evaluation import (
     fit_calibration,
     fit_keyword_calibration,
     fit_match_probability,
-    fit_threshold,
     keyword_queries,
 )
-from visita.evaluation.pairs import draw_pairs
+from visita.evaluation.match_probability import features_of_pairs
+from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.matchers.calibration import Calibration
 from visita.matchers.match_probability import EVEN
 from visita.types import FloatArray, Matcher
@@ -32,10 +35,27 @@ def calibrate(
     dev: PairSet,
     embedded: Vectors,
     seed: int,
+) -> dict[str, Any]:
+    """Return the fields that say how probable a match is, and the threshold, fitted on dev.
+
+    ``embedded`` are the matcher's vectors of ``dev``.
+    """
+    features = partial(features_of_pairs, embedded, dev.texts)
+    return {
+        **calibrate_searches(matcher, dev, embedded, seed),
+        **calibrate_pairs(dev, features, seed),
+    }
+
+
+def calibrate_searches(
+    matcher: Matcher,
+    dev: PairSet,
+    embedded: Vectors,
+    seed: int,
     *,
     words: Callable[[Sequence[str]], Vectors] | None = None,
 ) -> dict[str, Any]:
-    """Return the fields threshold, calibration and keyword_calibration, fitted on dev.
+    """Return the fields calibration and keyword_calibration, fitted on dev.
 
     ``embedded`` are the matcher's vectors of ``dev``; ``words`` gives those of its images with
     other texts, where they are not as the matcher embeds them.
@@ -46,19 +66,20 @@ def calibrate(
         return embedded[0], matcher.embed_texts(matcher.open_text_encoder().encode(texts))
 
     return {
-        "threshold": fit_threshold(*embedded, truth, seed=seed),
         "calibration": fit_calibration(*embedded, truth, seed=seed),
         "keyword_calibration": _keyword_calibration(dev, words or embed, seed),
     }
 
 
-def calibrate_pairs(look: CloserLook, seed: int) -> dict[str, Any]:
-    """Return the fields match_probability and threshold of a matcher of two stages.
+def calibrate_pairs(
+    dev: PairSet, features: Callable[[LabelledPairs], NDArray[np.float64]], seed: int
+) -> dict[str, Any]:
+    """Return the fields match_probability and threshold, fitted on dev.
 
-    They are fitted on the pairs of ``look``'s split.
+    ``features`` gives the ``match_features`` of pairs.
     """
-    drawn = draw_pairs(look.features.pairs.truth.tocsr(), seed=seed)
-    probability = fit_match_probability(look.match_features(drawn), drawn.labels)
+    drawn = draw_pairs(dev.truth.tocsr(), seed=seed)
+    probability = fit_match_probability(features(drawn), drawn.labels)
     return {"match_probability": probability, "threshold": EVEN}
 
 

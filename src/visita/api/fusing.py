@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from visita.api.finishing import calibrate, provenance
+from visita.api.learning import report_on
 from visita.api.measuring import TOPICS_FROM, caveats
 from visita.artifact import check_free
 from visita.data import PairSet, open_pairs
 from visita.errors import ConfigError
-from visita.evaluation import Estimate, evaluate_vectors, retrieval
+from visita.evaluation import Estimate, retrieval
 from visita.evaluation.blocks import Truth
 from visita.experiments.fuse import Fusion, rsum_gain
 from visita.experiments.fuse import fuse as learn_weights
@@ -135,7 +136,7 @@ def fuse(
         },
         **calibrate(matcher, read.dev.pairs, embedded, seed),
     )
-    report = evaluate_vectors(*embedded, truth, threshold=matcher.threshold, seed=seed)
+    report = report_on(matcher, read.dev, embedded, seed)
     seconds = time.perf_counter() - started
     matcher.save(Path(out))
     if plot:

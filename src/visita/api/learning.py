@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scipy import sparse
 
+from visita.api.both_stages import vector_pair_scores
 from visita.api.finishing import calibrate, provenance
 from visita.api.measuring import TOPICS_FROM, caveats, vectors
 from visita.artifact import check_free
@@ -188,4 +190,6 @@ def report_on(
 ) -> dict[str, Any]:
     """Return what ``evaluate`` says of the matcher on dev, of which these are its vectors."""
     truth = dev.pairs.truth.tocsr()
-    return evaluate_vectors(*embedded, truth, threshold=matcher.threshold, seed=seed)
+    told = partial(vector_pair_scores, matcher, embedded, dev.pairs.texts)
+    threshold = matcher.threshold
+    return evaluate_vectors(*embedded, truth, threshold=threshold, pair_scores=told, seed=seed)

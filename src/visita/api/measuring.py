@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from visita.api.both_stages import fitted_threshold, ranks
+from visita.api.both_stages import fitted_threshold, ranks, vector_pair_scores
 from visita.api.closer import CloserLook
 from visita.data import PairSet, open_pairs
 from visita.evaluation import PROTOCOLS, evaluate_vectors, recall_by_language
@@ -63,13 +64,15 @@ def evaluate(
     if look:
         numbers = look.report(protocols, threshold, source, seed, folds)
     else:
+        embedded = vectors(matcher, measured)
         numbers = evaluate_vectors(
-            *vectors(matcher, measured),
+            *embedded,
             measured.pairs.truth.tocsr(),
             protocols=protocols,
             folds=folds,
             threshold=threshold,
             threshold_from=source,
+            pair_scores=partial(vector_pair_scores, matcher, embedded, measured.pairs.texts),
             seed=seed,
         )
     one_gallery = "retrieval" in protocols and folds == 1

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from visita.api.closer import CloserLook
-from visita.api.finishing import calibrate, calibrate_pairs, provenance
+from visita.api.finishing import calibrate, calibrate_pairs, calibrate_searches, provenance
 from visita.api.learning import Learnt, Trained, learn
 from visita.api.measuring import caveats, vectors
 from visita.artifact import check_free, read_json, write_json
@@ -137,11 +137,12 @@ def _finished(
         **provenance(read.pairs),
     }
     look = CloserLook(matcher, dev)
-    fields = calibrate(
+    fields = calibrate_searches(
         *(matcher, dev.pairs, as_vectors(dense), config.seed),
         words=lambda texts: as_vectors(look.of_texts(texts).dense()),
     )
-    matcher = replace(matcher, facts=facts, **{**fields, **calibrate_pairs(look, config.seed)})
+    fields |= calibrate_pairs(dev.pairs, look.match_features, config.seed)
+    matcher = replace(matcher, facts=facts, **fields)
     report = CloserLook(matcher, dev).report(PROTOCOLS, matcher.threshold, "matcher", config.seed)
     return matcher, report
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -10,7 +12,16 @@ from visita.errors import DataError
 from visita.evaluation.blocks import Truth, check_truth
 from visita.evaluation.intervals import components
 from visita.evaluation.pairs import LabelledPairs, Pairs, measure_pairs
-from visita.matchers.match_probability import EVEN, MatchProbability
+from visita.matchers.match_probability import (
+    EVEN,
+    MatchProbability,
+    match_features,
+    word_counts,
+)
+from visita.types import FloatArray
+
+_ROWS = 4096
+"""Pairs at once, so that their vectors take some megabytes."""
 
 
 def fit_match_probability(
@@ -20,7 +31,7 @@ def fit_match_probability(
 
     Parameters
     ----------
-    features : float64 (p, 5)
+    features : float64 (p, 4) or (p, 5)
         ``match_features`` of the pairs.
     labels : bool (p,)
 
@@ -36,6 +47,31 @@ def fit_match_probability(
     return MatchProbability(float(model.intercept_[0]), *map(float, model.coef_[0]))
 
 
+def features_of_pairs(
+    vectors: tuple[FloatArray, FloatArray],
+    texts: Sequence[str],
+    of: LabelledPairs,
+    second: FloatArray | None = None,
+) -> NDArray[np.float64]:
+    """Return ``match_features`` of each pair, float64 (p, 4), or (p, 5) with a second stage.
+
+    Parameters
+    ----------
+    vectors : float32 (n, d), (m, d)
+        Of images and of texts.
+    texts : sequence of str
+    second : float32 (p,) or None
+        The second stage's scores of the pairs.
+    """
+    found, starts = [], range(0, len(of.labels), _ROWS)
+    words = word_counts(texts)
+    for rows in (slice(start, start + _ROWS) for start in starts):
+        images, text = of.images[rows], of.texts[rows]
+        own = None if second is None else second[rows]
+        found.append(match_features(vectors[0][images], vectors[1][text], words[text], own))
+    return np.concatenate(found)
+
+
 def cross_fitted_pairs(
     features: NDArray[np.float64], drawn: LabelledPairs, truth: Truth, *, seed: int
 ) -> tuple[Pairs, NDArray[np.float64]]:
@@ -46,7 +82,7 @@ def cross_fitted_pairs(
 
     Parameters
     ----------
-    features : float64 (p, 5)
+    features : float64 (p, 4) or (p, 5)
         ``match_features`` of the pairs ``drawn``.
     truth : csr bool (n, m)
 

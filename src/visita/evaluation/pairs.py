@@ -11,8 +11,9 @@ equal scores being one step of the curve.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,10 @@ class LabelledPairs:
     images: NDArray[np.int64]
     texts: NDArray[np.int64]
     labels: NDArray[np.bool_]
+
+
+PairScores = Callable[[LabelledPairs], Values]
+"""Gives a score of each pair, float64 (p,)."""
 
 
 def draw_pairs(truth: Truth, *, seed: int) -> LabelledPairs:
@@ -163,6 +168,7 @@ def pairs(
     *,
     threshold: float,
     threshold_from: str = "matcher",
+    pair_scores: PairScores | None = None,
     seed: int,
     resamples: int = RESAMPLES,
 ) -> Pairs:
@@ -176,6 +182,8 @@ def pairs(
         Images without a text take no part.
     threshold : float
         From the matcher or from ``fit_threshold`` on dev, never from this split.
+    pair_scores : callable or None
+        Gives the scores that the threshold is for, where those are not the inner products.
     seed : int
         Seed of the false pairs and of the bootstrap.
 
@@ -187,8 +195,9 @@ def pairs(
     """
     truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
     drawn = draw_pairs(truth, seed=seed)
+    scores = pair_scores or partial(score_pairs, image_vectors, text_vectors)
     return measure_pairs(
-        score_pairs(image_vectors, text_vectors, drawn),
+        scores(drawn),
         drawn,
         truth,
         threshold=threshold,

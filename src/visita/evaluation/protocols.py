@@ -8,7 +8,7 @@ from typing import Any
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
 from visita.evaluation.blocks import Truth
 from visita.evaluation.folds import retrieval_in_folds
-from visita.evaluation.pairs import pairs
+from visita.evaluation.pairs import PairScores, pairs
 from visita.evaluation.retrieval import retrieval
 from visita.types import FloatArray
 
@@ -24,6 +24,7 @@ def evaluate_vectors(
     folds: int = 1,
     threshold: float | None = None,
     threshold_from: str = "matcher",
+    pair_scores: PairScores | None = None,
     seed: int,
 ) -> dict[str, Any]:
     """Measure the vectors of one split and return what goes into a report, ready for JSON.
@@ -41,6 +42,8 @@ def evaluate_vectors(
         5,000 test images of COCO are measured by its 1K protocol.
     threshold, threshold_from : float or None, str
         For ``pairs``: the score from which a pair is a match, and where it was chosen.
+    pair_scores : callable or None
+        For ``pairs``: what gives the scores that the threshold is for, where those are others.
     seed : int
         Seed of the false pairs and of the bootstrap.
 
@@ -66,7 +69,13 @@ def evaluate_vectors(
                 "The protocol 'pairs' needs a threshold: use a matcher that has one, "
                 "or fit one on dev with fit_threshold."
             )
-        measured = pairs(*vectors, threshold=threshold, threshold_from=threshold_from, seed=seed)
+        measured = pairs(
+            *vectors,
+            threshold=threshold,
+            threshold_from=threshold_from,
+            pair_scores=pair_scores,
+            seed=seed,
+        )
         results["pairs"] = measured.to_dict()
     return {
         "protocols": results,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from visita.matchers.calibration import Calibration
+from visita.matchers.match_probability import MatchProbability
 from visita.types import FloatArray
 
 
@@ -17,15 +18,18 @@ class Calibrated:
     Attributes
     ----------
     threshold : float or None
-        Score at which a pair counts as a match.
+        From this score a pair is a match, or from this P(match), where there is that.
     calibration, keyword_calibration : Calibration or None
-        Of sentences, and of one to three words.
+        Of sentences, and of one to three words, in a search.
+    match_probability : MatchProbability or None
+        Of a pair by itself.
     """
 
     name: str
     threshold: float | None = None
     calibration: Calibration | None = None
     keyword_calibration: Calibration | None = None
+    match_probability: MatchProbability | None = None
 
     def probability(
         self, scores: FloatArray, gallery_size: int, *, keywords: bool = False
@@ -46,6 +50,7 @@ class Calibrated:
             "threshold": self.threshold,
             "calibration": _numbers(self.calibration),
             "keyword_calibration": _numbers(self.keyword_calibration),
+            "match_probability": _numbers(self.match_probability),
         }
 
 
@@ -64,12 +69,18 @@ def read_calibrated(saved: Mapping[str, Any]) -> dict[str, Any]:
         "threshold": saved["threshold"],
         "calibration": _calibration(saved["calibration"]),
         "keyword_calibration": _calibration(saved["keyword_calibration"]),
+        # There was none always.
+        "match_probability": _match_probability(saved.get("match_probability")),
     }
 
 
-def _numbers(calibration: Calibration | None) -> dict[str, float] | None:
-    return calibration.to_dict() if calibration else None
+def _numbers(fitted: Calibration | MatchProbability | None) -> dict[str, float] | None:
+    return fitted.to_dict() if fitted else None
 
 
 def _calibration(saved: Mapping[str, float] | None) -> Calibration | None:
     return None if saved is None else Calibration.from_dict(saved)
+
+
+def _match_probability(saved: Mapping[str, float] | None) -> MatchProbability | None:
+    return None if saved is None else MatchProbability.from_dict(saved)

@@ -1,4 +1,4 @@
-"""Whether a picture and a text belong together, from all that two stages know of the pair.
+"""Whether a picture and a text belong together, from all that a matcher knows of the pair.
 
 A search orders the pictures for one text, and how that text is in general changes no order. One
 pair by itself is another question: a text that is near to everything, or a picture, says less at
@@ -8,14 +8,15 @@ the same score, and so do few words. So cosine, lengths and words count apart he
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visita.errors import ArtifactError
-from visita.types import FloatArray
+from visita.types import FloatArray, Matcher
 
 EVEN = 0.5
 """A pair from this probability is a match: it is more likely one than not."""
@@ -25,8 +26,8 @@ EVEN = 0.5
 class MatchProbability:
     """P(match) = sigmoid(intercept + weights · ``match_features``), where half of the pairs are.
 
-    The weights are called as the features are. The pairs that are no match are a picture and a
-    caption of another one.
+    The weights are called as the features are; ``second`` is None where there is no second
+    stage. The pairs that are no match are a picture and a caption of another one.
 
     Raises
     ------
@@ -35,24 +36,24 @@ class MatchProbability:
     """
 
     intercept: float
-    second: float
     cosine: float
     image_length: float
     text_length: float
     words: float
+    second: float | None = None
 
     def __post_init__(self) -> None:
-        if not all(map(math.isfinite, asdict(self).values())):
+        if not all(map(math.isfinite, self.to_dict().values())):
             raise ArtifactError(f"{self} is not usable; fit it again.")
 
     def of(self, features: NDArray[np.float64]) -> FloatArray:
-        """Return P(match) of each row of ``match_features`` (p, 5), float32 (p,)."""
-        intercept, *weights = asdict(self).values()
+        """Return P(match) of each row of ``match_features``, float32 (p,)."""
+        intercept, *weights = self.to_dict().values()
         return np.asarray(np.exp(-np.logaddexp(0, -(intercept + features @ weights))), np.float32)
 
     def to_dict(self) -> dict[str, float]:
-        """Return the six numbers by name."""
-        return asdict(self)
+        """Return the numbers by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, float]) -> MatchProbability:
@@ -63,41 +64,61 @@ class MatchProbability:
         ArtifactError
             If a number is missing, unknown or not finite.
         """
-        expected = [field.name for field in fields(cls)]
-        if set(values) != set(expected):
+        names = [field.name for field in fields(cls)]
+        if not set(names[:-1]) <= set(values) <= set(names):
             raise ArtifactError(
-                f"A match probability holds {', '.join(expected)}, not "
+                f"A match probability holds {', '.join(names)}, not "
                 f"{', '.join(values) or 'nothing'}; fit it again."
             )
         return cls(**{name: float(value) for name, value in values.items()})
 
 
 def match_features(
-    images: FloatArray, texts: FloatArray, second: FloatArray, words: FloatArray
+    images: FloatArray, texts: FloatArray, words: FloatArray, second: FloatArray | None = None
 ) -> NDArray[np.float64]:
-    """Return what is known of each pair, float64 (p, 5).
+    """Return what is known of each pair, float64 (p, 4), or (p, 5) with a second stage.
 
-    That is the second stage's score, the cosine of the first stage's vectors, the logarithms of
-    their lengths, and that of the number of words. A zero vector has the cosine 0 and counts as
-    1 long; no word counts as one.
+    That is the cosine of the vectors, the logarithms of their lengths, that of the number of
+    words, and the second stage's score. A zero vector has the cosine 0 and counts as 1 long; no
+    word counts as one.
 
     Parameters
     ----------
     images, texts : float32 (p, d)
-        The first stage's vectors.
-    second, words : float32 (p,)
-        The second stage's scores, and how many words each text has.
+        Vectors.
+    words : float32 (p,)
+        How many each text has.
+    second : float32 (p,) or None
+        The second stage's scores.
     """
     lengths = [np.linalg.norm(side.astype(np.float64), axis=1) for side in (images, texts)]
     image_lengths, text_lengths = (np.where(length > 0, length, 1) for length in lengths)
     products = np.einsum("pd,pd->p", images, texts, dtype=np.float64)
-    return np.stack(
-        [
-            second.astype(np.float64),
-            products / (image_lengths * text_lengths),
-            np.log(image_lengths),
-            np.log(text_lengths),
-            np.log(np.maximum(words, 1)),
-        ],
-        axis=1,
-    )
+    known = [
+        products / (image_lengths * text_lengths),
+        np.log(image_lengths),
+        np.log(text_lengths),
+        np.log(np.maximum(words, 1)),
+    ]
+    return np.stack([*known, *([] if second is None else [second])], axis=1, dtype=np.float64)
+
+
+def match_scores(
+    matcher: Matcher, scores: NDArray[Any], features: NDArray[np.float64]
+) -> NDArray[Any]:
+    """Return what the matcher's threshold is for, (p,): P(match), or scores as in a search.
+
+    Parameters
+    ----------
+    scores : float (p,)
+        Those of a search.
+    features : float64 (p, 4) or (p, 5)
+        ``match_features`` of the pairs.
+    """
+    known = matcher.match_probability
+    return scores if known is None else known.of(features)
+
+
+def word_counts(texts: Sequence[str]) -> FloatArray:
+    """Return how many words each text has, float32 (m,)."""
+    return np.array([len(text.split()) for text in texts], np.float32)

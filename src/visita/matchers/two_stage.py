@@ -8,13 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from visita.artifact import fingerprint_of, read_manifest, write_folder
 from visita.errors import ArtifactError
 from visita.matchers.calibrated import Calibrated, read_calibrated
 from visita.matchers.kinds import load_folder
-from visita.matchers.match_probability import MatchProbability, match_features
 from visita.matchers.rescorer import Rescorer
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 
@@ -28,7 +25,7 @@ DEPTH = 50
 class TwoStageMatcher(Calibrated):
     """A ``Matcher`` whose vectors are the first stage's, and which scores pairs more closely.
 
-    The calibrations are of both stages' scores, and the threshold is of ``match_scores``.
+    Threshold and probabilities are those of both stages together.
 
     Attributes
     ----------
@@ -38,8 +35,6 @@ class TwoStageMatcher(Calibrated):
         beta of the second stage; the first has 1 - beta.
     depth : int
         How many of the first stage's best the second looks at.
-    match_probability : MatchProbability or None
-        Of pairs by themselves, where it was fitted.
     facts : dict
         What ran: configuration, versions, data, numbers.
     """
@@ -48,7 +43,6 @@ class TwoStageMatcher(Calibrated):
     second: Rescorer
     weight: float
     depth: int = DEPTH
-    match_probability: MatchProbability | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
@@ -98,25 +92,6 @@ class TwoStageMatcher(Calibrated):
         """Return the score of pairs from those of the two stages, of one shape."""
         return (1 - self.weight) * first + self.weight * second
 
-    def match_scores(
-        self, images: FloatArray, texts: FloatArray, second: FloatArray, words: FloatArray
-    ) -> FloatArray:
-        """Return what tells whether pairs are a match, each by itself, float32 (p,).
-
-        That is ``match_probability``, where it was fitted, and else the score of both stages.
-
-        Parameters
-        ----------
-        images, texts : float32 (p, dim)
-            The vectors.
-        second, words : float32 (p,)
-            The second stage's scores, and how many words each text has.
-        """
-        if self.match_probability is None:
-            first = np.einsum("pd,pd->p", images, texts)
-            return np.asarray(self.combine(first, second), np.float32)
-        return self.match_probability.of(match_features(images, texts, second, words))
-
     def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write the matcher as an artifact folder, atomically, both stages inside.
 
@@ -127,12 +102,10 @@ class TwoStageMatcher(Calibrated):
         ArtifactError
             If ``folder`` holds something else.
         """
-        probability = self.match_probability
         saved = {
             **self.calibrated(),
             "weight": self.weight,
             "depth": self.depth,
-            "match_probability": probability.to_dict() if probability else None,
             "fingerprint": self.fingerprint(),
             "facts": dict(self.facts),
         }
@@ -154,7 +127,6 @@ class TwoStageMatcher(Calibrated):
             If an encoder differs from the one that a stage was trained with.
         """
         saved = read_manifest(folder, KIND)
-        probability = saved.get("match_probability")  # there was none always
         try:
             return cls(
                 **read_calibrated(saved),
@@ -162,7 +134,6 @@ class TwoStageMatcher(Calibrated):
                 second=Rescorer.load(folder / SECOND),
                 weight=float(saved["weight"]),
                 depth=int(saved.get("depth", DEPTH)),
-                match_probability=probability and MatchProbability.from_dict(probability),
                 facts=saved["facts"],
             )
         except (KeyError, TypeError, ValueError) as error:

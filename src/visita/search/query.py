@@ -9,6 +9,7 @@ from typing import Literal, Self
 import numpy as np
 
 from visita.errors import DataError
+from visita.matchers.match_probability import word_counts
 from visita.progress import bar
 from visita.search.passages import agreement, pooled
 from visita.types import FloatArray, Matcher, TextEncoder
@@ -83,6 +84,10 @@ class Query:
     def from_vectors(cls, vectors: FloatArray, weights: Sequence[float] | None = None) -> Self:
         """Return the query for vectors (p, d), such as those of pictures, equal unless told."""
         return cls(vectors, _weights([1] * len(vectors) if weights is None else weights))
+
+    def words(self) -> float:
+        """Return how many words a text has, in the mean by weight."""
+        return float(self.weights @ word_counts(self.texts) / self.weights.sum())
 
     def pooled(self) -> FloatArray:
         """Return the weighted sum as one vector, as long as its parts on average, float32 (d,).

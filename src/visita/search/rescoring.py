@@ -28,14 +28,11 @@ class Rescoring:
         Packed.
     weights : float32 (p,)
         How much each counts; they sum to 1.
-    words : float
-        Of a passage, in the mean.
     """
 
     matcher: TwoStage
     passages: list[FloatArray]
     weights: FloatArray
-    words: float
 
     @classmethod
     def of(cls, query: Query, matcher: Matcher) -> Self | None:
@@ -46,10 +43,9 @@ class Rescoring:
         if not query.texts or not isinstance(matcher, TwoStage):
             return None
         heaviest = np.argsort(-query.weights, kind="stable")[:PASSAGES]
-        texts = [query.texts[row] for row in heaviest]
-        weights = query.weights[heaviest] / query.weights[heaviest].sum()
-        words = float(weights @ [len(text.split()) for text in texts])
-        return cls(matcher, matcher.second.pack_texts(texts), weights, words)
+        packed = matcher.second.pack_texts([query.texts[row] for row in heaviest])
+        weights = query.weights[heaviest]
+        return cls(matcher, packed, weights / weights.sum())
 
     @property
     def depth(self) -> int:
@@ -67,17 +63,6 @@ class Rescoring:
     def scores(self, first: FloatArray, pictures: NDArray[np.float16]) -> FloatArray:
         """Return the score of both stages, float32 (n,), the first's being ``first`` (n,)."""
         return self.matcher.combine(first, self.second(pictures))
-
-    def match_scores(
-        self, images: FloatArray, text: FloatArray, pictures: NDArray[np.float16]
-    ) -> FloatArray:
-        """Return what the matcher's threshold is for, float32 (n,): see ``TwoStage``.
-
-        ``images`` (n, d) are the vectors of the packed pictures, ``text`` (d,) is the query's.
-        """
-        texts = np.broadcast_to(text, images.shape)
-        words = np.full(len(images), self.words, np.float32)
-        return self.matcher.match_scores(images, texts, self.second(pictures), words)
 
     def reordered(self, hits: Sequence[Hit]) -> list[Hit]:
         """Return hits of the first stage, best first, with the scores of both stages.
