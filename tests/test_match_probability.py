@@ -9,7 +9,11 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import precision_recall_fscore_support
+from tiny import two_stages
 
+import visita
+from visita.api.closer import CloserLook
+from visita.api.measuring import features_for, vectors
 from visita.errors import ArtifactError, DataError
 from visita.evaluation import cross_fitted_pairs, fit_match_probability
 from visita.evaluation.pairs import draw_pairs
@@ -117,3 +121,37 @@ def test_images_that_hang_together_cannot_be_halved():
     drawn = draw_pairs(truth, seed=0)
     with pytest.raises(DataError, match="cannot be halved"):
         cross_fitted_pairs(np.zeros((len(drawn.labels), 5)), drawn, truth, seed=0)
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+def test_it_decides_the_protocol_pairs(stages, drawn_pairs):
+    matcher = visita.load("visita-small" if stages == 1 else two_stages(drawn_pairs))
+    measured = features_for(matcher, drawn_pairs.take("test"), None)
+    drawn = draw_pairs(measured.pairs.truth.tocsr(), seed=0)
+    images, texts = vectors(matcher, measured)
+    second = CloserLook(matcher, measured) if stages == 2 else None
+    said = []
+    for image, text in zip(drawn.images, drawn.texts, strict=True):
+        only = sparse.csr_array(([True], ([image], [text])), shape=measured.pairs.truth.shape)
+        closer = [second.second(only)[image, text]] if second else None
+        words = [len(measured.pairs.texts[text].split())]
+        known = (images[image][None], texts[text][None], np.array(words), closer)
+        said.append(matcher.match_probability.of(match_features(*known))[0] >= 0.5)
+    expected = precision_recall_fscore_support(drawn.labels, said, average="binary")[:3]
+    report = visita.evaluate(matcher, drawn_pairs, split="test", protocols=["pairs"])
+    found = report["protocols"]["pairs"]
+    assert [found[name]["value"] for name in ("precision", "recall", "F1")] == pytest.approx(
+        [100 * one for one in expected]
+    )
+    assert (found["threshold"], found["threshold_from"]) == (0.5, "matcher")
+
+
+def test_a_pair_is_told_by_one_stage_as_by_its_numbers(drawn_folder):
+    finder, text = visita.Finder("visita-small"), "a red circle on blue"
+    pair = finder.match(drawn_folder / "00000.jpg", text)
+    image, vector = finder.embed_pictures([drawn_folder / "00000.jpg"]), finder.embed_texts([text])
+    known = finder.matcher.match_probability
+    features = match_features(image, vector, np.array([5]))
+    assert pair.probability == pytest.approx(float(known.of(features)[0]), abs=1e-5)
+    assert pair.score == pytest.approx(float(image[0] @ vector[0]), abs=1e-5)
+    assert str(pair).endswith(f"match: probability {pair.probability:.3f}, score {pair.score:.3f}")

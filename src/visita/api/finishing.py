@@ -30,12 +30,7 @@ Vectors = tuple[FloatArray, FloatArray]
 """Of images (n, d) and of texts (m, d), whose inner products are scores."""
 
 
-def calibrate(
-    matcher: Matcher,
-    dev: PairSet,
-    embedded: Vectors,
-    seed: int,
-) -> dict[str, Any]:
+def calibrate(matcher: Matcher, dev: PairSet, embedded: Vectors, seed: int) -> dict[str, Any]:
     """Return the fields that say how probable a match is, and the threshold, fitted on dev.
 
     ``embedded`` are the matcher's vectors of ``dev``.
