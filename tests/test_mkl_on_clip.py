@@ -209,7 +209,7 @@ def test_the_command_line_trains_both_stages_and_everything_reads_the_result(nam
     picture = min(few.glob("*.[jp][pn]g"))
     told = visita.explain(matcher, picture, "a Red-dog, (runs)")
     assert [one.text for one in told.words] == ["a", "Red-dog", "runs"]
-    assert told.score == pytest.approx(sum(one.adds for one in told.kernels), abs=1e-3)
+    assert told.pair.score == pytest.approx(sum(one.adds for one in told.kernels), abs=1e-3)
     assert told.words_by == "attention"
     assert all(np.abs(one.heat).max() > 0 for one in told.words)
 
