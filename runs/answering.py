@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 import visita
 from visita.api.answering import shares
 from visita.api.measuring import features_for
-from visita.api.pair_scores import Seen
 from visita.data import PairSet
 from visita.data.statements import claim, statement
 from visita.evaluation.intervals import estimates, group_sums, paired_difference
 from visita.evaluation.nouns import find_nouns
 from visita.features.extract import text_features
 from visita.matchers.match_probability import match_features, match_scores, word_counts
+from visita.search.seen import Seen
 from visita.types import FloatArray, Matcher, TwoStage
 
 COLOURS = (
@@ -283,7 +283,7 @@ def said(shares: Sequence[float | None]) -> float | None:
 
 
 def mean(values: Values, groups: NDArray[np.int64], seed: int) -> dict[str, float]:
-    """Return the mean with its 95 % interval over pictures."""
+    """Return the mean with its 95 % interval over groups, such as pictures."""
     sums, counts = group_sums(values, groups), np.bincount(groups)
     [found] = estimates(lambda w: w @ sums / (w @ counts)[:, None], len(counts), seed=seed)
     return found.to_dict()

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from answering import mean
 from compare import plain
-from numpy.typing import NDArray
 from shipped_report import Kept, draw_reliability, markdown
 
 import visita
@@ -40,9 +40,9 @@ from visita.evaluation import (
     retrieval,
 )
 from visita.evaluation.dense import as_vectors
-from visita.evaluation.intervals import components, estimates, group_sums
+from visita.evaluation.intervals import components
 from visita.evaluation.match_probability import features_of_pairs
-from visita.evaluation.pairs import LabelledPairs, draw_pairs
+from visita.evaluation.pairs import draw_pairs
 from visita.features.extract import PairFeatures
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.training.config import FusionConfig, MklVisitaConfig
@@ -115,24 +115,18 @@ def measured(matcher: Matcher, dev: PairFeatures) -> tuple[dict[str, Any], dict[
         image_ranks, text_ranks = ranked.image_ranks[0], ranked.text_ranks[0]
         scores = vector_pair_scores(matcher, words, queries.nouns, named)
         features = features_of_pairs(embedded, dev.pairs.texts, drawn)
+    right = (scores >= matcher.threshold) == named.labels
+    _, groups = np.unique(named.texts, return_inverse=True)
     found, said = cross_fitted_pairs(features, drawn, truth, seed=0)
     facts = {
         "cross-fitted pairs": found.to_dict(),
         "match probability": reliability(said, drawn.labels),
-        "noun pairs": told(scores >= matcher.threshold, named),
+        "noun pairs": mean(100.0 * right, groups, seed=0),
         "keywords": keywords(*words, queries.relevance, seed=0).to_dict(),
         "calibration": cross_fitted_calibration_error(*embedded, truth, seed=0),
         "keyword calibration": cross_fitted_keyword_error(*words, queries.relevance, seed=0),
     }
     return facts, {"images": image_ranks, "texts": text_ranks}
-
-
-def told(said: NDArray[np.bool_], drawn: LabelledPairs) -> dict[str, float]:
-    """Return in percent how often pairs were told right, with its interval over texts."""
-    _, groups = np.unique(drawn.texts, return_inverse=True)
-    sums, counts = group_sums(100.0 * (said == drawn.labels), groups), np.bincount(groups)
-    [found] = estimates(lambda w: w @ sums / (w @ counts)[:, None], len(counts), seed=0)
-    return found.to_dict()
 
 
 def over_seeds(kept: Sequence[Kept], pairs: PairSet) -> Retrieval:

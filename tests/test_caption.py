@@ -12,11 +12,11 @@ from tiny import draw_scene, folder_of, run, two_stages
 
 import visita
 from visita.api.captioning import ALIKE
-from visita.api.pair_scores import Seen
 from visita.errors import ConfigError, DataError, PictureError
 from visita.evaluation.captions import bleu, bleu_counts, caption_words, cider_d
 from visita.kernels.unit import unit
 from visita.matchers.two_stage import DEPTH
+from visita.search.seen import Seen
 
 REFERENCES = [
     ["A brown dog runs on the beach.", "A dog is running by the sea", "dog on sand"],

@@ -89,17 +89,17 @@ def answer(
 def _yes_or_no(
     finder: Finder, picture: Image | str | Path, claimed: str, texts: Sequence[str]
 ) -> list[Choice]:
-    if finder.matcher.threshold is None:
+    threshold = finder.matcher.threshold
+    if threshold is None:
         raise ConfigError(
             f"The matcher {finder.matcher.name!r} has no threshold to tell yes from no by: "
             "give the choices as statements, such as 'a dog, no dog'."
         )
-    pair = finder.match(picture, claimed)
-    yes = pair.score if pair.probability is None else pair.probability
+    yes = finder.match(picture, claimed).told_by
     return [
         Choice(text, claimed, yes, None)
         if text.lower() == "yes"
-        else Choice(text, f"not: {claimed}", finder.matcher.threshold, None)
+        else Choice(text, f"not: {claimed}", threshold, None)
         for text in texts
     ]
 

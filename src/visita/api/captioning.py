@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from visita.api.finding import Finder, open_picture
-from visita.api.pair_scores import Seen, see
+from visita.api.pair_scores import see
 from visita.data import open_pairs
 from visita.errors import ConfigError, DataError
 from visita.features.extract import text_features
 from visita.features.topics.corpus import read_corpus
 from visita.kernels.unit import unit
 from visita.matchers import DEFAULT
+from visita.search.seen import Seen
 from visita.types import FloatArray, Matcher, TwoStage
 
 ALIKE = 0.92

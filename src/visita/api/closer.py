@@ -86,6 +86,12 @@ class CloserLook:
         wanted = sparse.csr_array((np.ones(len(pairs.labels), bool), at), shape=shape)
         return np.asarray(self.second(wanted)[at], np.float32)
 
+    def by(self, matcher: TwoStageMatcher) -> CloserLook:
+        """Return the look by a matcher of the same stages, which are not asked again."""
+        other = replace(self, matcher=matcher)
+        vars(other).update(vectors=self.vectors, _packed=self._packed)
+        return other
+
     def of_texts(self, texts: Sequence[str]) -> CloserLook:
         """Return the look at the same images with other texts, none of which is known as true."""
         images = self.features.pairs

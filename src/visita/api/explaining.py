@@ -69,7 +69,7 @@ def explain(
         maps = met
     return Explanation(
         text=text,
-        pair=finder.match(whole, text),
+        pair=seen.pair(finder.matcher, query),
         heat=_cells(heat[0]),
         words=tuple(
             Word(word, float(effect), _cells(one))

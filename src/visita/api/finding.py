@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from PIL.Image import Image
 
 from visita.data.decode import decode
@@ -17,13 +16,13 @@ from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
 from visita.kernels.unit import unit
 from visita.matchers import DEFAULT, opened
-from visita.matchers.match_probability import match_features
 from visita.matchers.pair import Pair
 from visita.progress import bar
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
 from visita.search.rescoring import Rescoring
 from visita.search.search import Match, search
+from visita.search.seen import Seen
 from visita.types import FloatArray, Matcher, TextEncoder
 
 
@@ -74,16 +73,7 @@ class Finder:
         """
         query = Query.from_texts(passages(text), self.texts, self.matcher)
         columns = self.pictures.encode_pictures([open_picture(picture)])
-        image, vector = self.matcher.embed_images(columns), query.pooled()
-        score, second = image @ vector, None
-        if closer := Rescoring.of(query, self.matcher):
-            second = closer.second(closer.matcher.second.pack_images(columns))
-            score = closer.matcher.combine(score, second)
-        probability, known = None, self.matcher.match_probability
-        if known is not None:
-            words = np.array([query.words()], np.float32)
-            probability = float(known.of(match_features(image, vector[None], words, second))[0])
-        return Pair(float(score[0]), probability, self.matcher.threshold)
+        return Seen.of(self.matcher, columns).pair(self.matcher, query)
 
 
 def open_picture(picture: Image | str | Path) -> Image:

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL.Image import Image
 
 from visita.api.finding import Finder
 from visita.search.query import Query
 from visita.search.rescoring import Rescoring
-from visita.types import FloatArray, Matcher, TwoStage
+from visita.search.seen import Seen
+from visita.types import FloatArray
 
 AT_ONCE = 4
 """Pictures that are in memory together, as photographs are large."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a matcher keeps of n pictures.
-
-    Attributes
-    ----------
-    vectors : float32 (n, d)
-        At most 1 long.
-    packed : float16 (n, …) or None
-        For the second stage.
-    """
-
-    vectors: FloatArray
-    packed: NDArray[np.float16] | None
-
-    @classmethod
-    def of(cls, matcher: Matcher, columns: Mapping[str, FloatArray]) -> Self:
-        """Return what is kept of pictures with these columns of the matcher's recipe."""
-        packed = matcher.second.pack_images(columns) if isinstance(matcher, TwoStage) else None
-        return cls(matcher.embed_images(columns), packed)
 
 
 def see(finder: Finder, pictures: Iterable[Image]) -> Seen:

@@ -130,21 +130,19 @@ def _finished(
     found_by = first.matcher if first else WholeMatcher(name=name, second=second)
     dev = pair_features(read.dev, read.recipe, found_by.open_text_encoder(), read.folder)
     of_first = calibrate(found_by, dev.pairs, vectors(found_by, dev), config.seed)
-    matcher, dense = joined(name, replace(found_by, **of_first), second, dev)
+    look, dense = joined(name, replace(found_by, **of_first), second, dev)
     facts = {
         "config": config.model_dump(mode="json"),
         "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
         **provenance(read.pairs),
     }
-    look = CloserLook(matcher, dev)
     fields = calibrate_searches(
-        *(matcher, dev.pairs, as_vectors(dense), config.seed),
+        *(look.matcher, dev.pairs, as_vectors(dense), config.seed),
         words=lambda texts: as_vectors(look.of_texts(texts).dense()),
     )
     fields |= calibrate_pairs(dev.pairs, look.match_features, config.seed)
-    matcher = replace(matcher, facts=facts, **fields)
-    report = CloserLook(matcher, dev).report(PROTOCOLS, matcher.threshold, "matcher", config.seed)
-    return matcher, report
+    matcher = replace(look.matcher, facts=facts, **fields)
+    return matcher, look.by(matcher).report(PROTOCOLS, matcher.threshold, "matcher", config.seed)
 
 
 @dataclass(frozen=True)
@@ -254,8 +252,8 @@ def cross_tensors(
 
 def joined(
     name: str, first: Matcher, second: Rescorer, dev: PairFeatures
-) -> tuple[TwoStageMatcher, FloatArray]:
-    """Return the two-stage matcher, its weight chosen on dev, and its scores of all dev pairs."""
+) -> tuple[CloserLook, FloatArray]:
+    """Return the look at dev, the matcher's weight chosen there, and its scores of all pairs."""
     look = CloserLook(TwoStageMatcher(name=name, first=first, second=second, weight=0.0), dev)
     truth = dev.pairs.truth.tocsr()
     every = sparse.csr_array(np.ones(truth.shape, bool))
@@ -264,8 +262,9 @@ def joined(
     by_image = TwoStageBlocks(dot_blocks(images, texts), scores, 0.0, DEPTH)
     by_text = TwoStageBlocks(dot_blocks(texts, images), scores.T.tocsr(), 0.0, DEPTH)
     weight = choose_weight(by_image, by_text, truth)
-    matcher = replace(look.matcher, weight=weight)
-    return matcher, np.asarray(matcher.combine(images @ texts.T, scores.toarray()), np.float32)
+    look = look.by(replace(look.matcher, weight=weight))
+    dense = look.matcher.combine(images @ texts.T, scores.toarray())
+    return look, np.asarray(dense, np.float32)
 
 
 def rsum_of_scores(truth: sparse.csr_array) -> Callable[[FloatArray], float]:

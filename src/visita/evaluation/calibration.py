@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from visita.errors import DataError
 from visita.evaluation.blocks import Truth, check_truth
 from visita.evaluation.galleries import TOP, GalleryResults, draw_galleries
 from visita.evaluation.intervals import components
+from visita.evaluation.logistic import logistic
 from visita.matchers.calibration import Calibration, score_feature
 from visita.types import FloatArray
 
@@ -69,10 +69,10 @@ def fit_results(drawn: Iterable[GalleryResults]) -> Calibration:
     features, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
     if labels.all() or not labels.any():
         raise DataError("There are too few texts to calibrate with; give twenty or more.")
-    score_weight, size_weight, intercept = _regression(features, labels, weights)
+    intercept, score_weight, size_weight = logistic(features, labels, weights)
     if score_weight < 0:  # worse than chance: no score tells anything
         features[:, 0] = 0
-        score_weight, size_weight, intercept = _regression(features, labels, weights)
+        intercept, score_weight, size_weight = logistic(features, labels, weights)
     return Calibration(intercept, score_weight, size_weight)
 
 
@@ -176,15 +176,6 @@ def _examples(
     weights = np.broadcast_to(np.where(np.arange(TOP) == 0, TOP - 1.0, 1.0), shown.shape)[shown]
     features = np.stack([score_feature(scores), np.full(len(scores), np.log(found.size))], axis=1)
     return features, found.labels[shown], weights * (len(shown) / weights.sum())
-
-
-def _regression(
-    features: NDArray[np.float64], labels: NDArray[np.bool_], weights: NDArray[np.float64]
-) -> tuple[float, ...]:
-    # A faint penalty: it only matters where the labels can be told apart perfectly.
-    model = LogisticRegression(C=1e4, tol=1e-6, max_iter=1000)
-    model.fit(features, labels, sample_weight=weights)
-    return (*map(float, model.coef_[0]), float(model.intercept_[0]))
 
 
 def _predict(calibration: Calibration, found: GalleryResults) -> GalleryResults:

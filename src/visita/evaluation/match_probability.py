@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from visita.errors import DataError
 from visita.evaluation.blocks import Truth, check_truth
 from visita.evaluation.intervals import components
+from visita.evaluation.logistic import logistic
 from visita.evaluation.pairs import LabelledPairs, Pairs, measure_pairs
 from visita.matchers.match_probability import (
     EVEN,
@@ -42,9 +42,7 @@ def fit_match_probability(
     """
     if labels.all() or not labels.any():
         raise DataError("Telling matches takes pairs that are one and pairs that are none.")
-    # A faint penalty: it only matters where the labels can be told apart perfectly.
-    model = LogisticRegression(C=1e4, tol=1e-6, max_iter=1000).fit(features, labels)
-    return MatchProbability(float(model.intercept_[0]), *map(float, model.coef_[0]))
+    return MatchProbability(*logistic(features, labels))
 
 
 def features_of_pairs(

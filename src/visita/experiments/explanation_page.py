@@ -46,7 +46,6 @@ def write_page(explanation: Explanation, picture: Image.Image, out: Path) -> Non
     maps = [word.heat for word in explanation.words]
     page = environment.get_template("explanation.html.j2").render(
         explanation=explanation,
-        pair=explanation.pair,
         legend=legend(),
         words_note=words_note(explanation),
         picture=_jpeg(picture),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from visita.matchers.calibration import Calibration
+from visita.matchers.coefficients import Coefficients
 from visita.matchers.match_probability import MatchProbability
 from visita.types import FloatArray
+
+Found = TypeVar("Found", bound=Coefficients)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,20 +70,16 @@ def read_calibrated(saved: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": saved["name"],
         "threshold": saved["threshold"],
-        "calibration": _calibration(saved["calibration"]),
-        "keyword_calibration": _calibration(saved["keyword_calibration"]),
+        "calibration": _fitted(Calibration, saved["calibration"]),
+        "keyword_calibration": _fitted(Calibration, saved["keyword_calibration"]),
         # There was none always.
-        "match_probability": _match_probability(saved.get("match_probability")),
+        "match_probability": _fitted(MatchProbability, saved.get("match_probability")),
     }
 
 
-def _numbers(fitted: Calibration | MatchProbability | None) -> dict[str, float] | None:
+def _numbers(fitted: Coefficients | None) -> dict[str, float] | None:
     return fitted.to_dict() if fitted else None
 
 
-def _calibration(saved: Mapping[str, float] | None) -> Calibration | None:
-    return None if saved is None else Calibration.from_dict(saved)
-
-
-def _match_probability(saved: Mapping[str, float] | None) -> MatchProbability | None:
-    return None if saved is None else MatchProbability.from_dict(saved)
+def _fitted(kind: type[Found], saved: Mapping[str, float] | None) -> Found | None:
+    return None if saved is None else kind.from_dict(saved)

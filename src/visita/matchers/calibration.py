@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.errors import ArtifactError, DataError
+from visita.errors import DataError
+from visita.matchers.coefficients import Coefficients, sigmoid
 from visita.types import FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+@dataclass(frozen=True)
+class Calibration(Coefficients):
     """P(match | score, gallery size) = sigmoid(intercept - w_s (1 - score)³ + w_n ln N).
 
     1 - score is half the squared distance of two unit vectors. Its cube fits better
@@ -41,9 +41,9 @@ class Calibration:
     score_weight: float
     size_weight: float
 
-    def __post_init__(self) -> None:
-        if not all(map(math.isfinite, asdict(self).values())) or self.score_weight < 0:
-            raise ArtifactError(f"{self} is not usable; fit the calibration again.")
+    def usable(self) -> bool:
+        """Tell whether all numbers are finite, and P does not fall as the score rises."""
+        return super().usable() and self.score_weight >= 0
 
     def probability(self, scores: FloatArray, gallery_size: int) -> FloatArray:
         """Return P(match) for each score, float32 of the same shape.
@@ -60,28 +60,7 @@ class Calibration:
             + self.score_weight * score_feature(scores)
             + self.size_weight * math.log(gallery_size)
         )
-        return np.exp(-np.logaddexp(0, -log_odds)).astype(np.float32)
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the three numbers by name."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, float]) -> Calibration:
-        """Return the calibration that ``to_dict`` wrote.
-
-        Raises
-        ------
-        ArtifactError
-            If a number is missing, unknown, not finite or out of range.
-        """
-        expected = {field.name for field in fields(cls)}
-        if set(values) != expected:
-            raise ArtifactError(
-                f"A calibration holds {', '.join(sorted(expected))}, not "
-                f"{', '.join(sorted(values)) or 'nothing'}; fit it again."
-            )
-        return cls(**{name: float(value) for name, value in values.items()})
+        return sigmoid(log_odds)
 
 
 def score_feature(scores: FloatArray) -> NDArray[np.float64]:

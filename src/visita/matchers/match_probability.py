@@ -1,29 +1,28 @@
 """Whether a picture and a text belong together, from all that a matcher knows of the pair.
 
 A search orders the pictures for one text, and how that text is in general changes no order. One
-pair by itself is another question: a text that is near to everything, or a picture, says less at
-the same score, and so do few words. So cosine, lengths and words count apart here.
+pair by itself is another question: at the same score a text that is near to everything, or a
+picture, says less, and so do many words. So cosine, lengths and words count apart here.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.errors import ArtifactError
+from visita.matchers.coefficients import Coefficients, sigmoid
 from visita.types import FloatArray, Matcher
 
 EVEN = 0.5
 """A pair from this probability is a match: it is more likely one than not."""
 
 
-@dataclass(frozen=True, slots=True)
-class MatchProbability:
+@dataclass(frozen=True)
+class MatchProbability(Coefficients):
     """P(match) = sigmoid(intercept + weights · ``match_features``), where half of the pairs are.
 
     The weights are called as the features are; ``second`` is None where there is no second
@@ -42,35 +41,10 @@ class MatchProbability:
     words: float
     second: float | None = None
 
-    def __post_init__(self) -> None:
-        if not all(map(math.isfinite, self.to_dict().values())):
-            raise ArtifactError(f"{self} is not usable; fit it again.")
-
     def of(self, features: NDArray[np.float64]) -> FloatArray:
         """Return P(match) of each row of ``match_features``, float32 (p,)."""
         intercept, *weights = self.to_dict().values()
-        return np.asarray(np.exp(-np.logaddexp(0, -(intercept + features @ weights))), np.float32)
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the numbers by name."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, float]) -> MatchProbability:
-        """Return what ``to_dict`` wrote.
-
-        Raises
-        ------
-        ArtifactError
-            If a number is missing, unknown or not finite.
-        """
-        names = [field.name for field in fields(cls)]
-        if not set(names[:-1]) <= set(values) <= set(names):
-            raise ArtifactError(
-                f"A match probability holds {', '.join(names)}, not "
-                f"{', '.join(values) or 'nothing'}; fit it again."
-            )
-        return cls(**{name: float(value) for name, value in values.items()})
+        return sigmoid(intercept + features @ weights)
 
 
 def match_features(

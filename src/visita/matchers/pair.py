@@ -26,11 +26,14 @@ class Pair:
     threshold: float | None
 
     @property
+    def told_by(self) -> float:
+        """What the threshold is of."""
+        return self.score if self.probability is None else self.probability
+
+    @property
     def match(self) -> bool | None:
         """Whether they match; None without a threshold."""
-        if self.threshold is None:
-            return None
-        return (self.score if self.probability is None else self.probability) >= self.threshold
+        return None if self.threshold is None else self.told_by >= self.threshold
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
