@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,17 @@ import pytest
 
 from visita.errors import DataError, TrainingError
 from visita.experiments import cells as cells_module
-from visita.experiments.cells import Cell, Result, run_cells, source_fingerprint
+from visita.experiments.cells import Cell, Result, run_cells
+from visita.experiments.source import PACKAGE, fingerprint_reached, reached, source_fingerprint
+from visita.gallery.exact import ExactIndex
 
 SIZE = 50_000
+DECIDING = (
+    *("artifact", "data/decode", "features/pictures", "kernels/alignment", "networks/multilevel"),
+    *("matchers/joint", "training/loop", "evaluation/retrieval", "gallery/exact", "search/hits"),
+    *("experiments/costs", "api/closer"),
+)
+"""One module of each room that a comparison computes with."""
 
 
 def plan(count: int) -> list[Cell]:
@@ -78,24 +88,42 @@ def test_other_settings_data_or_code_are_other_cells(tmp_path, monkeypatch):
     work = Counting()
     run_cells(tmp_path, plan(1), work, {"data": "b"})
     run_cells(tmp_path, [Cell("cell 0", {"seed": 0, "l2": 0.1})], work, {"data": "a"})
-    monkeypatch.setattr(cells_module, "source_fingerprint", lambda: "0" * 16)
+    monkeypatch.setattr(cells_module, "source_fingerprint", lambda _: "0" * 16)
     run_cells(tmp_path, plan(1), work, {"data": "a"})
     assert work.done == [0, 0, 0]
     assert len(cells_in(tmp_path)) == 4
 
 
-def test_the_source_of_every_room_that_computes_counts(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("edited", "counts"),
+    [
+        *((f"{module}.py", True) for module in DECIDING),
+        *((f"{module}.py", False) for module in ("cli/search", "cli/app", "api/recommending")),
+    ],
+)
+def test_all_source_that_a_comparison_reaches_counts_and_nothing_else(tmp_path, edited, counts):
+    package = shutil.copytree(PACKAGE, tmp_path / "visita")
+    files = [package / "api" / "comparing.py"]
+    before = fingerprint_reached(files, package)
+    with (package / edited).open("a") as file:
+        file.write("\n# other source\n")
+    assert (fingerprint_reached(files, package) != before) is counts
+
+
+def test_a_module_that_is_only_named_in_a_table_counts(tmp_path):
     package = tmp_path / "visita"
-    for room in ("training", "serve"):
-        (package / room).mkdir(parents=True)
-        (package / room / "loop.py").write_text("steps = 1")
-    (package / "experiments").mkdir()
-    monkeypatch.setattr(cells_module, "__file__", str(package / "experiments" / "cells.py"))
-    before = source_fingerprint()
-    (package / "serve" / "loop.py").write_text("steps = 2")
-    assert source_fingerprint() == before
-    (package / "training" / "loop.py").write_text("steps = 2")
-    assert source_fingerprint() != before
+    package.mkdir()
+    (package / "table.py").write_text("TABLE = {'loop': 'visita.loop:run'}")
+    (package / "loop.py").write_text("def run():\n    from visita.late import steps")
+    (package / "late.py").write_text("steps = 1")
+    assert reached([package / "table.py"], package) == set(package.iterdir())
+
+
+def test_what_a_partial_binds_counts_and_a_script_that_computes():
+    index = ExactIndex(np.eye(2, dtype=np.float32))
+    assert source_fingerprint(print) != source_fingerprint(partial(print, index))
+    names = {path.name for path in reached([Path(__file__)], PACKAGE)}
+    assert {"test_experiments_cells.py", "cells.py"} <= names
 
 
 def test_a_cell_that_fails_is_reported_and_tried_again(tmp_path, capsys):

@@ -20,11 +20,12 @@ from visita.data import PairSet, open_pairs
 from visita.data.decode import decode
 from visita.errors import DataError, PictureError, TrainingError, VisitaError
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
-from visita.experiments.cells import Cell, Result, run_cells, source_fingerprint
+from visita.experiments.cells import Cell, Result, run_cells
 from visita.experiments.comparison import Comparison
 from visita.experiments.comparison_report import make_report
 from visita.experiments.costs import PICTURES, TEXTS, measure_apart
 from visita.experiments.report import Report, write_report
+from visita.experiments.source import source_fingerprint
 from visita.experiments.systems import TRAIN, Fresh, Given, System, read_systems, shown
 from visita.features.engine import cores
 from visita.matchers import load
@@ -188,7 +189,8 @@ class Bench:
         """Return the name or folder of a member, trained if need be, and the seconds that took."""
         if isinstance(member, Given):
             return member.matcher, None
-        mark = fingerprint_of([_settings(member), self.pairs.fingerprint(), source_fingerprint()])
+        source = source_fingerprint(self._train)
+        mark = fingerprint_of([_settings(member), self.pairs.fingerprint(), source])
         folder = self.out / "matchers" / f"{re.sub('[^a-z0-9]+', '-', member.kind)}-{mark[:8]}"
         beside = folder.with_suffix(".json")
         if not (folder / MANIFEST).exists() or not beside.exists():

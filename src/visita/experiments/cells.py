@@ -4,13 +4,12 @@ Several processes may compute the cells of one folder together: each takes what 
 
 A cell lies in ``FOLDER/<fingerprint>`` as an artifact: ``manifest.json`` with its settings,
 numbers and seconds, and ``arrays.safetensors`` where it has arrays. The fingerprint covers
-the settings, what all cells share (such as the data's fingerprint) and visita's own source,
-so a number of other data or other code is never taken for this one.
+the settings, what all cells share (such as the data's fingerprint) and the source that the
+computation reaches, so a number of other data or other code is never taken for this one.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 import traceback
@@ -25,16 +24,12 @@ from safetensors.numpy import load_file
 
 from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
 from visita.errors import ArtifactError, TrainingError, VisitaError
+from visita.experiments.source import source_fingerprint
 from visita.progress import say
 from visita.types import Skipped
 
 KIND = "cell"
 ARRAYS = "arrays.safetensors"
-COUNTED = (
-    *("data", "features", "kernels", "networks", "matchers", "training", "evaluation"),
-    *("gallery", "search", "experiments"),
-)
-"""Rooms whose source decides a cell's numbers."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ def run_cells(
         If all cells fail, unless they may.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    common = {"shared": dict(shared), "code": source_fingerprint()}
+    common = {"shared": dict(shared), "code": source_fingerprint(work)}
     places = {c.name: folder / fingerprint_of({**common, "settings": c.settings}) for c in cells}
     results: dict[str, Result] = {}
     for cell in cells:
@@ -147,16 +142,6 @@ def _lock(place: Path) -> FileLock:
     locks = place.with_name(".locks")
     locks.mkdir(exist_ok=True)
     return FileLock(locks / place.name)
-
-
-def source_fingerprint() -> str:
-    """Return 16 hex digits over the source of the rooms that take part in a number."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(p for room in COUNTED for p in (package / room).rglob("*.py")):
-        digest.update(f"{path.relative_to(package).as_posix()}\n".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _read(place: Path) -> Result | None:
