@@ -1,8 +1,8 @@
 """A saved thing: one folder with ``manifest.json`` and the files it vouches for by SHA-256.
 
-Written to a temporary neighbour first and renamed into place, so a folder with a
-manifest is always whole. Nothing is ever unpickled: tensors are safetensors,
-graphs are OpenVINO's, the rest is JSON.
+Written to a temporary neighbour first, waited for until the disk has it, and renamed into
+place, so a folder with a manifest is always whole. Nothing is ever unpickled: tensors are
+safetensors, graphs are OpenVINO's, the rest is JSON.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from visita.durable import draft_beside, make_folder, sync_folder, sync_tree, write_durably
 from visita.errors import ArtifactError
 
 FORMAT = 1
@@ -52,14 +53,15 @@ def write_folder(folder: Path, kind: str, facts: Mapping[str, Any]) -> Iterator[
     folder = folder.resolve()
     check_free(folder)
     try:
-        with _folder_beside(folder) as name:
-            draft = Path(name)
+        make_folder(folder.parent)
+        with draft_beside(folder) as draft:
             yield draft
             found = sorted(path for path in draft.rglob("*") if path.is_file())
             files = {str(path.relative_to(draft)): sha256_of(path) for path in found}
             manifest = {"visita": kind, "format": FORMAT, "files": files, **facts}
             write_json(draft / MANIFEST, manifest)
             draft.chmod(0o755)
+            sync_tree(draft)
             _replace_folder(draft, folder)
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -82,8 +84,8 @@ def check_free(folder: Path) -> None:
     try:
         if not _is_free(folder):
             raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _folder_beside(folder):
+        make_folder(folder.parent)
+        with draft_beside(folder):
             pass
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -92,12 +94,6 @@ def check_free(folder: Path) -> None:
 def _unwritable(folder: Path, error: OSError) -> ArtifactError:
     reason = error.strerror or error
     return ArtifactError(f"{folder} cannot be written ({reason}); make room or choose another.")
-
-
-def _folder_beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(
-        prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True
-    )
 
 
 def _is_free(folder: Path) -> bool:
@@ -113,13 +109,16 @@ def _is_free(folder: Path) -> bool:
 
 
 def _replace_folder(draft: Path, folder: Path) -> None:
+    """Put a draft in place, durably; what was there is then at the draft's, or deleted."""
     if not folder.exists():
         draft.replace(folder)
     elif not _exchange(draft, folder):
         # A folder cannot be renamed over a full one, so the old one steps aside first.
-        with _folder_beside(folder) as aside:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.was-", dir=folder.parent) as aside:
             folder.replace(Path(aside, "was"))
             draft.replace(folder)
+            sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -179,9 +178,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write ``value`` as JSON so that ``path`` is either the old file or the whole new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(path)
+    """Write ``value`` as JSON so that ``path`` is the old file or, on return, the whole new one."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    write_durably(path, text.encode())

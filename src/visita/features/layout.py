@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.artifact import read_json
+from visita.durable import sync_folder
 from visita.errors import ArtifactError, MismatchError
 
 FORMAT = 1
@@ -123,13 +123,3 @@ def make_data(folder: Path, header: Mapping[str, Any]) -> None:
         (folder / facts["file"]).touch()
     (folder / JOURNAL).touch()
     sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in a folder (where the system can do that)."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from visita.artifact import write_json
+from visita.durable import sync_folder
 from visita.errors import ArtifactError, DataError
 from visita.features.journal import Journal, append_bytes
 from visita.features.layout import (
@@ -39,7 +40,6 @@ from visita.features.layout import (
     header_of,
     make_data,
     read_header,
-    sync_folder,
 )
 from visita.progress import say
 from visita.types import Skipped
