@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import torch
 from numpy.typing import NDArray
 
@@ -30,6 +29,7 @@ from visita.data import decode, open_pairs
 from visita.features.efficientnet import lite2
 from visita.features.engine import Graph, Runner, TorchRunner, cores, export
 from visita.features.minilm import BATCH, MiniLM
+from visita.features.openvino import ov
 from visita.features.pictures import CHUNK
 from visita.features.quantize import known_activations, quantize
 from visita.training.config import FusionConfig

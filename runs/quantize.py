@@ -12,7 +12,7 @@ import visita.features
 from visita.artifact import write_arrays
 from visita.data import decode, open_pairs
 from visita.features.encoders import IMAGE_ENCODERS
-from visita.features.engine import trace
+from visita.features.openvino import trace
 from visita.features.quantize import MEASURED, measure
 
 ENCODERS = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")

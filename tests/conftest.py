@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import watching
 from drawn import draw_pairs
 
 from visita.data import PairSet, open_pairs
@@ -44,6 +45,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VISITA_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def silence() -> Iterator[None]:
+    """See that no process of the session spoke to another machine or wrote into HOME."""
+    yield
+    assert watching.notes() == ""
 
 
 @pytest.fixture(scope="session")

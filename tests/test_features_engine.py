@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import pytest
 import torch
 from PIL import Image
@@ -20,6 +19,7 @@ from visita.errors import ArtifactError
 from visita.features.efficientnet import lite0
 from visita.features.engine import Graph, TorchRunner, cached_runner, export
 from visita.features.minilm import MiniLM
+from visita.features.openvino import ov
 from visita.features.pictures import RecipeEncoder
 from visita.types import Recipe
 

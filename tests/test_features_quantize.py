@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-import openvino as ov
 import pytest
 from torch import nn
 
-from visita.features.engine import trace
+from visita.features.openvino import ov, trace
 from visita.features.quantize import FLOAT, Activations, known_activations, measure, quantize
 
 RNG = np.random.default_rng(0)

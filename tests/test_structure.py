@@ -107,6 +107,16 @@ def test_only_rooms_that_compute_networks_name_torch():
     assert found <= TORCH_ROOMS
 
 
+def test_one_module_imports_openvino_as_it_keeps_it_silent():
+    found = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        for _, module in imported(path)
+        if module.split(".")[0] == "openvino"
+    }
+    assert found == {"features/openvino.py"}
+
+
 def loaded_by(program: str) -> set[str]:
     """Return the top-level modules that a fresh interpreter has loaded after ``program``."""
     report = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"

@@ -28,6 +28,10 @@ from visita.cli.reproduce import reproduce
 from visita.cli.robustness import robustness
 from visita.cli.search import search
 from visita.cli.train import train
+from visita.home import cache_home
+
+KEEPING = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
+"""Where libraries keep what they make, unless told otherwise: else they would in HOME or /tmp."""
 
 
 class Commands(TyperGroup):
@@ -39,6 +43,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         """Run the command that was asked for."""
         try:
+            _keep_house()
             result: object = super().invoke(ctx)
             print(end="", flush=True)  # what cannot be written is noticed here, not at exit
         except BrokenPipeError as error:  # the reader has seen enough: visita … | head -1
@@ -49,6 +54,11 @@ class Commands(TyperGroup):
         except KeyboardInterrupt as error:
             _fail("interrupted; what was done is kept", 130, error)
         return result
+
+
+def _keep_house() -> None:
+    for variable, name in KEEPING.items():
+        os.environ.setdefault(variable, str(cache_home() / name))
 
 
 def _fail(line: str, status: int, cause: BaseException) -> None:

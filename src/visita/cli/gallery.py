@@ -35,7 +35,9 @@ def list_galleries(gallery: Home = None, as_json: Json = False) -> None:
 
 @gallery.command("rm")
 def remove(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As in 'visita gallery list'.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FOLDER", help="As in 'visita gallery list'.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     gallery: Home = None,
     as_json: Json = False,
@@ -43,9 +45,11 @@ def remove(
     """Delete what a gallery keeps. The pictures stay.
 
     [bold]visita gallery rm pictures-1a2b3c4d --yes[/bold]
+    [bold]visita gallery rm Pictures[/bold]
     """
-    from visita.gallery.listing import remove_gallery  # noqa: PLC0415
+    from visita.gallery.listing import find_gallery, remove_gallery  # noqa: PLC0415
 
+    name = find_gallery(name, gallery).name
     if not yes:
         if not sys.stdin.isatty():
             raise ConfigError("Nobody is here to ask: add --yes to delete the gallery.")

@@ -11,19 +11,18 @@ import re
 import shutil
 import tempfile
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import filelock
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of, read_json, write_json
 from visita.errors import ArtifactError
 from visita.features.device import DeviceRunner, on_gpu
+from visita.features.openvino import ov, trace
 from visita.home import cache_home
 from visita.progress import say
 from visita.types import FloatArray
@@ -125,29 +124,6 @@ def export(
     if not found >= MIN_COSINE[precision]:  # NaN is no cosine
         raise ArtifactError(f"the exported graph differs from torch (cosine {found:.5f})")
     return precision
-
-
-def trace(module: Any, examples: Sequence[NDArray[Any]]) -> ov.Model:
-    """Return the OpenVINO graph of a torch module, traced on ``examples``.
-
-    OpenVINO's frontend is called directly: its ``convert_model`` reports usage to its
-    makers unless told otherwise, and traces twice over.
-    """
-    import torch  # noqa: PLC0415 - exporting only
-    from openvino._offline_transformations import apply_moc_transformations  # noqa: PLC0415
-    from openvino.frontend import FrontEndManager  # noqa: PLC0415
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: PLC0415
-
-    inputs = tuple(torch.from_numpy(x) for x in examples)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing warns of every shape it takes as fixed
-        decoder = TorchScriptPythonDecoder(  # kept in a name: the frontend only borrows it
-            module, example_input=inputs, trace_kwargs={"check_trace": False}
-        )
-    frontend = FrontEndManager().load_by_framework("pytorch")
-    model: ov.Model = frontend.convert(frontend.load(decoder))
-    apply_moc_transformations(model, cf=True)  # folds constants and batch norms
-    return model
 
 
 def _least_cosine(expected: Sequence[FloatArray], found: Sequence[FloatArray]) -> float:

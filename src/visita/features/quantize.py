@@ -21,12 +21,11 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13 as ops
 from safetensors.numpy import load
 
 from visita.artifact import fingerprint_of
+from visita.features.openvino import ops, ov
 from visita.types import FloatArray
 
 FLOAT = 3

@@ -80,7 +80,7 @@ class Gallery:
             raise DataError(
                 f"{printable(str(real))} is not a folder. If it was moved, open it where it is now."
             )
-        path = galleries_home(home) / _name(real)
+        path = galleries_home(home) / name_of(real)
         if (path / CARD).exists() and read_json(path / CARD).get("format", 0) > FORMAT:
             raise ArtifactError(f"{path} was written by a newer visita; upgrade to use it.")
         return cls(real, path)
@@ -180,7 +180,8 @@ class Gallery:
             ) from error
 
 
-def _name(folder: Path) -> str:
+def name_of(folder: Path) -> str:
+    """Return what the gallery of a folder, given without links, is called."""
     slug = re.sub(r"[^\w-]+", "-", folder.name.lower()).strip("-")[:40] or "pictures"
     return f"{slug}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
 

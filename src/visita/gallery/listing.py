@@ -10,7 +10,7 @@ from pathlib import Path
 from visita.artifact import read_json
 from visita.errors import ArtifactError, UnknownNameError, did_you_mean
 from visita.gallery.catalog import Catalog
-from visita.gallery.gallery import CARD, INDEX, galleries_home
+from visita.gallery.gallery import CARD, INDEX, galleries_home, name_of
 from visita.gallery.stores import discard
 
 
@@ -44,26 +44,40 @@ def galleries(home: Path | None = None) -> list[GalleryInfo]:
     return [_info(path) for path in _paths(home).values()]
 
 
-def remove_gallery(name: str, home: Path | None = None) -> None:
-    """Delete what a gallery keeps. Its pictures stay.
+def find_gallery(name: str, home: Path | None = None) -> Path:
+    """Return where the gallery of this name, or of this folder, keeps what it knows.
 
     Raises
     ------
     UnknownNameError
-        If there is no gallery of this name; the message has the nearest one.
+        If there is none; the message has the nearest name.
+    """
+    paths = _paths(home)
+    found = paths.get(name) or paths.get(name_of(Path(name).expanduser().resolve()))
+    if found is None:
+        known = ", ".join(paths) or "none"
+        raise UnknownNameError(
+            f"No gallery is called {name!r}, or of a folder of that name."
+            f"{did_you_mean(name, paths)} There are: {known}."
+        )
+    return found
+
+
+def remove_gallery(name: str, home: Path | None = None) -> None:
+    """Delete what a gallery, named as in ``find_gallery``, keeps. Its pictures stay.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such gallery.
     ArtifactError
         If it cannot be deleted.
     """
-    paths = _paths(home)
-    if name not in paths:
-        known = ", ".join(paths) or "none"
-        raise UnknownNameError(
-            f"No gallery is called {name!r}.{did_you_mean(name, paths)} There are: {known}."
-        )
+    path = find_gallery(name, home)
     try:
-        discard(paths[name])
+        discard(path)
     except OSError as error:
-        raise ArtifactError(f"{paths[name]} cannot be deleted: {error.strerror}.") from error
+        raise ArtifactError(f"{path} cannot be deleted: {error.strerror}.") from error
 
 
 def _paths(home: Path | None) -> dict[str, Path]:
