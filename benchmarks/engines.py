@@ -85,7 +85,7 @@ def main() -> None:
 def picture_network(paths: Sequence[Path]) -> Network:
     """EfficientNet-Lite2 with the levels of the default recipe."""
     encoder = lite2()
-    pixels = np.stack([encoder.prepare(decode(path, side=encoder.side)) for path in paths])
+    pixels = np.stack([encoder.prepare(decode(path, reduced=True)) for path in paths])
     batches: list[Batch] = [[pixels[i : i + CHUNK]] for i in range(0, len(pixels), CHUNK)]
     module = encoder.network(FusionConfig().image_levels[encoder.name])
     return Network(module, batches, [[-1, *pixels.shape[1:]]], known_activations(encoder.name))

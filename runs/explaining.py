@@ -24,7 +24,6 @@ from PIL import Image
 
 import visita
 from visita.api.explaining import hide, words_of
-from visita.api.finding import open_picture
 from visita.api.pair_scores import scores, see
 from visita.data import PairSet
 from visita.evaluation.intervals import estimates, group_sums, paired_difference
@@ -76,7 +75,7 @@ def deletion(finder: visita.Finder, dev: PairSet, count: int, seed: int) -> dict
     rows = rng.permutation(len(dev.image_ids))[:count]
     falls: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        picture = open_picture(dev.image_paths[row])
+        picture = finder.pictures.open(dev.image_paths[row])
         text = dev.texts[rng.choice(dev.truth[[row]].indices)]
         explanation = visita.explain(finder, picture, text)
         chosen = {name: [hottest(heat)] for name, heat in maps(explanation).items()}
@@ -115,7 +114,7 @@ def pointing(finder: visita.Finder, dev: PairSet, count: int, seed: int) -> dict
     for number in range(count):
         rows = rng.permutation(len(dev.image_ids))[:2]
         captions = [dev.texts[rng.choice(dev.truth[[row]].indices)].rstrip(" .") for row in rows]
-        picture = side_by_side([open_picture(dev.image_paths[row]) for row in rows])
+        picture = side_by_side([finder.pictures.open(dev.image_paths[row]) for row in rows])
         for side, caption in enumerate(captions):
             for name, heat in maps(visita.explain(finder, picture, caption)).items():
                 hits[f"caption, {name}"].append((number, in_half(heat, side)))

@@ -18,7 +18,6 @@ from visita.errors import (
 from visita.features.fitted import install, install_fitted, save_fitted
 from visita.features.pictures import RecipeEncoder
 from visita.features.visual_words import (
-    SIDE,
     VisualWords,
     by_name,
     hog,
@@ -43,7 +42,7 @@ def test_it_keeps_the_contract(words):
 
 
 def test_a_bag_counts_the_nearest_words(words, drawn_pairs):
-    pixels = words.prepare(decode(drawn_pairs.image_paths[3], side=SIDE))
+    pixels = words.prepare(decode(drawn_pairs.image_paths[3]))
     grey = np.rint(pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
     bags = dict(zip(("hog", "sift"), words.runner(("hog", "sift"))(pixels[None]), strict=True))
     for level, describe in (("sift", sift), ("hog", hog)):
@@ -57,7 +56,7 @@ def test_a_bag_counts_the_nearest_words(words, drawn_pairs):
 
 def test_words_in_few_pictures_weigh_more(words, drawn_pairs):
     paths = drawn_pairs.take("train").image_paths[:16]
-    pixels = np.stack([words.prepare(decode(path, side=SIDE)) for path in paths])
+    pixels = np.stack([words.prepare(decode(path)) for path in paths])
     for level, bags in zip(("sift", "hog"), words.runner(("sift", "hog"))(pixels), strict=True):
         pictures = (bags > 0).sum(0)
         # Fitting rounds descriptors to half precision, so one may change its word.

@@ -19,10 +19,10 @@ import visita
 from visita.cli import options
 from visita.cli.app import app
 from visita.cli.models import SOURCES
-from visita.cli.output import one_line
 from visita.data.pictures import printable
 from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.matchers import DEFAULT
+from visita.names import one_line
 
 VISITA = (sys.executable, "-m", "visita")
 # The levels of visita-small, whose graphs other tests need too.

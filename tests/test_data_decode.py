@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from zoo import BAD, GOOD, HEIGHT, WIDTH, draw_zoo, landmark, ordinary_user, png_header
 
-from visita.data import decode
-from visita.data.decode import MAX_BYTES
+from visita.data import decode, rgb
+from visita.data.decode import MOST_BYTES, REDUCED
 from visita.errors import PictureError
 
 
@@ -66,22 +66,39 @@ def test_deep_grey_is_scaled_not_clipped(tmp_path):
     assert np.asarray(decode(tmp_path / "nothing.tif")).max() == 0
 
 
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_side_shrinks_a_large_jpeg_but_not_below(tmp_path, orientation):
-    path = tmp_path / "large.jpg"
+def test_a_large_picture_may_come_reduced_but_not_below(tmp_path, kind, orientation):
+    path = tmp_path / f"large.{kind}"
     exif = Image.Exif()
     exif[274] = orientation
-    landmark().resize((1600, 1000)).save(path, exif=exif)
-    width, height = (1600, 1000) if orientation == 1 else (1000, 1600)
-    assert decode(path).size == (width, height)
-    assert decode(path, side=260).size == (width // 2, height // 2)
-    assert decode(path, side=1000).size == (width, height)
-    assert decode(path, side=5000).size == (width, height)
-    for side in (1, 100, 124, 126, 250, 333, 501):
-        assert side <= min(decode(path, side=side).size) < 1001
-    near = np.asarray(decode(path, side=260).resize((160, 100)), dtype=float)
+    sizes = {519: 1, 1039: 1, 1040: 2, 2079: 2, 2080: 4}
+    for shorter, scale in sizes.items():
+        landmark().resize((2200, shorter)).save(path, exif=exif)
+        width, height = (2200, shorter) if orientation == 1 else (shorter, 2200)
+        assert decode(path).size == (width, height)
+        assert decode(path, reduced=True).size == (-(-width // scale), -(-height // scale))
+    near = np.asarray(decode(path, reduced=True).resize((160, 100)), dtype=float)
     far = np.asarray(decode(path).resize((160, 100)), dtype=float)
     assert np.abs(near - far).mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "LA", "L", "1", "CMYK", "I;16", "F"])
+def test_strips_make_the_same_of_a_picture_as_the_whole_would(monkeypatch, tmp_path, mode):
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * REDUCED + 37, 2 * REDUCED + 11, 4))
+    picture = Image.fromarray(pixels.astype(np.uint8))
+    deep = {"I;16": np.uint16, "F": np.float32}
+    if mode in deep:
+        picture = Image.fromarray((pixels[..., 0] * 200).astype(deep[mode]))
+    else:
+        picture = picture.convert(mode)
+    path = tmp_path / "picture.tif"
+    picture.save(path)
+    in_one, reduced = decode(path), decode(path, reduced=True)
+    assert in_one.reduce(2) == reduced
+    monkeypatch.setattr(rgb, "STRIP", 20_000)
+    assert decode(path) == in_one
+    assert decode(path, reduced=True) == reduced
 
 
 def test_metadata_is_gone_so_nobody_turns_the_picture_twice(zoo):
@@ -101,7 +118,7 @@ def test_pictures_between_pillows_limit_and_ours_pass_the_size_check(tmp_path):
 def test_a_file_of_absurd_length_is_refused_unread(tmp_path):
     path = tmp_path / "long.jpg"
     landmark().save(path)
-    os.truncate(path, MAX_BYTES + 1)  # sparse
+    os.truncate(path, MOST_BYTES + 1)  # sparse
     with pytest.raises(PictureError, match="larger than 512 MiB"):
         decode(path)
 

@@ -85,7 +85,7 @@ def test_features_are_those_of_the_trained_weights(trained, pairs):
     encoder, path = trained.encoder, pairs.image_paths[0]
     recipe = Recipe({encoder.name: LEVELS})
     [batch] = RecipeEncoder(recipe).encode([("a", path)])
-    pixels = torch.from_numpy(np.stack([encoder.prepare(decode(path, side=encoder.reads))]))
+    pixels = torch.from_numpy(np.stack([encoder.prepare(decode(path, reduced=encoder.reduced))]))
     plain = TunedEncoder(BASE, {}).network(LEVELS)(pixels)
     for level, expected, before in zip(LEVELS, encoder.network(LEVELS)(pixels), plain, strict=True):
         found = batch.columns[f"{encoder.name}/{level}"]
@@ -147,7 +147,7 @@ def test_pixels_vary_and_whole_ones_do_not(pairs):
     encoder = TunedEncoder(BASE, {})
     pixels, rows = Pixels(encoder, pairs.image_paths[:3]), np.array([2, 0])
     whole = pixels.whole(rows)
-    expected = encoder.prepare(decode(pairs.image_paths[2], side=encoder.reads))
+    expected = encoder.prepare(decode(pairs.image_paths[2], reduced=encoder.reduced))
     assert np.array_equal(whole[0], expected) and len(pixels) == 3
     varied = [pixels.varied(rows, np.random.default_rng(seed)) for seed in (1, 1, 2)]
     assert np.array_equal(varied[0], varied[1]) and not np.array_equal(varied[0], varied[2])

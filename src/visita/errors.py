@@ -3,6 +3,7 @@
 VisitaError
 ├── DataError              pairs, texts or folders that cannot be used
 │   └── PictureError       one picture file that cannot be decoded
+│       └── PassingError   … now; nothing is wrong with its content
 ├── ConfigError            an unknown or impossible setting
 │   ├── UnknownNameError   a name that no registry holds
 │   └── RankError          more topics than the texts hold
@@ -31,6 +32,10 @@ class DataError(VisitaError):
 
 class PictureError(DataError):
     """One picture file that cannot be decoded; a run skips and reports it."""
+
+
+class PassingError(PictureError):
+    """A picture file that cannot be read now, whatever its content; it is tried again."""
 
 
 class ConfigError(VisitaError):

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from visita.names import one_line
 from visita.types import Skipped
 
 
@@ -60,7 +61,7 @@ def speaks() -> bool:
 def say(line: str) -> None:
     """Print one line on stderr, where it does not disturb the results on stdout."""
     if speaks():
-        print(line, file=sys.stderr, flush=True)
+        print(one_line(line), file=sys.stderr, flush=True)
 
 
 def report_skipped(skipped: Iterable[Skipped]) -> None:

@@ -156,8 +156,12 @@ class ImageEncoder(Protocol):
         ...
 
     @property
-    def reads(self) -> int:
-        """Pixels of the shorter side that ``prepare`` can use; a photograph may come larger."""
+    def reduced(self) -> bool:
+        """Whether a large picture may come reduced; see ``visita.data.decode.decode``.
+
+        False where the vectors are promised to be those of another library, or ``side`` is
+        above half of ``visita.data.decode.REDUCED``.
+        """
         ...
 
     def level_shapes(self) -> Mapping[str, tuple[int, ...]]:

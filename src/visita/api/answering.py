@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL.Image import Image
 
-from visita.api.finding import Finder, open_picture
+from visita.api.finding import Finder
 from visita.api.pair_scores import scores, see
 from visita.data.statements import claim, statement
 from visita.errors import ConfigError, DataError
@@ -77,7 +77,7 @@ def answer(
     if claimed is not None:
         rows = _yes_or_no(finder, picture, claimed, texts)
     else:
-        seen = see(finder, [open_picture(picture)])
+        seen = see(finder, [picture])
         said = [statement(question, text) for text in texts]
         found = [float(scores(finder, seen, passages(one))[0]) for one in said]
         parts = shares(finder.matcher, np.array(found, np.float32), said)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from visita.api.finding import Finder, open_picture
+from visita.api.finding import Finder
 from visita.api.pair_scores import see
 from visita.data import open_pairs
 from visita.errors import ConfigError, DataError
@@ -76,7 +76,7 @@ class Captioner:
         ConfigError
             If k is below 1.
         """
-        [found] = self.captions(see(self.finder, [open_picture(picture)]), k)
+        [found] = self.captions(see(self.finder, [picture]), k)
         return found
 
     def captions(self, seen: Seen, k: int = 5) -> list[list[Caption]]:

@@ -33,8 +33,6 @@ from visita.progress import bar, say
 from visita.training.config import AdaptConfig
 from visita.types import Skipped
 
-SMALL = 64
-"""Pixels a side at which a picture is decoded to see whether it can be: JPEGs decode faster so."""
 CHOSEN_ON_IT = (
     "Dev also chose the epochs and thresholds of what was trained on these pairs, so its numbers "
     "are a little too good."
@@ -238,7 +236,7 @@ def _broken(pairs: PairSet) -> dict[int, Skipped]:
     with bar("pictures", len(pairs.image_paths)) as advance:
         for row, path in enumerate(pairs.image_paths):
             try:
-                decode(path, side=SMALL)
+                decode(path, reduced=True)
             except PictureError as error:
                 found[row] = Skipped(pairs.image_ids[row], str(error))
             advance(1)

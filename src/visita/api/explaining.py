@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from visita.api.finding import Finder, open_picture
+from visita.api.finding import Finder
 from visita.api.pair_scores import scores, see
 from visita.errors import DataError
 from visita.experiments.explanation import SIDE, Explanation, Kernel, Word
@@ -55,7 +55,7 @@ def explain(
             f"A text of {len(words)} words in {len(parts)} sentences is too long to explain: "
             f"give at most {WORDS} words in {PASSAGES} sentences."
         )
-    whole = open_picture(picture)
+    whole = finder.pictures.open(picture)
     query = Query.from_texts(parts, finder.texts, finder.matcher)
     query.pooled()  # refuses words that the matcher does not know
     seen = see(finder, chain([whole], hidden_one_by_one(whole)))

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from visita.data.decode import decode
-from visita.errors import PictureError
 from visita.features.pictures import RecipeEncoder
 from visita.gallery import gallery as stored
 from visita.gallery.snapshot import Snapshot
@@ -56,8 +54,7 @@ class Finder:
         PictureError
             If a file cannot be decoded; the message names it.
         """
-        opened = [open_picture(picture) for picture in pictures]
-        return self.matcher.embed_images(self.pictures.encode_pictures(opened))
+        return self.matcher.embed_images(self.pictures.encode_pictures(pictures))
 
     def match(self, picture: Image | str | Path, text: str) -> Pair:
         """Return the score of a picture and a text, and whether they match.
@@ -72,24 +69,8 @@ class Finder:
             If the text is empty.
         """
         query = Query.from_texts(passages(text), self.texts, self.matcher)
-        columns = self.pictures.encode_pictures([open_picture(picture)])
+        columns = self.pictures.encode_pictures([picture])
         return Seen.of(self.matcher, columns).pair(self.matcher, query)
-
-
-def open_picture(picture: Image | str | Path) -> Image:
-    """Return a picture in RGB, decoded if it is a file.
-
-    Raises
-    ------
-    PictureError
-        If the file cannot be decoded; the message names it.
-    """
-    if isinstance(picture, Image):
-        return picture.convert("RGB")
-    try:
-        return decode(Path(picture))
-    except PictureError as error:
-        raise PictureError(f"{picture}: {error}") from error
 
 
 class Gallery:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from PIL.Image import Image
@@ -18,7 +19,7 @@ AT_ONCE = 4
 """Pictures that are in memory together, as photographs are large."""
 
 
-def see(finder: Finder, pictures: Iterable[Image]) -> Seen:
+def see(finder: Finder, pictures: Iterable[Image | str | Path]) -> Seen:
     """Return what a matcher keeps of pictures, which may be made one by one."""
     source, found = iter(pictures), []
     while some := list(islice(source, AT_ONCE)):

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL.Image import Image
 
 from visita.api.captioning import Caption
-from visita.api.finding import Finder, open_picture
+from visita.api.finding import Finder
 from visita.errors import ConfigError
 from visita.matchers.rescorer import Rescorer
 from visita.matchers.writer import Writer
@@ -41,6 +41,6 @@ class CaptionWriter:
         PictureError
             If the file cannot be decoded.
         """
-        columns = self.finder.pictures.encode_pictures([open_picture(picture)])
+        columns = self.finder.pictures.encode_pictures([picture])
         [packed] = self._second.pack_images(columns)
         return [Caption(text, score) for text, score in self._writer.write(packed, k)]

@@ -11,8 +11,9 @@ import typer
 
 import visita
 from visita.cli.options import DEFAULT, Json, Matcher, TextEncoder
-from visita.cli.output import one_line, print_json
+from visita.cli.output import print_json
 from visita.cli.texts import matcher_for
+from visita.names import one_line
 
 
 def answer(

@@ -29,6 +29,7 @@ from visita.cli.robustness import robustness
 from visita.cli.search import search
 from visita.cli.train import train
 from visita.home import cache_home
+from visita.names import one_line
 
 KEEPING = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 """Where libraries keep what they make, unless told otherwise: else they would in HOME or /tmp."""
@@ -62,7 +63,7 @@ def _keep_house() -> None:
 
 
 def _fail(line: str, status: int, cause: BaseException) -> None:
-    print(line, file=sys.stderr)
+    print(one_line(line), file=sys.stderr)
     raise typer.Exit(status) from cause
 
 

@@ -11,6 +11,7 @@ import typer
 import visita
 from visita.cli.options import Features, Folds, Json, Pairs
 from visita.cli.output import print_json
+from visita.names import one_line
 
 
 def compare(
@@ -65,5 +66,5 @@ def compare(
     for paragraph in report.lead:
         print(paragraph)
     for one in report.failed:
-        print(f"failed: {one.item} ({one.reason})", file=sys.stderr)
+        print(one_line(f"failed: {one.item} ({one.reason})"), file=sys.stderr)
     print(f"report: {out / 'report.html'}")

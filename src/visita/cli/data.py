@@ -9,7 +9,8 @@ import typer
 
 import visita
 from visita.cli.options import Json
-from visita.cli.output import one_line, print_json
+from visita.cli.output import print_json
+from visita.names import one_line
 
 if TYPE_CHECKING:
     from visita.data import Report

@@ -9,8 +9,9 @@ import typer
 
 import visita
 from visita.cli.options import DEFAULT, Json, Matcher, TextEncoder
-from visita.cli.output import one_line, print_json
+from visita.cli.output import print_json
 from visita.cli.texts import matcher_for, read_text
+from visita.names import one_line
 
 SUFFIXES = (".png", ".html")
 
@@ -34,19 +35,18 @@ def explain(
 
     [bold]visita explain dog.jpg "a dog on a beach" -o dog.png[/bold]
     """
-    from visita.api.finding import open_picture  # noqa: PLC0415
-
     if out is not None and out.suffix.lower() not in SUFFIXES:
         raise typer.BadParameter(f"{out} is neither a .png nor an .html file.")
     words = read_text(text)
     with matcher_for(words, matcher, text_encoder) as chosen:
         explanation = visita.explain(chosen, image, words)
     if out is not None:
+        from visita.data.decode import decode  # noqa: PLC0415
         from visita.experiments.explanation_page import write_page  # noqa: PLC0415
         from visita.experiments.explanation_sheet import draw  # noqa: PLC0415
 
         write = draw if out.suffix.lower() == ".png" else write_page
-        write(explanation, open_picture(image), out)
+        write(explanation, decode(image, reduced=True), out)
     if as_json:
         drawn = {"out": str(out)} if out else {}
         print_json({"image": str(image), **explanation.to_dict(), **drawn})

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from visita.cli.options import Home, Json
-from visita.cli.output import one_line, print_json
+from visita.cli.output import print_json
 from visita.errors import ConfigError
+from visita.names import one_line
 
 gallery = typer.Typer(name="gallery", help="List and remove galleries.", no_args_is_help=True)
 

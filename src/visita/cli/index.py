@@ -13,6 +13,7 @@ import typer
 import visita
 from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, TextEncoder
 from visita.cli.output import print_json
+from visita.names import one_line
 
 if TYPE_CHECKING:
     from visita import types
@@ -39,7 +40,7 @@ def index(
     for one, report in synced(folders, chosen, gallery, exclude):
         known.append({"folder": str(one.stored), **asdict(report)})
         if not as_json:
-            print(summary(one, report), flush=True)
+            print(one_line(summary(one, report)), flush=True)
     if as_json:
         print_json({"galleries": known})
 
@@ -71,7 +72,7 @@ def in_step(
     galleries: list[visita.Gallery] = []
     skipped: list[types.Skipped] = []
     for one, report in synced(folders, matcher, home, exclude):
-        print(summary(one, report), file=sys.stderr)
+        print(one_line(summary(one, report)), file=sys.stderr)
         galleries.append(one)
         skipped += report.skipped
     return galleries, skipped

@@ -13,8 +13,9 @@ import typer
 import visita
 from visita.cli.index import in_step
 from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, TextEncoder
-from visita.cli.output import one_line, print_json
+from visita.cli.output import print_json
 from visita.cli.texts import matcher_for, read_text
+from visita.names import one_line
 
 SURE = 0.5
 

@@ -112,7 +112,7 @@ def _broken_pictures(pairs: PairSet, progress: Advance) -> list[str]:
     broken = []
     for image_id, path in zip(pairs.image_ids, pairs.image_paths, strict=True):
         try:
-            decode(path)
+            decode(path, reduced=True)  # which reads all of the file too
         except PictureError as error:
             broken.append(f"{image_id}: {error}")
         progress(1)

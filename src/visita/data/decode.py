@@ -1,80 +1,109 @@
 """Picture files to RGB: every common raster format, upright, within limits, never a crash.
 
-The file is identified here rather than by ``Image.open``, for two reasons: pictures
-between Pillow's own limit and ours would raise a warning, which cannot be silenced in one
-thread alone; and no format that runs an interpreter (EPS, WMF, PDF) is ever tried.
+A picture is decoded in one of two ways, ``reduced`` or whole. Reduced is several times faster
+for large photographs and as good for networks that read few pixels (``docs/results/decoding.md``).
+What decoding takes is held to a budget, see ``visita.data.budget``.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-import struct
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
+from PIL import Image
 
-from visita.errors import MissingExtraError, PictureError
+from visita.data.budget import budget
+from visita.data.formats import Jpeg, identify, orientation
+from visita.data.raw import is_raw_name, preview
+from visita.data.rgb import to_rgb, upright
+from visita.errors import ConfigError, MissingExtraError, PassingError, PictureError
 
-MAX_PIXELS = 100_000_000
-MAX_BYTES = 512 * 2**20
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+REDUCED = 520
+"""Pixels of the shorter edge that a reduced picture keeps at least, if it had them: twice the side
+of what the largest of visita's own networks reads."""
+MOST_PIXELS = 500_000_000
+MOST_BYTES = 512 * 2**20
+WHOLE = 64_000_000
+"""Pixels of a JPEG beyond which it is reduced in any case, turned or not within the budget."""
 
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_ORIENTATION = 274
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-Opener = Callable[[IO[bytes], str | bytes], ImageFile.ImageFile]
-Accepts = Callable[[bytes], bool | str]
+_SOURCE = {"1": 1, "L": 1, "P": 1, "I;16": 2}
+"""Bytes a pixel of Pillow's modes; the others have 4."""
+_WORKING = {"WEBP": 15, "AVIF": 10, "HEIF": 10, "JPEG2000": 21, "TIFF": 4}
+"""Bytes a pixel, as measured, that a format's decoder takes besides; the others take lines."""
+_PASSING = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+"""Errors that say nothing of a file's content, and that may be gone the next time."""
 
 
-def decode(path: Path, *, side: int | None = None) -> Image.Image:
+def decode(path: Path, *, reduced: bool = False) -> Image.Image:
     """Return the picture in ``path`` (its first frame) in RGB, turned upright.
 
-    Transparency is laid on white and deep greyscale is scaled to 8 bits. Safe to call
-    from several threads.
+    Transparency is laid on white and deep greyscale is scaled to 8 bits. Of a RAW file it is the
+    embedded preview. Safe to call from several threads.
 
     Parameters
     ----------
-    side
-        Where given, a JPEG may come back smaller than stored, though never with an edge
-        below ``side`` pixels that was above: some three times faster for large photographs.
+    reduced
+        A large picture comes back at 1/2, 1/4 or 1/8 of its size, the smallest that leaves
+        ``REDUCED`` pixels along the shorter edge. A JPEG of more than ``WHOLE`` pixels comes
+        reduced to at most these anyway.
 
     Raises
     ------
+    PassingError
+        If it cannot be read now: the disk failed, or memory is too small for it.
     PictureError
-        If it cannot be read or decoded, or exceeds ``MAX_BYTES`` or ``MAX_PIXELS``. The
-        message is the bare reason, for use beside the file's name.
+        If it cannot be decoded, or exceeds ``MOST_BYTES`` or ``MOST_PIXELS``. The message is
+        the bare reason, for use beside the file's name.
+    ConfigError
+        If the budget of memory is set to nonsense.
     """
+    with ExitStack() as held:
+        return _decoded(path, reduced, held)
+
+
+@contextmanager
+def decoding(path: Path, *, reduced: bool = False) -> Iterator[Image.Image]:
+    """Lend what ``decode`` returns, its memory held within the budget until the block ends.
+
+    It is closed then. Do not decode another inside the block: it might wait for this one.
+    """
+    with ExitStack() as held:
+        picture = _decoded(path, reduced, held)
+        held.callback(picture.close)
+        yield picture
+
+
+def _decoded(path: Path, reduced: bool, held: ExitStack) -> Image.Image:
     try:
         with open(path, "rb", opener=_open_at_once) as file:
             _check_file(os.fstat(file.fileno()))
-            picture = _identify(file)
+            picture, turned = _opened(file, path)
             _check_pixels(*picture.size)
-            if side is not None and isinstance(picture, _Jpeg):
-                picture.draft("RGB", (side, side))
+            scale = _scale(picture, reduced)
+            held.enter_context(budget().hold(_memory(picture, scale)))
+            if scale > 1 and isinstance(picture, Jpeg):
+                picture.draft(None, (picture.width // scale, picture.height // scale))
+                scale = 1
             picture.load()
-            return _upright(_to_rgb(picture), _orientation(picture))
-    except PictureError:
+            pixels = to_rgb(picture, scale)
+            turned = orientation(picture) if turned is None else turned
+            found = upright(pixels, turned)
+            found.info.clear()  # lest anyone turn it again
+            return found
+    except (PictureError, ConfigError):
         raise
     except MissingExtraError as error:
         raise PictureError(str(error)) from error
+    except MemoryError as error:
+        raise PassingError("cannot be decoded: memory is too small for it now") from error
     except OSError as error:
-        raise PictureError(f"cannot be read: {error.strerror or error}") from error
+        kind = PassingError if error.errno in _PASSING else PictureError
+        raise kind(f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise PictureError(f"cannot be decoded: {error or type(error).__name__}") from error
 
@@ -89,117 +118,38 @@ def _check_file(status: os.stat_result) -> None:
         raise PictureError("is not a regular file")
     if status.st_size == 0:
         raise PictureError("is empty")
-    if status.st_size > MAX_BYTES:
-        raise PictureError(f"is larger than {MAX_BYTES // 2**20} MiB")
+    if status.st_size > MOST_BYTES:
+        raise PictureError(f"is larger than {MOST_BYTES // 2**20} MiB")
+
+
+def _opened(file: IO[bytes], path: Path) -> tuple[Image.Image, int | None]:
+    """Return the picture in a file, and how it is turned if it does not say so itself."""
+    return preview(path) if is_raw_name(path.name) else (identify(file), None)
 
 
 def _check_pixels(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+    if width * height > MOST_PIXELS:
         raise PictureError(
-            f"has {width} x {height} pixels; the limit is {MAX_PIXELS // 10**6} million"
+            f"has {width} x {height} pixels; the limit is {MOST_PIXELS // 10**6} million"
         )
 
 
-class _Jpeg(JpegImageFile):
-    """A JPEG, or the first of a multi-picture JPEG, whose damaged EXIF does no harm."""
-
-    def _read_dpi_from_exif(self) -> None:
-        """Skip the search for a resolution: Pillow warns of each damaged entry on its way."""
-
-
-@cache
-def _openers() -> dict[str, tuple[Opener, Accepts]]:
-    Image.init()
-    openers: dict[str, tuple[Opener, Accepts]] = {}
-    for name in FORMATS:
-        opener, accepts = Image.OPEN[name]
-        assert accepts is not None  # true of all FORMATS
-        openers[name] = (_Jpeg if name == "JPEG" else opener, accepts)
-    openers["HEIF"] = (_open_heif, _accepts_heif)
-    return openers
-
-
-def _accepts_heif(prefix: bytes) -> bool:
-    return prefix[4:8] == b"ftyp" and prefix[8:12] in _HEIF_BRANDS
-
-
-def _open_heif(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
-    try:
-        from pillow_heif import HeifImageFile  # noqa: PLC0415  an extra
-    except ImportError as error:
-        raise MissingExtraError("reading HEIC pictures", "heif") from error
-    picture: ImageFile.ImageFile = HeifImageFile(file, name)  # type: ignore[no-untyped-call]
-    return picture
-
-
-def _identify(file: IO[bytes]) -> ImageFile.ImageFile:
-    prefix = file.read(16)
-    reason = "is not a picture in a format that visita reads"
-    for name, (opener, accepts) in _openers().items():
-        if accepts(prefix) is not True:
-            continue
-        file.seek(0)
-        try:
-            return opener(file, "")
-        except (SyntaxError, IndexError, TypeError, struct.error) as error:
-            # What Pillow's drivers raise for a header they cannot use.
-            reason = f"is a damaged {name} file: {error}"
-    raise PictureError(reason)
-
-
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        picture = _to_grey(picture)
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        picture = Image.new("RGB", layer.size, "white")
-        picture.paste(layer, mask=layer.getchannel("A"))
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
-
-
-def _to_grey(picture: Image.Image) -> Image.Image:
-    # 16-bit formats define white as 65535; 32-bit integers and floats define none, so
-    # their darkest and brightest finite values become black and white.
-    if picture.mode.startswith("I;16") or (picture.mode, picture.format) == ("I", "PPM"):
-        values = np.asarray(picture, dtype=np.float32) / 257
-    else:
-        with np.errstate(invalid="ignore"):  # numpy warns of signalling NaNs in a cast
-            values = _stretch(np.array(picture, dtype=np.float64))
-    return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8))
-
-
-def _stretch(values: NDArray[Any]) -> NDArray[Any]:
-    finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
-    return (values - low) * (255 / (high - low or 1.0))
-
-
-def _upright(picture: Image.Image, orientation: int) -> Image.Image:
-    if orientation in _UPRIGHT:
-        picture = picture.transpose(_UPRIGHT[orientation])
-    picture.info.clear()  # lest anyone turn it again
-    return picture
-
-
-def _orientation(picture: ImageFile.ImageFile) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 where there is none or it is damaged."""
-    try:
-        if exif := picture.info.get("exif"):
-            return _exif_orientation(exif)
-        return int(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:
-        return 1
-
-
-def _exif_orientation(exif: bytes) -> int:
-    # Only the one entry is read: Pillow parses them all, and warns of each damaged one.
-    tiff = exif.removeprefix(b"Exif\0\0").removeprefix(b"Exif\0\0")
-    order = "<" if tiff.startswith(b"II") else ">"
-    (start,) = struct.unpack_from(f"{order}I", tiff, 4)
-    (entries,) = struct.unpack_from(f"{order}H", tiff, start)
-    for entry in range(entries):
-        tag, value = struct.unpack_from(f"{order}H6xH", tiff, start + 2 + 12 * entry)
-        if tag == _ORIENTATION:
-            return int(value)
+def _scale(picture: Image.Image, reduced: bool) -> int:
+    """Return what both edges are divided by: 1, 2, 4 or 8."""
+    width, height = picture.size
+    if reduced:
+        return next((s for s in (8, 4, 2) if min(width, height) >= s * REDUCED), 1)
+    if isinstance(picture, Jpeg):
+        return next(s for s in (1, 2, 4) if width * height <= s * s * WHOLE)
     return 1
+
+
+def _memory(picture: Image.Image, scale: int) -> int:
+    """Return about how many bytes decoding takes at most."""
+    stored = picture.width * picture.height
+    result = 4 * stored // scale**2
+    copies = (picture.mode != "RGB" or picture.has_transparency_data) + ("exif" in picture.info)
+    if isinstance(picture, Jpeg):
+        return picture.planes + result * (1 + copies)
+    source = _SOURCE.get(picture.mode[:4], 4) + _WORKING.get(picture.format or "", 0)
+    return source * stored + result * (copies + (scale > 1))

@@ -76,7 +76,7 @@ def _draw_match(sheet: Image.Image, match: Match, at: Point, expected: bool) -> 
     if expected:
         edge = (left - FRAME, top - FRAME, right + FRAME - 1, bottom + FRAME - 1)
         pen.rounded_rectangle(edge, CORNER + FRAME, GOOD)
-    whole = decode(Path(match.path))
+    whole = decode(Path(match.path), reduced=True)
     sheet.paste(ImageOps.fit(whole, THUMB, centering=(0.5, 0.25)), at, _rounded())
     if expected:
         _draw_tick(pen, (right - 22, top + 22))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ class AugmentedEncoder(RecipeEncoder):
         among = fingerprint_of(self._keys) if self.view == "ricap" else None
         return {**super().facts(), "view": f"{RULES}/{self.view}", "among": among}
 
-    def read(self, item: Item, side: int) -> Image.Image:
-        """Return the view of one ``(key, file)`` in RGB.
+    @contextmanager
+    def read(self, item: Item, *, reduced: bool) -> Iterator[Image.Image]:
+        """Lend the view of one ``(key, file)`` in RGB.
 
         Raises
         ------
@@ -71,11 +73,11 @@ class AugmentedEncoder(RecipeEncoder):
         key, _ = item
         if self.view == "ricap":
             keys, patchwork = self.patches(key)
-            return patchwork.of([decode(self.files[one], side=side) for one in keys])
-        picture = super().read(item, side)
-        if "flip" in self.view:
-            picture = mirrored(picture)
-        return cropped(picture, generator(self.view, key)) if "crop" in self.view else picture
+            yield patchwork.of([decode(self.files[one], reduced=reduced) for one in keys])
+            return
+        with super().read(item, reduced=reduced) as picture:
+            seen = mirrored(picture) if "flip" in self.view else picture
+            yield cropped(seen, generator(self.view, key)) if "crop" in self.view else seen
 
     def patches(self, key: str) -> tuple[list[str], Patchwork]:
         """Return the keys of the four pictures of a RICAP view, its own first, and their places."""

@@ -41,7 +41,8 @@ class Colours:
     """An ``ImageEncoder`` without learnt weights."""
 
     name = "colours"
-    side = reads = SIDE
+    side = SIDE
+    reduced = True
 
     def level_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Map each level to (11,): shares of the colours, with sum 1."""

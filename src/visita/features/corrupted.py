@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from PIL import Image
@@ -29,8 +30,9 @@ class CorruptedEncoder(RecipeEncoder):
         amount = CORRUPTIONS[self.corruption].amounts[self.strength - 1]
         return {**super().facts(), "corruption": f"{RULES}/{self.corruption}/{amount}"}
 
-    def read(self, item: Item, side: int) -> Image.Image:
-        """Return the corrupted picture of one ``(key, file)`` in RGB.
+    @contextmanager
+    def read(self, item: Item, *, reduced: bool) -> Iterator[Image.Image]:
+        """Lend the corrupted picture of one ``(key, file)`` in RGB.
 
         Raises
         ------
@@ -38,4 +40,5 @@ class CorruptedEncoder(RecipeEncoder):
             If it cannot be decoded.
         """
         key, _ = item
-        return corrupt(super().read(item, side), self.corruption, self.strength, key)
+        with super().read(item, reduced=reduced) as picture:
+            yield corrupt(picture, self.corruption, self.strength, key)

@@ -59,11 +59,13 @@ _SIZES = (
 class EfficientNetLite:
     """One EfficientNet-Lite as an ``ImageEncoder``; ``number`` is 0, 1 or 2."""
 
+    reduced = True
+
     def __init__(self, number: int) -> None:
         self.name = f"efficientnet-lite{number}"
         self._number = number
         self._size = _SIZES[number]
-        self.side = self.reads = self._size.side
+        self.side = self._size.side
 
     def level_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Map each level to its shape a picture: (channels,) pooled, (cells, channels) a grid."""

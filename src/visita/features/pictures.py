@@ -1,10 +1,15 @@
-"""From picture files to features: decoding and the networks, side by side on every core."""
+"""From picture files to features: decoding and the networks, side by side on every core.
+
+For one encoder a file is decoded in one way, wherever it comes from: ``encode`` and
+``encode_pictures`` both ask ``read``.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -15,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from visita.data.decode import decode
+from visita.data.decode import REDUCED, decode, decoding
+from visita.data.rgb import to_rgb
 from visita.errors import ConfigError, PictureError, UnknownNameError, did_you_mean
 from visita.features.contract import Computed, EncodedBatch
 from visita.features.encoders import IMAGE_ENCODERS
@@ -29,6 +35,8 @@ BATCH = 64
 """Pictures an ``EncodedBatch``, which is what a kill can cost."""
 
 Item = tuple[str, Path]
+Prepared = list[NDArray[np.uint8]]
+"""One picture as each network of a recipe reads it, (side, side, 3) each."""
 
 
 class RecipeEncoder:
@@ -51,10 +59,14 @@ class RecipeEncoder:
         ]
 
     def facts(self) -> Mapping[str, Any]:
-        """Return the encoders' fingerprints and the precision they run in."""
+        """Return the encoders' fingerprints, how they run and how pictures are decoded for them."""
         return {
             "encoders": {n.encoder.name: n.encoder.fingerprint() for n in self._networks},
             "precision": {n.encoder.name: n.precision for n in self._networks},
+            "decoding": {
+                n.encoder.name: f"not below {REDUCED}" if n.encoder.reduced else "whole"
+                for n in self._networks
+            },
         }
 
     def columns(self) -> Mapping[str, int | tuple[int, ...]]:
@@ -71,7 +83,7 @@ class RecipeEncoder:
         """Encode ``(key, file)`` pairs in order; what cannot be decoded is in ``skipped``.
 
         Chunks run in one thread a core, each decoding and computing in turn, so decoding
-        overlaps computing and only a few chunks of pixels are in memory at once.
+        overlaps computing; of each picture only what the networks read is kept.
         """
         for network in self._networks:
             network.start()
@@ -84,15 +96,35 @@ class RecipeEncoder:
         if done:
             yield _joined(done)
 
-    def encode_pictures(self, pictures: list[Image.Image]) -> dict[str, FloatArray]:
-        """Return every column for pictures already decoded to RGB, one row each."""
-        columns: dict[str, FloatArray] = {}
-        for network in self._networks:
-            columns |= network(pictures, self.recipe.views())
-        return columns
+    def encode_pictures(
+        self, pictures: Sequence[Image.Image | str | Path]
+    ) -> dict[str, FloatArray]:
+        """Return every column for pictures, one row each; files are decoded as in ``encode``.
 
-    def read(self, item: Item, side: int) -> Image.Image:
-        """Return the picture of one ``(key, file)`` in RGB; networks use ``side`` pixels of it.
+        Raises
+        ------
+        PictureError
+            If a file cannot be decoded; the message names it.
+        """
+        return self._columns([self._from_anywhere(picture) for picture in pictures])
+
+    def open(self, picture: Image.Image | str | Path) -> Image.Image:
+        """Return a picture in RGB; a file as its networks read it, whole if one of them does so.
+
+        Raises
+        ------
+        PictureError
+            If the file cannot be decoded; the message names it.
+        """
+        if isinstance(picture, Image.Image):
+            return to_rgb(picture)
+        try:
+            return decode(Path(picture), reduced=all(n.encoder.reduced for n in self._networks))
+        except PictureError as error:
+            raise type(error)(f"{picture}: {error}") from error
+
+    def read(self, item: Item, *, reduced: bool) -> AbstractContextManager[Image.Image]:
+        """Lend the picture of one ``(key, file)`` in RGB; see ``decoding``.
 
         Raises
         ------
@@ -100,19 +132,40 @@ class RecipeEncoder:
             If it cannot be decoded.
         """
         _, path = item
-        return decode(path, side=side)
+        return decoding(path, reduced=reduced)
 
     def _encode_chunk(self, chunk: list[Item]) -> EncodedBatch:
-        side = max(network.encoder.reads for network in self._networks)
         keys, pictures, skipped = [], [], []
         for item in chunk:
             key, _ = item
             try:
-                pictures.append(self.read(item, side))
+                pictures.append(self._from_file(item))
                 keys.append(key)
             except PictureError as error:
                 skipped.append(Skipped(key, str(error)))
-        return EncodedBatch(keys, self.encode_pictures(pictures) if keys else {}, skipped)
+        return EncodedBatch(keys, self._columns(pictures) if keys else {}, skipped)
+
+    def _from_anywhere(self, picture: Image.Image | str | Path) -> Prepared:
+        if isinstance(picture, Image.Image):
+            return [network.encoder.prepare(to_rgb(picture)) for network in self._networks]
+        try:
+            return self._from_file((str(picture), Path(picture)))
+        except PictureError as error:
+            raise type(error)(f"{picture}: {error}") from error
+
+    def _from_file(self, item: Item) -> Prepared:
+        prepared: dict[str, NDArray[np.uint8]] = {}
+        for way in {network.encoder.reduced for network in self._networks}:
+            with self.read(item, reduced=way) as picture:
+                for encoder in (n.encoder for n in self._networks if n.encoder.reduced == way):
+                    prepared[encoder.name] = encoder.prepare(picture)
+        return [prepared[network.encoder.name] for network in self._networks]
+
+    def _columns(self, pictures: Sequence[Prepared]) -> dict[str, FloatArray]:
+        columns: dict[str, FloatArray] = {}
+        for network, plain in zip(self._networks, zip(*pictures, strict=True), strict=True):
+            columns |= network(np.stack(plain), self.recipe.views())
+        return columns
 
 
 @dataclass
@@ -159,10 +212,7 @@ class _Network:
             )
         return self.runner
 
-    def __call__(
-        self, pictures: list[Image.Image], views: tuple[str, ...]
-    ) -> dict[str, FloatArray]:
-        plain = np.stack([self.encoder.prepare(picture) for picture in pictures])
+    def __call__(self, plain: NDArray[np.uint8], views: tuple[str, ...]) -> dict[str, FloatArray]:
         columns = {}
         for view in views:
             pixels = np.ascontiguousarray(plain[:, :, ::-1]) if view == "@mirror" else plain

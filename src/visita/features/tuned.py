@@ -51,9 +51,9 @@ class TunedEncoder:
         return self._base.side
 
     @property
-    def reads(self) -> int:
-        """Pixels of the shorter side that ``prepare`` can use; a photograph may come larger."""
-        return self._base.reads
+    def reduced(self) -> bool:
+        """Whether a large picture may come reduced; as for ``base``."""
+        return self._base.reduced
 
     def level_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Map each level to its shape a picture: (channels,) pooled, (cells, channels) a grid."""

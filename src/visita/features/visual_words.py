@@ -63,7 +63,8 @@ class VisualWords:
     """
 
     family: ClassVar[str] = "visual-words"
-    side = reads = SIDE
+    side = SIDE
+    reduced = True
 
     def __init__(self, centres: Mapping[str, Descriptors], idf: Mapping[str, FloatArray]) -> None:
         self.centres = dict(centres)
@@ -245,7 +246,7 @@ def _described(
     with bar("visual words", len(paths)) as advance:
         for path in paths:
             try:
-                grey = _grey(_squashed(decode(path, side=SIDE)))
+                grey = _grey(_squashed(decode(path, reduced=True)))
                 for level, descriptors in found.items():
                     descriptors.append(DESCRIBED_BY[level](grey).astype(np.float16))
             except PictureError as error:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from visita.data.augmentation import cropped, mirrored
-from visita.data.decode import decode
+from visita.data.decode import decoding
 from visita.features.engine import cores
 from visita.types import ImageEncoder
 
@@ -49,9 +50,11 @@ class Pixels:
         return np.stack(list(self._threads.map(self._prepared, rows, seeds)))
 
     def _prepared(self, row: int, seed: int | None = None) -> NDArray[np.uint8]:
-        picture = decode(self._paths[row], side=self._encoder.reads)
-        if seed is not None:
-            rng = np.random.default_rng(seed)
-            picture = cropped(picture, rng)
-            picture = mirrored(picture) if rng.random() < 0.5 else picture
-        return self._encoder.prepare(picture)
+        with decoding(self._paths[row], reduced=self._encoder.reduced) as picture:
+            return self._encoder.prepare(picture if seed is None else _varied(picture, seed))
+
+
+def _varied(picture: Image, seed: int) -> Image:
+    rng = np.random.default_rng(seed)
+    part = cropped(picture, rng)
+    return mirrored(part) if rng.random() < 0.5 else part

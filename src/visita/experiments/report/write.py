@@ -98,7 +98,7 @@ def plain(text: str) -> str:
 def thumbnail(path: Path) -> str | None:
     """Return the picture as a small JPEG in a data URI, None if it cannot be read any more."""
     try:
-        picture = ImageOps.contain(decode(path, side=max(THUMB)), THUMB)
+        picture = ImageOps.contain(decode(path, reduced=True), THUMB)
     except PictureError:
         return None
     out = BytesIO()

@@ -29,6 +29,7 @@ class InceptionV3:
 
     name = "inception-v3"
     side = 299
+    reduced = False
 
     def __init__(self) -> None:
         self._encoder = by_name("inception_v3")

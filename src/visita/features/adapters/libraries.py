@@ -79,6 +79,8 @@ class LibraryEncoder:
     Its levels are described in ``layers`` and ``pooling``, beside this file.
     """
 
+    reduced = False
+
     def __init__(self, library: Library, model: str) -> None:
         self.name = f"{library.name}:{model}"
         self._library = library
@@ -88,11 +90,6 @@ class LibraryEncoder:
     def side(self) -> int:
         """Pixels a side of the square input."""
         return self._preparation.side
-
-    @property
-    def reads(self) -> int:
-        """Pixels of the shorter side that ``prepare`` can use; a photograph may come larger."""
-        return self._preparation.resize
 
     def level_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Map each level's name to its shape a picture: (d,) pooled, (cells, d) for a grid."""
