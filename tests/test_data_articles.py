@@ -183,7 +183,9 @@ def test_a_file_beside_a_linked_folder_is_read_through_the_link(folder):
     (folder / "work" / "linked").symlink_to(folder / "set")
     made = articles(open_pairs(f"folder:{folder}/work/linked"), 2)
     write_articles(made, folder / "work" / "articles.jsonl")
-    back = open_pairs(str(folder / "work" / "articles.jsonl"))
+    with pytest.raises(DataError, match="--root DIR allows what is in DIR"):
+        open_pairs(str(folder / "work" / "articles.jsonl"))
+    back = open_pairs(str(folder / "work" / "articles.jsonl"), root=folder / "set")
     assert back.texts == made.texts
 
 
@@ -191,7 +193,7 @@ def test_a_file_that_could_not_be_read_back_is_not_written(folder):
     made = articles(open_pairs(f"folder:{folder / 'set'}"), 2)
     with pytest.raises(DataError, match=r"should end in \.jsonl"):
         write_articles(made, folder / "articles.txt")
-    with pytest.raises(DataError, match=r"lies outside .*work.*link their folder"):
+    with pytest.raises(DataError, match=r"lies outside .*work.*folder that holds the pictures"):
         write_articles(made, folder / "work" / "articles.jsonl")
     assert [path.name for path in folder.iterdir()] == ["set"]
     (folder / "articles.jsonl").write_text("mine")

@@ -8,6 +8,7 @@ from drawn import draw_pairs
 from test_data_readers import links, problems
 
 from visita.data import open_pairs
+from visita.data.readers.bounds import OUTSIDE
 from visita.errors import DataError
 
 
@@ -131,7 +132,6 @@ def test_what_is_left_out_is_reported(drawn, tmp_path):
     )
     pairs = open_pairs(f"karpathy:{file}")
     assert links(pairs) == {("in.jpg", "Good.")}
-    outside = "lies outside the data set's folder, which is not allowed"
     assert [(one.item, one.reason) for one in pairs.problems] == [
         ("in.jpg", "is listed twice; its first entry counts"),
         ("odd.jpg", "2 sentences have no raw text"),
@@ -142,8 +142,8 @@ def test_what_is_left_out_is_reported(drawn, tmp_path):
         ("silent.jpg", "has no captions"),
         ("odd.jpg", "has no captions"),
         ("in.jpg", "has an empty text"),
-        ("../a.jpg", outside),
-        ("/a.jpg", outside),
+        ("../a.jpg", OUTSIDE),
+        ("/a.jpg", OUTSIDE),
     ]
 
 
@@ -169,5 +169,5 @@ def test_a_file_that_is_not_karpathys_is_refused(tmp_path, content, message):
 
 
 def test_a_file_without_its_reader_asks_which(coco):
-    with pytest.raises(DataError, match="could be coco or karpathy or karpathy-with-restval or"):
+    with pytest.raises(DataError, match="1 images of restval: choose karpathy-with-restval:PATH"):
         open_pairs(str(coco))

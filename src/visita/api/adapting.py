@@ -11,7 +11,7 @@ from visita.api.finishing import calibrate
 from visita.api.learning import Trained, facts_of, report_on, rsum_on
 from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
 from visita.artifact import check_free
-from visita.data import PairSet, open_pairs
+from visita.data import Data, open_pairs
 from visita.errors import ConfigError
 from visita.evaluation import paired_retrieval, retrieval
 from visita.features.extract import PairFeatures
@@ -39,7 +39,7 @@ Adapted = Unscaled | ScaledMatcher
 
 def adapt(
     base: Matcher | str | Path,
-    data: PairSet | str,
+    data: Data,
     out: str | Path,
     *,
     config: AdaptConfig | None = None,
@@ -63,7 +63,7 @@ def adapt(
     check_free(Path(out).resolve())
     whole = opened(base)
     start = _adaptable(whole)
-    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
+    pairs = open_pairs(data, seed=config.seed)
     used = features_for(start, pairs, features)
     started = time.perf_counter()
     train, dev = used.take("train"), used.take("dev")

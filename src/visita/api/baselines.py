@@ -13,7 +13,7 @@ from visita.api.learning import Trained, rsum_on, topic_facts
 from visita.api.measuring import caveats, features_for, vectors
 from visita.api.two_stage import cross_tensors, rsum_of_scores
 from visita.artifact import check_free
-from visita.data import PairSet, open_pairs
+from visita.data import Data, PairSet, open_pairs
 from visita.evaluation import PROTOCOLS, evaluate_vectors, fit_threshold
 from visita.evaluation.dense import as_vectors
 from visita.features.extract import PairFeatures, pair_features, picture_features
@@ -47,7 +47,7 @@ class _Learnt:
 
 
 def train_baseline(
-    data: PairSet | str, out: str | Path, *, config: Baseline, features: Path | None = None
+    data: Data, out: str | Path, *, config: Baseline, features: Path | None = None
 ) -> Trained:
     """Train a baseline on the train split, choose on dev, and save it in ``out``.
 
@@ -65,7 +65,7 @@ def train_baseline(
     out = Path(out)
     config.check()  # what cannot be learnt from is refused before long work
     check_free(out.resolve())
-    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
+    pairs = open_pairs(data, seed=config.seed)
     read = _Read(pairs, pairs.take("train"), pairs.take("dev"), features)
     learnt = _learn(out.resolve().name, read, config)
     history = learnt.history

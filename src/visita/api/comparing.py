@@ -16,7 +16,7 @@ from visita.api.both_stages import fitted_threshold, pair_scores, ranks
 from visita.api.measuring import caveats, features_for
 from visita.api.training import train
 from visita.artifact import MANIFEST, fingerprint_of, read_json, write_json
-from visita.data import PairSet, open_pairs
+from visita.data import Data, PairSet, open_pairs
 from visita.data.decode import decode
 from visita.errors import DataError, PictureError, TrainingError, VisitaError
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
@@ -41,7 +41,7 @@ CHOSEN_ON_IT = (
 
 def compare(
     matchers: Sequence[str | Path],
-    data: PairSet | str,
+    data: Data,
     out: str | Path,
     *,
     split: str = "test",
@@ -83,7 +83,7 @@ def compare(
         If nothing could be measured.
     """
     systems = read_systems([str(one) for one in matchers], seeds, seed)
-    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=seed)
+    pairs = open_pairs(data, seed=seed)
     bench = Bench(pairs, split, folds, seed, Path(out), features)
     members = {run: member for one in systems for run, member in one.runs.items()}
     cells, missing = bench.cells(members)

@@ -18,7 +18,7 @@ from visita.api.two_stage import (
     vocabulary_of,
 )
 from visita.artifact import check_free
-from visita.data import PairSet, open_pairs
+from visita.data import Data, PairSet, open_pairs
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.extract import picture_features
 from visita.features.fitted import install
@@ -62,7 +62,7 @@ class TrainedEncoder:
 
 
 def train_encoder(
-    data: PairSet | str,
+    data: Data,
     out: str | Path,
     *,
     config: EndToEndConfig | None = None,
@@ -89,7 +89,7 @@ def train_encoder(
     check_cross_modal(config.network)
     out = Path(out).resolve()
     check_free(out)
-    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
+    pairs = open_pairs(data, seed=config.seed)
     run = {"config": config.model_dump(mode="json"), "data": pairs.fingerprint()}
     team = Team(config.network.device, config.network.precision)
     kept = resumable(out, run) if team.is_main else nullcontext(partial_folder(out))

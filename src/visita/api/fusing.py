@@ -14,7 +14,7 @@ from visita.api.finishing import calibrate, provenance
 from visita.api.learning import report_on
 from visita.api.measuring import TOPICS_FROM, caveats
 from visita.artifact import check_free
-from visita.data import PairSet, open_pairs
+from visita.data import Data, PairSet, open_pairs
 from visita.errors import ConfigError
 from visita.evaluation import Estimate, retrieval
 from visita.evaluation.blocks import Truth
@@ -72,7 +72,7 @@ class Fused:
 
 def fuse(
     matchers: Sequence[Matcher | str | Path],
-    data: PairSet | str,
+    data: Data,
     out: str | Path,
     *,
     dim: int = MAX_DIM,
@@ -106,7 +106,7 @@ def fuse(
     if plot and plot.suffix not in FORMATS:
         raise ConfigError(f"A plot is a file ending in {', '.join(FORMATS)}, unlike {plot}.")
     check_free(Path(out).resolve())
-    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=seed)
+    pairs = open_pairs(data, seed=seed)
     read = _read(given, pairs, dim, seed)
 
     started = time.perf_counter()

@@ -15,7 +15,7 @@ from visita.api.both_stages import vector_pair_scores
 from visita.api.finishing import calibrate, provenance
 from visita.api.measuring import TOPICS_FROM, caveats, vectors
 from visita.artifact import check_free
-from visita.data import PairSet, open_pairs
+from visita.data import Data, PairSet, open_pairs
 from visita.evaluation import (
     best_ranks,
     dot_blocks,
@@ -67,7 +67,7 @@ class Trained:
 
 
 def train(
-    data: PairSet | str,
+    data: Data,
     out: str | Path,
     *,
     config: FusionConfig | PaperConfig | None = None,
@@ -90,7 +90,7 @@ def train(
     config = config or FusionConfig()
     level_widths(config)  # what cannot be fused is refused before long work
     check_free(Path(out).resolve())
-    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
+    pairs = open_pairs(data, seed=config.seed)
     text = text_encoder_of(config, pairs)
     train_pairs = pairs.take("train")  # refuses an empty split before long work
     dev = pair_features(pairs.take("dev"), config.recipe(), text, features)

@@ -9,7 +9,7 @@ from typing import Any
 
 from visita.api.both_stages import fitted_threshold, ranks, vector_pair_scores
 from visita.api.closer import CloserLook
-from visita.data import PairSet, open_pairs
+from visita.data import Data, PairSet, open_pairs
 from visita.evaluation import PROTOCOLS, evaluate_vectors, recall_by_language
 from visita.evaluation.retrieval import CUTOFFS
 from visita.features.extract import PairFeatures, pair_features
@@ -23,7 +23,7 @@ TOPICS_FROM = "topics_from"
 
 def evaluate(
     matcher: Matcher | str | Path,
-    data: PairSet | str,
+    data: Data,
     *,
     split: str = "test",
     protocols: Sequence[str] = PROTOCOLS,
@@ -52,7 +52,7 @@ def evaluate(
         If the matcher or a protocol is unknown.
     """
     matcher = opened(matcher)
-    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=seed)
+    pairs = open_pairs(data, seed=seed)
     chosen = pairs if split == "all" else pairs.take(split)
     measured = features_for(matcher, chosen, features)
     threshold, source = matcher.threshold, "matcher"

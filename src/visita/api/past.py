@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.api.finding import Finder
-from visita.data import PairSet, open_pairs
+from visita.data import Data, PairSet, open_pairs
 from visita.evaluation import Difference, fit_calibration
 from visita.features.extract import pair_features, text_features
 from visita.features.topics.lsa import LSA
@@ -84,7 +84,7 @@ class Past:
 
     @classmethod
     def learn(
-        cls, data: PairSet | str, finder: Finder, *, features: Path | None = None, seed: int = 0
+        cls, data: Data, finder: Finder, *, features: Path | None = None, seed: int = 0
     ) -> Self:
         """Return what pairs of articles and pictures teach; pictures are read once.
 
@@ -100,7 +100,7 @@ class Past:
         MissingExtraError
             If texts are Chinese and jieba is not installed.
         """
-        pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=seed)
+        pairs = open_pairs(data, seed=seed)
         report_skipped(pairs.problems)
         pairs = pairs.subset(np.flatnonzero(np.diff(pairs.truth.indptr)))
         topics = _fit_topics([pairs.texts[row] for row in _old(pairs)], seed)

@@ -20,7 +20,7 @@ from visita.types import FloatArray, Judge, Matcher
 
 if TYPE_CHECKING:
     from visita.api.past import Past, Precedent
-    from visita.data import PairSet
+    from visita.data import Data
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Recommendation(Match):
 def recommend(
     article: str | bytes | Path,
     galleries: Sequence[Gallery] | str | Path,
-    past: Past | PairSet | str | None = None,
+    past: Past | Data | None = None,
     k: int = 10,
     *,
     threshold: float | None = None,

@@ -10,7 +10,7 @@ from shlex import join
 
 from visita.api.both_stages import pair_scores, ranks
 from visita.api.measuring import features_for
-from visita.data import PairSet, open_pairs
+from visita.data import Data, PairSet, open_pairs
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
 from visita.evaluation.pairs import best_f1_threshold
 from visita.experiments import (
@@ -48,7 +48,7 @@ ENCODER = "efficientnet-lite2"
 
 def reproduce(
     paper: str,
-    data: PairSet | str,
+    data: Data,
     out: str | Path,
     *,
     config: PaperConfig | MklVisitaConfig | None = None,
@@ -117,7 +117,7 @@ def reproduce(
         raise ConfigError(
             f"{paper} is set up by a {type(default).__name__}, not by a {type(config).__name__}."
         )
-    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
+    pairs = open_pairs(data, seed=config.seed)
     if isinstance(config, PaperConfig):
         bench = fusion_bench.make_bench(pairs, split, config, small_gallery, features)
         report = _fusion(bench, Path(out), _reader(pairs), split, seeds)

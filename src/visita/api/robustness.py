@@ -9,7 +9,7 @@ from shlex import join
 
 from visita.api.both_stages import ranks
 from visita.api.measuring import caveats, features_for
-from visita.data import PairSet, open_pairs
+from visita.data import Data, PairSet, open_pairs
 from visita.errors import ConfigError
 from visita.experiments.cells import Result, run_cells
 from visita.experiments.report import Report, write_report
@@ -21,10 +21,10 @@ from visita.types import Matcher
 
 def robustness(
     matchers: Sequence[Matcher | str | Path],
-    data: PairSet | str,
+    data: Data,
     out: str | Path,
     *,
-    also: Sequence[PairSet | str] = (),
+    also: Sequence[Data] = (),
     split: str = "dev",
     seed: int = 0,
 ) -> Report:
@@ -57,9 +57,7 @@ def robustness(
     if split not in ("dev", "test"):
         raise ConfigError(f"Measure on dev or on test; {split!r} is what was learnt from.")
     read = [opened(one) for one in matchers]
-    pairs, *others = (
-        one if isinstance(one, PairSet) else open_pairs(one, seed=seed) for one in (data, *also)
-    )
+    pairs, *others = (open_pairs(one, seed=seed) for one in (data, *also))
     learnt, measured = pairs.take("train"), pairs.take(split)
     names = _told_apart("matcher", [(one.name, one.fingerprint()) for one in read])
     readers = _told_apart("pairs", [(_reader(one), one.fingerprint()) for one in others])

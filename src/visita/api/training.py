@@ -8,7 +8,7 @@ from visita.api import learning
 from visita.api.baselines import train_baseline
 from visita.api.learning import Trained
 from visita.api.two_stage import train_two_stages
-from visita.data import PairSet
+from visita.data import Data
 from visita.training.classical.baseline import Baseline
 from visita.training.config import (
     FusionConfig,
@@ -19,7 +19,7 @@ from visita.training.config import (
 
 
 def train(
-    data: PairSet | str,
+    data: Data,
     out: str | Path,
     *,
     config: FusionConfig

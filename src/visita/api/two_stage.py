@@ -17,7 +17,7 @@ from visita.api.finishing import calibrate, calibrate_pairs, calibrate_searches,
 from visita.api.learning import Learnt, Trained, learn
 from visita.api.measuring import caveats, vectors
 from visita.artifact import check_free, read_json, write_json
-from visita.data import PairSet, open_pairs
+from visita.data import Data, PairSet, open_pairs
 from visita.errors import ConfigError
 from visita.evaluation import PROTOCOLS, best_ranks, recall_sum
 from visita.evaluation.blocks import dot_blocks
@@ -57,7 +57,7 @@ VALIDATED = 300
 
 
 def train_two_stages(
-    data: PairSet | str,
+    data: Data,
     out: str | Path,
     *,
     config: MklVisitaConfig | MklVisitaPaperConfig | None = None,
@@ -88,7 +88,7 @@ def train_two_stages(
         token_encoder(second_config).tokens([])  # so are levels that no token has
     out = Path(out).resolve()
     check_free(out)
-    pairs = data if isinstance(data, PairSet) else open_pairs(data, seed=config.seed)
+    pairs = open_pairs(data, seed=config.seed)
     train, dev = pairs.take("train"), pairs.take("dev")  # refuses an empty split
     recipes = [one.recipe() for one in (first_config, second_config) if one]
     read = _Read(pairs, train, dev, Recipe.union(recipes), features)

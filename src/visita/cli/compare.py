@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Features, Folds, Json, Pairs
+from visita.cli.options import Features, Folds, Json, Pairs, Root, rooted
 from visita.cli.output import print_json
 from visita.names import one_line
 
@@ -32,6 +32,7 @@ def compare(
     folds: Folds = 1,
     seed: Annotated[int, typer.Option(help="The first of training; of intervals.")] = 0,
     features: Features = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Compare matchers on your pairs: recall, right and wrong pairs, speed, memory, size.
@@ -50,7 +51,7 @@ def compare(
     """
     report = visita.compare(
         matchers,
-        data,
+        rooted(data, root),
         out,
         split=split,
         seeds=seeds,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import visita
-from visita.cli.options import Json
+from visita.cli.options import Json, Root, rooted
 from visita.cli.output import print_json
 from visita.names import one_line
 
@@ -34,6 +34,7 @@ def group() -> None:
 @data.command()
 def check(
     pairs: Pairs,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Find what is wrong with a data set: broken pictures, leaks between splits, empty texts.
@@ -45,7 +46,7 @@ def check(
     from visita.data import check_pairs  # noqa: PLC0415
     from visita.progress import bar  # noqa: PLC0415
 
-    opened = visita.open_pairs(pairs)
+    opened = visita.open_pairs(rooted(pairs, root))
     with bar("pictures", len(opened.image_ids)) as advance:
         report = check_pairs(opened, advance)
     if as_json:
@@ -70,6 +71,7 @@ def articles(
         int,
         typer.Option(help="Draws the foreign captions, the order, and splits if there are none."),
     ] = 0,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Make an article of each image: its captions, shuffled into captions of other images.
@@ -82,7 +84,7 @@ def articles(
     from visita.data.articles import articles as compose  # noqa: PLC0415
     from visita.data.articles import write_articles  # noqa: PLC0415
 
-    opened = visita.open_pairs(pairs, seed=seed)
+    opened = visita.open_pairs(rooted(pairs, root), seed=seed)
     made = compose(opened, noise, seed)
     write_articles(made, out)
     count, left_out = len(made.texts), len(opened.image_ids) - len(made.texts)
@@ -121,6 +123,7 @@ def croissant(
     description: Annotated[str, typer.Option(help="What the data are.")] = "",
     licence: Annotated[str, typer.Option("--license", help="Name or address of a licence.")] = "",
     seed: Annotated[int, typer.Option(help="Draws splits if there are none.")] = 0,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Describe pairs as linked data: JSON-LD in the Croissant format, with a Parquet table.
@@ -134,7 +137,7 @@ def croissant(
     from visita.data.join import join_pairs  # noqa: PLC0415
     from visita.progress import say  # noqa: PLC0415
 
-    sets = [visita.open_pairs(one, seed=seed) for one in pairs]
+    sets = [visita.open_pairs(rooted(one, root), seed=seed) for one in pairs]
     written = join_pairs(sets, join) if len(sets) > 1 else sets[0]
     table = write_croissant(written, out, description=description, licence=licence)
     for option, value in (("description", description), ("license", licence)):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Features, Folds, Json, Pairs, TextEncoder
+from visita.cli.options import Features, Folds, Json, Pairs, Root, TextEncoder, rooted
 from visita.cli.output import print_json
 from visita.cli.tables import print_languages, print_protocols
 
@@ -27,6 +27,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of the intervals and of false pairs.")] = 0,
     features: Features = None,
     text_encoder: TextEncoder = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Measure a matcher on one split; every number has its 95 % interval.
@@ -40,7 +41,7 @@ def evaluate(
 
     report = visita.evaluate(
         visita.load(matcher, text_encoder=text_encoder),
-        data,
+        rooted(data, root),
         split=split,
         protocols=protocol or PROTOCOLS,
         folds=folds,

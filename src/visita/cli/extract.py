@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Config, Json, Pairs, Preset, Settings
+from visita.cli.options import Config, Json, Pairs, Preset, Root, Settings, rooted
 from visita.cli.output import print_json
 
 
@@ -18,6 +18,7 @@ def extract(
     preset: Preset = None,
     config: Config = None,
     settings: Settings = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Compute the features that training and evaluating read, and keep them.
@@ -32,7 +33,7 @@ def extract(
     from visita.training.texts import text_encoder_of  # noqa: PLC0415
 
     chosen = PRESETS.load(preset or "default").read(config, settings or ())
-    pairs = visita.open_pairs(data, seed=chosen.seed)
+    pairs = visita.open_pairs(rooted(data, root), seed=chosen.seed)
     found = pair_features(pairs, chosen.recipe(), text_encoder_of(chosen, pairs), out)
     images, texts = len(found.pairs.image_ids), len(found.texts)
     if as_json:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Json, Pairs
+from visita.cli.options import Json, Pairs, Root, rooted
 from visita.cli.output import print_json
 from visita.cli.tables import interval
 
@@ -32,6 +32,7 @@ def fuse(
         typer.Option(metavar="FILE", help="Draw the weights: .png, .svg or .pdf."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of halves, intervals and samples.")] = 0,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Fuse matchers into one that adds up their scores, with weights learnt on dev.
@@ -43,7 +44,7 @@ def fuse(
 
     [bold]visita fuse visita-small mine class-names --data mine.csv --out both[/bold]
     """
-    fused = visita.fuse(matchers, data, out, dim=dim, plot=plot, seed=seed)
+    fused = visita.fuse(matchers, rooted(data, root), out, dim=dim, plot=plot, seed=seed)
     for warning in fused.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:

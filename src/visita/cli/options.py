@@ -1,9 +1,14 @@
 """Options that several commands have."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from visita.data import Source
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DEFAULT = "visita-small"
@@ -46,6 +51,15 @@ Pairs = Annotated[
         help="Images with texts: READER:PATH, as in flickr8k:data, or a path that is recognised.",
     ),
 ]
+Root = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        help="Pictures may lie here too: else, what is outside the data's folder is left out. "
+        "Repeatable.",
+    ),
+]
 Features = Annotated[
     Path | None,
     typer.Option(
@@ -72,3 +86,10 @@ Preset = Annotated[
         show_default="default",
     ),
 ]
+
+
+def rooted(data: str, roots: list[Path] | None) -> Source:
+    """Return the pairs with the folders of ``--root``."""
+    from visita.data import Source  # noqa: PLC0415
+
+    return Source(data, tuple(roots or ()))

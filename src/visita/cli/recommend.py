@@ -11,7 +11,7 @@ import typer
 
 import visita
 from visita.cli.index import in_step
-from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, TextEncoder
+from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, Root, TextEncoder, rooted
 from visita.cli.output import print_json
 from visita.cli.texts import matcher_for
 from visita.names import one_line
@@ -43,6 +43,7 @@ def recommend(
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
     text_encoder: TextEncoder = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Find pictures in folders for an article of any length.
@@ -59,7 +60,7 @@ def recommend(
     text = read_article(sys.stdin.buffer.read() if article == "-" else Path(article))
     with matcher_for(text, matcher, text_encoder) as chosen:
         galleries, skipped = in_step(folders, chosen, gallery, exclude)
-        known = visita.Past.learn(past, galleries[0].finder) if past else None
+        known = visita.Past.learn(rooted(past, root), galleries[0].finder) if past else None
         if known:
             print(_learnt(known), file=sys.stderr)
         found = visita.recommend(text, galleries, known, k, threshold=threshold)

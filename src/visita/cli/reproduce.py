@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import visita
-from visita.cli.options import Features, Json, Pairs, Settings
+from visita.cli.options import Features, Json, Pairs, Root, Settings, rooted
 from visita.cli.output import print_json
 
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Where report and cells go.")]
@@ -46,6 +46,7 @@ def fusion(
     seeds: Seeds = 5,
     settings: Settings = None,
     features: Features = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Run Tables 2 to 5 and Fig. 3 of the multi-level fusion paper, and test its claims.
@@ -62,7 +63,13 @@ def fusion(
         None, [f"image_levels={json.dumps(chosen)}", *(settings or ())]
     )
     report = visita.reproduce(
-        "fusion", data, out, config=config, split=split, seeds=seeds, features=features
+        "fusion",
+        rooted(data, root),
+        out,
+        config=config,
+        split=split,
+        seeds=seeds,
+        features=features,
     )
     _show(report.to_dict(), out, as_json)
 
@@ -87,6 +94,7 @@ def mkl_visita(
     ] = None,
     settings: Settings = None,
     features: Features = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Run Tables 1 and 2 of MKL-VisITA and take its parts away one by one, and test its claims.
@@ -105,7 +113,7 @@ def mkl_visita(
     config = two_stages(settings or ())
     report = visita.reproduce(
         "mkl-visita",
-        data,
+        rooted(data, root),
         out,
         config=config,
         split=split,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Json, Pairs
+from visita.cli.options import Json, Pairs, Root, rooted
 from visita.cli.output import print_json
 
 
@@ -26,6 +26,7 @@ def robustness(
     ] = None,
     split: Annotated[str, typer.Option(help="Where to measure: dev or test.")] = "dev",
     seed: Annotated[int, typer.Option(help="Seed of the intervals.")] = 0,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Measure matchers on worse pictures, on texts with rare words and on other pairs.
@@ -36,7 +37,10 @@ def robustness(
 
     [bold]visita robustness visita-small --data flickr8k:data/flickr8k --out robustness[/bold]
     """
-    report = visita.robustness(matchers, data, out, also=also or (), split=split, seed=seed)
+    others = [rooted(one, root) for one in also or ()]
+    report = visita.robustness(
+        matchers, rooted(data, root), out, also=others, split=split, seed=seed
+    )
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:

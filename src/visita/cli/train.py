@@ -19,7 +19,7 @@ from visita.cli.encoders import (
     named_levels,
     read_by,
 )
-from visita.cli.options import Config, Features, Json, Pairs, Preset, Settings
+from visita.cli.options import Config, Features, Json, Pairs, Preset, Root, Settings, rooted
 from visita.cli.output import print_json
 from visita.cli.tables import print_comparison, print_protocols
 from visita.progress import speaks
@@ -55,6 +55,7 @@ def fusion(
     config: Config = None,
     settings: Settings = None,
     features: Features = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Train a multi-level fusion matcher, or adapt one to your pairs with --from.
@@ -81,7 +82,7 @@ def fusion(
         read = [f"text_encoder={json.dumps(text_encoder)}"] if text_encoder else []
         given = [*seen, *read, *(settings or ()), *corpus]
         fresh = PRESETS.load(preset or "default").read(config, given)
-        trained = visita.train(data, out, config=fresh, features=features)
+        trained = visita.train(rooted(data, root), out, config=fresh, features=features)
     elif preset or topic_corpus or image_encoder or levels or text_encoder:
         raise typer.BadParameter(
             "Only for training anew, not --from: --preset, --topic-corpus, --image-encoder, "
@@ -89,7 +90,7 @@ def fusion(
         )
     else:
         tuning = visita.AdaptConfig.read(config, settings or ())
-        trained = visita.adapt(base, data, out, config=tuning, features=features)
+        trained = visita.adapt(base, rooted(data, root), out, config=tuning, features=features)
     _show(trained, as_json)
 
 
@@ -111,6 +112,7 @@ def mkl_visita(
     config: Config = None,
     settings: Settings = None,
     features: Features = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Train MKL-VisITA: vectors that find, and a closer look that orders the first 50.
@@ -138,7 +140,7 @@ def mkl_visita(
         seen = [f"first.{one}" for one in fused(named, joins_classes=True)]
         seen += [*looked_at(named), *read_by(text_encoder)]
     fresh = MKL_VISITA.load(preset or "default").read(config, [*seen, *(settings or ())])
-    _show(visita.train(data, out, config=fresh, features=features), as_json)
+    _show(visita.train(rooted(data, root), out, config=fresh, features=features), as_json)
 
 
 @train.command()
@@ -150,6 +152,7 @@ def encoder(
     config: Config = None,
     settings: Settings = None,
     features: Features = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Train the picture network itself on your pairs, for matchers that are trained after it.
@@ -166,7 +169,7 @@ def encoder(
 
     seen = looked_at(named_levels(image_encoder, levels), "network")
     fresh = EndToEndConfig.read(config, [*seen, *(settings or ())])
-    trained = visita.train_encoder(data, out, config=fresh, features=features)
+    trained = visita.train_encoder(rooted(data, root), out, config=fresh, features=features)
     if not speaks():
         return
     for warning in trained.warnings:
@@ -192,6 +195,7 @@ def baseline(
     config: Config = None,
     settings: Settings = None,
     features: Features = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Train a system that the papers compare with.
@@ -211,7 +215,7 @@ def baseline(
     from visita.training.classical import BASELINES  # noqa: PLC0415
 
     fresh = BASELINES.load(name).read(config, settings or ())
-    _show(visita.train(data, out, config=fresh, features=features), as_json)
+    _show(visita.train(rooted(data, root), out, config=fresh, features=features), as_json)
 
 
 def _show(trained: visita.Trained, as_json: bool) -> None:

@@ -13,17 +13,19 @@ from visita.data.pictures import PictureFile, find_pictures, picture_id
 if TYPE_CHECKING:
     from visita.data.check import Finding, Report, check_pairs
     from visita.data.pairs import PairSet
-    from visita.data.readers import READERS, Reader, open_pairs
+    from visita.data.readers import READERS, Data, Reader, Source, open_pairs
     from visita.data.splits import SPLITS, split_by_component
 
 __all__ = [
     "READERS",
     "SPLITS",
+    "Data",
     "Finding",
     "PairSet",
     "PictureFile",
     "Reader",
     "Report",
+    "Source",
     "check_pairs",
     "decode",
     "find_pictures",
@@ -35,10 +37,12 @@ __all__ = [
 _MODULES = {
     "READERS": "visita.data.readers",
     "SPLITS": "visita.data.splits",
+    "Data": "visita.data.readers",
     "Finding": "visita.data.check",
     "PairSet": "visita.data.pairs",
     "Reader": "visita.data.readers",
     "Report": "visita.data.check",
+    "Source": "visita.data.readers",
     "check_pairs": "visita.data.check",
     "open_pairs": "visita.data.readers",
     "split_by_component": "visita.data.splits",

@@ -97,8 +97,7 @@ def path_below(picture: Path, folder: Path) -> str:
     if not inner.is_relative_to(outer):
         raise DataError(
             f"{printable(str(picture))} lies outside {outer}, where the data set's file may not "
-            f"lead. Write the file to a folder that holds the pictures, or link their folder into "
-            f"{outer}."
+            f"lead. Write the file to a folder that holds the pictures."
         )
     return inner.relative_to(outer).as_posix()
 

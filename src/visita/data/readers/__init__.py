@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from visita.data.pairs import PairSet
 from visita.data.pictures import printable
-from visita.errors import DataError
+from visita.errors import ConfigError, DataError
 from visita.registry import Registry
 
 __all__ = ["READERS", "Reader", "open_pairs"]
@@ -32,6 +33,8 @@ READERS = Registry(
         "karpathy-with-restval": "visita.data.readers.karpathy:KarpathyWithRestval",
         "karpathy-without-restval": "visita.data.readers.karpathy:KarpathyWithoutRestval",
         "croissant": "visita.data.readers.croissant:Croissant",
+        "webdataset": "visita.data.readers.webdataset:WebDataset",
+        "multi30k": "visita.data.readers.multi30k:Multi30k",
     },
 )
 
@@ -46,8 +49,10 @@ class Reader(Protocol):
         """Tell whether ``path``, which exists, looks like this layout."""
         ...
 
-    def read(self, path: Path, seed: int) -> PairSet:
+    def read(self, path: Path, seed: int, roots: Sequence[Path] = ()) -> PairSet:
         """Read the pairs; ``seed`` draws the splits where the data bring none.
+
+        Nothing outside the data set's folder is read, but for what is in ``roots``.
 
         Raises
         ------
@@ -57,16 +62,36 @@ class Reader(Protocol):
         ...
 
 
-def open_pairs(spec: str, seed: int = 0) -> PairSet:
+class Source(NamedTuple):
+    """Pairs on disk, and folders beside where their pictures may lie."""
+
+    spec: str
+    roots: tuple[Path | str, ...]
+
+
+Data = PairSet | Source | str | Path | Any
+"""What ``open_pairs`` takes; the last is a DataFrame or a data set of ``datasets``."""
+GENERAL = ("folder", "table")
+"""Layouts that others are, too: one with a name of its own goes before."""
+MOST_SEED = 2**32 - 1
+
+
+def open_pairs(
+    data: Data, seed: int = 0, *, root: Path | str | Iterable[Path | str] = ()
+) -> PairSet:
     """Read pairs of images and texts.
 
     Parameters
     ----------
-    spec
+    data
         ``reader:path``, such as ``flickr8k:data/flickr8k``, or a path alone, whose layout
-        is then recognised.
+        is then recognised; a pandas or polars DataFrame, or a ``datasets.Dataset`` or
+        ``DatasetDict``, with the columns of a table. A ``PairSet`` is returned as it is.
     seed
-        Draws the splits where the data bring none.
+        Draws the splits where the data bring none; from 0 to 2³² - 1.
+    root
+        A folder, or several, where pictures may lie beside the data's own: paths and links
+        that lead elsewhere are left out.
 
     Raises
     ------
@@ -75,13 +100,40 @@ def open_pairs(spec: str, seed: int = 0) -> PairSet:
         in it is usable.
     UnknownNameError
         If no reader has that name.
+    ConfigError
+        If there is no such seed.
+    TypeError
+        If ``data`` is none of these.
     """
+    if isinstance(data, PairSet):
+        return data
+    if isinstance(data, Source):
+        return open_pairs(data.spec, seed, root=data.roots)
+    if not 0 <= seed <= MOST_SEED:
+        raise ConfigError(f"A seed is a whole number from 0 to {MOST_SEED:,}; not {seed}.")
+    roots = [_path(str(one)) for one in ([root] if isinstance(root, str | Path) else root)]
+    for one in roots:
+        if not one.is_dir():
+            raise DataError(f"The root {printable(str(one))} is not a folder; check the path.")
+    if isinstance(data, str | Path):
+        return _read(str(data), seed, roots)
+    from visita.data.readers.frames import is_frame, read_frame  # noqa: PLC0415  rarely needed
+
+    if is_frame(data):
+        return read_frame(data, seed, roots)
+    raise TypeError(
+        f"Pairs are READER:PATH, a path, a PairSet, a pandas or polars DataFrame, or a data set of "
+        f"'datasets'; not {type(data).__name__}."
+    )
+
+
+def _read(spec: str, seed: int, roots: Sequence[Path]) -> PairSet:
     try:
         name, path = _parse(spec)
         reader: Reader | None = READERS.load(name)() if name else None
         if not path.exists():
             raise DataError(f"{printable(str(path))} does not exist; check the path.")
-        return (reader or _recognise(path)).read(path, seed)
+        return (reader or _recognise(path)).read(path, seed, roots)
     except OSError as error:
         raise DataError(f"{printable(spec)} cannot be read: {error.strerror}.") from error
 
@@ -101,6 +153,7 @@ def _path(text: str) -> Path:
 def _recognise(path: Path) -> Reader:
     readers: dict[str, Reader] = {name: READERS.load(name)() for name in READERS.names()}
     found = [name for name, reader in readers.items() if reader.recognises(path)]
+    found = [name for name in found if name not in GENERAL] or found
     if len(found) == 1:
         return readers[found[0]]
     fault = f"could be {' or '.join(found)}" if found else "is not a data set that visita knows"

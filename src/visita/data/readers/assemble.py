@@ -11,6 +11,7 @@ from scipy import sparse
 
 from visita.data.pairs import PairSet
 from visita.data.pictures import printable
+from visita.data.readers.bounds import ADDRESS, OUTSIDE, Bounds
 from visita.data.splits import split_by_component
 from visita.errors import DataError
 from visita.types import Skipped
@@ -31,26 +32,32 @@ class Caption(NamedTuple):
 
 
 def assemble(
-    source: str, captions: Iterable[Caption], problems: Iterable[Skipped], seed: int
+    source: str,
+    captions: Iterable[Caption],
+    problems: Iterable[Skipped],
+    seed: int,
+    bounds: Bounds,
 ) -> PairSet:
     """Return the pairs in order of first appearance, without empty texts or missing pictures.
 
-    What is left out is added to ``problems``. A picture's id must not lead out of its
-    folder, since a data set may come from a stranger.
+    What is left out is added to ``problems``. A picture must not lie out of ``bounds``,
+    since a data set may come from a stranger.
 
     Raises
     ------
     DataError
         If nothing is left.
     """
-    faults: dict[str, str] = {}
+    faults: dict[tuple[str, Path], str] = {}
+    files: dict[str, Path] = {}
     kept, left_out = [], list(problems)
-    for caption in captions:
-        if caption.image_id not in faults:
-            faults[caption.image_id] = fault = picture_fault(caption.image_id, caption.path)
+    for caption in (_placed(one, bounds) for one in captions):
+        key = (caption.image_id, caption.path)
+        if key not in faults:
+            faults[key] = fault = _fault(files, caption, bounds)
             if fault:
                 left_out.append(Skipped(printable(caption.image_id), fault))
-        if not faults[caption.image_id]:
+        if not faults[key]:
             if caption.text.strip():
                 kept.append(caption)
             else:
@@ -61,14 +68,29 @@ def assemble(
     return _pair_up(source, kept, tuple(left_out), seed)
 
 
-def picture_fault(name: str, path: Path) -> str:
+def _placed(caption: Caption, bounds: Bounds) -> Caption:
+    """Return the caption with an id that does not change with the data's place."""
+    if not PurePath(caption.image_id).is_absolute():
+        return caption
+    return caption._replace(image_id=bounds.find(caption.image_id, [])[0])
+
+
+def _fault(files: dict[str, Path], caption: Caption, bounds: Bounds) -> str:
+    """Return why a picture that was not met before is no use, or ``""``."""
+    if fault := picture_fault(caption.image_id, caption.path, bounds):
+        return fault
+    if files.setdefault(caption.image_id, caption.path) != caption.path:
+        return f"is {printable(str(caption.path))} too; that one is left out"
+    return ""
+
+
+def picture_fault(name: str, path: Path, bounds: Bounds) -> str:
     """Return why the picture ``path``, called ``name`` by the data set, is no use, or ``""``."""
-    if PurePath(name).anchor or ".." in PurePath(name).parts:
-        return "lies outside the data set's folder, which is not allowed"
-    try:
-        return "" if path.is_file() else "there is no such picture"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
+    if "://" in name:
+        return ADDRESS
+    if ".." in PurePath(name).parts:
+        return OUTSIDE
+    return bounds.fault(path)
 
 
 def _pair_up(

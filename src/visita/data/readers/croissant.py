@@ -1,95 +1,107 @@
-"""Croissant, MLCommons' JSON-LD format for data sets: pairs from a local table.
+"""Croissant, MLCommons' JSON-LD format for data sets: pairs from local tables.
 
-mlcroissant parses and checks the description. The table is then read as tables are here:
+mlcroissant parses and checks the description. The tables are then read as tables are here:
 mlcroissant's own way downloads what is missing, unpacks archives and takes minutes for
 COCO; and a CSV's caption "None" would be lost.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from pathlib import Path, PurePath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from visita.data.croissant import PARQUET, import_mlcroissant, quietly
+from visita.data.croissant import import_mlcroissant, quietly
 from visita.data.pairs import PairSet
+from visita.data.readers.bounds import Bounds
+from visita.data.readers.coco import Coco
+from visita.data.readers.columns import IMAGE, LANGUAGE, SPLIT, SPLITS, TEXT, plain, texts_of
+from visita.data.readers.distribution import Distribution
+from visita.data.readers.jsonkind import COCO, CROISSANT, json_kind
 from visita.data.readers.records import Records
-from visita.data.readers.rows import READ_ROWS, Rows, plain
-from visita.data.readers.table import (
-    IMAGE_COLUMNS,
-    LANGUAGE_COLUMN,
-    SPLIT_COLUMN,
-    SPLITS,
-    TEXT_COLUMNS,
-)
-from visita.data.readers.textfile import read_text
+from visita.data.readers.textfile import read_json
 from visita.errors import DataError
 from visita.types import Skipped
 
-SUFFIXES = {
-    "text/csv": ".csv",
-    "text/tab-separated-values": ".tsv",
-    "application/jsonlines": ".jsonl",
-    PARQUET: ".parquet",
-}
 NAMES = {
-    "image": IMAGE_COLUMNS,
-    "text": TEXT_COLUMNS,
-    "split": (SPLIT_COLUMN,),
-    "language": (LANGUAGE_COLUMN,),
+    "image": IMAGE,
+    "text": TEXT,
+    "split": SPLIT,
+    "language": LANGUAGE,
     "image_id": ("image_id",),
     "text_id": ("text_id",),
 }
 """What the fields may be called; the first two must be there."""
+PICTURE = "ImageObject"
+"""The data type of a field that is an image, whatever it is called."""
 
 
 class Croissant:
-    """Reads one record set with fields for image (a path) and text, and perhaps split and language.
+    """Reads one record set with an image and a text, or two that a key joins.
 
-    Rows with one ``image_id`` are one image, and rows with one ``text_id`` are one text;
-    without these fields, an image is its path and a text its words, within one split.
-    Nothing is ever downloaded or unpacked.
+    The image is a path, a file of its own or bytes. Rows with one ``image_id`` are one image,
+    and rows with one ``text_id`` are one text; without these fields, an image is its path and
+    a text its words, within one split. Captions in COCO's own JSON are read as COCO. Nothing is
+    ever downloaded or unpacked, but pictures out of Parquet.
     """
 
     looks_for = (
         f"a JSON file in the Croissant format, with a record set whose fields are called "
-        f"{' or '.join(IMAGE_COLUMNS)} and {' or '.join(TEXT_COLUMNS)}"
+        f"{' or '.join(IMAGE)} and {' or '.join(TEXT)}, or one of texts that refers to one of "
+        f"images"
     )
 
     def recognises(self, path: Path) -> bool:
-        if not path.is_file() or path.suffix.lower() != ".json":
-            return False
-        with path.open("rb") as file:
-            return b'"@context"' in file.read(1000)
+        return json_kind(path) == CROISSANT
 
-    def read(self, path: Path, seed: int) -> PairSet:
-        columns, table = _table(path, _description(path))
-        records = Records(path.parent, numbered="text_id" in columns)
-        unknown: Counter[str] = Counter()
-        for place, cells in table.rows:
-            row = {role: cells.get(column) for role, column in columns.items()}
-            split = SPLITS.get(plain(str(row.get("split"))))
-            language = plain(str(row.get("language") or ""))
-            if "split" in columns and split is None:
-                unknown[str(row["split"])] += 1
-            else:
-                records.add(place, {**row, "split": split, "language": language})
-        problems = [
-            Skipped(f"{count} rows", f"have split {value!r}, not train, dev or test")
-            for value, count in unknown.items()
-        ]
-        return records.pairs(f"croissant:{path}", [*table.problems, *problems], seed)
+    def read(self, path: Path, seed: int, roots: Sequence[Path] = ()) -> PairSet:
+        metadata = _description(path)
+        bounds = Bounds(path.parent, roots)
+        problems: list[Skipped] = []
+        distribution = Distribution(path, metadata, bounds, problems)
+        texts = _texts(path, metadata)
+        fields = {role: field for role, field in _roles(texts).items() if field}
+        join = None if "image" in fields else _join(metadata, texts)
+        if "image" not in fields and join is None:
+            if coco := _coco(path, distribution, fields["text"]):
+                pairs = Coco().read(coco, seed, roots)
+                return replace(pairs, source=f"croissant:{path}")
+            raise DataError(f"{_lacks(path, metadata)} Nor does {texts.id} refer to images.")
+        numbered = "text_id" in fields
+        rows = distribution.rows(fields) if join is None else _joined(distribution, fields, join)
+        records = _records(rows, Records(bounds, numbered=numbered), "split" in fields, problems)
+        return records.pairs(f"croissant:{path}", problems, seed)
+
+
+def _records(
+    rows: Iterator[tuple[str, dict[str, Any]]],
+    records: Records,
+    has_splits: bool,
+    problems: list[Skipped],
+) -> Records:
+    unknown: Counter[str] = Counter()
+    for place, row in rows:
+        split = SPLITS.get(plain(str(row.get("split"))))
+        language = plain(str(row.get("language") or ""))
+        if has_splits and split is None:
+            unknown[str(row["split"])] += 1
+            continue
+        texts = row["text"] if isinstance(row["text"], list) else [row["text"]]
+        for text in texts_of(texts) if isinstance(row["text"], list) else texts:
+            records.add(place, {**row, "text": text, "split": split, "language": language})
+    problems += [
+        Skipped(f"{count} rows", f"have split {value!r}, not train, dev or test")
+        for value, count in unknown.items()
+    ]
+    return records
 
 
 def _description(path: Path) -> Any:
     """Return mlcroissant's metadata of the file."""
     mlcroissant = import_mlcroissant()
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON: {error}.") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise DataError(f"{path} is not Croissant: it should be {Croissant.looks_for}.")
     _refuse_fetching(path, content)
@@ -104,7 +116,7 @@ def _faults(error: Exception) -> str:
     """Return what mlcroissant says, without its headings and what it only recommends."""
     lines = [line.strip(" -.") for line in str(error).splitlines()]
     faults = [one for one in lines if not one.startswith("Found the") and "recommended" not in one]
-    return f"{type(error).__name__}: {'; '.join(filter(None, faults))}"
+    return f"{type(error).__name__}: {'; '.join(filter(None, faults))}"[:1000]
 
 
 def _refuse_fetching(path: Path, content: dict[str, Any]) -> None:
@@ -123,73 +135,73 @@ def _refuse_fetching(path: Path, content: dict[str, Any]) -> None:
                 )
 
 
-def _table(path: Path, metadata: Any) -> tuple[dict[str, str], Rows]:
-    """Return the column of each field by its role, and the table."""
-    fields = _fields(path, metadata)
-    for field in fields.values():
-        source = field.source
-        if not source.file_object or not source.extract.column or source.transforms:
-            raise DataError(
-                f"{path}: its field {field.id} is not plainly a column of a table, which is all "
-                f"that visita reads."
-            )
-    tables = {field.source.file_object for field in fields.values()}
-    table = next((one for one in metadata.file_objects if {one.id} == tables), None)
-    if table is None:
-        raise DataError(f"{path}: the fields {', '.join(fields)} are not of one table.")
-    columns = {role: plain(field.source.extract.column) for role, field in fields.items()}
-    rows = _read_table(path, table, set(columns.values()))
-    missing = set(columns.values()) - set(map(plain, rows.columns))
-    if missing:
-        raise DataError(f"{path}: its table {table.content_url} has no column {min(missing)!r}.")
-    return columns, rows
+def _texts(path: Path, metadata: Any) -> Any:
+    """Return the record set with images and texts, or else that with texts."""
+    found = [one for one in metadata.record_sets if _roles(one)["text"]]
+    if not found:
+        raise DataError(_lacks(path, metadata))
+    return next((one for one in found if _roles(one)["image"]), found[0])
 
 
-def _fields(path: Path, metadata: Any) -> dict[str, Any]:
-    """Return the fields by their role, from the first record set that has image and text."""
-    listed = []
-    for record_set in metadata.record_sets:
-        named = {plain(field.id.rpartition("/")[2]): field for field in record_set.fields}
-        roles = {
-            role: next((named[name] for name in names if name in named), None)
-            for role, names in NAMES.items()
-        }
-        if roles["image"] and roles["text"]:
-            return {role: field for role, field in roles.items() if field}
-        listed.append(f"{record_set.id} ({', '.join(named)})")
-    raise DataError(
-        f"{path} has no record set with a field named {' or '.join(IMAGE_COLUMNS)} and one named "
-        f"{' or '.join(TEXT_COLUMNS)}; its record sets: {', '.join(listed) or 'none'}."
+def _lacks(path: Path, metadata: Any) -> str:
+    listed = [f"{one.id} ({', '.join(map(_name, one.fields))})" for one in metadata.record_sets]
+    return (
+        f"{path} has no record set with a field named {' or '.join(IMAGE)} and one named "
+        f"{' or '.join(TEXT)}; its record sets: {', '.join(listed[:30]) or 'none'}."
     )
 
 
-def _read_table(path: Path, table: Any, wanted: set[str]) -> Rows:
-    name = str(table.content_url)
-    if "://" in name:
-        raise DataError(
-            f"{path}: its table is at {name}, and visita reads local files only: download it, and "
-            f"put its path from {path.name} in place of the address."
-        )
-    if table.contained_in:
-        raise DataError(f"{path}: its table {name} is in an archive; unpack it, and name the file.")
-    if PurePath(name).anchor or ".." in PurePath(name).parts:
-        raise DataError(f"{path}: its table {name} lies outside its folder, which is not allowed.")
-    suffix = next((SUFFIXES[one] for one in table.encoding_formats or () if one in SUFFIXES), None)
-    if suffix is None:
-        raise DataError(f"{path}: its table {name} should be one of {', '.join(SUFFIXES)}.")
-    file = path.parent / name
-    if not file.is_file():
-        raise DataError(f"{path}: its table {name} is missing.")
-    for algorithm in ("sha256", "md5"):
-        expected = getattr(table, algorithm)
-        if expected and _digest(file, algorithm) != expected.lower():
-            raise DataError(
-                f"{file} has changed since {path.name} was written, as its {algorithm} tells; "
-                f"copy both again."
-            )
-    return READ_ROWS[suffix](file, wanted)
+def _name(field: Any) -> str:
+    return plain(str(field.id).rpartition("/")[2])
 
 
-def _digest(file: Path, algorithm: str) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, algorithm).hexdigest()
+def _roles(record_set: Any) -> dict[str, Any]:
+    """Return the fields by their role, None where there is none."""
+    named = {_name(field): field for field in record_set.fields if field.source}
+    roles = {
+        role: next((named[name] for name in names if name in named), None)
+        for role, names in NAMES.items()
+    }
+    typed = (one for one in named.values() if _is_picture(one))
+    return {**roles, "image": roles["image"] or next(typed, None)}
+
+
+def _is_picture(field: Any) -> bool:
+    return any(str(kind).endswith(PICTURE) for kind in field.data_types or ())
+
+
+def _join(metadata: Any, texts: Any) -> tuple[Any, Any, Any] | None:
+    """Return the field that refers to images, the key that it refers to, and the images' field."""
+    fields = {field.id: (field, one) for one in metadata.record_sets for field in one.fields}
+    for field in texts.fields:
+        target = field.references.field if field.references else None
+        key, record_set = fields.get(target, (None, None))
+        image = _roles(record_set)["image"] if record_set else None
+        if field.source and key and key.source and image:
+            return field, key, image
+    return None
+
+
+def _joined(
+    distribution: Distribution, fields: Mapping[str, Any], join: tuple[Any, Any, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of texts, each with the image that its key names; None where none does."""
+    refers, key, image = join
+    images: dict[str, Any] = {}
+    twice: set[str] = set()
+    for _, row in distribution.rows({"key": key, "image": image}):
+        if str(row["key"]) in images:
+            twice.add(str(row["key"]))
+        images[str(row["key"])] = row["image"]
+    for place, row in distribution.rows({**fields, "refers": refers}):
+        wanted = str(row.pop("refers"))
+        found = None if wanted in twice else images.get(wanted)
+        yield place, {**row, "image": found, "image_id": row.get("image_id")}
+
+
+def _coco(path: Path, distribution: Distribution, text: Any) -> Path | None:
+    """Return COCO's own captions, a file or the folder of their files, where the texts are such."""
+    file = distribution.only_file(text)
+    if file is not None and json_kind(file) == COCO:
+        return file
+    return path.parent if Coco().recognises(path.parent) else None

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from visita.data.pairs import PairSet
 from visita.data.readers import karpathy
 from visita.data.readers.assemble import Caption, assemble
+from visita.data.readers.bounds import Bounds
 from visita.data.readers.published import KARPATHY, M_RNN, compare_sizes
 from visita.data.readers.textfile import read_lines
 from visita.errors import DataError
@@ -45,12 +46,12 @@ class Flickr30k:
     def recognises(self, path: Path) -> bool:
         return _captions_file(path) is not None
 
-    def read(self, path: Path, seed: int) -> PairSet:
+    def read(self, path: Path, seed: int, roots: Sequence[Path] = ()) -> PairSet:
         say(
             "flickr30k: splits are drawn, 70 / 15 / 15; for published ones name "
             "flickr30k-karpathy: or flickr30k-m-rnn:"
         )
-        return _read(f"flickr30k:{path}", path, None, [], seed)
+        return _read(f"flickr30k:{path}", Bounds(path, roots), None, [], seed)
 
 
 class Flickr30kKarpathy:
@@ -61,16 +62,17 @@ class Flickr30kKarpathy:
     def recognises(self, path: Path) -> bool:
         return _captions_file(path) is not None and (path / KARPATHY_FILE).is_file()
 
-    def read(self, path: Path, seed: int) -> PairSet:
+    def read(self, path: Path, seed: int, roots: Sequence[Path] = ()) -> PairSet:
         problems: list[Skipped] = []
-        _, entries = karpathy.load(path / KARPATHY_FILE, problems)
+        bounds = Bounds(path, roots)
+        _, entries = karpathy.load(bounds.check(path / KARPATHY_FILE), problems)
         unknown = Counter(entry.split for entry in entries if entry.split not in LISTS)
         problems += [
             Skipped(f"{count} images", f"have split {split!r}, not {', '.join(LISTS)}")
             for split, count in unknown.items()
         ]
         splits = {entry.name: LISTS[entry.split] for entry in entries if entry.split in LISTS}
-        pairs = _read(f"flickr30k-karpathy:{path}", path, splits, problems, seed)
+        pairs = _read(f"flickr30k-karpathy:{path}", bounds, splits, problems, seed)
         return compare_sizes(pairs, KARPATHY["flickr30k"])
 
 
@@ -91,20 +93,21 @@ class Flickr30kMRnn:
     def recognises(self, path: Path) -> bool:
         return _captions_file(path) is not None and None not in _lists(path).values()
 
-    def read(self, path: Path, seed: int) -> PairSet:
+    def read(self, path: Path, seed: int, roots: Sequence[Path] = ()) -> PairSet:
         problems: list[Skipped] = []
+        bounds = Bounds(path, roots)
         splits: dict[str, str] = {}
         for name, file in _lists(path).items():
             if file is None:
                 raise DataError(
                     f"{path} lacks {M_RNN_FOLDER}/{name}.lst: it should be {self.looks_for}."
                 )
-            for image in _listed(file):
+            for image in _listed(bounds.check(file)):
                 if splits.setdefault(image, LISTS[name]) != LISTS[name]:
                     problems.append(
                         Skipped(image, f"is listed for {name} too; it stays in {splits[image]}")
                     )
-        pairs = _read(f"flickr30k-m-rnn:{path}", path, splits, problems, seed)
+        pairs = _read(f"flickr30k-m-rnn:{path}", bounds, splits, problems, seed)
         return compare_sizes(pairs, M_RNN)
 
 
@@ -129,14 +132,17 @@ def _captions_file(path: Path) -> Path | None:
 
 
 def _read(
-    source: str, path: Path, splits: Mapping[str, str] | None, problems: list[Skipped], seed: int
+    source: str,
+    bounds: Bounds,
+    splits: Mapping[str, str] | None,
+    problems: list[Skipped],
+    seed: int,
 ) -> PairSet:
     """Read the captions of the images that ``splits`` lists, or of all, for splits to be drawn."""
-    captions_file = _captions_file(path)
-    pictures = next((path / n for n in PICTURE_FOLDERS if (path / n).is_dir()), None)
+    captions_file, pictures = _captions_file(bounds.folder), bounds.folder_of(PICTURE_FOLDERS)
     if captions_file is None or pictures is None:
-        raise DataError(f"{path} is not Flickr30K: it should be {Flickr30k.looks_for}.")
-    texts = _texts(captions_file, problems)
+        raise DataError(f"{bounds.folder} is not Flickr30K: it should be {Flickr30k.looks_for}.")
+    texts = _texts(bounds.check(captions_file), problems)
     if splits is None:
         wanted: Mapping[str, str | None] = dict.fromkeys(texts)
     else:
@@ -155,7 +161,7 @@ def _read(
         for file in (pictures / name,)
         for number, text in enumerate(texts.get(name, ()))
     )
-    return assemble(source, captions, problems, seed)
+    return assemble(source, captions, problems, seed, bounds)
 
 
 def _texts(file: Path, problems: list[Skipped]) -> dict[str, list[str]]:

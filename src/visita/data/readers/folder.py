@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from visita.data.pairs import PairSet
 from visita.data.pictures import find_pictures, picture_id
 from visita.data.readers.assemble import Caption, assemble
+from visita.data.readers.bounds import Bounds
 from visita.data.readers.textfile import read_lines
 from visita.errors import DataError
 from visita.types import Skipped
@@ -25,25 +27,28 @@ class Folder:
             picture.path.with_suffix(".txt").is_file() for picture in find_pictures(path)[0]
         )
 
-    def read(self, path: Path, seed: int) -> PairSet:
+    def read(self, path: Path, seed: int, roots: Sequence[Path] = ()) -> PairSet:
+        bounds = Bounds(path, roots)
         pictures, problems = find_pictures(path)
         captions: list[Caption] = []
         for picture in pictures:
             name = picture_id(picture.path, path)
             file = picture.path.with_suffix(".txt")
             try:
-                texts = _texts(file)
+                texts = _texts(file, bounds)
             except DataError as error:
                 problems.append(Skipped(name, str(error)))
             else:
                 captions += [Caption(name, picture.path, text, (file, at)) for at, text in texts]
-        return assemble(f"folder:{path}", captions, problems, seed)
+        return assemble(f"folder:{path}", captions, problems, seed, bounds)
 
 
-def _texts(file: Path) -> list[tuple[int, str]]:
+def _texts(file: Path, bounds: Bounds) -> list[tuple[int, str]]:
     """Return the numbers and contents of the lines that are not blank."""
     if not file.is_file():
         raise DataError("has no text file beside it")
+    if fault := bounds.fault(file):
+        raise DataError(f"its text file {fault}")
     texts = [(number, line) for number, line in enumerate(read_lines(file)) if line.strip()]
     if not texts:
         raise DataError("its text file is empty")

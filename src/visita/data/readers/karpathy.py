@@ -9,16 +9,18 @@ Whether one trains on them is part of the reader's name, and so of every report.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from visita.data.pairs import PairSet
 from visita.data.readers.assemble import Caption, assemble
+from visita.data.readers.bounds import Bounds
+from visita.data.readers.jsonkind import KARPATHY as KIND
+from visita.data.readers.jsonkind import json_kind
 from visita.data.readers.published import KARPATHY, KARPATHY_COCO_WITH_RESTVAL, compare_sizes
-from visita.data.readers.textfile import read_text
+from visita.data.readers.textfile import read_json
 from visita.errors import DataError
 from visita.progress import say
 from visita.types import Skipped
@@ -39,9 +41,10 @@ class Karpathy:
     """What becomes of the images of each split; None leaves them out."""
 
     def recognises(self, path: Path) -> bool:
-        return path.is_file() and path.name.startswith("dataset_") and path.suffix == ".json"
+        # With and without restval are two data sets: one says which.
+        return self.name == Karpathy.name and json_kind(path) == KIND
 
-    def read(self, path: Path, seed: int) -> PairSet:
+    def read(self, path: Path, seed: int, roots: Sequence[Path] = ()) -> PairSet:
         problems: list[Skipped] = []
         dataset, entries = load(path, problems)
         counts = Counter(entry.split for entry in entries)
@@ -54,14 +57,16 @@ class Karpathy:
         ]
         wanted = [entry for entry in entries if self.splits.get(entry.split)]
         problems += [Skipped(entry.name, "has no captions") for entry in wanted if not entry.texts]
-        folder = _picture_folder(path, wanted)
+        folder = _picture_folder(path, wanted, roots)
+        here = path.absolute().parent
+        bounds = Bounds(here if folder.is_relative_to(here) else here.parent, roots)
         captions = (
             Caption(entry.name, file, text, (row, number), self.splits[entry.split])
             for row, entry in enumerate(wanted)
             for file in (folder / entry.name,)
             for number, text in enumerate(entry.texts)
         )
-        pairs = assemble(f"{self.name}:{path}", captions, problems, seed)
+        pairs = assemble(f"{self.name}:{path}", captions, problems, seed, bounds)
         published = KARPATHY.get(dataset)
         if dataset == "coco" and self.splits.get(RESTVAL):
             published = KARPATHY_COCO_WITH_RESTVAL
@@ -109,10 +114,7 @@ def load(path: Path, problems: list[Skipped]) -> tuple[str, list[Entry]]:
     DataError
         If ``path`` is not a file of Karpathy's.
     """
-    try:
-        content = json.loads(read_text(path), object_hook=_lean)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON: {error}.") from error
+    content = read_json(path, _lean)
     match content:
         case {"images": list() as images}:
             dataset = str(content.get("dataset", ""))
@@ -145,8 +147,8 @@ def _entry(image: Any, place: str, problems: list[Skipped]) -> Entry | None:
     return Entry(f"{folder}/{name}" if isinstance(folder, str) and folder else name, split, texts)
 
 
-def _picture_folder(file: Path, entries: Iterable[Entry]) -> Path:
+def _picture_folder(file: Path, entries: Iterable[Entry], roots: Sequence[Path]) -> Path:
     here = file.absolute().parent
-    places = [root / name for name in PICTURE_FOLDERS for root in (here, here.parent)]
+    places = [root / name for name in PICTURE_FOLDERS for root in (here, here.parent, *roots)]
     names = [entry.name for entry in entries][:100]  # some may be missing
     return next((p for p in places if any((p / name).is_file() for name in names)), here)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +12,15 @@ from scipy import sparse
 from visita.data.pairs import PairSet
 from visita.data.pictures import printable
 from visita.data.readers.assemble import clean_text, picture_fault
+from visita.data.readers.bounds import Bounds
+from visita.data.readers.cells import Pictures, UnusableError
 from visita.data.splits import split_by_component
 from visita.errors import DataError
 from visita.types import Skipped
 
 
 class _Image(NamedTuple):
-    file: str
+    file: Path
     split: str | None
 
 
@@ -34,14 +35,15 @@ class Records:
 
     Parameters
     ----------
-    folder
+    bounds
         Where the paths of pictures begin, and must stay.
     numbered
         Texts have numbers; a record may then be an image alone, or a text alone.
     """
 
-    def __init__(self, folder: Path, *, numbered: bool) -> None:
-        self._folder = folder
+    def __init__(self, bounds: Bounds, *, numbered: bool) -> None:
+        self._bounds = bounds
+        self._pictures = Pictures(bounds)
         self._numbered = numbered
         self._images: dict[str, _Image] = {}
         self._faults: dict[str, str] = {}
@@ -58,21 +60,17 @@ class Records:
         told with its ``place``.
         """
         split = record.get("split")
-        match record["image"], record["text"]:
-            case str() as image, _ if not image.strip():
-                self._problems.append(Skipped(place, "names no picture"))
-            case str() as image, str() as text if text.strip():
-                if name := self._add_image(place, image, record.get("image_id"), split):
-                    split = self._images[name].split
-                    self._links.append((name, self._add_text(text, record, split)))
-            case str() as image, None if self._numbered:
-                self._add_image(place, image, record.get("image_id"), split)
-            case None, str() as text if self._numbered and text.strip():
-                self._add_text(text, record, split)
-            case str(), _:
-                self._problems.append(Skipped(place, "has no text"))
-            case _:
-                self._problems.append(Skipped(place, "names no picture"))
+        image, text = record["image"], record["text"]
+        spoken = isinstance(text, str) and text.strip()
+        if image is None and self._numbered and spoken:
+            self._add_text(text, record, split)
+        elif image is not None and text is None and self._numbered:
+            self._add_image(place, image, record.get("image_id"), split)
+        elif not spoken:
+            self._problems.append(Skipped(place, "has no text"))
+        elif name := self._add_image(place, image, record.get("image_id"), split):
+            side = self._images[name].split
+            self._links.append((name, self._add_text(text, record, side)))
 
     def pairs(self, source: str, problems: Iterable[Skipped], seed: int) -> PairSet:
         """Return the pairs; splits are drawn where there are none.
@@ -102,7 +100,7 @@ class Records:
         return PairSet(
             source=printable(source),
             image_ids=tuple(map(printable, self._images)),
-            image_paths=tuple(self._folder / one.file for one in self._images.values()),
+            image_paths=tuple(one.file for one in self._images.values()),
             texts=tuple(one.text for one in texts.values()),
             truth=truth,
             image_split=image_split,
@@ -111,22 +109,28 @@ class Records:
             languages=self._languages,
         )
 
-    def _add_image(self, place: str, path: str, given: Any, split: str | None) -> str | None:
-        """Return the image's id, or None if it is no use, which is told once."""
-        file = posixpath.normpath(path.strip().replace("\\", "/"))
-        name = file if given is None else str(given)
+    def _add_image(self, place: str, cell: Any, given: Any, split: str | None) -> str | None:
+        """Return the image's id, or None if it is no use, which is told."""
+        try:
+            own, file = self._pictures.of(cell, [self._bounds.folder])
+        except UnusableError as error:
+            self._problems.append(Skipped(place, str(error)))
+            return None
+        name = own if given is None else str(given)
         if name not in self._faults:
-            fault = _address(path) or picture_fault(file, self._folder / file)
-            self._faults[name] = fault
+            self._faults[name] = fault = picture_fault(own, file, self._bounds)
             if fault:
                 self._problems.append(Skipped(printable(name), fault))
         if self._faults[name]:
             return None
-        image = _Image(file, split)
-        first = self._images.setdefault(name, image)
-        if first != image:
-            stays = f"it stays {first.file} in {first.split}"
-            self._problems.append(Skipped(place, f"{name} is {file} in {split} too; {stays}"))
+        first = self._images.setdefault(name, _Image(file, split))
+        if first.file != file:
+            reason = f"{name} is {own} too; it stays {first.file.name}, and this one is left out"
+            self._problems.append(Skipped(place, reason))
+            return None
+        if first.split != split:
+            reason = f"{name} is in {split} too; it stays in {first.split}"
+            self._problems.append(Skipped(place, reason))
         return name
 
     def _add_text(self, text: str, record: Mapping[str, Any], split: str | None) -> Hashable:
@@ -139,7 +143,3 @@ class Records:
         key = (split, number if numbered else text)
         self._texts.setdefault(key, _Text(text, number if numbered else len(self._texts), split))
         return key
-
-
-def _address(path: str) -> str:
-    return "is an address, and visita reads local files only" if "://" in path else ""

@@ -2,101 +2,69 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from visita.data.readers.textfile import read_lines, read_text
-from visita.errors import DataError, MissingExtraError
+from visita.data.pictures import printable
+from visita.data.readers.columns import Choose, plain
+from visita.data.readers.delimited import read_delimited
+from visita.data.readers.parquet import read_parquet
+from visita.data.readers.textfile import read_json, read_lines
+from visita.errors import DataError
 from visita.types import Skipped
 
-
-class Rows(NamedTuple):
-    """A table's header and the cells of the columns that were asked for."""
-
-    columns: list[str]
-    """All columns, as the file names them."""
-    rows: list[tuple[str, dict[str, Any]]]
-    """Each row's place in the file, and its cells by ``plain`` column name."""
-    problems: list[Skipped]
+Row = tuple[str, dict[str, Any]]
+"""A row's place in its file, and its cells by their role."""
+ReadRows = Callable[[Path, Choose, list[Skipped]], Iterator[Row]]
+"""Reads the columns that are chosen, row by row; what is no row is added to the problems."""
 
 
-def plain(column: str) -> str:
-    """Return a column's name without case or surrounding space."""
-    return column.strip().lower()
+def read_json_lines(path: Path, choose: Choose, problems: list[Skipped]) -> Iterator[Row]:
+    """Yield one JSON object a line; other lines are reported."""
+    lines = enumerate(read_lines(path), start=1)
+    found = ((f"{path.name}:{number}", _loaded(line)) for number, line in lines if line.strip())
+    return _objects(found, choose, problems)
 
 
-def read_csv(path: Path, wanted: Collection[str], delimiter: str = ",") -> Rows:
-    """Read comma-separated values with a header line."""
-    lines = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
-    rows = []
-    try:
-        columns = next(lines, [])
-        for cells in filter(None, lines):
-            row = dict(zip(columns, cells, strict=False))
-            rows.append((f"{path.name}:{lines.line_num}", _pick(row, wanted)))
-    except csv.Error as error:
-        raise DataError(f"{path}, line {lines.line_num}: {error}; check its quotes.") from error
-    return Rows(columns, rows, [])
+def read_json_list(path: Path, choose: Choose, problems: list[Skipped]) -> Iterator[Row]:
+    """Yield the objects of a JSON file that is a list, as those of BLIP, LAVIS and LLaVA are."""
+    content = read_json(path)
+    if not isinstance(content, list):
+        raise DataError(f"{printable(str(path))} is not a list of objects, one for each picture.")
+    found = ((f"{path.name}[{number}]", one) for number, one in enumerate(content))
+    return _objects(found, choose, problems)
 
 
-def read_tsv(path: Path, wanted: Collection[str]) -> Rows:
-    """Read tab-separated values with a header line."""
-    return read_csv(path, wanted, delimiter="\t")
-
-
-def read_json_lines(path: Path, wanted: Collection[str]) -> Rows:
-    """Read one JSON object a line; other lines are reported."""
-    columns: dict[str, None] = {}
-    found = Rows([], [], [])
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        place = f"{path.name}:{number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if isinstance(row, dict):
-            columns.update(dict.fromkeys(row))
-            found.rows.append((place, _pick(row, wanted)))
-        else:
-            found.problems.append(Skipped(place, "is not a JSON object"))
-    return found._replace(columns=list(columns))
-
-
-def read_parquet(path: Path, wanted: Collection[str]) -> Rows:
-    """Read a Parquet file; columns that were not asked for are not loaded."""
-    try:
-        import pyarrow  # noqa: PLC0415  an extra
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError("reading Parquet", "parquet") from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            columns = list(file.schema_arrow.names)
-            table = file.read([column for column in columns if plain(column) in wanted])
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not readable as Parquet: {error}.") from error
-    rows = [
-        (f"{path.name}: row {number}", _pick(row, wanted))
-        for number, row in enumerate(table.to_pylist(), start=1)
-    ]
-    return Rows(columns, rows, [])
-
-
-READ_ROWS: dict[str, Callable[[Path, Collection[str]], Rows]] = {
-    ".csv": read_csv,
-    ".tsv": read_tsv,
+READ_ROWS: Mapping[str, ReadRows] = {
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
+    ".json": read_json_list,
     ".parquet": read_parquet,
 }
 
 
-def _pick(row: dict[str, Any], wanted: Collection[str]) -> dict[str, Any]:
-    cells = {plain(column): cell for column, cell in row.items()}
-    return {name: cell for name, cell in cells.items() if name in wanted}
+def _loaded(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _objects(
+    found: Iterator[tuple[str, Any]], choose: Choose, problems: list[Skipped]
+) -> Iterator[Row]:
+    objects: list[tuple[str, dict[str, Any]]] = []
+    for place, one in found:
+        if isinstance(one, dict):
+            objects.append((place, one))
+        else:
+            problems.append(Skipped(place, "is not a JSON object"))
+    columns = dict.fromkeys(column for _, one in objects for column in one)
+    chosen = {role: plain(column) for role, column in choose(list(columns)).items()}
+    for place, one in objects:
+        cells = {plain(column): cell for column, cell in one.items()}
+        yield place, {role: cells.get(column) for role, column in chosen.items()}

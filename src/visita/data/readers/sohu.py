@@ -6,7 +6,7 @@ come without which picture belongs to which text, so only the training files are
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 from visita.data.encoding import decode_prose
@@ -14,6 +14,7 @@ from visita.data.pairs import PairSet
 from visita.data.pictures import is_picture_name, printable
 from visita.data.prose import clean
 from visita.data.readers.assemble import Caption, assemble
+from visita.data.readers.bounds import OUTSIDE, Bounds
 from visita.errors import DataError
 from visita.types import Skipped
 
@@ -30,18 +31,19 @@ class Sohu:
     def recognises(self, path: Path) -> bool:
         return (path / MATCHING).is_file()
 
-    def read(self, path: Path, seed: int) -> PairSet:
+    def read(self, path: Path, seed: int, roots: Sequence[Path] = ()) -> PairSet:
         if not (self.recognises(path) and (path / TEXTS).is_dir() and (path / PICTURES).is_dir()):
             raise DataError(f"{path} is not Sohu's: it should be {self.looks_for}.")
         problems: list[Skipped] = []
-        matching = _matching(path / MATCHING, problems)
-        texts = _texts(path / TEXTS, dict.fromkeys(text for _, text in matching), problems)
+        bounds = Bounds(path, roots)
+        matching = _matching(bounds.check(path / MATCHING), problems)
+        texts = _texts(path / TEXTS, bounds, dict.fromkeys(text for _, text in matching), problems)
         captions = [
             Caption(image, path / PICTURES / image, texts[text], text)
             for image, text in matching
             if text in texts
         ]
-        return assemble(f"sohu:{path}", captions, problems, seed)
+        return assemble(f"sohu:{path}", captions, problems, seed, bounds)
 
 
 def _matching(file: Path, problems: list[Skipped]) -> list[tuple[str, str]]:
@@ -58,11 +60,13 @@ def _matching(file: Path, problems: list[Skipped]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _texts(folder: Path, names: Iterable[str], problems: list[Skipped]) -> dict[str, str]:
+def _texts(
+    folder: Path, bounds: Bounds, names: Iterable[str], problems: list[Skipped]
+) -> dict[str, str]:
     texts = {}
     for name in names:
         try:
-            texts[name] = _text(folder, name)
+            texts[name] = _text(folder, bounds, name)
         except DataError as error:
             problems.append(Skipped(printable(name), str(error)))
         except OSError as error:
@@ -70,12 +74,12 @@ def _texts(folder: Path, names: Iterable[str], problems: list[Skipped]) -> dict[
     return texts
 
 
-def _text(folder: Path, name: str) -> str:
+def _text(folder: Path, bounds: Bounds, name: str) -> str:
     """Return title and body, clean; the title is a paragraph."""
     if PurePath(name).name != name:
-        raise DataError("lies outside the folder of texts, which is not allowed")
-    if not (folder / name).is_file():
-        raise DataError("there is no such text")
+        raise DataError(OUTSIDE)
+    if fault := bounds.fault(folder / name, "text"):
+        raise DataError(fault)
     match decode_prose(folder / name).split("\t", 2):
         case [_, title, body]:
             text = "\n".join(filter(None, (clean(title), clean(body))))
