@@ -43,7 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     recipe = RECIPES[options.recipe]
     folders = {
-        folder: [file.path for file in find_pictures(folder)[0][: options.pictures]]
+        folder: [file.path for file in find_pictures(folder).pictures[: options.pictures]]
         for folder in options.folders
     }
     # First of all, while this process is small: a child's peak is never below its parent's.

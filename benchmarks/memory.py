@@ -1,8 +1,8 @@
-"""How much memory indexing takes, in a process of its own, by what the pictures are.
+"""How much memory reading pictures takes, in a process of its own, by what the pictures are.
 
 python benchmarks/memory.py [--cores 1 2] [--limit 1.0]
 
-Graphs are exported beforehand, so that only reading pictures is measured. *peak* is the most
+The graph is exported beforehand, so that only reading pictures is measured. *peak* is the most
 resident memory of the process, *address space* the most it reserved. With ``--limit`` the
 process gets so many GB of address space and no more (``ulimit -v``).
 """
@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +28,14 @@ HEAD = """| pictures | cores | read | skipped | peak, MB | address space, MB | s
 CODE = """
 import re, sys
 from pathlib import Path
-import visita
-found = visita.Gallery.open(sys.argv[1]).sync()
+from visita.features.pictures import RecipeEncoder
+from visita.types import Recipe
+encoder = RecipeEncoder(Recipe({"efficientnet-lite2": ("head:avg",)}))
+batches = list(encoder.encode((one.name, one) for one in sorted(Path(sys.argv[1]).iterdir())))
 peaks = re.findall(r"Vm(?:HWM|Peak):\\s+(\\d+)", Path("/proc/self/status").read_text())
-print("measured", found.added, len(found.skipped), *peaks)
+counts = (sum(len(part) for part in parts) for parts in zip(*((b.keys, b.skipped) for b in batches)))
+print("measured", *counts, *peaks)
 """
-Save = Callable[[Image.Image, Path], None]
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -71,13 +71,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder, "home")
         draw(KINDS["64 JPEGs of 640 x 480"], Path(folder, "first"))
-        index(Path(folder, "first"), home, 1, None)
+        read(Path(folder, "first"), home, 1, None)
         for number, (name, kind) in enumerate(KINDS.items()):
             pictures = Path(folder, str(number))
             draw(kind, pictures)
             for cores in options.cores:
-                discard(home / "galleries")
-                row = index(pictures, home, cores, options.limit)
+                row = read(pictures, home, cores, options.limit)
                 print(f"| {name} | {cores} | {row} |", flush=True)
             discard(pictures)
 
@@ -97,8 +96,8 @@ def draw(kind: Kind, folder: Path) -> None:
         picture.convert(kind.mode).save(folder / f"{number}{kind.suffix}", **kind.options)
 
 
-def index(pictures: Path, home: Path, cores: int, limit: float | None) -> str:
-    """Index a folder in a process of its own; return the cells of its row."""
+def read(pictures: Path, home: Path, cores: int, limit: float | None) -> str:
+    """Read a folder in a process of its own; return the cells of its row."""
 
     def confine() -> None:
         os.sched_setaffinity(0, range(cores))

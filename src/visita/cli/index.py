@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,14 +52,35 @@ def synced(
     exclude: Sequence[str] | None,
 ) -> Iterator[tuple[visita.Gallery, SyncReport]]:
     """Open every folder's gallery, then bring each in step; skipped files go to stderr."""
-    from visita.progress import report_skipped  # noqa: PLC0415
+    from visita.progress import report_skipped, say  # noqa: PLC0415
 
     finder = visita.Finder(matcher)
     opened = [visita.Gallery.open(folder, matcher=finder, home=home) for folder in folders]
+    unmatched = set(exclude or ())
     for one in {each.stored.folder: each for each in opened}.values():
         report = one.sync(exclude=exclude or ())
         report_skipped(report.skipped)
+        for remark in _remarks(report):
+            say(remark)
+        unmatched &= set(report.unmatched)
         yield one, report
+    for pattern in sorted(unmatched):
+        say(f"nothing was excluded by {pattern!r}")
+
+
+def _remarks(report: SyncReport) -> Iterator[str]:
+    """Yield what else lies in a folder, when pictures of it were read: so it is said once."""
+    if not report.added + report.changed:
+        return
+    if report.left_out:
+        yield f"left out, as folders of systems and programs: {_counted(report.left_out)}"
+    if report.other_kinds:
+        hint = "; visita[raw] reads the previews of RAW" if "RAW" in report.other_kinds else ""
+        yield f"not read, as of other kinds: {_counted(report.other_kinds)}{hint}"
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in sorted(numbers.items()))
 
 
 def in_step(

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import translate
 from pathlib import Path
 
+from visita.data.exclusion import Exclusion
+from visita.data.kinds import is_left_out, is_picture_name, unread_kind
 from visita.errors import DataError
 from visita.types import Skipped
-
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-    *(".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +24,51 @@ class PictureFile:
     mtime_ns: int
 
 
-def find_pictures(
-    folder: Path, exclude: Iterable[str] = ()
-) -> tuple[list[PictureFile], list[Skipped]]:
-    """Return the files below ``folder`` that have a picture's suffix, sorted by path.
+@dataclass(frozen=True)
+class Found:
+    """What lies below a folder.
 
-    Hidden files and folders are left out. A linked folder is followed once, and not at all
-    where it is reached without the link too.
+    Attributes
+    ----------
+    pictures : list of PictureFile
+        Files with a picture's suffix, sorted by path.
+    skipped : list of Skipped
+        Broken links, folders that cannot be read, and whatever has a picture's suffix without
+        being a regular file.
+    other_kinds : Counter
+        How many files there are of each kind that is not read, as in ``{"video": 3, "PSD": 1}``.
+    left_out : Counter
+        How many folders of systems and programs were left out, by name, as in ``@eaDir``.
+    unmatched : tuple of str
+        Patterns of what to exclude that have matched nothing.
+    """
+
+    pictures: list[PictureFile]
+    skipped: list[Skipped]
+    other_kinds: Counter[str]
+    left_out: Counter[str]
+    unmatched: tuple[str, ...]
+
+
+def find_pictures(folder: Path, exclude: Iterable[str] = ()) -> Found:
+    """Return the files below ``folder`` that have a picture's suffix, and what else there is.
+
+    Hidden files and folders are left out, and folders of previews, of trash and of the system
+    (``visita.data.kinds.LEFT_OUT``). A linked folder is followed once, and not at all where it
+    is reached without the link too.
 
     Parameters
     ----------
     exclude
-        Glob patterns (``*`` crosses ``/``); a file or folder is left out where one matches
-        its name or its posix path relative to ``folder``.
-
-    Returns
-    -------
-    pictures, skipped
-        ``skipped`` holds broken links, folders that cannot be read, and whatever has a
-        picture's suffix without being a regular file.
+        Glob patterns of files and folders to leave out, see ``Exclusion``.
 
     Raises
     ------
     DataError
         If ``folder`` is missing, not a folder or cannot be read.
     """
-    walk = _Walk(folder, exclude)
+    excluded = Exclusion(exclude, folder)
+    walk = _Walk(folder, excluded)
     try:
         walk.enter(str(folder))
     except OSError as error:
@@ -71,12 +85,7 @@ def find_pictures(
         PictureFile(Path(path), status.st_size, status.st_mtime_ns)
         for path, status in sorted(walk.pictures.items())
     ]
-    return pictures, walk.skipped
-
-
-def is_picture_name(name: str) -> bool:
-    """Tell whether a file's name ends like a picture's, in any case."""
-    return name.lower().endswith(SUFFIXES)
+    return Found(pictures, walk.skipped, walk.other_kinds, walk.left_out, excluded.unmatched())
 
 
 def picture_id(path: Path, folder: Path) -> str:
@@ -108,14 +117,16 @@ def printable(name: str) -> str:
 
 
 class _Walk:
-    def __init__(self, folder: Path, exclude: Iterable[str]) -> None:
+    def __init__(self, folder: Path, excluded: Exclusion) -> None:
         self.pictures: dict[str, os.stat_result] = {}
         self.skipped: list[Skipped] = []
+        self.other_kinds: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
         self.folders: deque[str] = deque()
         self.links: deque[str] = deque()
         self._seen: set[tuple[int, int]] = set()
         self._root = folder
-        self._excludes = [re.compile(translate(pattern)).match for pattern in exclude]
+        self._excluded = excluded
 
     def skip(self, path: str, reason: str) -> None:
         self.skipped.append(Skipped(printable(path), reason))
@@ -129,29 +140,35 @@ class _Walk:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
         self._seen.add(identity)
-        for entry in self._wanted(found):
+        for entry in found:
             try:
-                self._note(entry)
+                if not self._is_excluded(entry):
+                    self._note(entry)
             except OSError as error:
                 self.skip(entry.path, f"cannot be read: {error.strerror}")
 
-    def _wanted(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if self._excludes:
-                names = (entry.name, Path(entry.path).relative_to(self._root).as_posix())
-                if any(matches(name) for matches in self._excludes for name in names):
-                    continue
-            yield entry
+    def _is_excluded(self, entry: os.DirEntry[str]) -> bool:
+        if not self._excluded:
+            return False
+        path = Path(entry.path).relative_to(self._root)
+        return self._excluded(path, is_folder=entry.is_dir)
 
     def _note(self, entry: os.DirEntry[str]) -> None:
-        if entry.is_dir():
+        if is_left_out(entry.name) and entry.is_dir():
+            self.left_out[printable(entry.name)] += 1
+        elif entry.name.startswith("."):
+            return
+        elif entry.is_dir():
             (self.links if entry.is_symlink() else self.folders).append(entry.path)
         elif entry.is_file():
-            if is_picture_name(entry.name):
-                self.pictures[entry.path] = entry.stat()
+            self._note_file(entry)
         elif entry.is_symlink():
             self.skip(entry.path, "is a broken link")
         elif is_picture_name(entry.name):
             self.skip(entry.path, "is not a regular file")
+
+    def _note_file(self, entry: os.DirEntry[str]) -> None:
+        if is_picture_name(entry.name):
+            self.pictures[entry.path] = entry.stat()
+        elif kind := unread_kind(entry.name):
+            self.other_kinds[kind] += 1

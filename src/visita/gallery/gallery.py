@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from visita.artifact import read_json, write_json
-from visita.data.pictures import SUFFIXES, find_pictures, printable
+from visita.data.kinds import SUFFIXES
+from visita.data.pictures import find_pictures, printable
 from visita.errors import ArtifactError, DataError
 from visita.features.contract import PictureEncoder
 from visita.gallery.catalog import Catalog
@@ -116,22 +117,22 @@ class Gallery:
             If another sync is running, or what is kept is damaged or cannot be written.
         """
         started = time.monotonic()
-        found, skipped = find_pictures(self.folder, exclude)
-        if not found:
+        found = find_pictures(self.folder, exclude)
+        if not found.pictures:
             raise DataError(
                 f"No pictures were found in {self}; looked for names that end in "
                 f"{', '.join(SUFFIXES)}."
             )
         self._write_card()
         start = len(self._root)
-        files = {str(file.path)[start:]: file for file in found}
+        files = {str(file.path)[start:]: file for file in found.pictures}
         with (
             open_stores(self.path, matcher, encoder) as stores,
             Catalog(self.path / INDEX) as catalog,
         ):
             sync = Sync(files, catalog, stores)
             sync.run(encoder, progress or _no_bar)
-        return sync.report(skipped, time.monotonic() - started)
+        return sync.report(found, time.monotonic() - started)
 
     def snapshot(self, matcher_fingerprint: str) -> Snapshot:
         """Return what is known now of the pictures that one matcher has a vector for.

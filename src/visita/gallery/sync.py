@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from visita.data.pictures import PictureFile, printable
+from visita.data.pictures import Found, PictureFile, printable
 from visita.errors import DataError, PictureError
 from visita.features.contract import EncodedBatch, PictureEncoder
 from visita.gallery.catalog import Catalog, Entry
@@ -43,6 +43,10 @@ class SyncReport:
         Files and folders that could not be read now, and why.
     seconds : float
         Time taken.
+    other_kinds, left_out : mapping
+        How many files of kinds that are not read and folders of systems there are; see ``Found``.
+    unmatched : tuple of str
+        Patterns of what to exclude that matched nothing.
     """
 
     added: int
@@ -53,6 +57,9 @@ class SyncReport:
     broken: int
     skipped: tuple[Skipped, ...]
     seconds: float
+    other_kinds: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    unmatched: tuple[str, ...] = ()
 
 
 class Sync:
@@ -88,8 +95,8 @@ class Sync:
         if outdated or self._gone:
             self._stores.drop_orphans(set(self._catalog.digests().values()))
 
-    def report(self, skipped: Iterable[Skipped], seconds: float) -> SyncReport:
-        """Return what became of the files, with what was ``skipped`` while they were sought.
+    def report(self, found: Found, seconds: float) -> SyncReport:
+        """Return what became of the files that were ``found``.
 
         Raises
         ------
@@ -112,8 +119,11 @@ class Sync:
             removed=len(self._gone) - count["renamed"],
             unchanged=count["unchanged"],
             broken=count["broken"],
-            skipped=(*skipped, *self._skipped),
+            skipped=(*found.skipped, *self._skipped),
             seconds=seconds,
+            other_kinds=dict(found.other_kinds),
+            left_out=dict(found.left_out),
+            unmatched=found.unmatched,
         )
 
     def _is_current(self, path: str) -> bool:

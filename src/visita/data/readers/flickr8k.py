@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from visita.data.identical import identical_files
+from visita.data.kinds import is_picture_name
 from visita.data.pairs import PairSet
-from visita.data.pictures import is_picture_name
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import Bounds, inner_folders
 from visita.data.readers.columns import choose_roles

@@ -24,14 +24,15 @@ class Folder:
 
     def recognises(self, path: Path) -> bool:
         return path.is_dir() and any(
-            picture.path.with_suffix(".txt").is_file() for picture in find_pictures(path)[0]
+            picture.path.with_suffix(".txt").is_file() for picture in find_pictures(path).pictures
         )
 
     def read(self, path: Path, seed: int, roots: Sequence[Path] = ()) -> PairSet:
         bounds = Bounds(path, roots)
-        pictures, problems = find_pictures(path)
+        found = find_pictures(path)
+        problems = found.skipped
         captions: list[Caption] = []
-        for picture in pictures:
+        for picture in found.pictures:
             name = picture_id(picture.path, path)
             file = picture.path.with_suffix(".txt")
             try:
