@@ -80,7 +80,7 @@ def measure(recipe: Recipe, paths: Sequence[Path], rounds: int) -> Rounds:
     network = IMAGE_ENCODERS.load(name)()
 
     def prepare(chunk: Sequence[Path]) -> list[Any]:
-        return [network.prepare(decode(path, side=network.side)) for path in chunk]
+        return [network.prepare(decode(path, reduced=network.reduced)) for path in chunk]
 
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     prepared = [[Image.fromarray(pixels) for pixels in prepare(chunk)] for chunk in chunks]

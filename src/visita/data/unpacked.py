@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from visita.data.pictures import is_picture_name
+from visita.data.kinds import is_picture_name
 from visita.errors import DataError
 from visita.home import cache_home
 

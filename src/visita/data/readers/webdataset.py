@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
+from visita.data.kinds import is_picture_name
 from visita.data.pairs import PairSet
-from visita.data.pictures import is_picture_name, printable
+from visita.data.pictures import printable
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import Bounds
 from visita.data.readers.columns import TEXT, texts_of
