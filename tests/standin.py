@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from visita.data.decode import decode
-from visita.errors import PictureError
+from visita.errors import PassingError, PictureError
 from visita.features.contract import EncodedBatch
 from visita.types import FloatArray, Recipe, Skipped, TextFeatures
 
@@ -45,7 +45,7 @@ class ColourMeans:
                     rows.append(self.features(path))
                     keys.append(key)
                 except PictureError as error:
-                    skipped.append(Skipped(key, str(error)))
+                    skipped.append(Skipped(key, str(error), isinstance(error, PassingError)))
             columns = {
                 name: np.array([row[name] for row in rows], np.float32) for name in self.columns()
             }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from standin import ColourMeans, LinearMatcher, draw_noise
 
 from visita.errors import ArtifactError, UnknownNameError
+from visita.features.sealed import read_sealed, write_sealed
 from visita.gallery.gallery import Gallery
 from visita.gallery.listing import galleries, remove_gallery
 
@@ -105,7 +105,7 @@ def test_nothing_outside_the_galleries_is_ever_deleted(tmp_path, name):
 def test_a_gallery_of_a_newer_format_is_refused(tmp_path):
     gallery = make_gallery(tmp_path / "one", tmp_path / "home")
     card = gallery.path / "gallery.json"
-    card.write_text(json.dumps({**json.loads(card.read_text()), "format": 2}))
+    write_sealed(card, {**read_sealed(card), "format": 3})
     with pytest.raises(ArtifactError, match="newer visita; upgrade"):
         Gallery.open(tmp_path / "one", home=tmp_path / "home")
 

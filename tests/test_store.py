@@ -14,7 +14,8 @@ import pytest
 from killing import expected, kill_once
 from standin import ColourMeans, draw_noise
 
-from visita.errors import ArtifactError, DataError, MismatchError
+from visita.errors import ArtifactError, DamagedError, DataError, MismatchError
+from visita.features.sealed import read_sealed, write_sealed
 from visita.features.store import FeatureStore
 from visita.types import Skipped
 
@@ -51,6 +52,30 @@ def assert_holds(store: FeatureStore, ids: list[str]) -> None:
     assert [store.row(one) for one in ids] == list(range(len(ids)))
     for name, column in rows(ids).items():
         assert np.array_equal(store.column(name), column.astype(store.column(name).dtype))
+
+
+def assert_rows(store: FeatureStore, ids: list[str]) -> None:
+    """As ``assert_holds``, where some rows belong to no id."""
+    assert store.ids == ids
+    at = [store.row(one) for one in ids]
+    for name, column in rows(ids).items():
+        assert np.array_equal(store.column(name)[at], column.astype(store.column(name).dtype))
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def reopened(folder: Path) -> str:
+    """Return what a new process says that opens a store."""
+    code = (
+        "import sys; from pathlib import Path; from visita.features.store import FeatureStore\n"
+        "FeatureStore.open(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, folder]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
 
 
 def filled(folder: Path, *batches: list[str]) -> Path:
@@ -156,36 +181,127 @@ def test_rubbish_at_the_end_of_the_journal_is_ignored(tmp_path, tail):
     assert_holds(FeatureStore.open(folder), names(0, 5))
 
 
-def test_damage_before_the_last_line_is_an_error_that_says_what_to_do(tmp_path):
-    folder = filled(tmp_path / "s", names(0, 3), names(3, 5))
+def test_a_damaged_line_of_the_journal_costs_its_own_rows_only(tmp_path, capfd):
+    folder = filled(tmp_path / "s", names(0, 3), names(3, 5), names(5, 7))
     journal = files_of(folder)["journal.jsonl"]
-    journal.write_bytes(journal.read_bytes().replace(b"picture-1", b"picture-X"))
-    with pytest.raises(ArtifactError, match=r"damaged in line 1: delete .*/s and run again"):
-        FeatureStore.open(folder)
+    journal.write_bytes(journal.read_bytes().replace(b"picture-4", b"picture-X"))
+    kept = names(0, 3) + names(5, 7)
+    assert_rows(FeatureStore.open(folder), kept)
+    assert f"{folder} is damaged: what is lost of it is made again" in capfd.readouterr().err
+    with FeatureStore.open(folder, write=True) as store:
+        assert_rows(store, kept)
+        store.append(names(3, 5), rows(names(3, 5)))
+    assert_rows(FeatureStore.open(folder), kept + names(3, 5))
+    assert "damaged" not in reopened(folder)
 
 
-def test_a_lost_line_in_the_middle_is_noticed(tmp_path):
+def test_a_lost_line_in_the_middle_costs_its_own_rows_only(tmp_path):
     folder = filled(tmp_path / "s", names(0, 1), names(1, 2), names(2, 3))
     journal = files_of(folder)["journal.jsonl"]
     first, _, last = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(first + last)
-    with pytest.raises(ArtifactError, match="damaged in line 2"):
-        FeatureStore.open(folder)
+    assert_rows(FeatureStore.open(folder), ["picture-0", "picture-2"])
 
 
-def test_a_column_shorter_than_promised_is_an_error_for_readers_and_writers(tmp_path):
+@pytest.mark.parametrize("left", [None, 0, 3 * 4, 3 * 3 * 4 - 1])
+def test_rows_that_a_column_has_lost_are_as_if_never_added(tmp_path, left):
+    folder = filled(tmp_path / "s", names(0, 2), names(2, 3))
+    if left is None:
+        column_file(folder).unlink()
+    else:
+        os.truncate(column_file(folder), left)
+    kept = names(0, 2 * ((left or 0) >= 2 * 12))
+    assert_rows(FeatureStore.open(folder), kept)
+    with FeatureStore.open(folder, write=True) as store:
+        assert_rows(store, kept)
+        store.append(names(len(kept), 3), rows(names(len(kept), 3)))
+    assert_rows(FeatureStore.open(folder), names(0, 3))
+    assert FeatureStore.open(folder).damaged() == []
+
+
+def test_a_lost_journal_leaves_an_empty_store(tmp_path):
     folder = filled(tmp_path / "s", names(0, 3))
-    os.truncate(column_file(folder), 3 * 3 * 4 - 1)
-    for write in (False, True):
-        with pytest.raises(ArtifactError, match=r"shorter than the 3 rows .* delete .*/s and run"):
-            FeatureStore.open(folder, write=write)
-
-
-def test_a_missing_file_is_an_error_that_says_what_to_do(tmp_path):
-    folder = filled(tmp_path / "s", names(0, 3))
-    column_file(folder).unlink()
-    with pytest.raises(ArtifactError, match=r"00-lite2-head-avg is missing: delete .*/s and run"):
+    files_of(folder)["journal.jsonl"].unlink()
+    with pytest.raises(DamagedError, match=r"journal\.jsonl is missing"):
         FeatureStore.open(folder)
+    with FeatureStore.open_or_create(folder, COLUMNS, FACTS) as store:
+        store.append(names(0, 3), rows(names(0, 3)))
+    assert_holds(FeatureStore.open(folder), names(0, 3))
+
+
+@pytest.mark.parametrize("kind", ["00-", "01-", "02-"])
+def test_every_flipped_bit_of_a_column_is_found_in_its_row(tmp_path, kind):
+    folder = filled(tmp_path / "s", names(0, 2), names(2, 4))
+    path = next(path for name, path in files_of(folder).items() if name.startswith(kind))
+    whole = path.read_bytes()
+    for bit in range(0, 8 * len(whole), 5):
+        path.write_bytes(flipped(whole, bit))
+        row = bit // 8 * 4 // len(whole)
+        assert FeatureStore.open(folder).damaged() == [f"picture-{row}"]
+
+
+def test_damaged_rows_are_dropped_and_added_again(tmp_path):
+    folder = filled(tmp_path / "s", names(0, 4))
+    whole = column_file(folder).read_bytes()
+    column_file(folder).write_bytes(flipped(whole, 8 * 3 * 4 + 1))
+    with FeatureStore.open(folder, write=True) as store:
+        store.drop(store.damaged())
+        assert store.ids == ["picture-0", "picture-2", "picture-3"]
+        store.append(["picture-1"], rows(["picture-1"]))
+    store = FeatureStore.open(folder)
+    assert_rows(store, ["picture-0", "picture-2", "picture-3", "picture-1"])
+    assert store.damaged() == []
+
+
+def test_compacting_never_gives_a_checksum_to_a_damaged_row(tmp_path):
+    folder = filled(tmp_path / "s", names(0, 4))
+    column_file(folder).write_bytes(flipped(column_file(folder).read_bytes(), 0))
+    with FeatureStore.open(folder, write=True) as store:
+        store.compact(set(names(0, 3)))
+    assert_rows(FeatureStore.open(folder), names(1, 3))
+
+
+def test_every_flipped_bit_of_the_header_is_mended_from_its_copy(tmp_path):
+    folder = filled(tmp_path / "s", names(0, 3))
+    for path in (folder / "store.json", folder / "data-1" / "store.json"):
+        whole = path.read_bytes()
+        for bit in range(0, 8 * len(whole), 7):
+            path.write_bytes(flipped(whole, bit))
+            assert_holds(FeatureStore.open(folder, FACTS), names(0, 3))
+        path.write_bytes(flipped(whole, 8 * 30))
+        with FeatureStore.open(folder, FACTS, write=True) as store:
+            assert_holds(store, names(0, 3))
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("missing", ["both", "damaged"])
+def test_a_store_without_a_readable_header_is_made_anew(tmp_path, missing, capfd):
+    folder = filled(tmp_path / "s", names(0, 3))
+    for path in (folder / "store.json", folder / "data-1" / "store.json"):
+        if missing == "both":
+            path.unlink()
+        else:
+            path.write_bytes(b"{" + path.read_bytes())
+    with FeatureStore.open_or_create(folder, COLUMNS, FACTS) as store:
+        assert_holds(store, [])
+        store.append(names(0, 3), rows(names(0, 3)))
+    assert_holds(FeatureStore.open(folder), names(0, 3))
+    assert ("It is made anew" in capfd.readouterr().err) == (missing == "damaged")
+
+
+def test_a_store_of_format_1_is_read_as_it_is_and_gets_checksums_with_its_first_writer(tmp_path):
+    folder = tmp_path / "store"
+    shutil.copytree(Path(__file__).parent / "data" / "format-1" / "store", folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    store = FeatureStore.open(folder, {"encoder": "abc"})
+    assert store.ids == ["x", "y", "z"] and store.skipped["bad2"] == "is empty"
+    assert store.column("a/pooled")[:, 0].tolist() == [0, 3, 2]
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with FeatureStore.open(folder, write=True) as store:
+        assert store.column("a/x:grid").max(axis=(1, 2)).tolist() == [0, 0, 2]
+    column = folder / "data-1" / "00-a-pooled"
+    column.write_bytes(flipped(column.read_bytes(), 8 * 14))
+    assert FeatureStore.open(folder).damaged() == ["y"]
 
 
 def test_other_facts_are_refused_and_each_difference_is_named(tmp_path):
@@ -216,20 +332,49 @@ def test_facts_that_json_turns_into_lists_still_agree(tmp_path):
     assert FeatureStore.open(tmp_path / "s", facts).facts == {"levels": ["a", "b"]}
 
 
-def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path):
+def test_a_second_writer_waits_for_the_first_and_says_for_whom(tmp_path):
     folder = filled(tmp_path / "s", names(0, 3))
     with FeatureStore.open(folder, write=True):
         code = (
             "import sys; from pathlib import Path; from visita.features.store import FeatureStore\n"
-            "FeatureStore.open(Path(sys.argv[1]), write=True)"
+            "FeatureStore.open(Path(sys.argv[1]), write=True).close()"
         )
-        other = subprocess.run(
-            [sys.executable, "-c", code, folder], capture_output=True, text=True, check=False
+        other = subprocess.Popen(
+            [sys.executable, "-c", code, folder], stderr=subprocess.PIPE, text=True
         )
-        assert f"Another process is writing to {folder}: wait until it is done" in other.stderr
-        with pytest.raises(ArtifactError, match="Another process is writing"):
+        assert other.stderr
+        assert other.stderr.readline() == (
+            f"another process is writing to {folder}: waiting for process {os.getpid()}\n"
+        )
+        with pytest.raises(ArtifactError, match=r"This process is writing to .* already"):
             FeatureStore.open_or_create(folder, COLUMNS, FACTS)
-    FeatureStore.open(folder, write=True).close()
+    assert other.communicate() == (None, "")
+    assert other.returncode == 0
+
+
+def test_a_writer_whose_store_is_removed_is_told_so(tmp_path):
+    folder = filled(tmp_path / "s", names(0, 3))
+    with FeatureStore.open(folder, write=True) as store:
+        shutil.rmtree(folder)
+        with pytest.raises(ArtifactError, match="was removed while it was written to"):
+            store.append(["new"], rows(["new"]))
+        filled(folder, ["other"])
+        with pytest.raises(ArtifactError, match="was removed while it was written to"):
+            store.append(["new"], rows(["new"]))
+    assert_holds(FeatureStore.open(folder), ["other"])
+
+
+def test_two_makers_of_one_store_share_it(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from visita.features.store import FeatureStore\n"
+        "import numpy as np\n"
+        "with FeatureStore.open_or_create(Path(sys.argv[1]), {'a': 1}, {}) as store:\n"
+        "    store.append([sys.argv[2]], {'a': np.ones((1, 1))})"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "s")]
+    makers = [subprocess.Popen([*command, str(number)]) for number in range(4)]
+    assert [one.wait() for one in makers] == [0, 0, 0, 0]
+    assert sorted(FeatureStore.open(tmp_path / "s").ids) == ["0", "1", "2", "3"]
 
 
 def test_a_reader_cannot_append(tmp_path):
@@ -276,7 +421,7 @@ def test_unknown_ids_columns_and_folders_get_an_answer(tmp_path):
 def test_a_store_of_a_newer_format_is_refused(tmp_path):
     folder = filled(tmp_path / "s", names(0, 1))
     header = folder / "store.json"
-    header.write_text(header.read_text().replace('"format": 1', '"format": 2'))
+    write_sealed(header, {**read_sealed(header), "format": 3})
     with pytest.raises(ArtifactError, match="newer visita; upgrade"):
         FeatureStore.open(folder)
 
@@ -339,7 +484,7 @@ def test_what_a_reader_needs_can_be_read_while_another_writes(tmp_path):
     folder, columns = tmp_path / "store", {"a": 2}
     with FeatureStore.create(folder, columns, {}) as writer:
         writer.append(["x"], {"a": np.ones((1, 2), np.float32)})
-        with FeatureStore.open_or_create(folder, columns, {}, ["x"]) as reader:
+        with FeatureStore.open_or_create(folder, columns, {}, lambda s: "x" in s) as reader:
             assert reader.column("a")[reader.row("x")].tolist() == [1, 1]
 
 
@@ -347,7 +492,7 @@ NEEDS_Y = """
 import sys
 from pathlib import Path
 from visita.features.store import FeatureStore
-with FeatureStore.open_or_create(Path(sys.argv[1]), {"a": 2}, {}, ["y"]) as store:
+with FeatureStore.open_or_create(Path(sys.argv[1]), {"a": 2}, {}, lambda s: "y" in s) as store:
     print(list(store.ids))
 """
 

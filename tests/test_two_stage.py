@@ -40,8 +40,8 @@ from visita.experiments.robustness import Condition, Subject
 from visita.features.pictures import RecipeEncoder
 from visita.features.store import FeatureStore
 from visita.gallery.gallery import Gallery
-from visita.gallery.snapshot import Snapshot
-from visita.gallery.stores import PARTS, VECTOR, discard, vectors_folder
+from visita.gallery.snapshot import PARTS, VECTOR, Snapshot
+from visita.gallery.stores import discard, vectors_folder
 from visita.matchers import shipped_folder
 from visita.matchers.calibration import Calibration
 from visita.matchers.rescorer import Rescorer

@@ -8,7 +8,9 @@ VisitaError
 │   ├── UnknownNameError   a name that no registry holds
 │   └── RankError          more topics than the texts hold
 ├── ArtifactError          a saved thing that is missing, damaged or too new
-│   └── MismatchError      two saved things that do not belong together
+│   ├── MismatchError      two saved things that do not belong together
+│   ├── DamagedError       a saved thing that is not as it was written
+│   └── UnwritableError    a place that cannot be written now
 ├── MissingExtraError      an optional library that is not installed
 └── TrainingError          a run that cannot go on
 
@@ -60,6 +62,18 @@ class ArtifactError(VisitaError):
 
 class MismatchError(ArtifactError):
     """Two saved things that do not belong together, such as features and a matcher."""
+
+
+class DamagedError(ArtifactError):
+    """A saved thing whose bytes are not those that were written."""
+
+
+class UnwritableError(ArtifactError):
+    """A place that cannot be written now (no rights, no room); ``reason`` is the bare one."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class MissingExtraError(VisitaError):

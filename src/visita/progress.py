@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Protocol
 
 from rich.console import Console
@@ -62,6 +63,12 @@ def say(line: str) -> None:
     """Print one line on stderr, where it does not disturb the results on stdout."""
     if speaks():
         print(one_line(line), file=sys.stderr, flush=True)
+
+
+@cache
+def say_once(line: str) -> None:
+    """Print one line on stderr, the first time that this process has it to say."""
+    say(line)
 
 
 def report_skipped(skipped: Iterable[Skipped]) -> None:

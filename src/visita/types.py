@@ -16,10 +16,14 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An item that a run left out, and why. It goes on; ids of the others do not shift."""
+    """An item that a run left out, and why. It goes on; ids of the others do not shift.
+
+    ``passing``: nothing is known to be wrong with it, and the next run tries it again.
+    """
 
     item: str
     reason: str
+    passing: bool = False
 
 
 GRIDS = ("grid", "5x5")

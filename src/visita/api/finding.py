@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from PIL.Image import Image
 
+from visita.errors import DamagedError
 from visita.features.pictures import RecipeEncoder
 from visita.gallery import gallery as stored
 from visita.gallery.snapshot import Snapshot
@@ -15,13 +17,13 @@ from visita.gallery.sync import SyncReport
 from visita.kernels.unit import unit
 from visita.matchers import DEFAULT, opened
 from visita.matchers.pair import Pair
-from visita.progress import bar
+from visita.progress import bar, say
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
 from visita.search.rescoring import Rescoring
 from visita.search.search import Match, search
 from visita.search.seen import Seen
-from visita.types import FloatArray, Matcher, TextEncoder
+from visita.types import FloatArray, Judge, Matcher, TextEncoder
 
 
 class Finder:
@@ -79,6 +81,8 @@ class Gallery:
     def __init__(self, gallery: stored.Gallery, finder: Finder) -> None:
         self.stored = gallery
         self.finder = finder
+        self._exclude: tuple[str, ...] = ()
+        self._whole = False
         self._snapshot: Snapshot | None = None
 
     @classmethod
@@ -106,20 +110,49 @@ class Gallery:
     def sync(self, *, exclude: Iterable[str] = ()) -> SyncReport:
         """Bring the gallery in step with its folder; only what changed is computed.
 
+        Waits while another process does. What is excluded is kept, and not searched.
+
         Raises
         ------
         DataError
             If the folder has no pictures, or none that can be read.
         """
-        self._snapshot = None
+        self._snapshot, self._exclude = None, tuple(exclude)
         matcher, encoder = self.finder.matcher, self.finder.pictures
-        return self.stored.sync(matcher, encoder, exclude=exclude, progress=bar)
+        return self.stored.sync(matcher, encoder, exclude=self._exclude, progress=bar)
+
+    def refresh(self, *, exclude: Iterable[str] = ()) -> SyncReport:
+        """Bring the gallery in step as far as can be done at once, before a search.
+
+        As ``sync``, but what is new stays unread, and one line on stderr says why, while another
+        process is writing or where nothing can be written.
+
+        Raises
+        ------
+        DataError
+            If the folder has no pictures, or none that can be read.
+        """
+        self._snapshot, self._exclude = None, tuple(exclude)
+        return self.stored.refresh(
+            self.finder.matcher,
+            self.finder.pictures,
+            exclude=self._exclude,
+            progress=bar,
+            whole=self._whole,
+        )
+
+    def mend(self) -> None:
+        """Make again what is damaged, all of it looked at; a search does that when it has to."""
+        self._whole = True
+        self.refresh(exclude=self._exclude)
 
     @property
     def snapshot(self) -> Snapshot:
-        """What was known of the folder at the last ``sync``."""
+        """What was known of the folder at the last ``sync`` or ``refresh``."""
         if self._snapshot is None:
-            self._snapshot = self.stored.snapshot(self.finder.matcher.fingerprint())
+            self._snapshot = self.stored.snapshot(
+                self.finder.matcher.fingerprint(), exclude=self._exclude, whole=self._whole
+            )
         return self._snapshot
 
     def search(self, text: str, k: int = 10, *, threshold: float | None = None) -> list[Match]:
@@ -149,11 +182,10 @@ def find(
     """
     finder = galleries[0].finder
     query = Query.from_texts(passages(text), finder.texts, finder.matcher)
-    return search(
-        [gallery.snapshot for gallery in galleries],
+    return searched(
+        galleries,
         query.pooled(),
         k,
-        matcher=finder.matcher,
         threshold=threshold,
         kind=kind_of(text),
         closer=Rescoring.of(query, finder.matcher),
@@ -179,11 +211,26 @@ def find_like(
     """
     finder = galleries[0].finder
     vector = unit(finder.embed_pictures([picture]))[0]
-    return search(
-        [gallery.snapshot for gallery in galleries],
-        vector,
-        k,
-        matcher=finder.matcher,
-        threshold=threshold,
-        kind="picture",
-    )
+    return searched(galleries, vector, k, threshold=threshold, kind="picture")
+
+
+def searched(
+    galleries: Sequence[Gallery],
+    vector: FloatArray,
+    k: int,
+    *,
+    matcher: Judge | None = None,
+    **options: Any,
+) -> list[Match]:
+    """Return the k best pictures of all galleries for a vector, float32 (d,); see ``search``.
+
+    Where it comes upon damage, that is made again first. ``matcher`` is theirs by default.
+    """
+    judge = matcher or galleries[0].finder.matcher
+    try:
+        return search([one.snapshot for one in galleries], vector, k, matcher=judge, **options)
+    except DamagedError as error:
+        say(f"{error} What is damaged is made again.")
+    for gallery in galleries:
+        gallery.mend()
+    return search([one.snapshot for one in galleries], vector, k, matcher=judge, **options)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from visita.api.finding import Finder, Gallery
+from visita.api.finding import Finder, Gallery, searched
 from visita.data.prose import read_article
 from visita.matchers import DEFAULT
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
 from visita.search.rescoring import Rescoring
-from visita.search.search import Match, search
+from visita.search.search import Match
 from visita.types import FloatArray, Judge, Matcher
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ def recommend(
         known = past if isinstance(past, Past) else Past.learn(past, finder)
         advice = known.advise(text)
         vector, judge, kind = advice.combine(vector), known.judge, "text"
-    snapshots = [gallery.snapshot for gallery in galleries]
-    matches = search(
-        snapshots, vector, k, matcher=judge, threshold=threshold, kind=kind, closer=closer
+    matches = searched(
+        galleries, vector, k, matcher=judge, threshold=threshold, kind=kind, closer=closer
     )
     shown = _vectors(matches, galleries)
     fits = shown @ query.vectors.T
@@ -115,7 +114,7 @@ def _opened(
     if not isinstance(galleries, str | Path):
         return galleries
     gallery = Gallery.open(galleries, matcher=matcher)
-    gallery.sync()
+    gallery.refresh()
     return [gallery]
 
 

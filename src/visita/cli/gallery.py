@@ -1,4 +1,4 @@
-"""``visita gallery``: the galleries there are, and the end of one."""
+"""``visita gallery``: the galleries there are, their upkeep, and the end of one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from visita.cli.output import print_json
 from visita.errors import ConfigError
 from visita.names import one_line
 
-gallery = typer.Typer(name="gallery", help="List and remove galleries.", no_args_is_help=True)
+gallery = typer.Typer(
+    name="gallery", help="List, verify, compact and remove galleries.", no_args_is_help=True
+)
 
 
 @gallery.command("list")
@@ -32,6 +34,60 @@ def list_galleries(gallery: Home = None, as_json: Json = False) -> None:
     for one in known:
         size = f"{one.bytes / 1e6:,.0f} MB"
         print(f"{one.name:{width}} {one.pictures:>9,} {size:>9}  {one_line(one.folder)}")
+
+
+@gallery.command("verify")
+def verify(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME|FOLDER", help="One gallery.", show_default="all"),
+    ] = None,
+    gallery: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Read all that galleries keep: is it as it was written?
+
+    What is not is taken out; the next search makes it again.
+
+    [bold]visita gallery verify[/bold]
+    """
+    from visita.gallery.listing import gallery_paths  # noqa: PLC0415
+    from visita.gallery.upkeep import verify_gallery  # noqa: PLC0415
+
+    verdicts = [verify_gallery(path) for path in gallery_paths(name, gallery)]
+    if as_json:
+        print_json({"galleries": [asdict(one) for one in verdicts]})
+        return
+    for one in verdicts:
+        state = f"damaged: {', '.join(one.damaged)}" if one.damaged else "sound"
+        if one.damaged:
+            state += f"; not mended ({one.kept_from})" if one.kept_from else "; mended by a search"
+        print(one_line(f"{one.name}: {one.rows:,} rows, {one.bytes / 1e6:,.0f} MB, {state}"))
+
+
+@gallery.command("compact")
+def compact(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FOLDER", help="As in 'visita gallery list'.")
+    ],
+    gallery: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Let go of what a gallery keeps of pictures that are gone.
+
+    Without this it is kept for 30 days, as a folder may come back.
+
+    [bold]visita gallery compact Pictures[/bold]
+    """
+    from visita.gallery.listing import find_gallery  # noqa: PLC0415
+    from visita.gallery.upkeep import compact_gallery  # noqa: PLC0415
+
+    path = find_gallery(name, gallery)
+    freed = compact_gallery(path)
+    if as_json:
+        print_json({"compacted": path.name, "bytes": freed})
+    else:
+        print(f"{path.name}: {freed / 1e6:,.1f} MB let go")
 
 
 @gallery.command("rm")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,12 +32,13 @@ def index(
 
     Only what is new or changed is read. Searching does this too; a large
     folder is better indexed beforehand. Interrupted, it goes on where it was.
+    While another process writes, it waits.
 
     [bold]visita index Pictures --exclude '*.gif'[/bold]
     """
     known = []
     chosen = visita.load(matcher, text_encoder=text_encoder)
-    for one, report in synced(folders, chosen, gallery, exclude):
+    for one, report in _synced(_opened(folders, chosen, gallery), "sync", exclude):
         known.append({"folder": str(one.stored), **asdict(report)})
         if not as_json:
             print(one_line(summary(one, report)), flush=True)
@@ -45,20 +46,17 @@ def index(
         print_json({"galleries": known})
 
 
-def synced(
-    folders: Sequence[Path],
-    matcher: types.Matcher,
-    home: Path | None,
+def _synced(
+    galleries: Sequence[visita.Gallery],
+    way: Literal["sync", "refresh"],
     exclude: Sequence[str] | None,
 ) -> Iterator[tuple[visita.Gallery, SyncReport]]:
-    """Open every folder's gallery, then bring each in step; skipped files go to stderr."""
+    """Bring each gallery in step; skipped files and remarks go to stderr."""
     from visita.progress import report_skipped, say  # noqa: PLC0415
 
-    finder = visita.Finder(matcher)
-    opened = [visita.Gallery.open(folder, matcher=finder, home=home) for folder in folders]
     unmatched = set(exclude or ())
-    for one in {each.stored.folder: each for each in opened}.values():
-        report = one.sync(exclude=exclude or ())
+    for one in galleries:
+        report: SyncReport = getattr(one, way)(exclude=exclude or ())
         report_skipped(report.skipped)
         for remark in _remarks(report):
             say(remark)
@@ -89,14 +87,25 @@ def in_step(
     home: Path | None,
     exclude: Sequence[str] | None,
 ) -> tuple[list[visita.Gallery], list[types.Skipped]]:
-    """Return every folder's gallery, in step, and what was skipped; summaries go to stderr."""
-    galleries: list[visita.Gallery] = []
+    """Return every folder's gallery, as far in step as can be at once, and what was skipped.
+
+    Summaries, skipped files and what was left unread go to stderr.
+    """
+    galleries = _opened(folders, matcher, home)
     skipped: list[types.Skipped] = []
-    for one, report in synced(folders, matcher, home, exclude):
+    for one, report in _synced(galleries, "refresh", exclude):
         print(one_line(summary(one, report)), file=sys.stderr)
-        galleries.append(one)
         skipped += report.skipped
     return galleries, skipped
+
+
+def _opened(
+    folders: Sequence[Path], matcher: types.Matcher, home: Path | None
+) -> list[visita.Gallery]:
+    """Open the gallery of every folder, each once."""
+    finder = visita.Finder(matcher)
+    opened = [visita.Gallery.open(folder, matcher=finder, home=home) for folder in folders]
+    return list({each.stored.folder: each for each in opened}.values())
 
 
 def summary(gallery: visita.Gallery, report: SyncReport) -> str:
@@ -106,4 +115,5 @@ def summary(gallery: visita.Gallery, report: SyncReport) -> str:
     news = [f"{number:,} {kind}" for kind in kinds if (number := getattr(report, kind))]
     faults = [f"{report.broken:,} known to be unreadable"] if report.broken else []
     faults += [f"{len(report.skipped):,} skipped"] if report.skipped else []
+    faults += [f"{report.unread:,} unread"] if report.unread else []
     return f"{gallery.stored}: {count:,} pictures, {', '.join((news or ['up to date']) + faults)}"

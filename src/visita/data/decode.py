@@ -102,10 +102,16 @@ def _decoded(path: Path, reduced: bool, held: ExitStack) -> Image.Image:
     except MemoryError as error:
         raise PassingError("cannot be decoded: memory is too small for it now") from error
     except OSError as error:
-        kind = PassingError if error.errno in _PASSING else PictureError
-        raise kind(f"cannot be read: {error.strerror or error}") from error
+        raise _refusal("cannot be read", error) from error
     except Exception as error:  # decoders of damaged files raise nearly anything
-        raise PictureError(f"cannot be decoded: {error or type(error).__name__}") from error
+        raise _refusal("cannot be decoded", error) from error
+
+
+def _refusal(what: str, error: Exception) -> PictureError:
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    # Decoders say in words that they had no memory.
+    passing = getattr(error, "errno", None) in _PASSING or "memory" in words.lower()
+    return (PassingError if passing else PictureError)(f"{what}: {words}")
 
 
 def _open_at_once(path: str, flags: int) -> int:

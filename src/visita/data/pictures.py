@@ -22,6 +22,8 @@ class PictureFile:
     size: int
     """Bytes."""
     mtime_ns: int
+    inode: int
+    """The file system's number of the file, which a rename does not change."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def find_pictures(folder: Path, exclude: Iterable[str] = ()) -> Found:
         except OSError as error:
             walk.skip(inner, f"cannot be read: {error.strerror}")
     pictures = [
-        PictureFile(Path(path), status.st_size, status.st_mtime_ns)
+        PictureFile(Path(path), status.st_size, status.st_mtime_ns, status.st_ino)
         for path, status in sorted(walk.pictures.items())
     ]
     return Found(pictures, walk.skipped, walk.other_kinds, walk.left_out, excluded.unmatched())

@@ -84,7 +84,7 @@ def run(matcher: Matcher, home: Path | None = None) -> list[Answer]:
         If scikit-image is not installed.
     """
     gallery = Gallery.open(sample_pictures(home), home=home)
-    gallery.sync(matcher, RecipeEncoder(matcher.recipe), progress=bar)
+    gallery.refresh(matcher, RecipeEncoder(matcher.recipe), progress=bar, whole=True)
     snapshot = gallery.snapshot(matcher.fingerprint())
     encoder = matcher.open_text_encoder()
     answers = []

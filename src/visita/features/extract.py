@@ -138,7 +138,10 @@ def extract_images(paths: Sequence[Path], encoder: PictureEncoder, folder: Path)
     """
     digests = [_digest(path) for path in paths]
     columns, facts = dict(encoder.columns()), dict(encoder.facts())
-    with FeatureStore.open_or_create(folder, columns, facts, digests) as store:
+    with FeatureStore.open_or_create(
+        folder, columns, facts, lambda one: not _missing(one, digests)
+    ) as store:
+        store.drop([digest for digest in _missing(store, digests) if digest in store])
         todo = {d: p for d, p in zip(digests, paths, strict=True) if d not in store}
         missing = [path for path in paths if not path.is_file()]
         readable = {d: p for d, p in todo.items() if p.is_file()}
@@ -148,6 +151,12 @@ def extract_images(paths: Sequence[Path], encoder: PictureEncoder, folder: Path)
         if paths and not any(digest in store for digest in digests):
             raise DataError("None of the pictures could be read; see the reasons above.")
     return digests
+
+
+def _missing(store: FeatureStore, ids: Sequence[str]) -> list[str]:
+    """Return which ids a store does not have, or not as they were written."""
+    there = [one for one in dict.fromkeys(ids) if one in store]
+    return [one for one in ids if one not in store] + store.damaged(there)
 
 
 def _extract(todo: dict[str, Path], encoder: PictureEncoder, store: FeatureStore) -> None:
@@ -184,9 +193,12 @@ def extract_texts(texts: Sequence[str], encoder: TextEncoder, folder: Path) -> T
     digests = [sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
     levels = {**facts, "levels": list(encoder.levels)}
     first = [f"{digest}/0" for digest in digests]
-    with FeatureStore.open_or_create(place, {PASSAGE: encoder.dim}, levels, first) as store:
-        known = {one.partition("/")[0] for one in store.ids}
-        todo = {d: t for d, t in zip(digests, texts, strict=True) if d not in known}
+    with FeatureStore.open_or_create(
+        place, {PASSAGE: encoder.dim}, levels, lambda one: not _missing(one, [*first, *one.ids])
+    ) as store:
+        damaged = {one.partition("/")[0] for one in store.damaged()}
+        store.drop([one for one in store.ids if one.partition("/")[0] in damaged])
+        todo = {d: t for d, t in zip(digests, texts, strict=True) if f"{d}/0" not in store}
         reader = copy(encoder)  # its network, once loaded, lives no longer than this call
         with bar("texts", len(todo)) as advance:
             for batch in _batches(list(todo.items())):
@@ -208,14 +220,15 @@ def _passage_ids(digests: Sequence[str], offsets: NDArray[np.int64]) -> list[str
 
 
 def _gather(store: FeatureStore, digests: Sequence[str]) -> TextFeatures:
-    # The passages of a text were appended together, so its rows follow each other.
-    first: dict[str, int] = {}
-    count: dict[str, int] = {}
-    for row, one in enumerate(store.ids):
-        digest = one.partition("/")[0]
-        first.setdefault(digest, row)
-        count[digest] = count.get(digest, 0) + 1
-    spans = [np.arange(first[d], first[d] + count[d]) for d in digests]
+    rows = _rows_by_text(store)
+    spans = [rows[digest] for digest in digests]
     offsets = np.concatenate([[0], np.cumsum([len(s) for s in spans])]).astype(np.int64)
-    rows = np.concatenate(spans) if spans else np.zeros(0, np.int64)
-    return TextFeatures(offsets, np.asarray(store.column(PASSAGE)[rows]))
+    taken = np.array([row for span in spans for row in span], np.int64)
+    return TextFeatures(offsets, np.asarray(store.column(PASSAGE)[taken]))
+
+
+def _rows_by_text(store: FeatureStore) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = {}
+    for one in store.ids:  # the passages of a text were appended together, in their order
+        rows.setdefault(one.partition("/")[0], []).append(store.row(one))
+    return rows

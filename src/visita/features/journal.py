@@ -1,24 +1,24 @@
-"""The journal of a feature store: one JSON line for each batch that is safely on disk.
+"""The journal of a feature store: one sealed line for each batch that is safely on disk.
 
-A line holds the number of rows so far, the ids and the skipped items of the batch, and
-a CRC-32 of itself. Only the last line can be torn, by a crash while it was written;
-it then counts as never written.
+A line holds the number of rows so far, the ids and the skipped items of the batch, and a
+checksum of each row of each column. Where a line is damaged, its rows belong to no one and are
+made again; the others stay.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from visita.errors import ArtifactError
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.features.sealed import append_line, mend_lines, read_lines
 from visita.types import Skipped
 
-_SEAL = ',"crc32":"%08x"}'
-_SEAL_LENGTH = len(_SEAL % 0)
+Sums = NDArray[np.uint64]
+"""XXH3 of some rows, (rows, columns)."""
 
 
 class Journal:
@@ -30,68 +30,79 @@ class Journal:
         Row of each id, in the order of the rows.
     skipped : dict
         Reason of each item that failed and has not succeeded since.
+    count : int
+        Rows on disk, those that belong to no id among them.
+    starts : list of int
+        First row of each batch.
+    damaged : int
+        Lines that are not as they were written.
 
     Raises
     ------
-    ArtifactError
-        If a line other than the last is damaged.
+    OSError
+        If the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
+        lines = read_lines(path)
         self.path = path
         self.rows: dict[str, int] = {}
         self.skipped: dict[str, str] = {}
-        self._size = 0
-        *lines, _torn = path.read_bytes().split(b"\n")
-        for number, line in enumerate(lines, 1):
-            batch = _opened(line)
-            if batch is None and number == len(lines):
-                break
-            if batch is None or batch["count"] != len(self.rows) + len(batch["ids"]):
-                raise ArtifactError(
-                    f"{path} is damaged in line {number}: delete {path.parent.parent} "
-                    "and run again to make it anew."
-                )
-            self._take_in(batch["ids"], batch["skipped"], len(line) + 1)
+        self.count = 0
+        self.starts: list[int] = []
+        self.damaged = lines.damaged
+        self._torn = lines.torn
+        self._sums: list[tuple[int, Sums]] = []
+        self._table: tuple[Sums, NDArray[np.bool_]] | None = None
+        for batch in lines.whole:
+            self._take_in(batch)
 
-    def append(self, ids: Sequence[str], skipped: Sequence[Skipped]) -> None:
+    def append(self, ids: Sequence[str], sums: Sums, skipped: Sequence[Skipped] = ()) -> None:
         """Commit one batch; on return it is on disk."""
         pairs = [(one.item, one.reason) for one in skipped]
-        line = _sealed({"count": len(self.rows) + len(ids), "ids": list(ids), "skipped": pairs})
-        append_bytes(self.path, line)
-        self._take_in(ids, pairs, len(line))
+        self._commit({"count": self.count + len(ids), "ids": list(ids), "skipped": pairs}, sums)
 
-    def drop_torn_line(self) -> None:
-        """Cut from the file what a crash left after the last whole line."""
-        os.truncate(self.path, self._size)
+    def seal(self, first: int, sums: Sums) -> None:
+        """Add the checksums of rows from ``first`` that were written without."""
+        self._commit({"count": self.count, "ids": [], "skipped": [], "first": first}, sums)
 
-    def _take_in(self, ids: Sequence[str], skipped: Sequence[Sequence[str]], size: int) -> None:
-        first = len(self.rows)
-        self.rows.update(zip(ids, range(first, first + len(ids)), strict=True))
-        for one in ids:
+    def drop(self, ids: Sequence[str]) -> None:
+        """Take ids out; their rows belong to no one then."""
+        self._commit({"count": self.count, "ids": [], "skipped": [], "dropped": list(ids)})
+
+    def mend(self) -> None:
+        """Take out of the file what a crash or damage left in it."""
+        if self.damaged or self._torn:
+            mend_lines(self.path)
+        self.damaged = self._torn = 0
+
+    def sums(self, columns: int) -> tuple[Sums, NDArray[np.bool_]]:
+        """Return the checksums of all rows, (count, columns), and of which rows they are known."""
+        if self._table is None:
+            sums, known = np.zeros((self.count, columns), np.uint64), np.zeros(self.count, np.bool_)
+            for first, some in self._sums:
+                sums[first : first + len(some)] = some
+                known[first : first + len(some)] = True
+            self._table = sums, known
+        return self._table
+
+    def _commit(self, batch: dict[str, Any], sums: Sums | None = None) -> None:
+        if sums is not None:
+            batch |= {"sums": sums.astype(">u8").tobytes().hex(), "width": sums.shape[1]}
+        append_line(self.path, batch)
+        self._take_in(batch)
+
+    def _take_in(self, batch: dict[str, Any]) -> None:
+        ids, self.count, self._table = batch["ids"], batch["count"], None
+        first = batch.get("first", self.count - len(ids))
+        self.starts.append(first)
+        for one in batch.get("dropped", ()):
+            self.rows.pop(one, None)
+        for row, one in enumerate(ids, first):
+            self.rows.pop(one, None)  # lest it keep the place of a row that was lost
+            self.rows[one] = row
             self.skipped.pop(one, None)
-        self.skipped.update((item, reason) for item, reason in skipped)
-        self._size += size
-
-
-def append_bytes(path: Path, data: bytes) -> None:
-    """Add ``data`` to the end of a file and wait until the disk has it."""
-    with path.open("ab") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sealed(batch: dict[str, Any]) -> bytes:
-    # "surrogatepass" keeps file names that are not valid Unicode exactly as they are.
-    text = json.dumps(batch, ensure_ascii=False, separators=(",", ":"))
-    body = text[:-1].encode("utf-8", "surrogatepass")
-    return body + (_SEAL % zlib.crc32(body)).encode() + b"\n"
-
-
-def _opened(line: bytes) -> dict[str, Any] | None:
-    body, seal = line[:-_SEAL_LENGTH], line[-_SEAL_LENGTH:]
-    if seal != (_SEAL % zlib.crc32(body)).encode():
-        return None
-    batch: dict[str, Any] = json.loads((body + b"}").decode("utf-8", "surrogatepass"))
-    return batch
+        self.skipped.update((item, reason) for item, reason in batch["skipped"])
+        if "sums" in batch:
+            found = np.frombuffer(bytes.fromhex(batch["sums"]), ">u8").astype(np.uint64)
+            self._sums.append((first, found.reshape(-1, batch["width"])))

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
-from visita.artifact import read_json
 from visita.durable import sync_folder
-from visita.errors import ArtifactError, MismatchError
+from visita.errors import ArtifactError, DamagedError, MismatchError
+from visita.features.sealed import read_sealed, write_sealed
+from visita.progress import say_once
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 had no checksums of rows and no seal on its header."""
 HEADER = "store.json"
 JOURNAL = "journal.jsonl"
 
@@ -33,23 +38,26 @@ class Column:
         self.dtype = np.dtype(facts["dtype"])
         self.row_bytes: int = math.prod(self.shape) * self.dtype.itemsize
 
-    def map(self, folder: Path, rows: int) -> NDArray[Any]:
-        """Return the first rows of the file as a read-only memory map, (rows, …).
+    def rows_in(self, folder: Path) -> int:
+        """Return how many whole rows the file has; none if there is no file."""
+        try:
+            return (folder / self.file).stat().st_size // self.row_bytes
+        except FileNotFoundError:
+            return 0
 
-        Raises
-        ------
-        ArtifactError
-            If the file is shorter than that.
-        """
-        path = folder / self.file
-        if path.stat().st_size < rows * self.row_bytes:
-            raise ArtifactError(
-                f"{path} is shorter than the {rows} rows its journal promises: delete "
-                f"{folder.parent} and run again to make it anew."
-            )
+    def map(self, folder: Path, rows: int) -> NDArray[Any]:
+        """Return the first rows of the file, which has them, read-only, (rows, …)."""
         if not rows:  # an empty file cannot be mapped
             return np.empty((0, *self.shape), self.dtype)
-        return np.memmap(path, self.dtype, mode="r", shape=(rows, *self.shape))
+        return np.memmap(folder / self.file, self.dtype, mode="r", shape=(rows, *self.shape))
+
+    def sums(self, rows: NDArray[Any]) -> NDArray[np.uint64]:
+        """Return the XXH3 checksum of each of some rows, uint64 (rows,)."""
+        whole = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
+        size = self.row_bytes
+        starts = range(0, len(whole), size)
+        found = (xxhash.xxh3_64_intdigest(whole[at : at + size]) for at in starts)
+        return np.fromiter(found, np.uint64, len(starts))
 
 
 def header_of(columns: Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,19 +75,71 @@ def _column_facts(number: int, name: str, shape: int | tuple[int, ...]) -> dict[
     return {"file": f"{number:02d}-{safe}", "shape": row, "dtype": dtype}
 
 
+def is_store(folder: Path) -> bool:
+    """Tell whether there is a store in ``folder``, whole or damaged."""
+    return any(path.exists() for path in _headers(folder))
+
+
 def read_header(folder: Path) -> dict[str, Any]:
-    """Return the header of the store in ``folder``.
+    """Return the header of the store in ``folder``, or its copy where it is damaged.
 
     Raises
     ------
     ArtifactError
-        If there is none or it is of a newer format.
+        If there is no store or it is of a newer format.
+    DamagedError
+        If neither the header nor its copy is as it was written.
     """
-    if not (folder / HEADER).is_file():
+    if not is_store(folder):
         raise ArtifactError(f"{folder} is not a feature store: it has no {HEADER}.")
-    header = read_json(folder / HEADER)
-    if header.get("format", 0) > FORMAT:
-        raise ArtifactError(f"{folder} was written by a newer visita; upgrade to read it.")
+    for path in _headers(folder):
+        with suppress(DamagedError):
+            header = _checked(path)
+            if path.parent != folder:
+                say_once(f"{folder / HEADER} is damaged: its copy is used")
+            return header
+    raise DamagedError(f"{folder / HEADER} is damaged, and so is its copy.")
+
+
+def write_header(folder: Path, header: Mapping[str, Any]) -> None:
+    """Write the header of the store in ``folder``; on return it is on disk."""
+    write_sealed(folder / HEADER, header)
+
+
+def header_is_sound(folder: Path) -> bool:
+    """Tell whether the header itself, and not only its copy, can be used."""
+    try:
+        _checked(folder / HEADER)
+    except DamagedError:
+        return False
+    return True
+
+
+def _headers(folder: Path) -> Iterator[Path]:
+    yield folder / HEADER
+    # The lowest number first: a higher one may be of a compaction that was killed.
+    yield from (data / HEADER for data in sorted(folder.glob("data-*"), key=number_of))
+
+
+def number_of(data: Path) -> int:
+    """Return the number in the name of a folder of data, 0 if it has none."""
+    digits = data.name.removeprefix("data-")
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    header = read_sealed(path)
+    try:
+        version, data = header["format"], header["data"]
+        if version > FORMAT:
+            raise ArtifactError(f"{path.parent} was written by a newer visita; upgrade to read it.")
+        columns = [Column(name, facts) for name, facts in header["columns"].items()]
+        dict(header["facts"])
+        plain = all(Path(one).name == one for one in (data, *(c.file for c in columns)))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(f"{path} is damaged: it is no header.") from error
+    if not plain:
+        raise DamagedError(f"{path} is damaged: it names files elsewhere.")
     return header
 
 
@@ -116,10 +176,31 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return leaves
 
 
+def clear_data(folder: Path, header: Mapping[str, Any]) -> None:
+    """Take what a crash or damage left of a store out of ``folder``, to make one there.
+
+    Raises
+    ------
+    ArtifactError
+        If it holds anything else.
+    """
+    ours = {HEADER, JOURNAL, *(facts["file"] for facts in header["columns"].values())}
+    for path in folder.iterdir():
+        data = number_of(path) > 0 and path.is_dir()
+        names = [inner.name for inner in path.iterdir()] if data else [path.name]
+        if not all(name in ours or name.startswith(".") for name in names):
+            raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
+    for path in folder.iterdir():
+        if number_of(path) > 0:
+            shutil.rmtree(path)
+    (folder / HEADER).unlink(missing_ok=True)
+
+
 def make_data(folder: Path, header: Mapping[str, Any]) -> None:
-    """Make the folder ``data-…`` with empty columns and an empty journal."""
+    """Make the folder ``data-…`` with empty columns, an empty journal and a copy of the header."""
     folder.mkdir()
     for facts in header["columns"].values():
         (folder / facts["file"]).touch()
     (folder / JOURNAL).touch()
+    write_header(folder, header)
     sync_folder(folder)

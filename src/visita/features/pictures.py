@@ -22,7 +22,7 @@ from PIL import Image
 
 from visita.data.decode import REDUCED, decode, decoding
 from visita.data.rgb import to_rgb
-from visita.errors import ConfigError, PictureError, UnknownNameError, did_you_mean
+from visita.errors import ConfigError, PassingError, PictureError, UnknownNameError, did_you_mean
 from visita.features.contract import Computed, EncodedBatch
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.engine import Runner, cached_runner, cores
@@ -142,7 +142,7 @@ class RecipeEncoder:
                 pictures.append(self._from_file(item))
                 keys.append(key)
             except PictureError as error:
-                skipped.append(Skipped(key, str(error)))
+                skipped.append(Skipped(key, str(error), isinstance(error, PassingError)))
         return EncodedBatch(keys, self._columns(pictures) if keys else {}, skipped)
 
     def _from_anywhere(self, picture: Image.Image | str | Path) -> Prepared:

@@ -6,54 +6,52 @@
       store.json           columns and facts: what the numbers are and what made them
       data-1/              the number grows when the store is compacted
         00-lite2-head-avg  one file a column: its rows, one after the other
-        journal.jsonl      which rows are whole, and their ids
+        journal.jsonl      which rows are whole, their ids and their checksums
+        store.json         a copy
 
 A batch counts once its line is in the journal, written after its columns are on disk.
-What a crash leaves beyond that is never read, and the next writer cuts it off.
+What a crash leaves beyond that is never read, and the next writer cuts it off. Rows that
+damage took are as if they had never been added: whoever needs them makes them again.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from visita.artifact import write_json
-from visita.durable import sync_folder
-from visita.errors import ArtifactError, DataError
-from visita.features.journal import Journal, append_bytes
+from visita.durable import make_folder, sync_folder
+from visita.errors import ArtifactError, DamagedError, DataError
 from visita.features.layout import (
-    HEADER,
+    FORMAT,
     JOURNAL,
-    Column,
     Shapes,
     check_same,
+    clear_data,
+    header_is_sound,
     header_of,
+    is_store,
     make_data,
+    number_of,
     read_header,
+    write_header,
 )
-from visita.progress import say
+from visita.features.lock import WriterLock, unwritable
+from visita.features.rows import Rows, blocks
+from visita.progress import say_once
 from visita.types import Skipped
-
-_BLOCK = 4096
-_FLUSHES = 16
 
 
 class FeatureStore:
     """Named columns with one row an id; made by ``create``, ``open`` or ``open_or_create``.
 
     Pooled columns, (d,) a row, are float32; grids, (cells, d) a row, are float16. A reader
-    sees what was committed when it opened the store, whatever a writer does meanwhile.
-    A writer holds a lock until ``close``; use it in a ``with`` block.
+    sees what was committed when it opened the store, whatever a writer does meanwhile, and
+    needs no right to write. A writer holds a lock until ``close``; use it in a ``with`` block.
 
     Attributes
     ----------
@@ -65,7 +63,7 @@ class FeatureStore:
         Shape of a row of each column.
     """
 
-    def __init__(self, folder: Path, header: Mapping[str, Any], lock: FileLock | None) -> None:
+    def __init__(self, folder: Path, header: Mapping[str, Any], lock: WriterLock | None) -> None:
         self.folder = folder
         self.facts: Mapping[str, Any] = header["facts"]
         self._lock = lock
@@ -73,15 +71,8 @@ class FeatureStore:
 
     def _attach(self, header: Mapping[str, Any]) -> None:
         self._header = header
-        self._data = self.folder / header["data"]
-        self._columns = {name: Column(name, facts) for name, facts in header["columns"].items()}
-        self.columns = {name: column.shape for name, column in self._columns.items()}
-        self._journal = Journal(self._data / JOURNAL)
-        self._map_columns()
-
-    def _map_columns(self) -> None:
-        # Mapped at once: a map outlives its file when a writer compacts the store.
-        self._maps = {name: c.map(self._data, len(self)) for name, c in self._columns.items()}
+        self._rows = Rows(self.folder / header["data"], header["columns"])
+        self.columns = {name: column.shape for name, column in self._rows.columns.items()}
 
     @classmethod
     def create(cls, folder: Path, columns: Shapes, facts: Mapping[str, Any]) -> Self:
@@ -92,69 +83,90 @@ class FeatureStore:
         Raises
         ------
         ArtifactError
-            If ``folder`` holds something already or cannot be written.
+            If ``folder`` holds something already.
+        UnwritableError
+            If it cannot be written.
         """
+        made = None if is_store(folder) else cls._make(folder, columns, facts)
+        if made is None:
+            raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
+        return made
+
+    @classmethod
+    def _make(cls, folder: Path, columns: Shapes, facts: Mapping[str, Any]) -> Self | None:
+        """Make an empty store, in place of one that cannot be read; None if there is one."""
         header = header_of(columns, facts)
         with _writing(folder):
-            if folder.exists() and any(folder.iterdir()):
-                raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            try:
-                make_data(draft / header["data"], header)
-                write_json(draft / HEADER, header)
-                sync_folder(draft)
-                draft.chmod(0o755)
-                draft.replace(folder)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-            sync_folder(folder.parent)
-        return cls.open(folder, write=True)
+            make_folder(folder)
+        lock = WriterLock(folder)
+        lock.acquire()
+        try:
+            if _is_readable(folder):  # another process made it meanwhile
+                lock.release()
+                return None
+            with _writing(folder):
+                clear_data(folder, header)
+                make_data(folder / header["data"], header)
+                write_header(folder, header)
+            return cls(folder, header, lock)
+        except BaseException:
+            lock.release()
+            raise
 
     @classmethod
     def open(
-        cls,
-        folder: Path,
-        facts: Mapping[str, Any] | None = None,
-        *,
-        write: bool = False,
-        wait: bool = False,
+        cls, folder: Path, facts: Mapping[str, Any] | None = None, *, write: bool = False
     ) -> Self:
-        """Open a store for reading, or for writing too; ``wait`` until no other process writes.
+        """Open a store for reading, or for writing too, once no other process writes.
 
         Raises
         ------
         MismatchError
             If ``facts`` are given and differ from the store's; the message names what differs.
         ArtifactError
-            If there is no whole store, or another process is writing to it, unless waited for.
+            If there is no store, or this process has it open for writing already.
+        DamagedError
+            If too little of it can be read to tell what it held.
+        UnwritableError
+            If it cannot be written.
         """
-        there = read_header(folder)
         if facts is not None:
-            check_same(folder, there["facts"], facts)
+            check_same(folder, read_header(folder)["facts"], facts)
         if not write:
             return cls._open(folder, None)
-        lock = _locked(folder, wait)
+        read_header(folder)
+        lock = WriterLock(folder)
+        lock.acquire()
         try:
             store = cls._open(folder, lock)
-            with _writing(folder):
-                store._drop_uncommitted()
+            with _writing(folder, lock):
+                store._mend()
         except BaseException:
             lock.release()
             raise
         return store
 
     @classmethod
-    def _open(cls, folder: Path, lock: FileLock | None) -> Self:
+    def _open(cls, folder: Path, lock: WriterLock | None) -> Self:
         header = read_header(folder)
+        missing = None
         try:
-            return cls(folder, header, lock)
+            store = cls(folder, header, lock)
+            if store._rows.is_sound:
+                return store
         except FileNotFoundError as error:
-            if read_header(folder) != header:  # compacted between the two reads
-                return cls._open(folder, lock)
-            raise ArtifactError(
-                f"{error.filename} is missing: delete {folder} and run again to make it anew."
-            ) from error
+            missing = error.filename
+        if read_header(folder) != header:  # compacted between the two reads
+            return cls._open(folder, lock)
+        if missing and not lock:
+            raise DamagedError(f"{missing} is missing.")
+        if missing:
+            with _writing(folder, lock):
+                (folder / header["data"]).mkdir(exist_ok=True)
+                (folder / header["data"] / JOURNAL).touch()
+            return cls._open(folder, lock)
+        say_once(f"{folder} is damaged: what is lost of it is made again")
+        return store
 
     @classmethod
     def open_or_create(
@@ -162,12 +174,12 @@ class FeatureStore:
         folder: Path,
         columns: Shapes,
         facts: Mapping[str, Any],
-        needed: Collection[str] | None = None,
+        is_enough: Callable[[Self], bool] = lambda _: False,
     ) -> Self:
-        """Open a store for writing, or make it if there is none.
+        """Open a store for writing, or make it if there is none or none that can be read.
 
-        One that holds all ids ``needed`` is only read, so it may have another writer; for what
-        it lacks another writer is waited for, who may well be adding the same.
+        One that ``is_enough`` is only read, so it may have another writer, and needs no right
+        to write.
 
         Raises
         ------
@@ -176,21 +188,23 @@ class FeatureStore:
         ArtifactError
             As for ``create`` and ``open``.
         """
-        if not (folder / HEADER).exists():
-            return cls.create(folder, columns, facts)
+        if not _is_readable(folder):
+            made = cls._make(folder, columns, facts)
+            if made is not None:
+                return made
         there, wanted = read_header(folder), header_of(columns, facts)
         check_same(folder, _shapes(there), _shapes(wanted))
-        if needed is not None:
+        with suppress(DamagedError):
             whole = cls.open(folder, facts)
-            if all(one in whole for one in needed):
+            if is_enough(whole):
                 return whole
-        return cls.open(folder, facts, write=True, wait=needed is not None)
+        return cls.open(folder, facts, write=True)
 
     def __len__(self) -> int:
-        return len(self._journal.rows)
+        return len(self._rows.journal.rows)
 
     def __contains__(self, one: object) -> bool:
-        return one in self._journal.rows
+        return one in self._rows.journal.rows
 
     def __enter__(self) -> Self:
         return self
@@ -207,17 +221,22 @@ class FeatureStore:
     @property
     def ids(self) -> list[str]:
         """All ids in the order of their rows."""
-        return list(self._journal.rows)
+        return list(self._rows.journal.rows)
 
     @property
     def skipped(self) -> Mapping[str, str]:
         """Reason of each item that failed and has not succeeded since."""
-        return self._journal.skipped
+        return self._rows.journal.skipped
+
+    @property
+    def is_sound(self) -> bool:
+        """Tell whether the journal and the columns are as long as they were written."""
+        return self._rows.is_sound
 
     @property
     def nbytes(self) -> int:
         """Bytes of all rows of all columns."""
-        return len(self) * sum(column.row_bytes for column in self._columns.values())
+        return len(self) * sum(column.row_bytes for column in self._rows.columns.values())
 
     def row(self, one: str) -> int:
         """Return the row of an id.
@@ -227,22 +246,30 @@ class FeatureStore:
         DataError
             If the store has no such id.
         """
-        try:
-            return self._journal.rows[one]
-        except KeyError:
-            raise DataError(f"{self.folder} has no row for {one!r}.") from None
+        return self._rows.row(one)
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a column, (n, …), as a read-only memory map.
+        """Return a column, (n, …), as a read-only memory map; ``damaged`` checks it.
 
         Raises
         ------
         DataError
             If the store has no such column; the message lists those it has.
         """
-        if name not in self._maps:
-            raise DataError(f"{self.folder} has no column {name!r}, only {', '.join(self._maps)}.")
-        return self._maps[name]
+        maps = self._rows.maps
+        if name not in maps:
+            raise DataError(f"{self.folder} has no column {name!r}, only {', '.join(maps)}.")
+        return maps[name]
+
+    def damaged(
+        self, ids: Iterable[str] | None = None, columns: Iterable[str] | None = None
+    ) -> list[str]:
+        """Return which ids, of some or of all, have a row that is not as it was written.
+
+        ``columns`` are those looked at, all by default.
+        """
+        asked = self.ids if ids is None else ids
+        return self._rows.damaged(asked, self.columns if columns is None else columns)
 
     def append(
         self,
@@ -259,114 +286,107 @@ class FeatureStore:
         DataError
             If an id is there already, or an array is missing or of another shape.
         ArtifactError
-            If the store is not open for writing, or the disk refuses; earlier batches stay
-            whole, and the store is closed.
+            If the store is not open for writing, or was removed.
+        UnwritableError
+            If the disk refuses; earlier batches stay whole, and the store is closed.
         """
-        if not self._lock:
-            raise ArtifactError(f"{self.folder} is not open for writing: open it with write=True.")
-        self._check_ids(ids)
-        paths = [self._data / column.file for column in self._columns.values()]
-        rows = [_rows(column, arrays, len(ids)) for column in self._columns.values()]
+        lock = self._writer()
+        rows = self._rows.checked(ids, arrays)
         try:
-            # Threads, because disks flush several files together as fast as one.
-            with _writing(self.folder), ThreadPoolExecutor(_FLUSHES) as pool:
-                list(pool.map(append_bytes, paths, rows))
-                self._journal.append(ids, skipped)
+            with _writing(self.folder, lock):
+                self._rows.append(ids, rows, skipped)
         except BaseException:
             self.close()  # a half-written batch stays behind, for the next writer to cut off
             raise
-        self._map_columns()
 
-    def _check_ids(self, ids: Sequence[str]) -> None:
-        twice = [one for one in ids if one in self._journal.rows]
-        if not twice and len(set(ids)) < len(ids):
-            twice = [one for i, one in enumerate(ids) if one in ids[:i]]
-        if twice:
-            raise DataError(f"{self.folder} would hold {twice[0]!r} twice; leave out what it has.")
+    def _writer(self) -> WriterLock:
+        if not self._lock:
+            raise ArtifactError(f"{self.folder} is not open for writing: open it with write=True.")
+        self._lock.check()
+        return self._lock
+
+    def drop(self, ids: Sequence[str]) -> None:
+        """Take out some ids, whose rows are damaged; they may be added again.
+
+        Raises
+        ------
+        ArtifactError
+            As for ``append``.
+        """
+        if ids:
+            lock = self._writer()
+            with _writing(self.folder, lock):
+                self._rows.journal.drop(ids)
 
     def compact(self, keep: Container[str]) -> None:
         """Drop all rows and skipped items but those in ``keep``; the disk gets the room back.
 
-        The rest is copied to a new ``data-…``, which replaces the old one in one step.
+        The rest is copied to a new ``data-…``, which replaces the old one in one step. Damaged
+        rows are dropped too.
 
         Raises
         ------
         ArtifactError
             As for ``append``; nothing is dropped then.
         """
-        number = int(self._data.name.removeprefix("data-")) + 1
-        header = {**self._header, "data": f"data-{number}"}
-        with _writing(self.folder):
-            make_data(self.folder / header["data"], header)
-        ids = [one for one in self.ids if one in keep]
+        lock = self._writer()
+        damaged = set(self.damaged())
+        ids = [one for one in self.ids if one in keep and one not in damaged]
         skipped = [Skipped(*pair) for pair in self.skipped.items() if pair[0] in keep]
-        lock, self._lock = self._lock, None
+        header = {**self._header, "data": f"data-{number_of(self._rows.folder) + 1}"}
+        with _writing(self.folder, lock):
+            make_data(self.folder / header["data"], header)
+        self._lock, maps = None, self._rows.maps
         fresh = type(self)(self.folder, header, lock)
         try:
-            for start in range(0, len(ids), _BLOCK):
-                block = ids[start : start + _BLOCK]
-                rows = [self.row(one) for one in block]
-                fresh.append(block, {name: column[rows] for name, column in self._maps.items()})
+            for some in blocks(len(ids)):
+                rows = [self.row(one) for one in ids[some]]
+                fresh.append(ids[some], {name: column[rows] for name, column in maps.items()})
             fresh.append([], {}, skipped)
-            with _writing(self.folder):
-                write_json(self.folder / HEADER, header)
+            with _writing(self.folder, lock):
+                write_header(self.folder, header)
                 sync_folder(self.folder)
         except BaseException:
             fresh.close()
             raise
         self._lock = lock
         self._attach(header)
-        self._drop_uncommitted()
+        self._drop_old_data()
 
-    def _drop_uncommitted(self) -> None:
-        for column in self._columns.values():
-            os.truncate(self._data / column.file, len(self) * column.row_bytes)
-        self._journal.drop_torn_line()
+    def _mend(self) -> None:
+        """Bring all files to what the journal says, and to the format of today."""
+        outdated = self._header["format"] < FORMAT
+        self._header = {**self._header, "format": FORMAT}
+        for place in (self.folder, self._rows.folder):
+            if outdated or not header_is_sound(place):
+                write_header(place, self._header)
+        self._rows.mend()
+        self._drop_old_data()
+
+    def _drop_old_data(self) -> None:
         for other in self.folder.glob("data-*"):
-            if other != self._data:
+            if other != self._rows.folder:
                 shutil.rmtree(other, ignore_errors=True)
+
+
+def _is_readable(folder: Path) -> bool:
+    """Tell whether there is a store whose header, or its copy, can be read."""
+    try:
+        return is_store(folder) and bool(read_header(folder))
+    except DamagedError as error:
+        say_once(f"{error} It is made anew.")
+        return False
 
 
 def _shapes(header: Mapping[str, Any]) -> dict[str, Any]:
     return {f"column {name}": facts["shape"] for name, facts in header["columns"].items()}
 
 
-def _rows(column: Column, arrays: Mapping[str, NDArray[Any]], count: int) -> bytes:
-    if count and column.name not in arrays:
-        raise DataError(f"The batch lacks the column {column.name!r}.")
-    shape = (count, *column.shape)
-    array = np.asarray(arrays.get(column.name, np.empty(shape)), column.dtype)
-    if array.shape != shape:
-        raise DataError(f"Column {column.name!r} has shape {array.shape}, not {shape}.")
-    return array.tobytes()
-
-
-def _locked(folder: Path, wait: bool) -> FileLock:
-    lock = FileLock(folder / ".lock", thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        if not wait:
-            raise ArtifactError(
-                f"Another process is writing to {folder}: wait until it is done, then run again."
-            ) from error
-        say(f"another process is writing to {folder}: waiting until it is done")
-        lock.acquire()
-    except OSError as error:
-        raise _refused(folder, error) from error
-    return lock
-
-
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def _writing(folder: Path, lock: WriterLock | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _refused(folder, error) from error
-
-
-def _refused(folder: Path, error: OSError) -> ArtifactError:
-    return ArtifactError(
-        f"{folder} cannot be written ({error.strerror or error}). What it held is safe: make "
-        "room or choose another folder, then run again."
-    )
+        if lock:
+            lock.check()  # a folder that was removed cannot be written either
+        raise unwritable(folder, error) from error

@@ -1,34 +1,26 @@
 """Which files a gallery has seen, by path: what they looked like and what they held.
 
-Kept in SQLite. Paths are relative to the gallery's folder and stored as the file system's
-own bytes, so that any name survives.
+A file of sealed lines: each adds or replaces some entries and takes out others, and is on disk
+before the next is written. An entry whose line is damaged is as if its file had never been
+seen: it is looked at again. Paths are relative to the gallery's folder.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from visita.errors import ArtifactError
+from visita.errors import ArtifactError, DamagedError
+from visita.features.lock import WriterLock, unwritable
+from visita.features.sealed import append_line, read_lines, write_lines
+from visita.gallery import format_1
+from visita.progress import say_once
 
-_PATIENCE = 60.0
-"""Seconds to wait while another process commits."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS pictures (
-    path BLOB PRIMARY KEY,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    digest TEXT NOT NULL,
-    error TEXT,
-    decoder TEXT NOT NULL
-) WITHOUT ROWID
-"""
+INDEX = "index.jsonl"
+_ROOM = 1000
+"""Entries that may be out of date in the file before it is written anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,82 +29,116 @@ class Entry:
 
     Attributes
     ----------
-    size, mtime_ns : int
-        Bytes and time of the last change; while both stay, so does the content.
+    size, mtime_ns, inode : int
+        Bytes, time of the last change, and the file system's number; while all stay, so does
+        the content. A number of 0 is not known.
     digest : str
         Hex SHA-256 of the content.
     error : str or None
         Why it is no picture, if so.
-    decoder : str
-        Versions of what decoded it: others may succeed.
+    decoder : str or None
+        Versions of what could not decode it: others may succeed.
+    gone : int or None
+        Since when it has not been there, in seconds since 1970, if so.
     """
 
     size: int
     mtime_ns: int
+    inode: int
     digest: str
-    error: str | None
-    decoder: str
+    error: str | None = None
+    decoder: str | None = None
+    gone: int | None = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Tell whether it is a picture that is there."""
+        return self.error is None and self.gone is None
 
 
 class Catalog:
-    """The table of one gallery, open for reading and writing; close it after use.
+    """The files that the gallery in ``place`` has seen.
 
-    Raises
-    ------
-    ArtifactError
-        If the file is damaged or cannot be written.
+    Attributes
+    ----------
+    entries : dict of Entry
+        By path.
+    is_sound : bool
+        Whether the file is there, of today's format, and as it was written.
+    is_whole : bool
+        Whether it was when it was read, or had all in the older format.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._guard():
-            self._connection = sqlite3.connect(path, timeout=_PATIENCE)
-            self._connection.execute(_SCHEMA)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    def entries(self) -> dict[str, Entry]:
-        """Return all files by path, in the order of their paths."""
-        query = "SELECT path, size, mtime_ns, digest, error, decoder FROM pictures ORDER BY path"
-        with self._guard():
-            return {os.fsdecode(path): Entry(*rest) for path, *rest in self._rows(query)}
-
-    def digests(self) -> dict[str, str]:
-        """Return the digests of all files that are pictures by path, in the order of paths."""
-        query = "SELECT path, digest FROM pictures WHERE error IS NULL ORDER BY path"
-        with self._guard():
-            return {os.fsdecode(path): digest for path, digest in self._rows(query)}
-
-    def update(self, entries: Mapping[str, Entry], remove: Iterable[str] = ()) -> None:
-        """Remove some paths, then add or replace others, in one step."""
-        rows = [
-            (os.fsencode(path), e.size, e.mtime_ns, e.digest, e.error, e.decoder)
-            for path, e in entries.items()
-        ]
-        with self._guard(), self._connection:
-            self._connection.executemany(
-                "DELETE FROM pictures WHERE path = ?", [(os.fsencode(path),) for path in remove]
-            )
-            self._connection.executemany("REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?)", rows)
-
-    def _rows(self, query: str) -> list[tuple[Any, ...]]:
-        with closing(self._connection.execute(query)) as cursor:
-            return cursor.fetchall()
-
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._path = place / INDEX
+        self._written = 0
+        self._torn = False
+        self.entries: dict[str, Entry] = {}
         try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise ArtifactError(
-                f"{self.path} cannot be used ({error}): see that the disk is writable and has "
-                "room, then run again."
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise ArtifactError(
-                f"{self.path} is damaged ({error}): delete it and synchronize the gallery again."
-            ) from error
+            self.is_sound = self.is_whole = self._read()
+        except (FileNotFoundError, NotADirectoryError):
+            self.entries = {path: Entry(*facts) for path, facts in _before(place).items()}
+            self.is_sound, self.is_whole = False, bool(self.entries)
+        except OSError as error:
+            raise ArtifactError(f"{self._path} cannot be read: {error.strerror}.") from error
+
+    def _read(self) -> bool:
+        lines = read_lines(self._path)
+        for line in lines.whole:
+            self._take_in(line)
+        self._torn = bool(lines.torn)
+        if lines.damaged:
+            say_once(f"{self._path} is damaged: what is lost of it is looked at again")
+        return not lines.damaged
+
+    def update(self, entries: Mapping[str, Entry], remove: Iterable[str], lock: WriterLock) -> None:
+        """Remove some paths, then add or replace others, in one step that is then on disk.
+
+        Raises
+        ------
+        ArtifactError
+            If the gallery was removed meanwhile.
+        UnwritableError
+            If the disk refuses.
+        """
+        line = {"files": [[p, *astuple(e)] for p, e in entries.items()], "removed": list(remove)}
+        lock.check()
+        try:
+            append_line(self._path, line)
+        except OSError as error:
+            raise unwritable(self._place, error) from error
+        self._take_in(line)
+
+    def mend(self) -> None:
+        """Write anew what is damaged, half out of date or of an older format.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses.
+        """
+        outgrown = self._written > 2 * len(self.entries) + _ROOM
+        if outgrown or self._torn or not self.is_sound:
+            files = [[path, *astuple(entry)] for path, entry in sorted(self.entries.items())]
+            starts = range(0, len(files), _ROOM)
+            write_lines(
+                self._path, ({"files": files[at : at + _ROOM], "removed": []} for at in starts)
+            )
+            self._written, self._torn, self.is_sound = len(files), False, True
+        format_1.remove_index(self._place)
+
+    def _take_in(self, line: Mapping[str, Any]) -> None:
+        for path in line["removed"]:
+            self.entries.pop(path, None)
+        for path, *facts in line["files"]:
+            self.entries[path] = Entry(*facts)
+        self._written += len(line["files"]) + len(line["removed"])
+
+
+def _before(place: Path) -> Mapping[str, Any]:
+    try:
+        return format_1.read_index(place)
+    except DamagedError as error:
+        say_once(f"{error} All files are looked at again.")
+        return {}

@@ -8,7 +8,7 @@ import stat
 from importlib import metadata
 
 from visita.data.pictures import PictureFile
-from visita.errors import PictureError
+from visita.errors import PassingError, PictureError
 
 CHANGED = "changed or disappeared while it was read; it is tried again at the next sync"
 
@@ -18,19 +18,19 @@ def digest_of(file: PictureFile) -> str:
 
     Raises
     ------
-    PictureError
+    PassingError
         If it cannot be read or is no longer as it was found. The message is the bare reason.
     """
     try:
         with open(file.path, "rb", opener=_open_at_once) as opened:
             status = os.fstat(opened.fileno())
             if not stat.S_ISREG(status.st_mode) or not _same(file, status):
-                raise PictureError(CHANGED)
+                raise PassingError(CHANGED)
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except FileNotFoundError as error:
-        raise PictureError(CHANGED) from error
+        raise PassingError(CHANGED) from error
     except OSError as error:
-        raise PictureError(f"cannot be read: {error.strerror or error}") from error
+        raise PassingError(f"cannot be read: {error.strerror or error}") from error
 
 
 def is_as_found(file: PictureFile) -> bool:
@@ -38,6 +38,14 @@ def is_as_found(file: PictureFile) -> bool:
     try:
         return _same(file, file.path.stat())
     except OSError:
+        return False
+
+
+def can_be_read(file: PictureFile, digest: str) -> bool:
+    """Tell whether a file can be read to its end, and is what it was."""
+    try:
+        return digest_of(file) == digest
+    except PictureError:
         return False
 
 
@@ -54,7 +62,11 @@ def _version(package: str) -> str:
 
 
 def _same(file: PictureFile, status: os.stat_result) -> bool:
-    return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+    return (status.st_size, status.st_mtime_ns, status.st_ino) == (
+        file.size,
+        file.mtime_ns,
+        file.inode,
+    )
 
 
 def _open_at_once(path: str, flags: int) -> int:

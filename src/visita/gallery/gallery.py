@@ -4,47 +4,40 @@
 
     home/galleries/<folder's name>-<8 hex digits of its path>/
       gallery.json        the folder
-      index.sqlite        its files, by path
+      index.jsonl         its files, by path
       features-<…>/       features by content, one store for each recipe and encoder
       vectors-<…>/        vectors by content, and packed parts, one store for each matcher
 
-Nothing is ever written among the pictures.
+Nothing is ever written among the pictures. Readers take no lock and write nothing; writers
+take turns. What damage takes of these files is made again from the others, or the pictures.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from visita.artifact import read_json, write_json
-from visita.data.kinds import SUFFIXES
-from visita.data.pictures import find_pictures, printable
-from visita.errors import ArtifactError, DataError
+from visita.data.exclusion import Exclusion
+from visita.data.pictures import printable
+from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
 from visita.features.contract import PictureEncoder
+from visita.features.lock import WriterLock
+from visita.gallery.attempt import Attempt
+from visita.gallery.card import galleries_home, gallery_name, read_card
 from visita.gallery.catalog import Catalog
-from visita.gallery.snapshot import Parts, Snapshot
-from visita.gallery.stores import PARTS, VECTOR, open_stores, read_vectors
-from visita.gallery.sync import ProgressBar, Sync, SyncReport
-from visita.home import data_home
-from visita.progress import Advance
+from visita.gallery.snapshot import PARTS, VECTOR, Parts, Snapshot
+from visita.gallery.stores import read_vectors
+from visita.gallery.sync import ProgressBar, SyncReport
+from visita.gallery.walk import Walk, root_of
+from visita.progress import Advance, say, say_once
 from visita.types import Matcher
 
-FORMAT = 1
-CARD = "gallery.json"
-INDEX = "index.sqlite"
-
-
-def galleries_home(home: Path | None) -> Path:
-    """Return the folder that holds all galleries below ``home``, or the user's."""
-    return (home or data_home()) / "galleries"
+_GLANCE = 1.0
+"""Seconds between two looks at whether a gallery that is being made holds something."""
 
 
 class Gallery:
@@ -81,9 +74,9 @@ class Gallery:
             raise DataError(
                 f"{printable(str(real))} is not a folder. If it was moved, open it where it is now."
             )
-        path = galleries_home(home) / name_of(real)
-        if (path / CARD).exists() and read_json(path / CARD).get("format", 0) > FORMAT:
-            raise ArtifactError(f"{path} was written by a newer visita; upgrade to use it.")
+        path = galleries_home(home) / gallery_name(real)
+        with suppress(DamagedError):
+            read_card(path)
         return cls(real, path)
 
     def sync(
@@ -94,11 +87,12 @@ class Gallery:
         exclude: Iterable[str] = (),
         progress: ProgressBar | None = None,
     ) -> SyncReport:
-        """Bring the gallery in step with its folder.
+        """Bring the gallery in step with its folder, once no other process does.
 
-        Only new or changed files (by size and time of change) are read, and only content
+        Only new or changed files (by size, time of change and inode) are read, and only content
         that is new is encoded; for another matcher on the same features nothing is. It can
-        be killed at any moment and goes on where it was. Readers are not disturbed.
+        be killed at any moment and goes on where it was. Readers are not disturbed. What is
+        gone is kept for ``survey.KEPT_DAYS`` days, as it may come back.
 
         Parameters
         ----------
@@ -113,78 +107,121 @@ class Gallery:
             If the folder has no pictures, or none that can be read.
         MismatchError
             If the encoder does not compute what the matcher needs.
+        UnwritableError
+            If what is kept cannot be written.
         ArtifactError
-            If another sync is running, or what is kept is damaged or cannot be written.
+            If the gallery is removed meanwhile.
         """
-        started = time.monotonic()
-        found = find_pictures(self.folder, exclude)
-        if not found.pictures:
-            raise DataError(
-                f"No pictures were found in {self}; looked for names that end in "
-                f"{', '.join(SUFFIXES)}."
-            )
-        self._write_card()
-        start = len(self._root)
-        files = {str(file.path)[start:]: file for file in found.pictures}
-        with (
-            open_stores(self.path, matcher, encoder) as stores,
-            Catalog(self.path / INDEX) as catalog,
-        ):
-            sync = Sync(files, catalog, stores)
-            sync.run(encoder, progress or _no_bar)
-        return sync.report(found, time.monotonic() - started)
+        attempt = self._attempt(matcher, encoder, exclude=exclude, progress=progress)
+        report = attempt.look()
+        if report.in_step:
+            return report
+        lock = attempt.lock()
+        lock.acquire()
+        return attempt.write(lock)
 
-    def snapshot(self, matcher_fingerprint: str) -> Snapshot:
+    def refresh(
+        self,
+        matcher: Matcher,
+        encoder: PictureEncoder,
+        *,
+        exclude: Iterable[str] = (),
+        progress: ProgressBar | None = None,
+        whole: bool = False,
+    ) -> SyncReport:
+        """Bring the gallery in step as far as a reader can who does not want to wait.
+
+        As ``sync``. But if another process is writing, or nothing can be written, what is new
+        stays unread and the report says why; unless there is nothing at all to be searched.
+
+        Parameters
+        ----------
+        whole
+            Look for damage in what is beside the vectors too.
+        """
+        attempt = self._attempt(matcher, encoder, exclude=exclude, progress=progress, whole=whole)
+        report = attempt.look()
+        if report.in_step:
+            return report
+        try:
+            lock = attempt.lock()
+            if lock.try_acquire() or self._waits_for_a_first(lock, matcher):
+                return attempt.write(lock)
+        except UnwritableError as error:
+            if not self._holds_something(matcher):
+                raise
+            return attempt.put_off(error.reason)
+        return attempt.put_off(f"{lock.holder()} is reading them")
+
+    def _attempt(
+        self,
+        matcher: Matcher,
+        encoder: PictureEncoder,
+        *,
+        exclude: Iterable[str],
+        progress: ProgressBar | None,
+        whole: bool = False,
+    ) -> Attempt:
+        walk = Walk.through(self.folder, exclude)
+        return Attempt(self.path, walk, matcher, encoder, progress or _no_bar, whole)
+
+    def _waits_for_a_first(self, lock: WriterLock, matcher: Matcher) -> bool:
+        """Wait until there is a first picture to be searched, or else for the lock."""
+        if self._holds_something(matcher):
+            return False
+        say(f"{self}: waiting for {lock.holder()}, which reads the first pictures")
+        while not lock.try_acquire(_GLANCE):
+            if self._holds_something(matcher):
+                return False
+        return True
+
+    def _holds_something(self, matcher: Matcher) -> bool:
+        try:
+            return len(self.snapshot(matcher.fingerprint())) > 0
+        except (DataError, ArtifactError):
+            return False
+
+    def snapshot(
+        self, matcher_fingerprint: str, *, exclude: Iterable[str] = (), whole: bool = False
+    ) -> Snapshot:
         """Return what is known now of the pictures that one matcher has a vector for.
+
+        Parameters
+        ----------
+        exclude
+            Glob patterns of files and folders to leave out.
+        whole
+            Leave out pictures with damage beside their vectors too.
 
         Raises
         ------
         DataError
             If the gallery was never synchronized with this matcher.
-        ArtifactError
-            If what is kept is damaged.
         """
-        if not (self.path / INDEX).exists():
+        entries = Catalog(self.path).entries
+        if not entries:
             raise DataError(f"{self} is not indexed yet: synchronize it first.")
-        with Catalog(self.path / INDEX) as catalog:
-            digests = catalog.digests()
         # Opened after the catalogue was read, so it has what the catalogue knows.
         store = read_vectors(self.path, matcher_fingerprint)
-        known = {path: digest for path, digest in digests.items() if digest in store}
+        excluded = Exclusion(exclude, self.folder)
+        known = {
+            path: entry.digest
+            for path, entry in sorted(entries.items())
+            if entry.is_shown and entry.digest in store and not (excluded and excluded.hides(path))
+        }
+        damaged = set(store.damaged(known.values(), None if whole else [VECTOR]))
+        if damaged:
+            say_once(f"{store.folder}: {len(damaged)} pictures are left out, as it is damaged")
+            known = {path: digest for path, digest in known.items() if digest not in damaged}
         rows = np.array([store.row(digest) for digest in known.values()], np.int64)
-        vectors = store.column(VECTOR)[rows]
+        vectors: Any = store.column(VECTOR)[rows]
         vectors.flags.writeable = False
-        parts = Parts(store.column(PARTS), rows) if PARTS in store.columns else None
-        root = self._root
+        parts = Parts(store, rows) if PARTS in store.columns else None
+        root = root_of(self.folder)
         return Snapshot([root + path for path in known], vectors, list(known.values()), parts)
 
     def __str__(self) -> str:
         return printable(str(self.folder))
-
-    @property
-    def _root(self) -> str:
-        return os.path.join(self.folder, "")  # noqa: PTH118  ends with a slash, unlike a Path
-
-    def _write_card(self) -> None:
-        if (self.path / CARD).exists():
-            return
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_json(
-                self.path / CARD, {"format": FORMAT, "folder": str(self), "created": created}
-            )
-        except OSError as error:
-            raise ArtifactError(
-                f"{self.path} cannot be written ({error.strerror}): choose another place with "
-                "VISITA_HOME."
-            ) from error
-
-
-def name_of(folder: Path) -> str:
-    """Return what the gallery of a folder, given without links, is called."""
-    slug = re.sub(r"[^\w-]+", "-", folder.name.lower()).strip("-")[:40] or "pictures"
-    return f"{slug}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
 
 
 @contextmanager

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from visita.artifact import read_json
 from visita.errors import ArtifactError, UnknownNameError, did_you_mean
-from visita.gallery.catalog import Catalog
-from visita.gallery.gallery import CARD, INDEX, galleries_home, name_of
+from visita.gallery.card import CARD, galleries_home, gallery_name, read_card
+from visita.gallery.catalog import INDEX, Catalog
 from visita.gallery.stores import discard
+from visita.progress import say_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class GalleryInfo:
     name : str
         What ``remove_gallery`` takes.
     folder : str
-        Where its pictures are, or were.
+        Where its pictures are, or were; empty if damage took that.
     pictures : int
         How many of them it knows.
     bytes : int
@@ -44,6 +44,11 @@ def galleries(home: Path | None = None) -> list[GalleryInfo]:
     return [_info(path) for path in _paths(home).values()]
 
 
+def gallery_paths(name: str | None, home: Path | None = None) -> list[Path]:
+    """Return where all galleries are, or the one of this name or folder; see ``find_gallery``."""
+    return [find_gallery(name, home)] if name else list(_paths(home).values())
+
+
 def find_gallery(name: str, home: Path | None = None) -> Path:
     """Return where the gallery of this name, or of this folder, keeps what it knows.
 
@@ -53,7 +58,7 @@ def find_gallery(name: str, home: Path | None = None) -> Path:
         If there is none; the message has the nearest name.
     """
     paths = _paths(home)
-    found = paths.get(name) or paths.get(name_of(Path(name).expanduser().resolve()))
+    found = paths.get(name) or paths.get(gallery_name(Path(name).expanduser().resolve()))
     if found is None:
         known = ", ".join(paths) or "none"
         raise UnknownNameError(
@@ -86,17 +91,19 @@ def _paths(home: Path | None) -> dict[str, Path]:
     return {
         path.name: path
         for path in found
-        if not path.is_symlink() and not path.name.startswith(".") and (path / CARD).is_file()
+        if not path.is_symlink() and any((path / name).is_file() for name in (CARD, INDEX))
     }
 
 
 def _info(path: Path) -> GalleryInfo:
-    card = read_json(path / CARD)
-    pictures = 0
-    if (path / INDEX).exists():
-        with Catalog(path / INDEX) as catalog:
-            pictures = len(catalog.digests())
-    return GalleryInfo(path.name, str(card.get("folder", "")), pictures, _bytes(path), path)
+    try:
+        folder = read_card(path).folder
+    except ArtifactError as error:
+        folder = ""
+        say_once(str(error))
+    entries = Catalog(path).entries.values()
+    pictures = sum(entry.is_shown for entry in entries)
+    return GalleryInfo(path.name, folder, pictures, _bytes(path), path)
 
 
 def _bytes(folder: Path) -> int:

@@ -8,11 +8,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.errors import DataError
+from visita.errors import DamagedError, DataError
+from visita.features.store import FeatureStore
 from visita.gallery.contract import Index
 from visita.gallery.exact import ExactIndex
 from visita.kernels.unit import unit
 from visita.types import FloatArray
+
+VECTOR = "vector"
+PARTS = "parts"
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,14 +25,19 @@ class Parts:
 
     Attributes
     ----------
-    column : float16 (m, parts, numbers)
-        A store's, memory-mapped.
+    store : FeatureStore
+        Its column is memory-mapped, float16 (m, parts, numbers).
     rows : int64 (n,)
         Where each picture's are.
     """
 
-    column: NDArray[np.float16]
+    store: FeatureStore
     rows: NDArray[np.int64]
+
+    @property
+    def column(self) -> NDArray[np.float16]:
+        """The parts of all pictures that the store has."""
+        return self.store.column(PARTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +84,14 @@ class Snapshot:
         ------
         DataError
             If there are none.
+        DamagedError
+            If they are not as they were written.
         """
         if self.parts is None:
             raise DataError(
                 "This gallery has nothing for a second stage to look at: synchronize it with the "
                 "matcher that is searched with."
             )
+        if self.parts.store.damaged([self.digests[row]], [PARTS]):
+            raise DamagedError(f"{self.parts.store.folder} is damaged: {self.paths[row]}.")
         return np.array(self.parts.column[self.parts.rows[row]])

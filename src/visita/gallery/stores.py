@@ -15,15 +15,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of
-from visita.errors import DataError, MismatchError
+from visita.errors import DamagedError, DataError, MismatchError
 from visita.features.contract import PictureEncoder
-from visita.features.layout import Shapes
+from visita.features.layout import Shapes, is_store
 from visita.features.store import FeatureStore
+from visita.gallery.snapshot import PARTS, VECTOR
+from visita.progress import say_once
 from visita.types import FloatArray, Matcher, TwoStage
 
-VECTOR = "vector"
-PARTS = "parts"
 _BLOCK = 1024
+_REMOVED = ".removed-"
 
 
 class Stores:
@@ -39,22 +40,30 @@ class Stores:
 
     def add(self, digests: Sequence[str], columns: Mapping[str, FloatArray]) -> None:
         """Keep the features (b, d) of some contents and the vectors that follow from them."""
-        self._features.append(digests, columns)
+        new = [row for row, digest in enumerate(digests) if digest not in self._features]
+        self._features.append([digests[row] for row in new], _rows_of(columns, new))
         self._embed(digests, columns)
 
-    def embed_stored(self) -> None:
-        """Make the vectors that are missing, from features that are stored."""
-        digests = self._features.ids
-        rows = [row for row, digest in enumerate(digests) if digest not in self._vectors]
-        for start in range(0, len(rows), _BLOCK):
-            block = rows[start : start + _BLOCK]
-            columns = {name: self._features.column(name)[block] for name in self._features.columns}
-            self._embed([digests[row] for row in block], columns)
+    def embed_stored(self, *, whole: bool) -> None:
+        """Make the vectors that are missing or damaged, from features that are not.
 
-    def drop_orphans(self, live: Container[str]) -> None:
-        """Compact a store of which more than half is not in ``live``."""
+        ``whole``: what is beside the vector is looked at too.
+        """
+        self._vectors.drop(self._vectors.damaged(columns=None if whole else [VECTOR]))
+        missing = [digest for digest in self._features.ids if digest not in self._vectors]
+        self._features.drop(self._features.damaged(missing))
+        missing = [digest for digest in missing if digest in self._features]
+        for start in range(0, len(missing), _BLOCK):
+            digests = missing[start : start + _BLOCK]
+            rows = [self._features.row(digest) for digest in digests]
+            stored = {name: self._features.column(name) for name in self._features.columns}
+            self._embed(digests, _rows_of(stored, rows))
+
+    def drop_orphans(self, live: Container[str], *, all_of_them: bool = False) -> None:
+        """Compact a store of which more than half is not in ``live``, or anything at all."""
         for store in (self._features, self._vectors):
-            if 2 * sum(digest in live for digest in store.ids) < len(store):
+            kept = sum(digest in live for digest in store.ids)
+            if kept < len(store) / (1 if all_of_them else 2):
                 store.compact(live)
 
     def _embed(self, digests: Sequence[str], columns: Mapping[str, FloatArray]) -> None:
@@ -62,6 +71,10 @@ class Stores:
         if isinstance(self._matcher, TwoStage):
             rows[PARTS] = self._matcher.second.pack_images(columns)
         self._vectors.append(digests, rows)
+
+
+def _rows_of(columns: Mapping[str, FloatArray], rows: Sequence[int]) -> dict[str, FloatArray]:
+    return {name: column[rows] for name, column in columns.items()}
 
 
 @contextmanager
@@ -82,19 +95,25 @@ def open_stores(place: Path, matcher: Matcher, encoder: PictureEncoder) -> Itera
             f"The matcher {matcher.name!r} needs {', '.join(missing)}, which the encoder does not "
             "compute: make the encoder from the matcher's own recipe."
         )
-    made_by = fingerprint_of({"columns": columns, "facts": facts})
+    made_by = made_by_of(encoder)
     with (
-        FeatureStore.open_or_create(place / f"features-{made_by}", columns, facts) as features,
-        _vectors(vectors_folder(place, matcher.fingerprint()), matcher, made_by) as vectors,
+        _opened(place / f"features-{made_by}", columns, facts) as features,
+        _opened(
+            vectors_folder(place, matcher.fingerprint()), _columns(matcher), {"features": made_by}
+        ) as vectors,
     ):
         yield Stores(features, vectors, matcher)
 
 
-def _vectors(folder: Path, matcher: Matcher, features: str) -> FeatureStore:
-    columns, facts = _columns(matcher), {"features": features}
+def made_by_of(encoder: PictureEncoder) -> str:
+    """Return the name, in a gallery, of what an encoder computes."""
+    return fingerprint_of({"columns": dict(encoder.columns()), "facts": dict(encoder.facts())})
+
+
+def _opened(folder: Path, columns: Shapes, facts: Mapping[str, Any]) -> FeatureStore:
     try:
         return FeatureStore.open_or_create(folder, columns, facts)
-    except MismatchError:  # from features made otherwise: they follow anew from these
+    except MismatchError:  # vectors of features made otherwise, or a header that was damaged
         discard(folder)
         return FeatureStore.create(folder, columns, facts)
 
@@ -106,9 +125,16 @@ def _columns(matcher: Matcher) -> Shapes:
 
 def discard(folder: Path) -> None:
     """Delete a folder; killed on the way, it leaves all of it or, out of sight, some."""
-    aside = Path(tempfile.mkdtemp(prefix=".removed-", dir=folder.parent))
+    remove_leftovers(folder.parent)
+    aside = Path(tempfile.mkdtemp(prefix=_REMOVED, dir=folder.parent))
     folder.replace(aside / folder.name)
     shutil.rmtree(aside)
+
+
+def remove_leftovers(place: Path) -> None:
+    """Delete what others that were killed had begun to delete or to write in ``place``."""
+    for path in place.glob(f"{_REMOVED}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def vectors_folder(place: Path, matcher_fingerprint: str) -> Path:
@@ -122,9 +148,27 @@ def read_vectors(place: Path, matcher_fingerprint: str) -> FeatureStore:
     Raises
     ------
     DataError
-        If there are none.
+        If there are none that can be read.
     """
     folder = vectors_folder(place, matcher_fingerprint)
-    if not folder.exists():
-        raise DataError("This gallery was never synchronized with this matcher: do that first.")
-    return FeatureStore.open(folder)
+    try:
+        if is_store(folder):
+            return FeatureStore.open(folder)
+    except DamagedError as error:
+        say_once(str(error))
+    raise DataError("This gallery was never synchronized with this matcher: do that first.")
+
+
+def stored_digests(place: Path, matcher: Matcher, made_by: str, *, whole: bool) -> set[str]:
+    """Return the digests that a reader finds a vector of as it was written, made by one encoder.
+
+    ``whole``: what is beside the vector is read too, and has to be as it was written.
+    """
+    try:
+        store = read_vectors(place, matcher.fingerprint())
+    except DataError:
+        return set()
+    columns = {name: (d,) if isinstance(d, int) else d for name, d in _columns(matcher).items()}
+    if store.facts != {"features": made_by} or store.columns != columns:
+        return set()
+    return set(store.ids).difference(store.damaged(columns=None if whole else [VECTOR]))

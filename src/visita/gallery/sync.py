@@ -1,4 +1,4 @@
-"""Bringing a gallery in step with its folder: read what is new, forget what is gone.
+"""Bringing a gallery in step with its folder: read what is new, note what is gone.
 
 Features and vectors are stored by the content's digest, so a renamed or copied picture
 costs nothing. They are written before the catalogue names the file: a run that is killed
@@ -7,19 +7,21 @@ goes on where it was, and no reader sees a picture without its vector.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visita.data.pictures import Found, PictureFile, printable
-from visita.errors import DataError, PictureError
+from visita.errors import PictureError
 from visita.features.contract import EncodedBatch, PictureEncoder
+from visita.features.lock import WriterLock
 from visita.gallery.catalog import Catalog, Entry
-from visita.gallery.content import CHANGED, decoder_versions, digest_of, is_as_found
+from visita.gallery.content import CHANGED, can_be_read, decoder_versions, digest_of, is_as_found
 from visita.gallery.stores import Stores
+from visita.gallery.survey import Survey
 from visita.progress import Advance
 from visita.types import Skipped
 
@@ -47,6 +49,12 @@ class SyncReport:
         How many files of kinds that are not read and folders of systems there are; see ``Found``.
     unmatched : tuple of str
         Patterns of what to exclude that matched nothing.
+    unread : int
+        Files that are new or changed and were left for a later sync.
+    reason : str
+        Why they were.
+    in_step : bool
+        Whether the gallery is in step with the folder but for these.
     """
 
     added: int
@@ -60,90 +68,81 @@ class SyncReport:
     other_kinds: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     unmatched: tuple[str, ...] = ()
+    unread: int = 0
+    reason: str = ""
+    in_step: bool = True
 
 
 class Sync:
-    """One run over the files that were found, given by their paths relative to the folder."""
+    """One run over the files that were found, given by their paths relative to the folder.
 
-    def __init__(self, files: Mapping[str, PictureFile], catalog: Catalog, stores: Stores) -> None:
+    ``catalog`` and ``stores`` may be written to under ``lock``.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, PictureFile],
+        found: Survey,
+        catalog: Catalog,
+        stores: Stores,
+        lock: WriterLock,
+    ) -> None:
         self._files = files
+        self._found = found
         self._catalog = catalog
         self._stores = stores
+        self._lock = lock
         self._decoder = decoder_versions()
-        self._known = catalog.entries()
-        self._gone = [path for path in self._known if path not in files]
-        self._gone_digests = Counter(self._known[path].digest for path in self._gone)
+        self._known = dict(catalog.entries)
+        lost = [path for path in self._known if path not in files]
+        self._lost_digests = Counter(self._known[path].digest for path in lost)
         self._sent: dict[str, str] = {}  # digest → path of the file that is being encoded
         self._copies: list[tuple[str, str]] = []  # path, digest of others like it
         self._broken: dict[str, str] = {}  # digest → why it is no picture
+        self._passing: dict[str, str] = {}  # digest → why it cannot be read now
         self._settled: dict[str, Entry] = {}  # yet to be written to the catalogue
-        self._dropped: list[str] = []  # yet to be removed from it
+        self._read = 0  # files since the last flush
         self._counts: Counter[str] = Counter()
         self._skipped: list[Skipped] = []
 
     def run(self, encoder: PictureEncoder, progress: ProgressBar) -> None:
         """Encode what is new and bring the stores and the catalogue up to date."""
-        self._catalog.update({}, remove=self._gone)
-        self._stores.embed_stored()
-        outdated = [path for path in self._files if not self._is_current(path)]
-        if outdated:
-            with progress("Reading pictures", len(outdated)) as advance:
+        found = self._found
+        if found.changes or found.expired:
+            self._catalog.update(found.changes, found.expired, self._lock)
+        if found.outdated:
+            with progress("Reading pictures", len(found.outdated)) as advance:
                 self._advance = advance
-                for batch in encoder.encode(self._unknown(outdated)):
+                for batch in encoder.encode(self._unknown(found.outdated)):
                     self._commit(batch)
                 self._settle_copies()
-        if outdated or self._gone:
-            self._stores.drop_orphans(set(self._catalog.digests().values()))
+        # What is in no entry is of no use, unless entries were lost.
+        if (found.outdated or found.expired) and self._catalog.is_whole:
+            self._stores.drop_orphans({entry.digest for entry in self._catalog.entries.values()})
 
-    def report(self, found: Found, seconds: float) -> SyncReport:
-        """Return what became of the files that were ``found``.
-
-        Raises
-        ------
-        DataError
-            If none of them is a picture that can be read.
-        """
+    def report(self, seen: Found, seconds: float) -> SyncReport:
+        """Return what became of the files, with what else was ``seen`` in the folder."""
         count = self._counts
-        if not count["unchanged"] + count["added"] + count["changed"] + count["renamed"]:
-            known = ((path, self._known.get(path)) for path in self._files)
-            before = (Skipped(path, entry.error) for path, entry in known if entry and entry.error)
-            first = next(chain(self._skipped, before))
-            raise DataError(
-                f"None of the {len(self._files)} pictures can be used. The first: "
-                f"{printable(first.item)}: {first.reason}."
-            )
         return SyncReport(
             added=count["added"],
             changed=count["changed"],
             renamed=count["renamed"],
-            removed=len(self._gone) - count["renamed"],
-            unchanged=count["unchanged"],
-            broken=count["broken"],
-            skipped=(*found.skipped, *self._skipped),
+            removed=max(0, len(self._found.gone) - count["renamed"]),
+            unchanged=count["unchanged"] + len(self._found.current),
+            broken=len(self._found.broken),
+            skipped=(*seen.skipped, *self._skipped),
             seconds=seconds,
-            other_kinds=dict(found.other_kinds),
-            left_out=dict(found.left_out),
-            unmatched=found.unmatched,
+            other_kinds=dict(seen.other_kinds),
+            left_out=dict(seen.left_out),
+            unmatched=seen.unmatched,
         )
-
-    def _is_current(self, path: str) -> bool:
-        entry = self._known.get(path)
-        if entry is None or not _same(entry, self._files[path]):
-            return False
-        if entry.error is not None:
-            current = entry.decoder == self._decoder
-            self._counts["broken"] += current
-        else:
-            current = entry.digest in self._stores
-            self._counts["unchanged"] += current
-        return current
 
     def _unknown(self, outdated: Iterable[str]) -> Iterator[tuple[str, Path]]:
         for path in outdated:
             try:
-                digest = self._digest(path)
+                digest = digest_of(self._files[path])
             except PictureError as error:
-                self._drop(path, str(error))
+                self._put_off(path, str(error))
                 continue
             if digest in self._stores or digest in self._broken:
                 self._settle(path, digest)
@@ -152,12 +151,8 @@ class Sync:
             else:
                 self._sent[digest] = path
                 yield digest, self._files[path].path
-            if len(self._settled) >= _FLUSH:
+            if self._read >= _FLUSH:
                 self._flush()
-
-    def _digest(self, path: str) -> str:
-        entry, file = self._known.get(path), self._files[path]
-        return entry.digest if entry and _same(entry, file) else digest_of(file)
 
     def _commit(self, batch: EncodedBatch) -> None:
         paths = {digest: self._sent.pop(digest) for digest in batch.keys}
@@ -167,28 +162,38 @@ class Sync:
             self._stores.add([batch.keys[row] for row in intact], columns)
         for one in batch.skipped:
             paths[one.item] = self._sent.pop(one.item)
-            if is_as_found(self._files[paths[one.item]]):
-                self._broken[one.item] = one.reason
+            self._judge(one, self._files[paths[one.item]])
         for digest, path in paths.items():
-            self._settle_or_drop(path, digest)
+            self._settle_or_put_off(path, digest)
         self._flush()
+
+    def _judge(self, one: Skipped, file: PictureFile) -> None:
+        """Tell a fault of the content, which stays with it, from one of the moment."""
+        if not one.passing and can_be_read(file, one.item):
+            self._broken[one.item] = one.reason
+        elif is_as_found(file):
+            self._passing[one.item] = f"{one.reason}; it is tried again at the next sync"
 
     def _settle_copies(self) -> None:
         for path, digest in self._copies:
-            self._settle_or_drop(path, digest)
+            self._settle_or_put_off(path, digest)
         for path in self._sent.values():
-            self._drop(path, "was left out by the encoder, which is a fault of the encoder")
+            self._put_off(path, "was left out by the encoder, which is a fault of the encoder")
         self._flush()
 
-    def _settle_or_drop(self, path: str, digest: str) -> None:
+    def _settle_or_put_off(self, path: str, digest: str) -> None:
         if digest in self._stores or digest in self._broken:
             self._settle(path, digest)
         else:
-            self._drop(path, CHANGED)
+            self._put_off(path, self._passing.get(digest, CHANGED))
 
     def _settle(self, path: str, digest: str) -> None:
         file, error = self._files[path], self._broken.get(digest)
-        self._settled[path] = Entry(file.size, file.mtime_ns, digest, error, self._decoder)
+        decoder = None if error is None else self._decoder
+        self._settled[path] = Entry(
+            file.size, file.mtime_ns, file.inode, digest, error=error, decoder=decoder
+        )
+        self._read += 1
         if error is not None:
             self._skipped.append(Skipped(printable(str(file.path)), error))
         else:
@@ -198,22 +203,21 @@ class Sync:
         entry = self._known.get(path)
         if entry is not None:
             return "unchanged" if entry.digest == digest else "changed"
-        if self._gone_digests[digest]:
-            self._gone_digests[digest] -= 1
+        if self._lost_digests[digest]:
+            self._lost_digests[digest] -= 1
             return "renamed"
         return "added"
 
-    def _drop(self, path: str, reason: str) -> None:
-        self._dropped.append(path)
-        self._skipped.append(Skipped(printable(str(self._files[path].path)), reason))
+    def _put_off(self, path: str, reason: str) -> None:
+        """Leave a file for the next sync; what was known of it is kept, and not shown."""
+        entry = self._known.get(path)
+        if entry is not None:
+            self._settled[path] = replace(entry, gone=entry.gone or int(time.time()))
+        self._read += 1
+        self._skipped.append(Skipped(printable(str(self._files[path].path)), reason, passing=True))
 
     def _flush(self) -> None:
-        if not self._settled and not self._dropped:
-            return
-        self._catalog.update(self._settled, remove=self._dropped)
-        self._advance(len(self._settled) + len(self._dropped))
-        self._settled, self._dropped = {}, []
-
-
-def _same(entry: Entry, file: PictureFile) -> bool:
-    return (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)
+        if self._read:
+            self._catalog.update(self._settled, (), self._lock)
+            self._advance(self._read)
+            self._settled, self._read = {}, 0

@@ -1,0 +1,181 @@
+"""One attempt to bring a gallery in step with its folder: look, then write what has to be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+
+from visita.data.pictures import printable
+from visita.durable import make_folder
+from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
+from visita.features.contract import PictureEncoder
+from visita.features.lock import WriterLock
+from visita.gallery.card import FORMAT, Card, read_card, write_card
+from visita.gallery.catalog import Catalog
+from visita.gallery.content import decoder_versions
+from visita.gallery.moved import adopt_moved
+from visita.gallery.stores import made_by_of, open_stores, remove_leftovers, stored_digests
+from visita.gallery.survey import Survey, survey
+from visita.gallery.sync import ProgressBar, Sync, SyncReport
+from visita.gallery.walk import Walk
+from visita.progress import say
+from visita.types import Matcher, Skipped
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What is to be brought in step with what.
+
+    Attributes
+    ----------
+    place : Path
+        Where the gallery keeps what it knows.
+    walk : Walk
+        The folder's files.
+    whole : bool
+        Whether to look for damage in what is beside the vectors too.
+    started : float
+        When, by the clock of ``time.monotonic``.
+    """
+
+    place: Path
+    walk: Walk
+    matcher: Matcher
+    encoder: PictureEncoder
+    progress: ProgressBar
+    whole: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    def look(self) -> SyncReport:
+        """Return what there is to do, writing nothing; ``unread`` counts what is to be read.
+
+        Raises
+        ------
+        DataError
+            If nothing is to be read, and no picture can be used.
+        """
+        catalog = Catalog(self.place)
+        found = self._survey(catalog, whole=self.whole)
+        report = SyncReport(
+            added=0,
+            changed=0,
+            renamed=0,
+            removed=0,
+            unchanged=len(found.current),
+            broken=len(found.broken),
+            skipped=tuple(self.walk.found.skipped),
+            seconds=self._seconds(),
+            unread=len(found.outdated),
+            in_step=self._is_in_step(catalog, found),
+            other_kinds=dict(self.walk.found.other_kinds),
+            left_out=dict(self.walk.found.left_out),
+            unmatched=self.walk.found.unmatched,
+        )
+        return self._checked(report, catalog)
+
+    def _survey(self, catalog: Catalog, *, whole: bool) -> Survey:
+        stored = stored_digests(self.place, self.matcher, made_by_of(self.encoder), whole=whole)
+        return survey(self.walk.files, catalog.entries, stored, decoder_versions(), self.walk.hides)
+
+    def _is_in_step(self, catalog: Catalog, found: Survey) -> bool:
+        work = found.outdated or found.changes or found.expired
+        return catalog.is_sound and not work and self._card_is_right()
+
+    def _card_is_right(self) -> bool:
+        try:
+            return read_card(self.place) == Card(printable(str(self.walk.folder)), FORMAT)
+        except DamagedError:
+            return False
+
+    def lock(self) -> WriterLock:
+        """Return the right to write to the gallery, not held yet; its folder is made for it.
+
+        Raises
+        ------
+        UnwritableError
+            If it cannot be made.
+        """
+        adopt_moved(self.place, self.walk.folder, self.walk.files)
+        with self._writing():
+            make_folder(self.place)
+        return WriterLock(self.place)
+
+    def write(self, lock: WriterLock) -> SyncReport:
+        """Bring the gallery in step under a lock, which is released at the end.
+
+        Raises
+        ------
+        DataError
+            If no picture can be used.
+        MismatchError
+            If the encoder does not compute what the matcher needs.
+        UnwritableError
+            If something cannot be written.
+        ArtifactError
+            If the gallery is removed meanwhile.
+        """
+        try:
+            with self._writing(lock):
+                remove_leftovers(self.place)
+                if not self._card_is_right():
+                    write_card(self.place, self.walk.folder)
+                catalog = Catalog(self.place)
+                catalog.mend()
+            sync = self._synchronized(catalog, lock)
+        except ArtifactError:
+            lock.check()  # what was removed is missing, or cannot be written
+            raise
+        finally:
+            lock.release()
+        return self._checked(sync.report(self.walk.found, self._seconds()), catalog)
+
+    def _synchronized(self, catalog: Catalog, lock: WriterLock) -> Sync:
+        with open_stores(self.place, self.matcher, self.encoder) as stores:
+            stores.embed_stored(whole=self.whole)
+            found = survey(
+                self.walk.files, catalog.entries, stores, decoder_versions(), self.walk.hides
+            )
+            sync = Sync(self.walk.files, found, catalog, stores, lock)
+            sync.run(self.encoder, self.progress)
+        return sync
+
+    @contextmanager
+    def _writing(self, lock: WriterLock | None = None) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if lock:
+                lock.check()
+            reason = error.strerror or str(error)
+            raise UnwritableError(
+                f"{self.place} cannot be written ({reason}): make room, or choose another place "
+                "with VISITA_HOME or --gallery.",
+                reason,
+            ) from error
+
+    def _checked(self, report: SyncReport, catalog: Catalog) -> SyncReport:
+        usable = report.added + report.changed + report.renamed + report.unchanged
+        if usable or report.unread:
+            return report
+        known = ((file.path, catalog.entries.get(path)) for path, file in self.walk.files.items())
+        before = (Skipped(str(path), e.error) for path, e in known if e and e.error)
+        first = next(chain(report.skipped, before))
+        raise DataError(
+            f"None of the {len(self.walk.files)} pictures can be used. The first: "
+            f"{printable(first.item)}: {first.reason}."
+        )
+
+    def put_off(self, reason: str) -> SyncReport:
+        """Say what could not be read now, and why, for a reader who goes on without."""
+        report = replace(self.look(), reason=reason)
+        if report.unread:
+            where = printable(str(self.walk.folder))
+            say(f"{where}: {report.unread:,} new or changed pictures left unread: {reason}")
+        return report
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self.started

@@ -1,0 +1,119 @@
+"""Looking after a gallery: is all of it as it was written, and what can be let go?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from visita.errors import ArtifactError, DamagedError, UnwritableError
+from visita.features.layout import header_is_sound
+from visita.features.lock import WriterLock
+from visita.features.store import FeatureStore
+from visita.gallery.card import CARD, read_card
+from visita.gallery.catalog import INDEX, Catalog
+
+
+@dataclass
+class Verdict:
+    """What is found of one gallery.
+
+    Attributes
+    ----------
+    name : str
+    rows : int
+        Rows of features and vectors that were read.
+    bytes : int
+        What they take on disk.
+    damaged : list of str
+        What is not as it was written.
+    kept_from : str
+        Why what is damaged could not be taken out now; empty if it was.
+    """
+
+    name: str
+    rows: int = 0
+    bytes: int = 0
+    damaged: list[str] = field(default_factory=list)
+    kept_from: str = ""
+
+
+def verify_gallery(path: Path) -> Verdict:
+    """Read all that a gallery keeps, and take out what is not as it was written.
+
+    The next search makes that again, from the rest or from the pictures.
+    """
+    verdict = Verdict(path.name)
+    try:
+        read_card(path)
+    except DamagedError:
+        verdict.damaged.append(CARD)
+    if not Catalog(path).is_whole:
+        verdict.damaged.append(INDEX)
+    for folder in _stores(path):
+        _verify(folder, verdict)
+    return verdict
+
+
+def _verify(folder: Path, verdict: Verdict) -> None:
+    try:
+        store = FeatureStore.open(folder)
+    except DamagedError as error:
+        verdict.damaged.append(str(error))
+        return
+    verdict.rows += len(store)
+    verdict.bytes += store.nbytes
+    damaged = store.damaged()
+    if not (store.is_sound and header_is_sound(folder)):
+        verdict.damaged.append(folder.name)
+    elif damaged:
+        verdict.damaged.append(f"{folder.name}: {len(damaged):,} rows")
+    else:
+        return
+    try:
+        with FeatureStore.open(folder, write=True) as writer:
+            writer.drop(writer.damaged())
+    except UnwritableError as error:
+        verdict.kept_from = error.reason
+
+
+def compact_gallery(path: Path) -> int:
+    """Let go of what a gallery keeps of pictures that are gone; return the bytes of their rows.
+
+    Waits until no other process writes.
+
+    Raises
+    ------
+    ArtifactError
+        If the catalogue is damaged, so that nobody knows what is gone.
+    UnwritableError
+        If the disk has no room for the rest, which is copied; nothing is let go then.
+    """
+    lock = WriterLock(path)
+    lock.acquire()
+    try:
+        catalog = Catalog(path)
+        if not catalog.is_whole:
+            raise ArtifactError(
+                f"{path / INDEX} is damaged: bring the gallery in step with 'visita index' first."
+            )
+        gone = [name for name, entry in catalog.entries.items() if entry.gone is not None]
+        catalog.mend()
+        catalog.update({}, gone, lock)
+        live = {entry.digest for entry in catalog.entries.values()}
+        return sum(_compact(folder, live) for folder in _stores(path))
+    finally:
+        lock.release()
+
+
+def _compact(folder: Path, live: set[str]) -> int:
+    with FeatureStore.open(folder, write=True) as store:
+        before = store.nbytes
+        if not live.issuperset(store.ids):
+            store.compact(live)
+        return before - store.nbytes
+
+
+def _stores(path: Path) -> Iterator[Path]:
+    for kind in ("features-*", "vectors-*"):
+        yield from sorted(path.glob(kind))
