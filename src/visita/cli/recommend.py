@@ -55,9 +55,10 @@ def recommend(
     [bold]visita recommend article.txt Pictures[/bold]
     [bold]visita recommend - Pictures --past folder:published -k 3 --json[/bold]
     """
+    from visita.data.encoding import LIMIT  # noqa: PLC0415
     from visita.data.prose import read_article  # noqa: PLC0415
 
-    text = read_article(sys.stdin.buffer.read() if article == "-" else Path(article))
+    text = read_article(sys.stdin.buffer.read(LIMIT + 1) if article == "-" else Path(article))
     with matcher_for(text, matcher, text_encoder) as chosen:
         galleries, skipped = in_step(folders, chosen, gallery, exclude)
         known = visita.Past.learn(rooted(past, root), galleries[0].finder) if past else None

@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 
 def read_text(argument: str) -> str:
     """Return the argument, or what stdin holds where it is ``-``; a blank text is refused."""
-    raw = (
-        sys.stdin.buffer.read() if argument == "-" else argument.encode("utf-8", "surrogateescape")
-    )
+    raw = _stdin() if argument == "-" else argument.encode("utf-8", "surrogateescape")
     text = raw.decode("utf-8", "replace").strip()
     if not text:
         raise typer.BadParameter("The text is empty: describe what the picture should show.")
     return text
+
+
+def _stdin() -> bytes:
+    from visita.data.encoding import LIMIT  # noqa: PLC0415
+
+    raw = sys.stdin.buffer.read(LIMIT + 1)
+    if len(raw) > LIMIT:
+        raise visita.VisitaError(f"The text on stdin is larger than {LIMIT // 10**6} MB.")
+    return raw
 
 
 @contextmanager

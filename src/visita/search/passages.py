@@ -9,17 +9,22 @@ of any length is then one vector, and a gallery of any size is searched as for a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
 from visita.data.prose import sentences
+from visita.errors import DataError
 from visita.kernels.unit import unit
 from visita.types import FloatArray
 
 MAX_PASSAGES = 2048
 """A longer text has longer passages, not more: their agreement is a table of this many squared."""
+MAX_PIECES = 200_000
+_PIECE = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]")
+"""A word, a Chinese character or a sign, each of which an encoder has at least one token for."""
 MAX_WORDS = 60
 """Words a sentence, as a sentence without an end (a transcript) says many things."""
 AGREEING = (0.3, 0.5)
@@ -34,7 +39,21 @@ def passages(text: str) -> list[str]:
 
     A sentence of more than ``MAX_WORDS`` words is cut into nearly equal parts; of more than
     ``MAX_PASSAGES`` sentences, neighbours are joined. No word is left out.
+
+    Raises
+    ------
+    DataError
+        If the text has more than ``MAX_PIECES`` words and signs: an encoder reads some
+        thousand of them a second.
     """
+    if next(islice(_PIECE.finditer(text), MAX_PIECES, None), None):
+        raise DataError(
+            f"The text has more than {MAX_PIECES:,} words and signs; give the part that matters."
+        )
+    return _passages(text)
+
+
+def _passages(text: str) -> list[str]:
     pieces = [piece for sentence in sentences(text) for piece in _parts(sentence)]
     once = list(dict.fromkeys(pieces))
     count = min(len(once), MAX_PASSAGES)
@@ -90,7 +109,7 @@ def text_vectors(texts: Sequence[str], embed: Callable[[Sequence[str]], FloatArr
     As a search has them. ``embed`` gives the vectors of passages, float32 (p, d); agreement is
     that in their space.
     """
-    cut = [passages(text) or [text] for text in texts]
+    cut = [_passages(text) or [text] for text in texts]
     vectors = embed([passage for some in cut for passage in some])
     spans = pairwise(np.cumsum([0, *map(len, cut)]))
     found = (vectors[a:b] for a, b in spans)

@@ -13,6 +13,8 @@ from visita.features.encoders import TEXT_ENCODERS, TOPIC_MODELS
 from visita.training.settings import Settings
 from visita.types import Recipe
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every generator of numbers takes."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 Levels = Annotated[tuple[str, ...], Field(min_length=1)]
 ImageLevels = Annotated[dict[str, Levels], Field(min_length=1)]
@@ -56,7 +58,7 @@ INCEPTION: dict[str, Levels] = {"inception-v3": ("mixed9", "fc")}
 class LoopConfig(Settings):
     """What every run has: its seed, how long it lasts and how large a step is."""
 
-    seed: int = 0
+    seed: Seed = 0
     epochs: Annotated[int, Field(ge=0)] = 7
     patience: Annotated[int, Field(ge=1)] = 3
     """Epochs without a better dev score before training stops."""
@@ -267,7 +269,7 @@ class PaperCrossModalConfig(CrossModalConfig):
 class MklVisitaConfig(Settings):
     """Both stages of MKL-VisITA, with the values that ``visita-base`` has."""
 
-    seed: int = 0
+    seed: Seed = 0
     first: FusionConfig = FusionConfig(image_levels=BASE, hidden=768)
     """The vectors; its own seed is not used."""
     second: CrossModalConfig = CrossModalConfig()
@@ -282,7 +284,7 @@ class MklVisitaConfig(Settings):
 class MklVisitaPaperConfig(Settings):
     """MKL-VisITA as its paper trains it: one network, for the vectors and for the closer look."""
 
-    seed: int = 0
+    seed: Seed = 0
     second: PaperCrossModalConfig = PaperCrossModalConfig()
     """The network; its own seed is not used."""
 
@@ -300,7 +302,7 @@ class MklVisitaPaperConfig(Settings):
 class EndToEndConfig(Settings):
     """Training an image encoder on pairs, through MKL-VisITA's network."""
 
-    seed: int = 0
+    seed: Seed = 0
     epochs: Annotated[int, Field(ge=0)] = 4
     """Of encoder and network together, after those of the network alone."""
     patience: Annotated[int, Field(ge=1)] = 2

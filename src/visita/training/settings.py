@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from visita.errors import ConfigError, did_you_mean
+from visita.data.reading import read_limited
+from visita.errors import ConfigError, DataError, did_you_mean
+
+MOST_BYTES = 1_000_000
+"""Of a file with settings."""
+MOST_PARTS = 1_000
+DEEPEST = 10
+"""Levels of settings within settings; there are three."""
+SHOWN, LONG = 5, 100
+"""Faults that are told, and characters of what was given."""
 
 
 class Settings(BaseModel):
     """A frozen set of named values that refuses names it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def read(cls, path: Path | None = None, settings: Sequence[str] = ()) -> Self:
@@ -45,13 +55,16 @@ class Settings(BaseModel):
         """
         unknown = [key for key in values if key not in cls.model_fields]
         if unknown:
-            hints = (f"Unknown setting {k!r}.{did_you_mean(k, cls.model_fields)}" for k in unknown)
-            raise ConfigError(f"{' '.join(hints)} Known: {', '.join(cls.model_fields)}.")
+            hints = (_unknown(str(key), cls.model_fields) for key in unknown[:SHOWN])
+            more = f" And {len(unknown) - SHOWN:,} more." if len(unknown) > SHOWN else ""
+            raise ConfigError(f"{' '.join(hints)}{more} Known: {', '.join(cls.model_fields)}.")
         try:
             return cls.model_validate({k: cls._over_default(k, v) for k, v in values.items()})
         except ValidationError as error:
-            wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:SHOWN])
             raise ConfigError(f"Settings do not fit: {'; '.join(wrong)}.") from error
+        except RecursionError as error:
+            raise ConfigError("Settings do not fit: one is nested too deeply.") from error
 
     @classmethod
     def _over_default(cls, key: str, value: Any) -> Any:
@@ -62,29 +75,44 @@ class Settings(BaseModel):
         return type(default).of({**default.model_dump(exclude_unset=True), **value})
 
 
+def _unknown(key: str, known: Iterable[str]) -> str:
+    return f"Unknown setting {key[:LONG]!r}.{did_you_mean(key[:LONG], known)}"
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        text = read_limited(path, MOST_BYTES).decode("utf-8")
+        # tomllib looks at all of a dotted key again for each of its parts.
+        if max(map(methodcaller("count", "."), text.splitlines()), default=0) > MOST_PARTS:
+            raise ConfigError(f"{path} has a line with more than {MOST_PARTS} dots.")
+        return tomllib.loads(text)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} cannot be read as TOML: it is nested too deeply.") from error
+    except ValueError as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}.") from error
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
-    outer, dot, inner = key.partition(".")
-    if not dot:
-        values[key] = value
-        return
-    within = values.setdefault(outer, {})
-    if not isinstance(within, dict):
-        raise ConfigError(f"{outer} is set to {within!r}, so that there is no {key}.")
-    _put(within, inner, value)
+    *outer, last = key.split(".")
+    within: Any = values
+    for name in outer:
+        within = within.setdefault(name, {})
+        if not isinstance(within, dict):
+            raise ConfigError(f"{name[:LONG]} is set to {within!r}, so that there is no {key}.")
+    within[last] = value
 
 
 def _setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"A setting is key=value; {text!r} has no '='.")
+    if key.count(".") > DEEPEST:
+        raise ConfigError(f"There are no settings within settings of {key.count('.'):,} levels.")
     try:
         return key.strip(), json.loads(value)
     except ValueError:
         return key.strip(), value
+    except RecursionError as error:
+        raise ConfigError(f"The value of {key[:LONG]} is nested too deeply.") from error

@@ -105,12 +105,12 @@ def open_pairs(
     TypeError
         If ``data`` is none of these.
     """
+    if not 0 <= seed <= MOST_SEED:
+        raise ConfigError(f"A seed is a whole number from 0 to {MOST_SEED:,}; not {seed}.")
     if isinstance(data, PairSet):
         return data
     if isinstance(data, Source):
         return open_pairs(data.spec, seed, root=data.roots)
-    if not 0 <= seed <= MOST_SEED:
-        raise ConfigError(f"A seed is a whole number from 0 to {MOST_SEED:,}; not {seed}.")
     roots = [_path(str(one)) for one in ([root] if isinstance(root, str | Path) else root)]
     for one in roots:
         if not one.is_dir():

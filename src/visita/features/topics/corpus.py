@@ -21,6 +21,8 @@ def read_corpus(path: Path) -> list[str]:
     DataError
         If there is no such file or folder, it cannot be read, or it holds no text.
     """
+    if path.exists() and not (path.is_dir() or path.is_file()):
+        raise DataError(f"{path} is neither a file on disk nor a folder.")
     try:
         pieces = _files(path) if path.is_dir() else _lines(path)
         texts = [text for name, raw in pieces if (text := _decoded(name, raw))]
@@ -40,7 +42,7 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*.txt")):
+    for path in sorted(one for one in folder.rglob("*.txt") if one.is_file()):
         try:
             yield str(path), path.read_bytes()
         except OSError as error:
