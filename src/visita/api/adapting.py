@@ -12,6 +12,7 @@ from visita.api.learning import Trained, facts_of, report_on, rsum_on
 from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
 from visita.artifact import check_free
 from visita.data import Data, open_pairs
+from visita.data.enough import LEAST, check_enough
 from visita.errors import ConfigError
 from visita.evaluation import paired_retrieval, retrieval
 from visita.features.extract import PairFeatures
@@ -64,6 +65,8 @@ def adapt(
     whole = opened(base)
     start = _adaptable(whole)
     pairs = open_pairs(data, seed=config.seed)
+    held_back = "test" if pairs.splits()["test"] else "dev"
+    check_enough(pairs, {"train": LEAST, "dev": LEAST, held_back: LEAST}, "Adapting")
     used = features_for(start, pairs, features)
     started = time.perf_counter()
     train, dev = used.take("train"), used.take("dev")
@@ -75,7 +78,6 @@ def adapt(
     if validate(*before) >= validate(*embedded):
         found, embedded, weight = start, before, 0.0
     seconds = time.perf_counter() - started
-    held_back = "test" if pairs.splits()["test"] else "dev"
     comparison = _compare(start, found, used.take(held_back), held_back, weight, config.seed)
     inherited = {key: start.facts[key] for key in (TOPICS_FROM,) if key in start.facts}
     matcher: Adapted = replace(

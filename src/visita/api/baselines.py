@@ -14,6 +14,7 @@ from visita.api.measuring import caveats, features_for, vectors
 from visita.api.two_stage import cross_tensors, rsum_of_scores
 from visita.artifact import check_free
 from visita.data import Data, PairSet, open_pairs
+from visita.data.enough import LEAST, check_enough
 from visita.evaluation import PROTOCOLS, evaluate_vectors, fit_threshold
 from visita.evaluation.dense import as_vectors
 from visita.features.extract import PairFeatures, pair_features, picture_features
@@ -66,6 +67,7 @@ def train_baseline(
     config.check()  # what cannot be learnt from is refused before long work
     check_free(out.resolve())
     pairs = open_pairs(data, seed=config.seed)
+    check_enough(pairs, {"train": LEAST, "dev": LEAST}, "Training")
     read = _Read(pairs, pairs.take("train"), pairs.take("dev"), features)
     learnt = _learn(out.resolve().name, read, config)
     history = learnt.history

@@ -18,6 +18,7 @@ from visita.api.training import train
 from visita.artifact import MANIFEST, fingerprint_of, read_json, write_json
 from visita.data import Data, PairSet, open_pairs
 from visita.data.decode import decode
+from visita.data.enough import LEAST, check_enough
 from visita.errors import DataError, PictureError, TrainingError, VisitaError
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.experiments.cells import Cell, Result, run_cells
@@ -84,6 +85,7 @@ def compare(
     """
     systems = read_systems([str(one) for one in matchers], seeds, seed)
     pairs = open_pairs(data, seed=seed)
+    check_enough(pairs, {split: LEAST}, "Comparing")
     bench = Bench(pairs, split, folds, seed, Path(out), features)
     members = {run: member for one in systems for run, member in one.runs.items()}
     cells, missing = bench.cells(members)

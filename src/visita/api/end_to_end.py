@@ -19,6 +19,7 @@ from visita.api.two_stage import (
 )
 from visita.artifact import check_free
 from visita.data import Data, PairSet, open_pairs
+from visita.data.enough import LEAST, check_enough
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.extract import picture_features
 from visita.features.fitted import install
@@ -90,6 +91,7 @@ def train_encoder(
     out = Path(out).resolve()
     check_free(out)
     pairs = open_pairs(data, seed=config.seed)
+    check_enough(pairs, {"train": LEAST, "dev": LEAST}, "Training")
     run = {"config": config.model_dump(mode="json"), "data": pairs.fingerprint()}
     team = Team(config.network.device, config.network.precision)
     kept = resumable(out, run) if team.is_main else nullcontext(partial_folder(out))

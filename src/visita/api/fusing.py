@@ -15,6 +15,7 @@ from visita.api.learning import report_on
 from visita.api.measuring import TOPICS_FROM, caveats
 from visita.artifact import check_free
 from visita.data import Data, PairSet, open_pairs
+from visita.data.enough import HALVED, check_enough
 from visita.errors import ConfigError
 from visita.evaluation import Estimate, retrieval
 from visita.evaluation.blocks import Truth
@@ -107,6 +108,7 @@ def fuse(
         raise ConfigError(f"A plot is a file ending in {', '.join(FORMATS)}, unlike {plot}.")
     check_free(Path(out).resolve())
     pairs = open_pairs(data, seed=seed)
+    check_enough(pairs, {"dev": HALVED}, "Fusing")
     read = _read(given, pairs, dim, seed)
 
     started = time.perf_counter()

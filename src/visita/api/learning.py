@@ -16,6 +16,7 @@ from visita.api.finishing import calibrate, provenance
 from visita.api.measuring import TOPICS_FROM, caveats, vectors
 from visita.artifact import check_free
 from visita.data import Data, PairSet, open_pairs
+from visita.data.enough import LEAST, check_enough
 from visita.evaluation import (
     best_ranks,
     dot_blocks,
@@ -91,6 +92,7 @@ def train(
     level_widths(config)  # what cannot be fused is refused before long work
     check_free(Path(out).resolve())
     pairs = open_pairs(data, seed=config.seed)
+    check_enough(pairs, {"train": LEAST, "dev": LEAST}, "Training")
     text = text_encoder_of(config, pairs)
     train_pairs = pairs.take("train")  # refuses an empty split before long work
     dev = pair_features(pairs.take("dev"), config.recipe(), text, features)

@@ -10,6 +10,7 @@ from typing import Any
 from visita.api.both_stages import fitted_threshold, ranks, vector_pair_scores
 from visita.api.closer import CloserLook
 from visita.data import Data, PairSet, open_pairs
+from visita.data.enough import LEAST, check_enough
 from visita.evaluation import PROTOCOLS, evaluate_vectors, recall_by_language
 from visita.evaluation.retrieval import CUTOFFS
 from visita.features.extract import PairFeatures, pair_features
@@ -53,6 +54,7 @@ def evaluate(
     """
     matcher = opened(matcher)
     pairs = open_pairs(data, seed=seed)
+    check_enough(pairs, {split: LEAST}, "Measuring")
     chosen = pairs if split == "all" else pairs.take(split)
     measured = features_for(matcher, chosen, features)
     threshold, source = matcher.threshold, "matcher"

@@ -11,6 +11,7 @@ from shlex import join
 from visita.api.both_stages import pair_scores, ranks
 from visita.api.measuring import features_for
 from visita.data import Data, PairSet, open_pairs
+from visita.data.enough import LEAST, check_enough
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
 from visita.evaluation.pairs import best_f1_threshold
 from visita.experiments import (
@@ -118,6 +119,7 @@ def reproduce(
             f"{paper} is set up by a {type(default).__name__}, not by a {type(config).__name__}."
         )
     pairs = open_pairs(data, seed=config.seed)
+    check_enough(pairs, {"train": LEAST, "dev": LEAST, split: LEAST}, "Reproducing")
     if isinstance(config, PaperConfig):
         bench = fusion_bench.make_bench(pairs, split, config, small_gallery, features)
         report = _fusion(bench, Path(out), _reader(pairs), split, seeds)

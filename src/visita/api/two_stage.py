@@ -18,6 +18,7 @@ from visita.api.learning import Learnt, Trained, learn
 from visita.api.measuring import caveats, vectors
 from visita.artifact import check_free, read_json, write_json
 from visita.data import Data, PairSet, open_pairs
+from visita.data.enough import LEAST, check_enough
 from visita.errors import ConfigError
 from visita.evaluation import PROTOCOLS, best_ranks, recall_sum
 from visita.evaluation.blocks import dot_blocks
@@ -89,7 +90,8 @@ def train_two_stages(
     out = Path(out).resolve()
     check_free(out)
     pairs = open_pairs(data, seed=config.seed)
-    train, dev = pairs.take("train"), pairs.take("dev")  # refuses an empty split
+    check_enough(pairs, {"train": LEAST, "dev": LEAST}, "Training")
+    train, dev = pairs.take("train"), pairs.take("dev")
     recipes = [one.recipe() for one in (first_config, second_config) if one]
     read = _Read(pairs, train, dev, Recipe.union(recipes), features)
     run = {"config": config.model_dump(mode="json"), "data": pairs.fingerprint()}
