@@ -230,8 +230,9 @@ class FeatureStore:
 
     @property
     def is_sound(self) -> bool:
-        """Tell whether the journal and the columns are as long as they were written."""
-        return self._rows.is_sound
+        """Tell whether header and journal are as they were written, and columns as long."""
+        headers = [self.folder, self._rows.folder] if self._header["format"] == FORMAT else []
+        return self._rows.is_sound and all(map(header_is_sound, headers))
 
     @property
     def nbytes(self) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from visita.errors import ArtifactError, DamagedError, UnwritableError
-from visita.features.layout import header_is_sound
 from visita.features.lock import WriterLock
 from visita.features.store import FeatureStore
 from visita.gallery.card import CARD, read_card
 from visita.gallery.catalog import INDEX, Catalog
+from visita.gallery.stores import discard
 
 
 @dataclass
@@ -60,11 +61,13 @@ def _verify(folder: Path, verdict: Verdict) -> None:
         store = FeatureStore.open(folder)
     except DamagedError as error:
         verdict.damaged.append(str(error))
+        with suppress(OSError):
+            discard(folder)
         return
     verdict.rows += len(store)
     verdict.bytes += store.nbytes
     damaged = store.damaged()
-    if not (store.is_sound and header_is_sound(folder)):
+    if not store.is_sound:
         verdict.damaged.append(folder.name)
     elif damaged:
         verdict.damaged.append(f"{folder.name}: {len(damaged):,} rows")
