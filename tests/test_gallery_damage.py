@@ -244,7 +244,7 @@ def test_a_gallery_of_format_1_is_used_and_brought_to_today_s(tmp_path):
     gallery = Gallery.open(folder, home=home)
     shutil.copytree(FORMAT_1 / "gallery", gallery.path)
     encoder = ColourMeans(levels=("2",))
-    matcher = LinearMatcher(encoder.recipe, dim=4)
+    matcher = LinearMatcher(encoder.recipe)
     before = gallery.snapshot(matcher.fingerprint())
     assert len(before) == 6
     assert galleries(home)[0].pictures == 6

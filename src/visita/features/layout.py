@@ -95,7 +95,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     for path in _headers(folder):
         with suppress(DamagedError):
             header = _checked(path)
-            if path.parent != folder:
+            if path.parent != folder and (folder / HEADER).exists():
                 say_once(f"{folder / HEADER} is damaged: its copy is used")
             return header
     raise DamagedError(f"{folder / HEADER} is damaged, and so is its copy.")
