@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -12,19 +11,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forging import forge
 
 from visita.artifact import (
     MANIFEST,
+    Manifest,
     fingerprint_of,
-    read_json,
     read_manifest,
     sha256_of,
     write_folder,
-    write_json,
 )
 from visita.errors import ArtifactError
+from visita.jsonfile import read_json, write_json
 
 KIND = "thing"
+
+
+class Thing(Manifest):
+    """The manifest of what is written here."""
+
+    numbers: list[float] | None = None
+    name: str | None = None
+    number: int | None = None
+
+
+def read_thing(folder: Path) -> Thing:
+    return read_manifest(folder, KIND, Thing)
 
 
 def write(folder: Path, content: str = "one", **facts: object) -> Path:
@@ -33,11 +45,6 @@ def write(folder: Path, content: str = "one", **facts: object) -> Path:
         (draft / "deep" / "a.txt").write_text(content)
         (draft / "b.bin").write_bytes(content.encode() * 1000)
     return folder
-
-
-def change_manifest(folder: Path, **changes: object) -> None:
-    manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps({**manifest, **changes}))
 
 
 def all_files(folder: Path) -> dict[str, bytes]:
@@ -50,9 +57,9 @@ def names_in(folder: Path) -> list[str]:
 
 def test_what_was_written_is_read_back_with_its_facts(tmp_path):
     folder = write(tmp_path / "new" / "thing", numbers=[1, 2.5], name="Ærø")
-    manifest = read_manifest(folder, KIND)
-    assert manifest["numbers"] == [1, 2.5] and manifest["name"] == "Ærø"
-    assert manifest["files"] == {
+    manifest = read_thing(folder)
+    assert manifest.numbers == [1, 2.5] and manifest.name == "Ærø"
+    assert manifest.files == {
         "b.bin": sha256_of(folder / "b.bin"),
         "deep/a.txt": sha256_of(folder / "deep" / "a.txt"),
     }
@@ -76,7 +83,7 @@ def test_the_working_folder_itself_can_be_written(tmp_path, monkeypatch, prepare
     monkeypatch.chdir(place)
     target = Path("inner") if prepare is None else Path()
     write(target)
-    assert read_manifest((place / "inner") if prepare is None else place, KIND)
+    assert read_thing((place / "inner") if prepare is None else place)
 
 
 def test_a_linked_folder_is_written_where_the_link_points(tmp_path):
@@ -103,7 +110,7 @@ def test_facts_that_are_no_json_leave_the_old_one(tmp_path):
     with pytest.raises(TypeError):
         write(folder, "two", wrong={1, 2})
     assert (folder / "deep" / "a.txt").read_text() == "one"
-    assert read_manifest(folder, KIND)
+    assert read_thing(folder)
 
 
 FOREIGN = {
@@ -142,25 +149,25 @@ def test_a_changed_or_missing_file_is_refused(tmp_path):
     folder = write(tmp_path / "thing")
     (folder / "b.bin").write_bytes(b"two" * 1000)
     with pytest.raises(ArtifactError, match=r"b\.bin is missing or changed"):
-        read_manifest(folder, KIND)
+        read_thing(folder)
     (folder / "b.bin").unlink()
     with pytest.raises(ArtifactError, match=r"b\.bin is missing or changed"):
-        read_manifest(folder, KIND)
+        read_thing(folder)
 
 
 def test_a_missing_manifest_and_another_kind_are_refused(tmp_path):
     with pytest.raises(ArtifactError, match=r"is not a saved thing: it has no manifest\.json"):
-        read_manifest(tmp_path, KIND)
+        read_thing(tmp_path)
     folder = write(tmp_path / "thing")
     with pytest.raises(ArtifactError, match="holds a thing, not a matcher"):
-        read_manifest(folder, "matcher")
+        read_manifest(folder, "matcher", Thing)
 
 
 def test_a_newer_format_is_refused(tmp_path):
     folder = write(tmp_path / "thing")
-    change_manifest(folder, format=2)
+    forge(folder, format=3)
     with pytest.raises(ArtifactError, match="written by a newer visita; upgrade"):
-        read_manifest(folder, KIND)
+        read_thing(folder)
 
 
 @pytest.mark.parametrize(
@@ -168,9 +175,9 @@ def test_a_newer_format_is_refused(tmp_path):
 )
 def test_a_manifest_without_sense_is_refused(tmp_path, changes):
     folder = write(tmp_path / "thing")
-    change_manifest(folder, **changes)
+    forge(folder, **changes)
     with pytest.raises(ArtifactError, match="is damaged"):
-        read_manifest(folder, KIND)
+        read_thing(folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "\x00"])
@@ -178,7 +185,7 @@ def test_a_torn_manifest_is_refused(tmp_path, text):
     folder = write(tmp_path / "thing")
     (folder / MANIFEST).write_text(text)
     with pytest.raises(ArtifactError):
-        read_manifest(folder, KIND)
+        read_thing(folder)
 
 
 @pytest.mark.parametrize("name", ["../secret", "deep/../../secret", "{root}/secret"])
@@ -186,9 +193,9 @@ def test_a_manifest_that_names_a_file_outside_is_refused(tmp_path, name):
     secret = tmp_path / "secret"
     secret.write_text("x")
     folder = write(tmp_path / "thing")
-    change_manifest(folder, files={name.format(root=tmp_path): sha256_of(secret)})
+    forge(folder, files={name.format(root=tmp_path): sha256_of(secret)})
     with pytest.raises(ArtifactError, match="names a file outside itself"):
-        read_manifest(folder, KIND)
+        read_thing(folder)
 
 
 def test_fingerprints_follow_the_value_and_nothing_else():
@@ -249,7 +256,7 @@ def test_killed_at_any_moment_it_is_old_or_new_and_whole(tmp_path):
     first = 0
     for lines in np.random.default_rng(0).integers(1, 8, 5).tolist():
         acknowledged = int(killed_writer(folder, first, lines)[-1])
-        number = read_manifest(folder, "thing")["number"]
+        number = read_thing(folder).number
         assert number in (acknowledged, acknowledged + 1)
         for name in "abc":
             assert (folder / name).read_text() == f"{number}\n" * 5000
@@ -266,7 +273,7 @@ def test_while_it_is_replaced_there_is_always_one(tmp_path):
             missing += not folder.is_dir()
             looks += 1
     assert child.returncode == 0 and missing == 0 and looks > 300
-    assert read_manifest(folder, "thing")["number"] == 39
+    assert read_thing(folder).number == 39
 
 
 def test_a_reader_of_a_replaced_artifact_can_read_on(tmp_path):
@@ -275,4 +282,4 @@ def test_a_reader_of_a_replaced_artifact_can_read_on(tmp_path):
         write(folder, "two")
         assert file.read() == b"one" * 1000
     moved = shutil.copytree(folder, tmp_path / "copy")
-    assert read_manifest(moved, KIND) == read_manifest(folder, KIND)
+    assert read_thing(moved) == read_thing(folder)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forging import forge
 from scipy import sparse
 from standin import ColourMeans, LetterCounts, draw_noise
 from test_matchers_fused import drawn
@@ -69,11 +69,6 @@ def texts(sentences) -> TextFeatures:
 def saved(matcher, tmp_path) -> Path:
     matcher.save(tmp_path / "scaled")
     return tmp_path / "scaled"
-
-
-def change_manifest(folder: Path, **changes: object) -> None:
-    path = folder / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def naive_nearness(vector: np.ndarray, bank: np.ndarray, neighbours: int) -> float:
@@ -155,7 +150,7 @@ def test_a_bank_that_does_not_suit_is_refused(matcher, changes, problem):
 
 @pytest.mark.parametrize("change", [{"neighbours": "three"}, {"least": None}, {"neighbours": 99}])
 def test_a_folder_that_does_not_suit_is_refused(saved, change):
-    change_manifest(saved, **change)
+    forge(saved, **change)
     with pytest.raises(ArtifactError):
         load(saved)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forging import forge
 from sklearn.metrics.pairwise import (
     euclidean_distances,
     linear_kernel,
@@ -451,8 +452,7 @@ def test_what_is_saved_gives_the_same_bits(saved):
 def test_what_scores_by_other_rules_is_refused(tmp_path):
     folder = tmp_path / "second"
     rescorer("pretrained").save(folder)
-    manifest = folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"kernels-2"', '"kernels-1"'))
+    forge(folder, rules="kernels-1")
     with pytest.raises(MismatchError, match=r"scores by the rules kernels-1.*: train it again"):
         Rescorer.load(folder)
 

@@ -14,7 +14,19 @@ import pytest
 import visita
 
 SOURCE = Path(visita.__file__).parent
-FOUNDATIONS = ("errors", "types", "registry", "durable", "artifact", "home", "names", "progress")
+FOUNDATIONS = (
+    *(
+        "errors",
+        "types",
+        "registry",
+        "durable",
+        "jsonfile",
+        "artifact",
+        "home",
+        "names",
+        "progress",
+    ),
+)
 ORDER = (
     *("data", "features", "kernels", "networks", "matchers", "training", "evaluation"),
     *("gallery", "search", "experiments", "api", "", "serve", "cli", "__main__", "testing"),

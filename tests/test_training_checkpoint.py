@@ -100,12 +100,23 @@ def test_the_state_holds_no_pickle(tmp_path):
     assert {path.name for path in (tmp_path / "state").iterdir()} == {"manifest.json", TENSORS}
 
 
-def test_a_damaged_state_is_refused(tmp_path):
+def test_from_a_damaged_state_training_starts_anew_and_says_so(tmp_path, capfd):
     Run("sgd", tmp_path / "state", epochs=1).fit()
     path = tmp_path / "state" / TENSORS
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ArtifactError, match="missing or changed since it was saved"):
-        Run("sgd", tmp_path / "state").fit()
+    _, history = Run("sgd", tmp_path / "state").fit()
+    assert history == Run("sgd", tmp_path / "other").fit()[1]
+    said = [line for line in capfd.readouterr().err.splitlines() if "damaged" in line]
+    assert len(said) == 1 and "training starts anew" in said[0] and str(path.parent) in said[0]
+
+
+def test_a_run_whose_settings_are_damaged_starts_anew(tmp_path, capfd):
+    folder = leave(tmp_path / "out")
+    path = folder / RUN
+    path.write_text(path.read_text().replace("3", "7", 1))
+    with resumable(tmp_path / "out", FACTS) as again:
+        assert not (again / "second").exists()
+    assert "so it starts anew" in capfd.readouterr().err
 
 
 def test_the_rate_falls_where_dev_stops_improving():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import draw_pairs
+from forging import forge
 from test_cli import run
 from test_training_cross_modal import TINY
 
@@ -172,9 +173,7 @@ def test_damaged_and_foreign_ones_are_refused(trained, tmp_path):
     with pytest.raises(ArtifactError, match="weights that efficientnet-lite0 does not: more"):
         TunedEncoder.load(folder).network(LEVELS)
     shutil.copytree(trained.folder, tmp_path / "other")
-    manifest = tmp_path / "other" / "manifest.json"
-    facts = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**facts, "fingerprint": "0" * 16}))
+    forge(tmp_path / "other", fingerprint="0" * 16)
     with pytest.raises(MismatchError, match="trained from another efficientnet-lite0"):
         TunedEncoder.load(tmp_path / "other")
     with pytest.raises(ArtifactError, match="neither in the cache"):
@@ -184,7 +183,6 @@ def test_damaged_and_foreign_ones_are_refused(trained, tmp_path):
     (kept / "weights.safetensors").write_bytes(b"no weights")
     with pytest.raises(ArtifactError):
         install_fitted(tmp_path / "kept")
-    facts["visita"] = "matcher"
-    Path(kept / "manifest.json").write_text(json.dumps(facts))
+    forge(kept, visita="matcher")
     with pytest.raises(ArtifactError, match="no image encoder that visita knows"):
         install_fitted(tmp_path / "kept")

@@ -3,28 +3,62 @@
 Written to a temporary neighbour first, waited for until the disk has it, and renamed into
 place, so a folder with a manifest is always whole. Nothing is ever unpickled: tensors are
 safetensors, graphs are OpenVINO's, the rest is JSON.
+
+It may come from a stranger: the manifest has a schema and covers itself, lists every file in the
+folder and nothing else, and no link is followed.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
-from visita.durable import draft_beside, make_folder, sync_folder, sync_tree, write_durably
+from visita.durable import draft_beside, make_folder, sync_folder, sync_tree
 from visita.errors import ArtifactError
+from visita.jsonfile import digest_of, json_text, read_json, read_sealed, write_sealed
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 a manifest covers itself."""
 MANIFEST = "manifest.json"
+MAX_ARRAYS = 2**33
+"""Bytes of one file of arrays that are read into memory."""
+
+Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+"""Of an encoder, a level, a matcher."""
+Width = Annotated[int, Field(ge=1, le=2**20)]
+"""Of vectors, and of whatever else a network has many of."""
+
+
+class Manifest(BaseModel):
+    """What every manifest says; the schema of a kind adds what it needs.
+
+    Attributes
+    ----------
+    files : dict
+        SHA-256 of every other file in the folder, by its path there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    visita: str
+    format: int
+    files: dict[str, Digest]
+
+
+Kind = TypeVar("Kind", bound=Manifest)
 
 
 def sha256_of(path: Path) -> str:
@@ -35,8 +69,7 @@ def sha256_of(path: Path) -> str:
 
 def fingerprint_of(value: Any) -> str:
     """Return 16 hex digits that change when the JSON form of ``value`` does."""
-    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return digest_of(value)[:16]
 
 
 @contextmanager
@@ -53,13 +86,11 @@ def write_folder(folder: Path, kind: str, facts: Mapping[str, Any]) -> Iterator[
     folder = folder.resolve()
     check_free(folder)
     try:
-        make_folder(folder.parent)
         with draft_beside(folder) as draft:
             yield draft
-            found = sorted(path for path in draft.rglob("*") if path.is_file())
-            files = {str(path.relative_to(draft)): sha256_of(path) for path in found}
+            files = {name: sha256_of(draft / name) for name in sorted(_files(draft))}
             manifest = {"visita": kind, "format": FORMAT, "files": files, **facts}
-            write_json(draft / MANIFEST, manifest)
+            write_sealed(draft / MANIFEST, manifest)
             draft.chmod(0o755)
             sync_tree(draft)
             _replace_folder(draft, folder)
@@ -71,6 +102,28 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays as a safetensors file that others may read too."""
     save_file(dict(arrays), path)
     path.chmod(0o644)  # safetensors keeps it to its owner
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a safetensors file: whole numbers, float16, float32 and float64.
+
+    Raises
+    ------
+    ArtifactError
+        If it is none, is too large, or holds other types or numbers that are not finite.
+    """
+    try:
+        if path.stat().st_size > MAX_ARRAYS:
+            raise ValueError(f"it is larger than {MAX_ARRAYS / 2**30:.0f} GB")
+        arrays = load_file(path)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error!s:.200}.") from error
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise ArtifactError(
+                f"{path} holds numbers that are not finite (NaN or infinite) or none in {name!r}."
+            )
+    return arrays
 
 
 def check_free(folder: Path) -> None:
@@ -100,12 +153,9 @@ def _is_free(folder: Path) -> bool:
     """Tell whether nothing but an artifact would be lost by writing to ``folder``."""
     if not folder.is_dir():
         return not folder.exists()
-    if not any(folder.iterdir()):
-        return True
-    try:
-        return "visita" in read_json(folder / MANIFEST)
-    except ArtifactError:
-        return False
+    if not (folder / MANIFEST).is_file():
+        return not any(folder.iterdir())
+    return len(Manifest.model_fields.keys() & read_json(folder / MANIFEST)) > 1
 
 
 def _replace_folder(draft: Path, folder: Path) -> None:
@@ -131,53 +181,66 @@ def _exchange(one: Path, other: Path) -> bool:
     return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
-def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
-    """Return the manifest of the artifact in ``folder`` after checking every file's hash.
+def read_manifest(folder: Path, kind: str, schema: type[Kind]) -> Kind:
+    """Return the manifest of the artifact in ``folder`` after checking it and every file's hash.
 
     Raises
     ------
     ArtifactError
-        If there is none, it is damaged, of another kind or a newer format, or a file differs.
+        If there is none, it is damaged, of another kind or a newer format, does not keep to
+        ``schema``, or a file differs, is missing, is a link or is not listed.
     """
     path = folder / MANIFEST
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():
         raise ArtifactError(f"{folder} is not a saved {kind}: it has no {MANIFEST}.")
-    manifest = read_json(path)
-    if manifest.get("visita") != kind:
-        found = manifest.get("visita", "something else")
-        raise ArtifactError(f"{folder} holds a {found}, not a {kind}.")
-    files, version = manifest.get("files"), manifest.get("format")
-    if not isinstance(files, dict) or not isinstance(version, int):
-        raise ArtifactError(f"{path} is damaged; copy the {kind} again.")
-    if version > FORMAT:
+    content = read_sealed(path)
+    if content.get("visita") != kind:
+        found = content.get("visita", "something else")
+        raise ArtifactError(f"{folder} holds a {found!s:.50}, not a {kind}.")
+    if type(content.get("format")) is int and content["format"] > FORMAT:
         raise ArtifactError(f"{folder} was written by a newer visita; upgrade to read it.")
-    for name, digest in files.items():
-        file = folder / name
-        if ".." in Path(name).parts or Path(name).is_absolute():
-            raise ArtifactError(f"{folder} names a file outside itself: {name!r}.")
-        if not file.is_file() or sha256_of(file) != digest:
-            raise ArtifactError(f"{file} is missing or changed since it was saved; copy it again.")
+    try:
+        text = json_text(content, ensure_ascii=False)
+        manifest = schema.model_validate_json(text.encode(errors="replace"))
+    except ValidationError as error:
+        raise ArtifactError(f"{path} is damaged or no {kind}'s: {_first(error)}.") from error
+    _check_files(folder, kind, manifest.files)
     return manifest
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in ``path``.
+def _check_files(folder: Path, kind: str, listed: Mapping[str, str]) -> None:
+    there = _files(folder) - {MANIFEST}
+    for name, digest in listed.items():
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise ArtifactError(f"{folder} names a file outside itself: {name!r:.100}.")
+        if name not in there or sha256_of(folder / name) != digest:
+            raise ArtifactError(
+                f"{folder / name} is missing or changed since it was saved; copy it again."
+            )
+    for name in sorted(there - set(listed)):
+        raise ArtifactError(
+            f"{folder} is no whole {kind}: its {MANIFEST} does not list {name!r}; take that away."
+        )
+
+
+def _files(folder: Path) -> set[str]:
+    """Return the path of every file below ``folder``, relative and with slashes.
 
     Raises
     ------
     ArtifactError
-        If the file is not a JSON object.
+        If something is neither a file nor a folder: what a link points to is no part of it.
     """
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(value, dict):
-        raise ArtifactError(f"{path} should hold a JSON object.")
-    return value
+    found = set()
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *files)):
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                raise ArtifactError(f"{path} is a link or no file; put the file itself there.")
+        found |= {Path(place, name).relative_to(folder).as_posix() for name in files}
+    return found
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write ``value`` as JSON so that ``path`` is the old file or, on return, the whole new one."""
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    write_durably(path, text.encode())
+def _first(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    place = ".".join(map(str, fault["loc"]))
+    return f"{place:.100}: {fault['msg']:.100}" if place else fault["msg"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +16,11 @@ from visita.api.adapting import adapt
 from visita.api.both_stages import fitted_threshold, pair_scores, ranks
 from visita.api.measuring import caveats, features_for
 from visita.api.training import train
-from visita.artifact import MANIFEST, fingerprint_of, read_json, write_json
+from visita.artifact import MANIFEST, fingerprint_of
 from visita.data import Data, PairSet, open_pairs
 from visita.data.decode import decode
 from visita.data.enough import LEAST, check_enough
-from visita.errors import DataError, PictureError, TrainingError, VisitaError
+from visita.errors import ArtifactError, DataError, PictureError, TrainingError, VisitaError
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.experiments.cells import Cell, Result, run_cells
 from visita.experiments.comparison import Comparison
@@ -29,6 +30,7 @@ from visita.experiments.report import Report, write_report
 from visita.experiments.source import source_fingerprint
 from visita.experiments.systems import TRAIN, Fresh, Given, System, read_systems, shown
 from visita.features.engine import cores
+from visita.jsonfile import read_sealed, write_sealed
 from visita.matchers import load
 from visita.progress import bar, say
 from visita.training.config import AdaptConfig
@@ -193,9 +195,9 @@ class Bench:
         mark = fingerprint_of([_settings(member), self.pairs.fingerprint(), source])
         folder = self.out / "matchers" / f"{re.sub('[^a-z0-9]+', '-', member.kind)}-{mark[:8]}"
         beside = folder.with_suffix(".json")
-        if not (folder / MANIFEST).exists() or not beside.exists():
-            write_json(beside, {"seconds": self._train(member, folder)})
-        return str(folder), float(read_json(beside)["seconds"])
+        if not _is_whole(folder, beside):
+            write_sealed(beside, {"seconds": self._train(member, folder)})
+        return str(folder), float(read_sealed(beside)["seconds"])
 
     def _train(self, member: Fresh, folder: Path) -> float:
         if member.base is not None:
@@ -222,6 +224,20 @@ class Bench:
 
         found, failed = run_cells(self.out / "cells", cells, work, self.shared, all_may_fail=True)
         return {name: one.facts for name, one in found.items()}, failed
+
+
+def _is_whole(folder: Path, beside: Path) -> bool:
+    """Tell whether what was trained before is there; what is damaged is deleted, to be made."""
+    if not (folder / MANIFEST).exists() or not beside.exists():
+        return False
+    try:
+        load(folder)
+        read_sealed(beside)
+    except ArtifactError as error:
+        say(f"a matcher is damaged and trained anew: {error}")
+        shutil.rmtree(folder)
+        return False
+    return True
 
 
 def _settings(member: Given | Fresh) -> dict[str, object]:

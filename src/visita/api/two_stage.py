@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,10 +17,10 @@ from visita.api.closer import CloserLook
 from visita.api.finishing import calibrate, calibrate_pairs, calibrate_searches, provenance
 from visita.api.learning import Learnt, Trained, learn
 from visita.api.measuring import caveats, vectors
-from visita.artifact import check_free, read_json, write_json
+from visita.artifact import check_free
 from visita.data import Data, PairSet, open_pairs
 from visita.data.enough import LEAST, check_enough
-from visita.errors import ConfigError
+from visita.errors import ArtifactError, ConfigError
 from visita.evaluation import PROTOCOLS, best_ranks, recall_sum
 from visita.evaluation.blocks import dot_blocks
 from visita.evaluation.dense import DenseBlocks, as_vectors
@@ -28,10 +29,12 @@ from visita.features.augmented import view_features
 from visita.features.encoders import TEXT_ENCODERS
 from visita.features.extract import PairFeatures, pair_features, picture_features
 from visita.features.vocabulary import Vocabulary
+from visita.jsonfile import read_sealed, write_sealed
 from visita.matchers.kinds import load_folder
 from visita.matchers.rescorer import Rescorer, rescorer_of, stack_grids
 from visita.matchers.two_stage import DEPTH, TwoStageMatcher
 from visita.matchers.whole import WholeMatcher
+from visita.progress import say
 from visita.training.checkpoint import partial_folder, resumable
 from visita.training.config import (
     CrossModalConfig,
@@ -168,17 +171,31 @@ class _First:
 def _first_stage(name: str, read: _Read, config: FusionConfig, partial: Path) -> _First:
     """Return the first stage, that of an interrupted run where it got so far."""
     folder, notes = partial / "first", partial / "first.json"
-    if not folder.is_dir():
+    if (found := _kept_first(folder, notes)) is None:
         text = text_encoder_of(config, read.pairs)
         dev = pair_features(read.dev, read.recipe, text, read.folder)
         matcher, history, seconds = learn(
             name, read.train, dev, config, text, read.folder, read.recipe
         )
-        write_json(notes, {"warnings": warnings_of(history), "seconds": seconds})
+        write_sealed(notes, {"warnings": warnings_of(history), "seconds": seconds})
         matcher.save(folder)
-    found = load_folder(folder)
-    assert isinstance(found, Learnt)  # it was saved here
-    return _First(found, **read_json(notes))
+        found = _kept_first(folder, notes)
+        assert found  # it was saved just now
+    return found
+
+
+def _kept_first(folder: Path, notes: Path) -> _First | None:
+    """Return the first stage of an interrupted run; None if it did not get so far."""
+    if not folder.is_dir():
+        return None
+    try:
+        matcher = load_folder(folder)
+        assert isinstance(matcher, Learnt)  # it was saved here
+        return _First(matcher, **read_sealed(notes))
+    except ArtifactError as error:
+        say(f"the first stage is trained anew: {error}")
+        shutil.rmtree(folder)
+        return None
 
 
 def _second_stage(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+from visita.jsonfile import json_text
 
 
 def print_json(value: Any) -> None:
     """Print one JSON document, in ASCII, so that any name survives any terminal."""
-    print(json.dumps(value, indent=2))
+    print(json_text(value, indent=2))

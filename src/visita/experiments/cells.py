@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
+from visita.artifact import Manifest, fingerprint_of, read_manifest, write_arrays, write_folder
 from visita.errors import ArtifactError, TrainingError, VisitaError
 from visita.experiments.source import source_fingerprint
 from visita.progress import say
@@ -46,6 +46,17 @@ class Result:
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+class SavedCell(Manifest):
+    """The manifest of a ``Cell`` that was computed."""
+
+    name: str
+    settings: dict[str, Any]
+    seconds: float
+    shared: dict[str, Any]
+    code: str
+    facts: dict[str, Any]
 
 
 def seeded(name: str, seed: int) -> str:
@@ -148,9 +159,9 @@ def _read(place: Path) -> Result | None:
     if not place.exists():
         return None
     try:
-        manifest = read_manifest(place, KIND)
-        arrays = load_file(place / ARRAYS) if ARRAYS in manifest["files"] else {}
-        return Result(manifest["facts"], arrays)
+        saved = read_manifest(place, KIND, SavedCell)
+        arrays = load_file(place / ARRAYS) if ARRAYS in saved.files else {}
+        return Result(saved.facts, arrays)
     except ArtifactError as error:
         say(f"a cell is damaged and computed anew: {error}")
         shutil.rmtree(place)

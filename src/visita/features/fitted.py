@@ -6,12 +6,16 @@ name of its content: a recipe names it ``FAMILY:CONTENT``.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import ClassVar, Protocol, Self, TypeVar
 
-from visita.artifact import MANIFEST, read_json
+from visita.artifact import MANIFEST
+from visita.durable import make_folder
 from visita.errors import ArtifactError
 from visita.home import cache_home
+from visita.jsonfile import read_json
+from visita.progress import say
 from visita.registry import Registry
 from visita.types import Recipe
 
@@ -49,9 +53,22 @@ Kind = TypeVar("Kind", bound=Fitted)
 def install(encoder: Fitted) -> None:
     """Put an encoder into the cache, where its name finds it."""
     folder = _place(encoder.family, encoder.fingerprint())
-    if not (folder / MANIFEST).is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    if not _is_whole(folder):
+        make_folder(folder.parent)
         encoder.save(folder)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether a fitted encoder is kept in ``folder``; one that is damaged is deleted."""
+    if not folder.is_dir():
+        return False
+    try:
+        FITTED.load(folder.parent.name).load(folder)
+    except ArtifactError as error:
+        say(f"a fitted encoder is damaged and kept anew: {error}")
+        shutil.rmtree(folder)
+        return False
+    return True
 
 
 def installed(kind: type[Kind], fingerprint: str) -> Kind:
@@ -90,8 +107,7 @@ def install_fitted(folder: Path) -> None:
         If there is something else, or it is damaged.
     """
     for one in sorted(folder.iterdir()) if folder.is_dir() else []:
-        manifest: dict[str, Any] = read_json(one / MANIFEST)
-        family = str(manifest.get("visita"))
+        family = str(read_json(one / MANIFEST).get("visita"))
         if family not in FITTED:
             raise ArtifactError(f"{one} is no image encoder that visita knows.")
         install(FITTED.load(family).load(one))

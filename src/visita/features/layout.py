@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from visita.durable import sync_folder
 from visita.errors import ArtifactError, DamagedError, MismatchError
-from visita.features.sealed import read_sealed, write_sealed
+from visita.jsonfile import read_sealed, write_sealed
 from visita.progress import say_once
 
 FORMAT = 2

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from visita.data.rgb import to_rgb
 from visita.errors import ConfigError, PassingError, PictureError, UnknownNameError, did_you_mean
 from visita.features.contract import Computed, EncodedBatch
 from visita.features.encoders import IMAGE_ENCODERS
-from visita.features.engine import Runner, cached_runner, cores
+from visita.features.engine import CachedNetwork, Runner, cores
 from visita.features.quantize import Activations, known_activations, quantize
 from visita.types import FloatArray, ImageEncoder, Recipe, Skipped, is_grid
 
@@ -187,29 +187,34 @@ class _Network:
 
     @property
     def precision(self) -> str:
-        if self.activations is None:
+        """What this machine computes it in; features of one are never kept among another's."""
+        if self.activations is None or self._cached.precision() == "float32":
             return "float32"
         return f"int8 {self.activations.fingerprint()}"
+
+    @cached_property
+    def _cached(self) -> CachedNetwork:
+        side, measured = self.encoder.side, self.activations
+        wanted = "float32" if measured is None else f"int8 {measured.fingerprint()}"
+        return CachedNetwork(
+            self.encoder.name,
+            {
+                "weights": self.encoder.fingerprint(),
+                "levels": list(self.levels),
+                "precision": wanted,
+            },
+            partial(self.encoder.network, self.levels),
+            lambda: [_example(side)],
+            [(-1, side, side, 3)],
+            edit=None if measured is None else partial(quantize, activations=measured),
+            streams=cores(),
+        )
 
     def start(self) -> Runner:
         if self.runner is None and isinstance(self.encoder, Computed):
             self.runner = self.encoder.runner(self.levels)
         if self.runner is None:
-            side, measured = self.encoder.side, self.activations
-            edit = None if measured is None else partial(quantize, activations=measured)
-            self.runner = cached_runner(
-                self.encoder.name,
-                {
-                    "weights": self.encoder.fingerprint(),
-                    "levels": list(self.levels),
-                    "precision": self.precision,
-                },
-                partial(self.encoder.network, self.levels),
-                lambda: [_example(side)],
-                [(-1, side, side, 3)],
-                edit=edit,
-                streams=cores(),
-            )
+            self.runner = self._cached.runner()
         return self.runner
 
     def __call__(self, plain: NDArray[np.uint8], views: tuple[str, ...]) -> dict[str, FloatArray]:

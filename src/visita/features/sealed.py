@@ -1,4 +1,4 @@
-"""Files that show their own damage: JSON objects with a seal, one a file or one a line.
+"""Files that show their own damage: JSON objects, one a line, each with a seal.
 
 A line ends with a CRC-32 of itself. What a crash leaves of a line that was being written has
 no end, and counts as never written; a whole line with another checksum is damage.
@@ -14,38 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visita.artifact import fingerprint_of, read_json, write_json
 from visita.durable import write_durably
-from visita.errors import ArtifactError, DamagedError
 
-SEAL = "seal"
 _LINE_SEAL = ',"crc32":"%08x"}'
 _LINE_SEAL_LENGTH = len(_LINE_SEAL % 0)
-
-
-def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object with its seal, so that ``path`` is the old file or the whole new one."""
-    write_json(path, {**value, SEAL: fingerprint_of(value)})
-
-
-def read_sealed(path: Path) -> dict[str, Any]:
-    """Return the JSON object in ``path``; one of format 1 needs no seal.
-
-    Raises
-    ------
-    DamagedError
-        If it is not as it was written.
-    """
-    try:
-        value = read_json(path)
-    except ArtifactError as error:
-        raise DamagedError(str(error)) from error
-    seal = value.pop(SEAL, None)
-    if seal is None and value.get("format") == 1:
-        return value
-    if seal != fingerprint_of(value):
-        raise DamagedError(f"{path} is damaged: its content and its seal differ.")
-    return value
 
 
 @dataclass(frozen=True)

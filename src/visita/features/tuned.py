@@ -11,10 +11,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
+from visita.artifact import (
+    Manifest,
+    Name,
+    fingerprint_of,
+    read_arrays,
+    read_manifest,
+    write_arrays,
+    write_folder,
+)
 from visita.errors import ArtifactError, MismatchError
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.fitted import installed
@@ -116,12 +122,9 @@ class TunedEncoder:
         MismatchError
             If the encoder that training began with is another now.
         """
-        manifest = read_manifest(folder, cls.family)
-        try:
-            found = cls(str(manifest["base"]), load_file(folder / WEIGHTS))
-        except (KeyError, OSError, SafetensorError) as error:
-            raise ArtifactError(f"{folder} is no tuned encoder ({error!r}).") from error
-        if found.fingerprint() != manifest.get("fingerprint"):
+        saved = read_manifest(folder, cls.family, SavedTuned)
+        found = cls(saved.base, read_arrays(folder / WEIGHTS))
+        if found.fingerprint() != saved.fingerprint:
             raise MismatchError(
                 f"{folder} was trained from another {found.base} than the installed one; install "
                 "that version or train again."
@@ -132,6 +135,13 @@ class TunedEncoder:
     def _base(self) -> ImageEncoder:
         encoder: ImageEncoder = IMAGE_ENCODERS.load(self.base)()
         return encoder
+
+
+class SavedTuned(Manifest):
+    """The manifest of a ``TunedEncoder``."""
+
+    base: Name
+    fingerprint: Name
 
 
 def by_name(fingerprint: str) -> TunedEncoder:

@@ -21,10 +21,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image, Resampling
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
+from visita.artifact import (
+    Manifest,
+    fingerprint_of,
+    read_arrays,
+    read_manifest,
+    write_arrays,
+    write_folder,
+)
 from visita.data.decode import decode
 from visita.errors import (
     ArtifactError,
@@ -173,15 +178,25 @@ class VisualWords:
         ArtifactError
             If the folder does not hold any, or those of another visita.
         """
-        manifest = read_manifest(folder, cls.family)
-        try:
-            arrays = load_file(folder / ARRAYS)
-        except (OSError, SafetensorError) as error:
-            raise ArtifactError(f"{folder / ARRAYS} cannot be read: {error}.") from error
+        saved = read_manifest(folder, cls.family, SavedWords)
+        arrays = read_arrays(folder / ARRAYS)
         levels = {name.partition("/")[0] for name in arrays}
-        if manifest.get("preprocessing") != PREPROCESSING or not levels <= set(DESCRIBED_BY):
+        if saved.preprocessing != PREPROCESSING or not levels <= set(DESCRIBED_BY):
             raise ArtifactError(f"{folder} was fitted by another visita; train again.")
+        if not levels or not all(_fit_together(arrays, level) for level in levels):
+            raise ArtifactError(f"{folder} holds words and weights that do not suit each other.")
         return cls(*({one: arrays[f"{one}/{n}"] for one in levels} for n in ("centres", "idf")))
+
+
+class SavedWords(Manifest):
+    """The manifest of ``VisualWords``."""
+
+    preprocessing: str
+
+
+def _fit_together(arrays: Mapping[str, NDArray[Any]], level: str) -> bool:
+    centres, idf = (arrays.get(f"{level}/{name}", np.zeros(())) for name in ("centres", "idf"))
+    return centres.shape == (len(idf) if idf.ndim else 0, WIDTHS[level]) and centres.size > 0
 
 
 def by_name(fingerprint: str) -> VisualWords:
@@ -234,6 +249,8 @@ def hog(grey: NDArray[np.uint8]) -> Descriptors:
     return np.asarray(blocks.reshape(-1, 36), np.float32)
 
 
+WIDTHS = {"sift": 128, "hog": 36}
+"""Numbers in a descriptor of each kind."""
 DESCRIBED_BY: Mapping[str, Callable[[NDArray[np.uint8]], Descriptors]] = {"sift": sift, "hog": hog}
 
 

@@ -12,15 +12,17 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.artifact import fingerprint_of, read_json, write_json
+from visita.artifact import fingerprint_of
 from visita.errors import ArtifactError, DataError, MismatchError
-from visita.features.topics.segment import SEGMENTER
+from visita.features.topics.segment import SEGMENTER, known_words
 from visita.features.topics.segment import words as cut
+from visita.jsonfile import read_json, write_json
 from visita.progress import say
 from visita.types import Tokens
 
 PADDING, UNKNOWN = 0, 1
 """The numbers of no word and of any word that is not known; those known follow."""
+LONGEST = 2**16
 MIN_COUNT = 2
 """How often a word has to occur: the others teach what an unknown word is."""
 
@@ -129,8 +131,8 @@ class Vocabulary:
             If texts were cut into words by other rules then.
         """
         saved = read_json(path)
-        words, longest = saved.get("words"), saved.get("longest")
-        if not isinstance(words, list) or not isinstance(longest, int):
+        words, longest = known_words(path, saved.get("words")), saved.get("longest")
+        if type(longest) is not int or not 0 < longest <= LONGEST:
             raise ArtifactError(f"{path} is no vocabulary visita can read; copy it again.")
         if saved.get("segmenter") != SEGMENTER:
             raise MismatchError(

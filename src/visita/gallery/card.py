@@ -11,8 +11,8 @@ from pathlib import Path
 
 from visita.data.pictures import printable
 from visita.errors import ArtifactError, DamagedError
-from visita.features.sealed import read_sealed, write_sealed
 from visita.home import data_home
+from visita.jsonfile import read_sealed, write_sealed
 
 FORMAT = 2
 """Format 1 had no seal, and its catalogue in SQLite."""

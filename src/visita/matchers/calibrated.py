@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from visita.artifact import Manifest, Name
 from visita.matchers.calibration import Calibration
 from visita.matchers.coefficients import Coefficients
 from visita.matchers.match_probability import MatchProbability
-from visita.types import FloatArray
-
-Found = TypeVar("Found", bound=Coefficients)
+from visita.types import FloatArray, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,29 +57,38 @@ class Calibrated:
         }
 
 
-def read_calibrated(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that ``calibrated`` wrote.
+class SavedMatcher(Manifest):
+    """What the manifest of every kind of matcher says; the fields are those of ``Calibrated``."""
 
-    Raises
-    ------
-    ArtifactError
-        If a calibration is not usable.
-    KeyError
-        If a field is missing.
-    """
-    return {
-        "name": saved["name"],
-        "threshold": saved["threshold"],
-        "calibration": _fitted(Calibration, saved["calibration"]),
-        "keyword_calibration": _fitted(Calibration, saved["keyword_calibration"]),
-        # There was none always.
-        "match_probability": _fitted(MatchProbability, saved.get("match_probability")),
-    }
+    name: Name
+    threshold: float | None
+    calibration: Calibration | None
+    keyword_calibration: Calibration | None
+    match_probability: MatchProbability | None = None
+    """There was none always."""
+    fingerprint: Name
+    facts: dict[str, Any]
+
+    def calibrated(self) -> dict[str, Any]:
+        """Return the fields that every matcher has."""
+        names = ("name", "threshold", "calibration", "keyword_calibration", "match_probability")
+        return {name: getattr(self, name) for name in names}
+
+
+class SavedRecipe(BaseModel):
+    """A ``Recipe``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    levels: Annotated[
+        dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]], Field(min_length=1)
+    ]
+    mirror: bool = False
+
+    def recipe(self) -> Recipe:
+        """Return it."""
+        return Recipe(self.levels, self.mirror)
 
 
 def _numbers(fitted: Coefficients | None) -> dict[str, float] | None:
     return fitted.to_dict() if fitted else None
-
-
-def _fitted(kind: type[Found], saved: Mapping[str, float] | None) -> Found | None:
-    return None if saved is None else kind.from_dict(saved)

@@ -42,7 +42,7 @@ class Calibration(Coefficients):
     size_weight: float
 
     def usable(self) -> bool:
-        """Tell whether all numbers are finite, and P does not fall as the score rises."""
+        """Tell whether no number is too large, and P does not fall as the score rises."""
         return super().usable() and self.score_weight >= 0
 
     def probability(self, scores: FloatArray, gallery_size: int) -> FloatArray:

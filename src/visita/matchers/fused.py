@@ -8,19 +8,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from pydantic import Field
 
-from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
+from visita.artifact import fingerprint_of, read_arrays, read_manifest, write_arrays, write_folder
 from visita.errors import ArtifactError
 from visita.features.joined_text import JoinedText
 from visita.kernels.combination import join
 from visita.kernels.unit import unit
-from visita.matchers.calibrated import Calibrated, read_calibrated
+from visita.matchers.calibrated import Calibrated, SavedMatcher
 from visita.matchers.kinds import load_folder
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 
@@ -59,8 +58,9 @@ class FusedMatcher(Calibrated):
             raise ArtifactError("A fused matcher has one or more parts, and a weight for each.")
         if not min(self.weights) > 0 or not math.isclose(sum(self.weights), 1, rel_tol=1e-6):
             raise ArtifactError(f"Weights are above 0 and have sum 1, unlike {self.weights}.")
-        if self.basis is not None and (self.basis.ndim != 2 or len(self.basis) != joined):
-            raise ArtifactError(f"A basis for {joined} numbers cannot be {self.basis.shape}.")
+        shape = (joined, 1) if self.basis is None else self.basis.shape
+        if len(shape) != 2 or shape[0] != joined or not shape[1]:
+            raise ArtifactError(f"A basis for {joined} numbers cannot be {shape}.")
 
     def fingerprint(self) -> str:
         """Return a hash over everything that decides the vectors, encoders included."""
@@ -166,20 +166,29 @@ class FusedMatcher(Calibrated):
         MismatchError
             If an encoder differs from the one that a part was trained with.
         """
-        saved = read_manifest(folder, KIND)
-        try:
-            count = len(saved["weights"])
-            return cls(
-                **read_calibrated(saved),
-                parts=tuple(load_folder(folder / part_folder(number)) for number in range(count)),
-                weights=tuple(map(float, saved["weights"])),
-                basis=load_file(folder / BASIS)["basis"] if saved["shortened"] else None,
-                facts=saved["facts"],
-            )
-        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
-            raise ArtifactError(
-                f"{folder} is not a fused matcher visita can read ({error!r})."
-            ) from error
+        saved = read_manifest(folder, KIND, SavedFused)
+        count = len(saved.weights)
+        return cls(
+            **saved.calibrated(),
+            parts=tuple(load_folder(folder / part_folder(number)) for number in range(count)),
+            weights=saved.weights,
+            basis=_read_basis(folder / BASIS) if saved.shortened else None,
+            facts=saved.facts,
+        )
+
+
+class SavedFused(SavedMatcher):
+    """The manifest of a ``FusedMatcher``."""
+
+    weights: Annotated[tuple[float, ...], Field(min_length=1, max_length=1000)]
+    shortened: bool
+
+
+def _read_basis(path: Path) -> NDArray[Any]:
+    arrays = read_arrays(path)
+    if arrays.keys() != {"basis"}:
+        raise ArtifactError(f"{path} holds no basis.")
+    return arrays["basis"]
 
 
 def joined_length(vectors: Sequence[FloatArray], weights: Sequence[float]) -> FloatArray:

@@ -7,19 +7,27 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from pydantic import BaseModel, ConfigDict, Field
 
-from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
-from visita.errors import ArtifactError, MismatchError
+from visita.artifact import (
+    Name,
+    Width,
+    fingerprint_of,
+    read_arrays,
+    read_manifest,
+    write_arrays,
+    write_folder,
+)
+from visita.errors import ArtifactError, MismatchError, UnknownNameError, did_you_mean
 from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
 from visita.features.engine import Runner, cached_runner, cores
 from visita.features.fitted import install_fitted, save_fitted
-from visita.matchers.calibrated import Calibrated, read_calibrated
+from visita.matchers.calibrated import Calibrated, SavedMatcher, SavedRecipe
+from visita.matchers.network import checked, network_of
 from visita.matchers.rounding import restored
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures, TopicModel
 
@@ -96,11 +104,15 @@ class JointMatcher(Calibrated):
         MismatchError
             If a column of the recipe is missing.
         """
-        return _in_rows(self._image_runner, self.stack(columns))
+        return self._vectors(self._image_runner, self.stack(columns))
 
     def embed_texts(self, texts: TextFeatures) -> FloatArray:
         """Return unit vectors, float32 (m, dim); a text is the mean of its passages."""
-        return _in_rows(self._text_runner, texts.pooled())
+        return self._vectors(self._text_runner, texts.pooled())
+
+    def _vectors(self, run: Runner, features: FloatArray) -> FloatArray:
+        blocks = [run(features[s : s + ROWS])[0] for s in range(0, len(features) or 1, ROWS)]
+        return checked(self.name, np.concatenate(blocks), (self.dim,))
 
     def stack(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         """Return float32 (n, views, d): the recipe's columns side by side, a row a view."""
@@ -119,14 +131,9 @@ class JointMatcher(Calibrated):
 
     def network(self) -> Any:
         """Return the torch ``JointSpace`` with this matcher's weights, in evaluation mode."""
-        import torch  # noqa: PLC0415 - training and the first export only
+        from visita.networks.joint import JointSpace  # noqa: PLC0415 - training and first export
 
-        from visita.networks.joint import JointSpace  # noqa: PLC0415
-
-        network = JointSpace(**self.space)
-        state = {name: torch.from_numpy(v) for name, v in restored(self.tensors).items()}
-        network.load_state_dict(state)
-        return network.eval()
+        return network_of(self.name, lambda: JointSpace(**self.space), restored(self.tensors))
 
     @cached_property
     def _image_runner(self) -> Runner:
@@ -188,29 +195,46 @@ class JointMatcher(Calibrated):
         MismatchError
             If an encoder differs from the one it was trained with.
         """
-        saved = read_manifest(folder, KIND)
+        saved = read_manifest(folder, KIND, SavedJoint)
         install_fitted(folder / IMAGES)
-        try:
-            matcher = cls(
-                **read_calibrated(saved),
-                recipe=Recipe(
-                    {k: tuple(v) for k, v in saved["recipe"]["levels"].items()},
-                    saved["recipe"]["mirror"],
-                ),
-                text_encoder=saved["text_encoder"],
-                text_levels=tuple(saved["text_levels"]),
-                space=saved["space"],
-                tensors=load_file(folder / WEIGHTS),
-                encoders=saved["encoders"],
-                topic_model=_topic_model(saved["text_encoder"], folder / TEXT),
-                facts=saved["facts"],
-            )
-        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
-            raise ArtifactError(
-                f"{folder} is not a matcher visita can read ({error!r})."
-            ) from error
-        check_encoders(folder, matcher.encoders, matcher.recipe, matcher.open_text_encoder())
+        matcher = cls(
+            **saved.calibrated(),
+            recipe=saved.recipe.recipe(),
+            text_encoder=saved.text_encoder,
+            text_levels=saved.text_levels,
+            space=saved.space.model_dump(exclude_unset=True),
+            tensors=read_arrays(folder / WEIGHTS),
+            encoders=saved.encoders,
+            topic_model=_topic_model(saved.text_encoder, folder / TEXT),
+            facts=saved.facts,
+        )
+        text = matcher.open_text_encoder()
+        check_encoders(folder, matcher.encoders, matcher.recipe, text)
+        widths = [shape[-1] for shape in level_shapes(matcher.recipe)]
+        if (sum(widths), text.dim) != (saved.space.image_features, saved.space.text_features):
+            raise ArtifactError(f"{folder} reads other widths than those of its encoders.")
         return matcher
+
+
+class SavedSpace(BaseModel):
+    """The arguments of a ``JointSpace``, which checks its parts itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    image_features: Width
+    text_features: Width
+    parts: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=100)]
+    dim: Width
+
+
+class SavedJoint(SavedMatcher):
+    """The manifest of a ``JointMatcher``."""
+
+    recipe: SavedRecipe
+    text_encoder: Name
+    text_levels: Annotated[tuple[Name, ...], Field(min_length=1)]
+    space: SavedSpace
+    encoders: dict[Name, Name]
 
 
 def stack_columns(columns: Mapping[str, FloatArray], recipe: Recipe) -> FloatArray:
@@ -233,6 +257,25 @@ def encoder_fingerprints(recipe: Recipe, text: TextEncoder) -> dict[str, str]:
     """Return name → fingerprint of the encoders that a matcher would use."""
     found = {name: IMAGE_ENCODERS.load(name)().fingerprint() for name in recipe.levels}
     return {**found, text.name: text.fingerprint()}
+
+
+def level_shapes(recipe: Recipe) -> list[tuple[int, ...]]:
+    """Return the shape a picture of each of a recipe's levels, in its order.
+
+    Raises
+    ------
+    UnknownNameError
+        If an encoder has no such level.
+    """
+    found = []
+    for encoder, levels in recipe.levels.items():
+        known = IMAGE_ENCODERS.load(encoder)().level_shapes()
+        for level in levels:
+            if level not in known:
+                hint = did_you_mean(level, known)
+                raise UnknownNameError(f"{encoder} has no level {level!r}.{hint}")
+            found.append(known[level])
+    return found
 
 
 def check_encoders(
@@ -259,8 +302,3 @@ def _topic_model(name: str, folder: Path) -> TopicModel | None:
         return None
     model: TopicModel = TOPIC_MODELS.load(name).load(folder)
     return model
-
-
-def _in_rows(run: Callable[..., tuple[FloatArray, ...]], features: FloatArray) -> FloatArray:
-    blocks = [run(features[s : s + ROWS])[0] for s in range(0, len(features) or 1, ROWS)]
-    return np.concatenate(blocks)

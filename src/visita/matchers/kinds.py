@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
-from visita.artifact import MANIFEST, read_json
+from visita.artifact import MANIFEST
+from visita.errors import ArtifactError
+from visita.features.adapters.hub import no_fetching
+from visita.jsonfile import read_json
 from visita.matchers.joint import KIND
+from visita.matchers.match_probability import MatchProbability
 from visita.registry import Registry
-from visita.types import Matcher
+from visita.types import Matcher, TwoStage
 
 KINDS = Registry(
     "kind of matcher",
@@ -21,7 +25,7 @@ KINDS = Registry(
 
 
 def load_folder(folder: Path) -> Matcher:
-    """Return the matcher saved in ``folder``, of whatever kind.
+    """Return the matcher saved in ``folder``, of whatever kind; nothing that it names is fetched.
 
     Raises
     ------
@@ -33,5 +37,15 @@ def load_folder(folder: Path) -> Matcher:
     path = folder / MANIFEST
     kind = str(read_json(path).get("visita")) if path.is_file() else KIND
     # Anything else a matcher refuses, and says what it is.
-    matcher: Matcher = KINDS.load(kind if kind in KINDS else KIND).load(folder)
+    kinds = KINDS.load(kind if kind in KINDS else KIND)
+    try:
+        with no_fetching():
+            matcher: Matcher = kinds.load(folder)
+    except RecursionError as error:
+        raise ArtifactError(f"{folder} holds too many matchers within each other.") from error
+    known = matcher.match_probability
+    if isinstance(known, MatchProbability) and (known.second is None) == isinstance(
+        matcher, TwoStage
+    ):
+        raise ArtifactError(f"{folder} tells matches by other stages than it has.")
     return matcher

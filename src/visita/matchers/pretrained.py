@@ -10,15 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from visita.artifact import fingerprint_of, read_manifest, write_folder
+from pydantic import StringConstraints
+
+from visita.artifact import Name, fingerprint_of, read_manifest, write_folder
 from visita.errors import ArtifactError, ConfigError, MismatchError
 from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.features.pretrained.names import FAMILIES, repository
 from visita.features.pretrained.text import VECTOR, PretrainedText
 from visita.kernels.unit import unit
-from visita.matchers.calibrated import Calibrated, read_calibrated
+from visita.matchers.calibrated import Calibrated, SavedMatcher
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.kinds import load_folder
 from visita.matchers.pair_head import PairScorer
@@ -223,14 +225,9 @@ class PretrainedFolder:
         MismatchError
             If the checkpoint or the way it is read has changed.
         """
-        saved = read_manifest(folder, KIND)
-        try:
-            found = replace(
-                _as_saved(folder, saved), **read_calibrated(saved), facts=saved["facts"]
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{folder} is no matcher visita can read ({error!r}).") from error
-        if found.fingerprint() != saved["fingerprint"]:
+        saved = read_manifest(folder, KIND, SavedPretrained)
+        found = replace(_as_saved(folder, saved), **saved.calibrated(), facts=saved.facts)
+        if found.fingerprint() != saved.fingerprint:
             raise MismatchError(
                 f"{folder} was saved with other files of {found.name}: put those back, or make it "
                 "anew by its name."
@@ -238,15 +235,26 @@ class PretrainedFolder:
         return found
 
 
-def _as_saved(folder: Path, saved: Mapping[str, Any]) -> Pretrained:
-    family, model = saved["image_encoder"].split(":", 1)
-    whole = pretrained(family, model, saved["text_encoder"])
-    if isinstance(whole, PairedMatcher) and saved["first_stage"]:
+class SavedPretrained(SavedMatcher):
+    """The manifest of a ``DualMatcher`` or a ``PairedMatcher``."""
+
+    image_encoder: Annotated[Name, StringConstraints(pattern=f"^({'|'.join(FAMILIES)}):.")]
+    text_encoder: Annotated[Name, StringConstraints(pattern="^[^:]+:.")]
+    first_stage: bool
+
+
+def _as_saved(folder: Path, saved: SavedPretrained) -> Pretrained:
+    family, model = saved.image_encoder.split(":", 1)
+    # The checkpoint's own text tower is what no name means.
+    other = None if saved.text_encoder == saved.image_encoder else saved.text_encoder
+    whole = pretrained(family, model, other)
+    if isinstance(whole, PairedMatcher) and saved.first_stage:
         assert isinstance(whole.first, DualMatcher)  # as the checkpoint comes
         return whole.first
     if isinstance(whole, PairedMatcher) and (folder / FIRST).is_dir():
         first = load_folder(folder / FIRST)
-        assert isinstance(first, FusedMatcher | ScaledMatcher)
+        if not isinstance(first, FusedMatcher | ScaledMatcher):
+            raise ArtifactError(f"{folder / FIRST} is no first stage of {whole.name}.")
         return replace(whole, first=first)
     return whole
 

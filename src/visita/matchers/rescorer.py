@@ -7,21 +7,31 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Annotated, Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
+from visita.artifact import (
+    Manifest,
+    Name,
+    Width,
+    fingerprint_of,
+    read_arrays,
+    read_manifest,
+    write_arrays,
+    write_folder,
+)
 from visita.errors import ArtifactError, MismatchError
 from visita.features.cells import cell_count
 from visita.features.encoders import TEXT_ENCODERS
 from visita.features.engine import Runner, cached_runner, cores
 from visita.features.fitted import install_fitted, save_fitted
 from visita.features.vocabulary import Vocabulary
-from visita.matchers.joint import IMAGES, check_encoders, encoder_fingerprints
+from visita.matchers.calibrated import SavedRecipe
+from visita.matchers.joint import IMAGES, check_encoders, encoder_fingerprints, level_shapes
+from visita.matchers.network import checked, network_of
 from visita.networks import PAIR_NETWORKS
 from visita.types import FloatArray, Recipe, TokenEncoder
 
@@ -128,22 +138,28 @@ class Rescorer:
         packed = np.empty((len(grids), *self.packed_shape), np.float16)
         for start in range(0, len(grids), ROWS):
             some = grids[start : start + ROWS].astype(np.float32)
-            packed[start : start + ROWS] = self._image_runner(some)[0]
+            found = checked(self._name, self._image_runner(some)[0], self.packed_shape)
+            packed[start : start + ROWS] = found
         return packed
 
     def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
         """Return each text packed, float32 (rows, …); MKL-VisITA's (1 + tokens, 2 (dim + 1))."""
         tokens = self._tokens.tokens(texts)
         kind = np.float32 if self.vocabulary is None else np.int64
+        *_, of_text = self._packed
         return [
-            self._text_runner(tokens.values[start:stop][None].astype(kind))[0][0]
+            checked(
+                self._name,
+                self._text_runner(tokens.values[start:stop][None].astype(kind))[0][0],
+                (of_text,),
+            )
             for start, stop in zip(tokens.offsets[:-1], tokens.offsets[1:], strict=True)
         ]
 
     def scores(self, images: NDArray[np.float16], text: FloatArray) -> FloatArray:
         """Return the score of each packed picture, float16 (k, …), with a packed text: (k,)."""
         found = self._pair_runner(images.astype(np.float32), text[None])[0]
-        return np.asarray(found[:, 0], np.float32)
+        return np.asarray(checked(self._name, found, (1,))[:, 0], np.float32)
 
     @property
     def kernel_weights(self) -> dict[str, float]:
@@ -160,13 +176,9 @@ class Rescorer:
 
     def torch_network(self) -> Any:
         """Return the torch network with these weights, in evaluation mode."""
-        import torch  # noqa: PLC0415 - training and the first export only
-
         arguments = {k: v for k, v in self.network.items() if k not in ("name", "packed")}
-        network = PAIR_NETWORKS.load(self._name)(**arguments)
-        state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in self.tensors.items()}
-        network.load_state_dict(state)
-        return network.eval()
+        state = {name: values.astype(np.float32) for name, values in self.tensors.items()}
+        return network_of(self._name, lambda: PAIR_NETWORKS.load(self._name)(**arguments), state)
 
     @cached_property
     def _tokens(self) -> TokenEncoder:
@@ -237,29 +249,79 @@ class Rescorer:
             If an encoder differs from the one it was trained with, or it was trained to score
             by other rules.
         """
-        saved = read_manifest(folder, KIND)
-        if saved.get("rules") != RULES:
+        saved = read_manifest(folder, KIND, SavedRescorer)
+        if saved.rules != RULES:
             raise MismatchError(
-                f"{folder} scores by the rules {saved.get('rules')}, this visita by {RULES}: "
+                f"{folder} scores by the rules {saved.rules}, this visita by {RULES}: "
                 "train it again."
             )
         install_fitted(folder / IMAGES)
-        fitted = saved.get("text_encoder") == Vocabulary.name
-        vocabulary = Vocabulary.load(folder / VOCABULARY) if fitted else None
-        try:
-            rescorer = cls(
-                recipe=Recipe({k: tuple(v) for k, v in saved["recipe"]["levels"].items()}),
-                text_encoder=saved["text_encoder"],
-                text_levels=tuple(saved["text_levels"]),
-                network=saved["network"],
-                tensors=load_file(folder / WEIGHTS),
-                encoders=saved["encoders"],
-                vocabulary=vocabulary,
-            )
-        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
-            raise ArtifactError(f"{folder} is no rescorer visita can read ({error!r}).") from error
+        fitted = saved.text_encoder == Vocabulary.name
+        rescorer = cls(
+            recipe=saved.recipe.recipe(),
+            text_encoder=saved.text_encoder,
+            text_levels=saved.text_levels,
+            network=saved.network.model_dump(exclude_unset=True),
+            tensors=read_arrays(folder / WEIGHTS),
+            encoders=saved.encoders,
+            vocabulary=Vocabulary.load(folder / VOCABULARY) if fitted else None,
+        )
         check_encoders(folder, rescorer.encoders, rescorer.recipe, rescorer.open_text_encoder())
+        rescorer.check_shapes(folder)
         return rescorer
+
+    def check_shapes(self, folder: Path) -> None:
+        """Make sure that the network reads what the encoders give, and is weighed as it should.
+
+        Raises
+        ------
+        ArtifactError
+            If not.
+        """
+        shapes = level_shapes(self.recipe)
+        cells = {shape[0] if len(shape) == 2 else 1 for shape in shapes}
+        read = self.network["cells"], self.network["grid_features"]
+        if cells != {read[0]} or sum(shape[-1] for shape in shapes) != read[1]:
+            raise ArtifactError(f"{folder} reads other grids than those of its encoders.")
+        width = self.network.get("text", {}).get("features")
+        if self.vocabulary is None and width != self.open_text_encoder().dim:
+            raise ArtifactError(f"{folder} reads other tokens than those of its text encoder.")
+        if "name" not in self.network:
+            levels, kernels = (self.network.get(name) for name in ("levels", "kernels"))
+            logits = self.tensors.get("kernels.logits", np.zeros(()))
+            if logits.shape != (len(levels or ()), len(kernels or ())):
+                raise ArtifactError(f"{folder} has no weight for each of its kernels.")
+
+
+class SavedNetwork(BaseModel):
+    """The arguments of a network; what only one has, that one checks when it is built."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    name: Name | None = None
+    packed: tuple[Width, Width, Width] | None = None
+    cells: Width
+    grid_features: Width
+    dim: Width | None = None
+    text: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _packs(self) -> Self:
+        if self.packed is None and self.dim is None:
+            raise ValueError("dim is missing")
+        return self
+
+
+class SavedRescorer(Manifest):
+    """The manifest of a ``Rescorer``."""
+
+    recipe: SavedRecipe
+    text_encoder: Name
+    text_levels: Annotated[tuple[Name, ...], Field(min_length=1)]
+    network: SavedNetwork
+    encoders: dict[Name, Name]
+    rules: str
+    fingerprint: Name
 
 
 def stack_grids(columns: Mapping[str, FloatArray], recipe: Recipe) -> NDArray[np.float16]:

@@ -15,16 +15,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from pydantic import Field
 
-from visita.artifact import fingerprint_of, read_manifest, write_arrays, write_folder
+from visita.artifact import fingerprint_of, read_arrays, read_manifest, write_arrays, write_folder
 from visita.errors import ArtifactError
-from visita.matchers.calibrated import Calibrated, read_calibrated
+from visita.matchers.calibrated import Calibrated, SavedMatcher
 from visita.matchers.kinds import load_folder
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 
@@ -74,7 +73,7 @@ class ScaledMatcher(Calibrated):
             raise ArtifactError(
                 f"A bank for vectors of {self.part.dim} numbers cannot be {shapes}."
             )
-        if not all(np.isfinite(bank).all() for bank in banks):
+        if not all(bank.dtype == np.float16 and np.isfinite(bank).all() for bank in banks):
             raise ArtifactError("The bank holds numbers that are not finite (NaN or infinite).")
         if not 1 <= self.neighbours <= min(map(len, banks)) or not 0 < self.least <= 1:
             raise ArtifactError(
@@ -185,22 +184,26 @@ class ScaledMatcher(Calibrated):
         MismatchError
             If an encoder differs from the one that its part was trained with.
         """
-        saved = read_manifest(folder, KIND)
-        try:
-            bank = load_file(folder / BANK)
-            return cls(
-                **read_calibrated(saved),
-                part=load_folder(folder / PART),
-                images=bank["images"],
-                texts=bank["texts"],
-                neighbours=int(saved["neighbours"]),
-                least=float(saved["least"]),
-                facts=saved["facts"],
-            )
-        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
-            raise ArtifactError(
-                f"{folder} is not a scaled matcher visita can read ({error!r})."
-            ) from error
+        saved = read_manifest(folder, KIND, SavedScaled)
+        bank = read_arrays(folder / BANK)
+        if bank.keys() != {"images", "texts"}:
+            raise ArtifactError(f"{folder / BANK} holds no bank of images and texts.")
+        return cls(
+            **saved.calibrated(),
+            part=load_folder(folder / PART),
+            images=bank["images"],
+            texts=bank["texts"],
+            neighbours=saved.neighbours,
+            least=saved.least,
+            facts=saved.facts,
+        )
+
+
+class SavedScaled(SavedMatcher):
+    """The manifest of a ``ScaledMatcher``."""
+
+    neighbours: int
+    least: Annotated[float, Field(ge=1e-9, le=1)]
 
 
 def nearness(vectors: FloatArray, bank: FloatArray, neighbours: int) -> FloatArray:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import Field
 
 from visita.artifact import fingerprint_of, read_manifest, write_folder
-from visita.errors import ArtifactError
-from visita.matchers.calibrated import Calibrated, read_calibrated
+from visita.matchers.calibrated import Calibrated, SavedMatcher
 from visita.matchers.kinds import load_folder
 from visita.matchers.rescorer import Rescorer
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
@@ -126,20 +127,22 @@ class TwoStageMatcher(Calibrated):
         MismatchError
             If an encoder differs from the one that a stage was trained with.
         """
-        saved = read_manifest(folder, KIND)
-        try:
-            return cls(
-                **read_calibrated(saved),
-                first=load_folder(folder / FIRST),
-                second=Rescorer.load(folder / SECOND),
-                weight=float(saved["weight"]),
-                depth=int(saved.get("depth", DEPTH)),
-                facts=saved["facts"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(
-                f"{folder} is not a two-stage matcher visita can read ({error!r})."
-            ) from error
+        saved = read_manifest(folder, KIND, SavedTwoStage)
+        return cls(
+            **saved.calibrated(),
+            first=load_folder(folder / FIRST),
+            second=Rescorer.load(folder / SECOND),
+            weight=saved.weight,
+            depth=saved.depth,
+            facts=saved.facts,
+        )
+
+
+class SavedTwoStage(SavedMatcher):
+    """The manifest of a ``TwoStageMatcher``."""
+
+    weight: Annotated[float, Field(ge=0, le=1)]
+    depth: Annotated[int, Field(ge=1, le=100_000)] = DEPTH
 
 
 def first_stage(matcher: Matcher) -> Matcher:

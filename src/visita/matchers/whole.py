@@ -12,7 +12,7 @@ import numpy as np
 from visita.artifact import fingerprint_of, read_manifest, write_folder
 from visita.errors import ArtifactError
 from visita.kernels.unit import unit
-from visita.matchers.calibrated import Calibrated, read_calibrated
+from visita.matchers.calibrated import Calibrated, SavedMatcher
 from visita.matchers.rescorer import Rescorer
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
 
@@ -133,12 +133,8 @@ class WholeMatcher(Calibrated):
         MismatchError
             If an encoder differs from the one it was trained with.
         """
-        saved = read_manifest(folder, KIND)
-        try:
-            return cls(
-                **read_calibrated(saved),
-                second=Rescorer.load(folder / SECOND),
-                facts=saved["facts"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{folder} is no matcher visita can read ({error!r}).") from error
+        saved = read_manifest(folder, KIND, SavedMatcher)
+        second = Rescorer.load(folder / SECOND)
+        if not 1 <= second.network.get("dim", 0) <= second.packed_shape[1]:
+            raise ArtifactError(f"{folder / SECOND} packs no vector of the whole.")
+        return cls(**saved.calibrated(), second=second, facts=saved.facts)

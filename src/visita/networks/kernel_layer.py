@@ -73,7 +73,8 @@ def kernel(name: str) -> Callable[[Tensor], Tensor]:
         If there is no such kernel.
     """
     family, parameter = parse(name)
-    ends = FAMILIES[family](torch.tensor([-1.0, 1.0], dtype=torch.float64), parameter)
+    cosines = torch.tensor([-1.0, 1.0], dtype=torch.float64, device="cpu")
+    ends = FAMILIES[family](cosines, parameter)
     return partial(_ranged, FAMILIES[family], parameter, *ends.tolist())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from visita.artifact import MANIFEST, read_json, read_manifest, write_folder, write_json
-from visita.errors import ArtifactError, TrainingError
+from visita.artifact import MANIFEST, Manifest, read_manifest, write_folder
+from visita.durable import draft_beside, make_folder
+from visita.errors import ArtifactError, MismatchError, TrainingError
 from visita.features.layout import check_same
+from visita.jsonfile import read_sealed, write_sealed
 from visita.progress import say
 
 KIND = "checkpoint"
@@ -47,19 +49,35 @@ class Checkpoint:
             save_file({k: v.detach().cpu().clone() for k, v in tensors.items()}, draft / TENSORS)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return what was saved last, None if nothing was, and set ``rng`` to what it was then.
+        """Return what was saved last, and set ``rng`` to what it was then.
 
-        Raises
-        ------
-        ArtifactError
-            If it is damaged.
+        None if nothing was, or it is damaged, of which stderr is told: training makes it again.
         """
         if not (self.folder / MANIFEST).is_file():
             return None
-        saved = read_manifest(self.folder, KIND)
-        self.rng.bit_generator.state = saved["rng"]
+        try:
+            saved = read_manifest(self.folder, KIND, SavedCheckpoint)
+            tensors = load_file(self.folder / TENSORS)
+            self.rng.bit_generator.state = saved.rng
+        except (
+            ArtifactError,
+            SafetensorError,
+            OSError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
+            say(f"{self.folder} is damaged, so training starts anew: {error}")
+            return None
         set_apart(self.rng, self.process)
-        return load_file(self.folder / TENSORS), saved["state"]
+        return tensors, saved.state
+
+
+class SavedCheckpoint(Manifest):
+    """The manifest of a ``Checkpoint``."""
+
+    state: dict[str, Any]
+    rng: dict[str, Any]
 
 
 def set_apart(rng: np.random.Generator, process: int) -> None:
@@ -93,17 +111,36 @@ def resumable(out: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
         If it holds something else.
     """
     folder = partial_folder(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not any(path.name != RUN for path in folder.iterdir()):
-        write_json(folder / RUN, facts)
-    elif (folder / RUN).is_file():
-        check_same(folder, read_json(folder / RUN), facts)
-        say(f"going on with the run in {folder}")
-    else:
-        raise ArtifactError(f"{folder} holds other files; choose another folder than {out}.")
+    _begin(folder, out, facts)
     try:
         yield folder
     except TrainingError:
-        shutil.rmtree(folder)
+        _discard(folder)
         raise
-    shutil.rmtree(folder)
+    _discard(folder)
+
+
+def _begin(folder: Path, out: Path, facts: Mapping[str, Any]) -> None:
+    """Make the folder of a run, or see that it holds one of the same facts."""
+    make_folder(folder)
+    begun = any(path.name != RUN for path in folder.iterdir())
+    if begun and not (folder / RUN).is_file():
+        raise ArtifactError(f"{folder} holds other files; choose another folder than {out}.")
+    if begun:
+        try:
+            check_same(folder, read_sealed(folder / RUN), facts)
+            say(f"going on with the run in {folder}")
+            return
+        except MismatchError:
+            raise
+        except ArtifactError as error:
+            say(f"what an interrupted run left is of no use, so it starts anew: {error}")
+            _discard(folder)
+            make_folder(folder)
+    write_sealed(folder / RUN, facts)
+
+
+def _discard(folder: Path) -> None:
+    """Delete a folder in one step, so that a kill never leaves half of a run."""
+    with draft_beside(folder) as draft:
+        folder.replace(draft / folder.name)

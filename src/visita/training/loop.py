@@ -107,8 +107,6 @@ def fit(
     ------
     TrainingError
         If the loss stops being a number.
-    ArtifactError
-        If the checkpoint is damaged.
     """
     steps = Steps(network, optimizer, rate, longest_gradient, averaging, gather)
     network.eval()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import re
 from io import BytesIO
 from itertools import groupby
@@ -27,6 +26,7 @@ from visita.experiments.report.content import (
     Table,
 )
 from visita.experiments.report.figures import draw
+from visita.jsonfile import json_text
 
 THUMB = (300, 200)
 """Pixels that a picture fits into; shown at half the size, sharp on fine screens."""
@@ -38,7 +38,7 @@ def write_report(report: Report, folder: Path) -> None:
     Only the HTML has pictures and texts of queries; the others hold ids and numbers.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _put(folder / "report.json", json.dumps(report.to_dict(), indent=1) + "\n")
+    _put(folder / "report.json", json_text(report.to_dict(), indent=1) + "\n")
     for name, escape in (("html", True), ("md", False)):
         template = _environment(escape).get_template(f"report.{name}.j2")
         _put(folder / f"report.{name}", template.render(report=report))

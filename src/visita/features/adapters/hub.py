@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from visita.errors import ArtifactError
@@ -18,6 +20,24 @@ PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 """What older repositories have instead; of these torch must read tensors and nothing else."""
 CARD = "README.md"
 """What a model's makers say of it; it decides no vector."""
+
+
+_FETCHING: ContextVar[bool] = ContextVar("fetching", default=True)
+
+
+@contextmanager
+def no_fetching() -> Iterator[None]:
+    """Let nothing be downloaded: what a saved matcher names, a stranger may have chosen."""
+    before = _FETCHING.set(False)
+    try:
+        yield
+    finally:
+        _FETCHING.reset(before)
+
+
+def may_fetch() -> bool:
+    """Tell whether a model may be downloaded: its name was given by the user."""
+    return _FETCHING.get()
 
 
 def model_files(
@@ -60,13 +80,21 @@ def _downloaded(repository: str, patterns: Sequence[str]) -> Path:
     from huggingface_hub import constants, snapshot_download  # noqa: PLC0415 - an extra's
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
 
+    wanted = [*CONFIGS, *patterns]
     try:
-        return Path(snapshot_download(repository, allow_patterns=[*CONFIGS, *patterns]))
+        return Path(
+            snapshot_download(repository, allow_patterns=wanted, local_files_only=not may_fetch())
+        )
     except HFValidationError as error:
         raise ArtifactError(
             f"{repository!r} is neither a folder nor the name of a repository on the hub."
         ) from error
     except (HfHubHTTPError, OSError) as error:
+        if not may_fetch():
+            raise ArtifactError(
+                f"{repository!r} is not in {constants.HF_HUB_CACHE}, and a saved matcher fetches "
+                f"nothing by itself: if you trust it, run  hf download {repository}  first."
+            ) from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ArtifactError(
             f"{repository!r} is not in {constants.HF_HUB_CACHE} and could not be fetched: "

@@ -19,7 +19,7 @@ from numpy import uint8
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from visita.artifact import fingerprint_of, read_json, sha256_of, write_json
+from visita.artifact import fingerprint_of, sha256_of
 from visita.errors import (
     ArtifactError,
     ConfigError,
@@ -30,6 +30,7 @@ from visita.errors import (
 )
 from visita.features.adapters.preparation import Preparation
 from visita.home import cache_home
+from visita.jsonfile import read_sealed, write_sealed
 
 FORMAT = 2
 """Raised when what is kept of a model, or what a level means, changes."""
@@ -159,14 +160,14 @@ def kept_facts(path: Path, work_out: Callable[[], dict[str, Any]]) -> dict[str, 
     Its ``files`` are what ``described`` says of them.
     """
     try:
-        facts = read_json(path)
+        facts = read_sealed(path)
         if all(_stamp(Path(file)) == one["stamp"] for file, one in facts["files"].items()):
             return facts
     except (ArtifactError, OSError):
         pass  # not worked out yet, or for files that are gone
     facts = work_out()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, facts)
+    write_sealed(path, facts)
     return facts
 
 

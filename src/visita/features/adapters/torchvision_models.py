@@ -16,6 +16,7 @@ from urllib.error import URLError
 from urllib.parse import urlparse
 
 from visita.errors import ArtifactError, UnknownNameError, did_you_mean
+from visita.features.adapters.hub import may_fetch
 from visita.features.adapters.libraries import Library, LibraryEncoder, imported
 from visita.features.adapters.preparation import Preparation
 
@@ -36,6 +37,11 @@ def _fetch(model: str) -> Sequence[Path]:
     name = Path(urlparse(weights.url).path).name
     path = Path(get_dir(), "checkpoints", name)
     if not path.is_file():
+        if not may_fetch():
+            raise ArtifactError(
+                f"The weights of torchvision:{model} are not in {path.parent}, and a saved matcher "
+                f"fetches nothing by itself: if you trust it, run  curl -LO {weights.url}  there."
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         digest = path.stem.rpartition("-")[2]  # torchvision's names end in it
         try:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from visita.artifact import read_json
 from visita.errors import ConfigError
 from visita.features.adapters.hub import TOKENIZERS, model_files
 from visita.features.adapters.libraries import imported
@@ -14,6 +13,7 @@ from visita.features.adapters.preparation import Preparation
 from visita.features.adapters.transformers_models import preparation_of, quiet
 from visita.features.pretrained.names import repository
 from visita.features.pretrained.tokens import Reading
+from visita.jsonfile import read_json
 
 
 def fetch(model: str) -> Sequence[Path]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from visita.artifact import read_json
 from visita.features.adapters.libraries import LibraryEncoder
 from visita.features.pretrained.loading import fetch, load, reading, text_config
 from visita.features.pretrained.model import Family, Model
 from visita.features.pretrained.text import VECTOR, PretrainedText
 from visita.features.pretrained.tokens import Reading, sentence_piece
+from visita.jsonfile import read_json
 
 MANY_PIECES = 100_000
 

@@ -11,19 +11,19 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from visita.artifact import (
+    Manifest,
+    Width,
     fingerprint_of,
-    read_json,
+    read_arrays,
     read_manifest,
     write_arrays,
     write_folder,
-    write_json,
 )
 from visita.errors import ArtifactError, ConfigError, DataError, MismatchError, RankError
-from visita.features.topics.segment import SEGMENTER
+from visita.features.topics.segment import SEGMENTER, known_words
+from visita.jsonfile import read_json, write_json
 from visita.types import FloatArray, TextFeatures
 
 VOCABULARY = "vocabulary.json"
@@ -112,21 +112,28 @@ class WordTopics(ABC):
         MismatchError
             If it was fitted with other rules or another segmenter than the installed ones.
         """
-        manifest = read_manifest(folder, _kind(cls.name))
-        here = {"segmenter": SEGMENTER, "settings": dict(cls.settings)}
-        if {key: manifest.get(key) for key in here} != here:
+        saved = read_manifest(folder, _kind(cls.name), SavedTopics)
+        if (saved.segmenter, saved.settings) != (SEGMENTER, dict(cls.settings)):
             raise MismatchError(
                 f"{folder} was fitted by another version of visita's {cls.name}; fit it again."
             )
-        words = read_json(folder / VOCABULARY).get("words", [])
-        try:
-            arrays = load_file(folder / ARRAYS)
-            weights, topics = arrays["weights"], arrays["topics"]
-        except (OSError, SafetensorError, KeyError) as error:
-            raise ArtifactError(f"{folder / ARRAYS} cannot be read: {error}.") from error
-        if (len(words),) != weights.shape or topics.shape != (len(words), manifest.get("topics")):
+        words = known_words(folder / VOCABULARY, read_json(folder / VOCABULARY).get("words"))
+        arrays = read_arrays(folder / ARRAYS)
+        shapes = {name: array.shape for name, array in arrays.items()}
+        if shapes != {"weights": (len(words),), "topics": (len(words), saved.topics)}:
             raise ArtifactError(f"{folder} is damaged: words and arrays differ; copy it again.")
+        weights, topics = arrays["weights"], arrays["topics"]
+        if not (weights > 0).all():
+            raise ArtifactError(f"{folder} holds words that count nothing; copy it again.")
         return cls(words, weights, topics)
+
+
+class SavedTopics(Manifest):
+    """The manifest of a topic model."""
+
+    topics: Width
+    segmenter: Any
+    settings: dict[str, Any]
 
 
 def _kind(name: str) -> str:

@@ -6,9 +6,10 @@ import re
 import unicodedata
 import warnings
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from visita.errors import MissingExtraError
+from visita.errors import ArtifactError, MissingExtraError
 
 SEGMENTER = "words-1/jieba-0.42.1"
 """Which rules cut a text; a topic model knows only words that were cut by the same ones."""
@@ -34,6 +35,22 @@ def words(text: str) -> list[str]:
             word for run in runs for word in (_jieba().lcut(run) if _HAN.search(run) else [run])
         ]
     return [word.casefold() for word in runs]
+
+
+def known_words(path: Path, words: object) -> tuple[str, ...]:
+    """Return the words that a file of a saved model lists.
+
+    Raises
+    ------
+    ArtifactError
+        If they are not words, each once.
+    """
+    listed = words if isinstance(words, list) else []
+    if not listed or not all(isinstance(word, str) and word for word in listed):
+        raise ArtifactError(f"{path} lists no words; copy it again.")
+    if len(set(listed)) < len(listed):
+        raise ArtifactError(f"{path} lists a word twice; copy it again.")
+    return tuple(listed)
 
 
 def _cut(run: str) -> list[str]:
