@@ -85,8 +85,6 @@ def test_a_text_gives_the_same_bits_alone_among_others_and_after_loading(model, 
 PROGRAM = """
 import json, sys
 from pathlib import Path
-
-from forging import forge
 from visita.features.encoders import TOPIC_MODELS
 folder, texts = json.load(sys.stdin)
 for name in TOPIC_MODELS.names():

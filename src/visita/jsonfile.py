@@ -52,7 +52,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write ``value`` as JSON so that ``path`` is the old file or, on return, the whole new one."""
-    write_durably(path, f"{json_text(value, indent=1, ensure_ascii=False)}\n".encode())
+    text = json_text(value, indent=1, ensure_ascii=False)
+    # What cannot be encoded, of a file name that is no text, is an escape of JSON then.
+    write_durably(path, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def digest_of(value: Any) -> str:

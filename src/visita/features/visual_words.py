@@ -196,7 +196,7 @@ class SavedWords(Manifest):
 
 def _fit_together(arrays: Mapping[str, NDArray[Any]], level: str) -> bool:
     centres, idf = (arrays.get(f"{level}/{name}", np.zeros(())) for name in ("centres", "idf"))
-    return centres.shape == (len(idf) if idf.ndim else 0, WIDTHS[level]) and centres.size > 0
+    return idf.ndim == 1 and idf.size > 0 and centres.shape == (len(idf), WIDTHS[level])
 
 
 def by_name(fingerprint: str) -> VisualWords:

@@ -58,6 +58,8 @@ class Checkpoint:
         try:
             saved = read_manifest(self.folder, KIND, SavedCheckpoint)
             tensors = load_file(self.folder / TENSORS)
+            if not all(values.isfinite().all() for values in tensors.values()):
+                raise ValueError("it holds numbers that are not finite")
             self.rng.bit_generator.state = saved.rng
         except (
             ArtifactError,
