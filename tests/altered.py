@@ -96,7 +96,7 @@ def manifest_entry(folder: Path, rng: Rng) -> str:
     """Replace, take away or add a value anywhere in a manifest or another JSON file."""
     path = _pick(rng, sorted(folder.rglob("*.json")))
     content = json.loads(path.read_text("utf-8"))
-    places = [place for place in _places(content) if place[0] not in ("files", "sha256")]
+    places = [place for place in _places(content) if place[0] not in ("files", "seal")]
     *inner, last = places[rng.integers(len(places))]
     value = deepcopy(VALUES[rng.integers(len(VALUES))])
     holder = content

@@ -115,7 +115,7 @@ def test_every_flipped_bit_of_a_manifest_is_found(saved):
 def test_a_manifest_from_before_they_covered_themselves_still_opens(saved):
     right = visita.load(saved).fingerprint()
     content = json.loads((saved / MANIFEST).read_text())
-    del content["sha256"]
+    del content["seal"]
     (saved / MANIFEST).write_text(json.dumps({**content, "format": 1}))
     assert visita.load(saved).fingerprint() == right
     (saved / MANIFEST).write_text(json.dumps(content))
@@ -128,7 +128,7 @@ def test_the_shipped_matchers_cover_themselves_and_are_what_they_were(name):
     prints = {"visita-small": "6a592c8e36e85877", "visita-base": "c0a2dfe78c961873"}
     assert visita.load(name).fingerprint() == prints[name]
     for path in visita.matchers.shipped_folder(name).rglob(MANIFEST):
-        assert "sha256" in json.loads(path.read_text())
+        assert "seal" in json.loads(path.read_text())
 
 
 def test_widths_that_no_memory_holds_are_refused_at_once(saved):

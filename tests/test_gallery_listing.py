@@ -10,9 +10,9 @@ import pytest
 from standin import ColourMeans, LinearMatcher, draw_noise
 
 from visita.errors import ArtifactError, UnknownNameError
-from visita.features.sealed import read_sealed, write_sealed
 from visita.gallery.gallery import Gallery
 from visita.gallery.listing import galleries, remove_gallery
+from visita.jsonfile import read_sealed, write_sealed
 
 
 def make_gallery(folder: Path, home: Path | None, count: int = 3) -> Gallery:

@@ -15,8 +15,8 @@ from killing import expected, kill_once
 from standin import ColourMeans, draw_noise
 
 from visita.errors import ArtifactError, DamagedError, DataError, MismatchError
-from visita.features.sealed import read_sealed, write_sealed
 from visita.features.store import FeatureStore
+from visita.jsonfile import read_sealed, write_sealed
 from visita.types import Skipped
 
 COLUMNS = {"lite2/head:avg": 3, "lite2/head:avg@mirror": (3,), "lite2/block15:grid": (4, 2)}
