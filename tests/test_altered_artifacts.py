@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forging import forge
 from altered import mutate
+from forging import forge
 from specimens import (
     joint,
     small_matchers,
