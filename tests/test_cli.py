@@ -74,9 +74,11 @@ def str_or_path(argument: object) -> str | Path:
 def training(drawn_folder, tmp_path_factory) -> tuple[Path, Done]:
     folder = tmp_path_factory.mktemp("trained")
     (folder / "small.toml").write_text(SMALL)
+    data = ("--data", f"folder:{drawn_folder}", "--config", folder / "small.toml")
+    assert run("extract", *data, "--out", folder / "features").status == 0
     done = run(
-        *("train", "fusion", "--data", f"folder:{drawn_folder}", "--out", folder / "base"),
-        *("--config", folder / "small.toml", "--set", "epochs=1"),
+        *("train", "fusion", *data, "--features", folder / "features"),
+        *("--out", folder / "base", "--set", "epochs=1"),
     )
     return folder / "base", done
 
@@ -107,10 +109,24 @@ def test_training_prints_numbers_with_intervals_and_where_the_matcher_is(trainin
     assert f"matcher: {folder}" in done.out
     assert "epoch 1" in done.err
     assert "epoch 1" not in done.out
+    assert "to read" not in done.err  # extract has read all
     assert (folder / "curve.png").is_file()
     recall = next(line for line in done.out.splitlines() if "text to image R@1 " in line)
     value, low, high = (float(word.strip("[],")) for word in recall.split()[-3:])
     assert low <= value <= high
+
+
+def test_a_matcher_is_replaced_by_force_only(matcher, drawn_folder):
+    data = ("--data", f"folder:{drawn_folder}", "--out", matcher)
+    for words in (
+        *(("train", "fusion"), ("train", "mkl-visita"), ("train", "encoder")),
+        *(("train", "baseline", "cca"), ("fuse", "visita-small", "visita-base")),
+    ):
+        done = run(*words, *data)
+        assert (done.status, done.out) == (2, "")
+        assert "holds a matcher or an encoder: name another --out, or add --force" in done.err
+    for words in (("extract",), ("compare", "visita-small"), ("reproduce", "fusion")):
+        assert run(*words, *data).err.endswith("name another --out.\n")
 
 
 def test_adapting_compares_before_with_after(matcher, drawn_folder, tmp_path):
@@ -240,7 +256,9 @@ def test_galleries_are_listed_and_removed(matcher, pictures, tmp_path):
     refused = run("gallery", "rm", known["name"], *kept)
     assert refused.status == 2
     assert "--yes" in refused.err
-    assert run("gallery", "rm", known["name"], "--yes", *kept).out == f"removed {known['name']}\n"
+    unknown = run("gallery", "rm", "picturs", *kept)
+    assert "No gallery is called 'picturs'" in unknown.err
+    assert run("gallery", "rm", pictures, "--yes", *kept).out == f"removed {known['name']}\n"
     assert run("gallery", "list", *kept).out == ""
     assert len(list(pictures.glob("*.*g"))) == 10
 
@@ -314,6 +332,7 @@ def test_models_lists_every_registered_encoder():
     assert encoders["minilm-l6"]["width"] == [384, 384]
     assert encoders["minilm-l6"]["bytes"] > 8e7
     assert [one["name"] for one in done.json["matchers"]] == ["visita-small", "visita-base"]
+    assert list(done.json["trained"]) == ["fusion", "mkl-visita", "encoder"]
     assert [bool(one["second"]) for one in done.json["matchers"]] == [False, True]
     assert sum(one["bytes"] for one in done.json["matchers"]) < 40e6
 
@@ -321,7 +340,7 @@ def test_models_lists_every_registered_encoder():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("search", "x", "nowhere"), "is not a folder"),
+        (("search", "x", "nowhere"), "There is no folder 'nowhere'"),
         (("search", "x", "."), "No pictures were found"),
         (("search", "x", ".", "--matcher", "visita-smal"), "Did you mean 'visita-small'?"),
         (("gallery", "rm", "x", "--yes", "--gallery", "."), "No gallery is called 'x'"),
@@ -356,7 +375,8 @@ def test_errors_are_one_line_that_helps(words, message, tmp_path, monkeypatch):
 def test_wrong_usage_is_status_2(words):
     done = run(*words)
     assert (done.status, done.out) == (2, "")
-    assert "Usage:" in done.err
+    [line] = done.err.splitlines()
+    assert line.startswith("error: ")
 
 
 def interrupted(process):

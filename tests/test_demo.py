@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 
 from visita.errors import ConfigError
 from visita.experiments import contact_sheet
-from visita.experiments.demo import PICTURES, QUERIES, Answer
+from visita.experiments.demo import PICTURES, QUERIES, Answer, draw_answers
 from visita.search.search import Match
 
 WITHOUT_SCIKIT_IMAGE = """
@@ -66,7 +67,7 @@ def answers(tmp_path) -> list[Answer]:
 
 def test_the_sheet_shows_four_pictures_a_query_and_marks_the_expected(answers, tmp_path):
     assert [answer.rank for answer in answers] == [1, 5]
-    contact_sheet.draw(answers, tmp_path / "sheet.png")
+    draw_answers(answers, tmp_path / "sheet.png")
     pixels = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
     rows = [pixels[top : top + contact_sheet.ROW] for top in (contact_sheet.HEAD, -300)]
     red, lime = ((np.array(colour) == rows[0]).all(axis=2).sum() for colour in RED_AND_LIME)
@@ -79,6 +80,6 @@ RED_AND_LIME = ((255, 0, 0), (0, 255, 0))
 
 
 def test_a_sheet_that_cannot_be_written_says_what_to_do(answers, tmp_path):
-    for name in ("sheet.xyz", "no/folder/sheet.png"):
-        with pytest.raises(ConfigError, match=r"name another \.png file"):
-            contact_sheet.draw(answers, Path(tmp_path, name))
+    for name, message in (("sheet.xyz", "end it in .png"), ("no/folder/sheet.png", "name a file")):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            draw_answers(answers, Path(tmp_path, name))

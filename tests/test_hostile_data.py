@@ -109,6 +109,7 @@ def test_an_article_up_to_the_limit_is_read_whole():
 
 
 def test_a_text_on_stdin_without_end_is_refused(tmp_path):
+    (tmp_path / "a.jpg").touch()
     with Path("/dev/zero").open("rb") as endless:
         done = subprocess.run(
             [sys.executable, "-m", "visita", "match", str(tmp_path / "a.jpg"), "-"],
@@ -118,7 +119,7 @@ def test_a_text_on_stdin_without_end_is_refused(tmp_path):
             check=False,
         )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: The text on stdin is larger than 20 MB.\n"
+    assert done.stderr == "error: The text is larger than 20 MB; cut it into smaller texts.\n"
 
 
 def test_a_seed_is_checked_whatever_the_data(drawn_pairs):

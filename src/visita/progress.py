@@ -71,6 +71,17 @@ def say_once(line: str) -> None:
     say(line)
 
 
+def note(line: str) -> None:
+    """Say how a number is to be read, where that is not plain: one line, as of every command."""
+    say(f"note: {line}")
+
+
+def warn(lines: Iterable[str]) -> None:
+    """Print one line for each thing that may be wrong."""
+    for line in lines:
+        say(f"warning: {line}")
+
+
 def report_skipped(skipped: Iterable[Skipped]) -> None:
     """Print one line for each skipped item: its name and the reason."""
     for one in skipped:

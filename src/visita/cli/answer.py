@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Json, Matcher, TextEncoder
+from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder
 from visita.cli.output import print_json
 from visita.cli.texts import matcher_for
 from visita.names import one_line
+from visita.progress import note
 
 
 def answer(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
+    image: Image,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In English.")],
     choices: Annotated[
         str, typer.Option("--choices", metavar="A,B,…", help="The choices, parted by commas.")
@@ -39,10 +38,10 @@ def answer(
     [bold]visita answer dog.jpg "What colour is the dog?" --choices black,white,brown[/bold]
     [bold]visita answer dog.jpg "Is there a boat?" --choices yes,no[/bold]
     """
-    with matcher_for(question, matcher, text_encoder) as chosen:
+    with matcher_for([question], matcher, text_encoder) as chosen:
         found = visita.answer(chosen, image, question, [*choices.split(","), *(choice or ())])
     if found[0].share is None:
-        print("the numbers are scores, not probabilities", file=sys.stderr)
+        note("the numbers are scores, not probabilities")
     if as_json:
         rows = [asdict(one) for one in found]
         print_json({"image": str(image), "question": question, "choices": rows})

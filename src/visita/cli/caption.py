@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -44,13 +43,13 @@ def caption(
     """
     from visita.api.writing import CaptionWriter  # noqa: PLC0415
     from visita.errors import PictureError  # noqa: PLC0415
-    from visita.progress import report_skipped  # noqa: PLC0415
+    from visita.progress import note, report_skipped  # noqa: PLC0415
     from visita.types import Skipped  # noqa: PLC0415
 
     captioner: visita.Captioner | CaptionWriter
     chosen = visita.load(matcher, text_encoder=text_encoder)
     captioner = CaptionWriter(chosen) if texts is None else visita.Captioner(texts, chosen)
-    print("the numbers are scores, not probabilities", file=sys.stderr)
+    note("the numbers are scores, not probabilities")
     found, skipped = [], []
     for image in images:
         try:
@@ -62,6 +61,9 @@ def caption(
         if not as_json:
             for one in captions:
                 print(f"{one_line(str(image))}\t{one.score:.3f}\t{one_line(one.text)}")
+    report_skipped(skipped)
+    if not found:
+        raise visita.VisitaError("None of the pictures could be read; see the reasons above.")
     if as_json:
         print_json(
             {
@@ -70,6 +72,3 @@ def caption(
                 "skipped": [asdict(one) for one in skipped],
             }
         )
-    report_skipped(skipped)
-    if not found:
-        raise visita.VisitaError("None of the pictures could be read; see the reasons above.")

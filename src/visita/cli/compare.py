@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,8 @@ import typer
 import visita
 from visita.cli.options import Features, Folds, Json, Pairs, Root, rooted
 from visita.cli.output import print_json
-from visita.names import one_line
+from visita.cli.places import check_out
+from visita.progress import say, warn
 
 
 def compare(
@@ -49,6 +49,7 @@ def compare(
     [bold]visita compare visita-small train:fusion,from=visita-small --data mine.csv
     --out compared --seeds 3[/bold]
     """
+    check_out(out)
     report = visita.compare(
         matchers,
         rooted(data, root),
@@ -59,13 +60,12 @@ def compare(
         seed=seed,
         features=features,
     )
-    for warning in report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    warn(report.warnings)
     if as_json:
         print_json(report.to_dict())
         return
     for paragraph in report.lead:
         print(paragraph)
     for one in report.failed:
-        print(one_line(f"failed: {one.item} ({one.reason})"), file=sys.stderr)
+        say(f"failed: {one.item} ({one.reason})")
     print(f"report: {out / 'report.html'}")

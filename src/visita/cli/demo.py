@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def demo(
     out: Annotated[
-        Path, typer.Option(metavar="PICTURE.png", help="Where the contact sheet goes.")
+        Path, typer.Option(metavar="PICTURE", help="Where the contact sheet goes.")
     ] = Path("visita-demo.png"),
     matcher: Matcher = DEFAULT,
     as_json: Json = False,
@@ -28,11 +28,12 @@ def demo(
 
     [bold]visita demo --out sheet.png[/bold]
     """
-    from visita.experiments.contact_sheet import draw  # noqa: PLC0415
-    from visita.experiments.demo import run  # noqa: PLC0415
+    from visita.experiments.contact_sheet import check_sheet  # noqa: PLC0415
+    from visita.experiments.demo import draw_answers, run  # noqa: PLC0415
 
+    check_sheet(out)
     answers = run(visita.load(matcher))
-    draw(answers, out)
+    draw_answers(answers, out)
     first = sum(answer.rank == 1 for answer in answers)
     if as_json:
         records = [_record(answer) for answer in answers]

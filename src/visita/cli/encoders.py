@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from visita.errors import ConfigError
+
 ImageEncoder = Annotated[
     str | None,
     typer.Option("--image-encoder", metavar="NAME", help="See pictures by this, as in clip:NAME."),
@@ -31,7 +33,7 @@ def named_levels(encoder: str | None, levels: str | None) -> dict[str, list[str]
     if not encoder and not levels:
         return {}
     if not encoder or not levels:
-        raise typer.BadParameter("--image-encoder and --levels go together.")
+        raise ConfigError("--image-encoder and --levels go together.")
     return {
         _named(encoder): [f"layer{one}:avg" if one.isdigit() else one for one in levels.split(",")]
     }
@@ -68,7 +70,7 @@ def looked_at(levels: dict[str, list[str]], by: str = "second") -> list[str]:
         for encoder, names in levels.items()
     }
     if not all(grids.values()):
-        raise typer.BadParameter("--levels names no layer with cells to look at, such as 12.")
+        raise ConfigError("--levels names no layer with cells to look at, such as 12.")
     return [f"{by}.image_levels={json.dumps(grids)}"]
 
 

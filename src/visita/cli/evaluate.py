@@ -10,6 +10,7 @@ import visita
 from visita.cli.options import Features, Folds, Json, Pairs, Root, TextEncoder, rooted
 from visita.cli.output import print_json
 from visita.cli.tables import print_languages, print_protocols
+from visita.progress import warn
 
 
 def evaluate(
@@ -56,8 +57,7 @@ def evaluate(
         f"{report['images']:,} images, {report['texts']:,} texts",
     )
     print(f"{name} on {report['data']['source']}, {split}: {found}")
-    for warning in report["warnings"]:
-        print(f"warning: {warning}")
+    warn(report["warnings"])
     if folds > 1:
         sizes = ", ".join(f"{size:,}" for size in report["protocols"]["retrieval"]["folds"])
         print(f"retrieval: the mean over {folds} folds of {sizes} images")

@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Json, Matcher, TextEncoder
+from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder
 from visita.cli.output import print_json
 from visita.cli.texts import matcher_for, read_text
+from visita.errors import ConfigError
 from visita.names import one_line
 
 SUFFIXES = (".png", ".html")
 
 
 def explain(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
+    image: Image,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A text; '-' reads it from stdin.")],
     out: Annotated[
         Path | None,
@@ -36,9 +37,9 @@ def explain(
     [bold]visita explain dog.jpg "a dog on a beach" -o dog.png[/bold]
     """
     if out is not None and out.suffix.lower() not in SUFFIXES:
-        raise typer.BadParameter(f"{out} is neither a .png nor an .html file.")
+        raise ConfigError(f"{out} is neither a .png nor an .html file.")
     words = read_text(text)
-    with matcher_for(words, matcher, text_encoder) as chosen:
+    with matcher_for([words], matcher, text_encoder) as chosen:
         explanation = visita.explain(chosen, image, words)
     if out is not None:
         from visita.data.decode import decode  # noqa: PLC0415

@@ -10,6 +10,7 @@ import typer
 import visita
 from visita.cli.options import Config, Json, Pairs, Preset, Root, Settings, rooted
 from visita.cli.output import print_json
+from visita.cli.places import check_out
 
 
 def extract(
@@ -32,6 +33,7 @@ def extract(
     from visita.training import PRESETS  # noqa: PLC0415
     from visita.training.texts import text_encoder_of  # noqa: PLC0415
 
+    check_out(out)
     chosen = PRESETS.load(preset or "default").read(config, settings or ())
     pairs = visita.open_pairs(rooted(data, root), seed=chosen.seed)
     found = pair_features(pairs, chosen.recipe(), text_encoder_of(chosen, pairs), out)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import visita
-from visita.cli.options import Json, Pairs, Root, rooted
+from visita.cli.options import Force, Json, Pairs, Root, rooted
 from visita.cli.output import print_json
+from visita.cli.places import check_out
 from visita.cli.tables import interval
+from visita.progress import warn
 
 
 def fuse(
@@ -24,6 +25,7 @@ def fuse(
     ],
     data: Pairs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the matcher goes.")],
+    force: Force = False,
     dim: Annotated[
         int, typer.Option(metavar="N", help="Numbers a picture, at most; longer is shortened.")
     ] = 1024,
@@ -44,9 +46,9 @@ def fuse(
 
     [bold]visita fuse visita-small mine class-names --data mine.csv --out both[/bold]
     """
+    check_out(out, force)
     fused = visita.fuse(matchers, rooted(data, root), out, dim=dim, plot=plot, seed=seed)
-    for warning in fused.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    warn(fused.warnings)
     if as_json:
         print_json(
             {

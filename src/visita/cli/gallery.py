@@ -108,7 +108,7 @@ def remove(
 
     name = find_gallery(name, gallery).name
     if not yes:
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise ConfigError("Nobody is here to ask: add --yes to delete the gallery.")
         typer.confirm(f"Delete the gallery {name}? Its pictures stay.", abort=True, err=True)
     remove_gallery(name, gallery)

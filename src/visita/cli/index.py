@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,9 @@ import typer
 import visita
 from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, TextEncoder
 from visita.cli.output import print_json
+from visita.cli.places import folders as checked
 from visita.names import one_line
+from visita.progress import report_skipped, say
 
 if TYPE_CHECKING:
     from visita import types
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def index(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of pictures.")],
+    folders: Annotated[list[str], typer.Argument(metavar="FOLDER", help="Folders of pictures.")],
     exclude: Exclude = None,
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
@@ -37,8 +38,9 @@ def index(
     [bold]visita index Pictures --exclude '*.gif'[/bold]
     """
     known = []
+    places = checked(folders)
     chosen = visita.load(matcher, text_encoder=text_encoder)
-    for one, report in _synced(_opened(folders, chosen, gallery), "sync", exclude):
+    for one, report in _synced(_opened(places, chosen, gallery), "sync", exclude):
         known.append({"folder": str(one.stored), **asdict(report)})
         if not as_json:
             print(one_line(summary(one, report)), flush=True)
@@ -52,8 +54,6 @@ def _synced(
     exclude: Sequence[str] | None,
 ) -> Iterator[tuple[visita.Gallery, SyncReport]]:
     """Bring each gallery in step; skipped files and remarks go to stderr."""
-    from visita.progress import report_skipped, say  # noqa: PLC0415
-
     unmatched = set(exclude or ())
     for one in galleries:
         report: SyncReport = getattr(one, way)(exclude=exclude or ())
@@ -94,7 +94,7 @@ def in_step(
     galleries = _opened(folders, matcher, home)
     skipped: list[types.Skipped] = []
     for one, report in _synced(galleries, "refresh", exclude):
-        print(one_line(summary(one, report)), file=sys.stderr)
+        say(summary(one, report))
         skipped += report.skipped
     return galleries, skipped
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Json, Matcher, TextEncoder
+from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder
 from visita.cli.output import print_json
 from visita.cli.texts import matcher_for, read_text
 
 
 def match(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
+    image: Image,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A text; '-' reads it from stdin.")],
     matcher: Matcher = DEFAULT,
     text_encoder: TextEncoder = None,
@@ -28,7 +27,7 @@ def match(
     [bold]visita match dog.jpg "a dog on a beach"[/bold]
     """
     words = read_text(text)
-    with matcher_for(words, matcher, text_encoder) as chosen:
+    with matcher_for([words], matcher, text_encoder) as chosen:
         pair = visita.Finder(chosen).match(image, words)
     if as_json:
         print_json({"image": str(image), "text": words, **pair.to_dict()})

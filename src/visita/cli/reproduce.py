@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,8 @@ import typer
 import visita
 from visita.cli.options import Features, Json, Pairs, Root, Settings, rooted
 from visita.cli.output import print_json
+from visita.cli.places import check_out
+from visita.progress import warn
 
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Where report and cells go.")]
 Split = Annotated[str, typer.Option(help="Where to measure: dev or test.")]
@@ -58,6 +59,7 @@ def fusion(
     """
     from visita.api.reproducing import levels_of  # noqa: PLC0415
 
+    check_out(out)
     chosen = levels_of(image_encoder, levels.split(",") if levels else None)
     config = visita.PaperConfig.read(
         None, [f"image_levels={json.dumps(chosen)}", *(settings or ())]
@@ -110,6 +112,7 @@ def mkl_visita(
     """
     from visita.api.reproducing import two_stages  # noqa: PLC0415
 
+    check_out(out)
     config = two_stages(settings or ())
     report = visita.reproduce(
         "mkl-visita",
@@ -127,8 +130,7 @@ def mkl_visita(
 
 
 def _show(facts: dict[str, Any], out: Path, as_json: bool) -> None:
-    for warning in facts["warnings"]:
-        print(f"warning: {warning}", file=sys.stderr)
+    warn(facts["warnings"])
     if as_json:
         print_json(facts)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,8 @@ import typer
 import visita
 from visita.cli.options import Json, Pairs, Root, rooted
 from visita.cli.output import print_json
+from visita.cli.places import check_out
+from visita.progress import warn
 
 
 def robustness(
@@ -37,12 +38,12 @@ def robustness(
 
     [bold]visita robustness visita-small --data flickr8k:data/flickr8k --out robustness[/bold]
     """
+    check_out(out)
     others = [rooted(one, root) for one in also or ()]
     report = visita.robustness(
         matchers, rooted(data, root), out, also=others, split=split, seed=seed
     )
-    for warning in report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    warn(report.warnings)
     if as_json:
         print_json(report.to_dict())
         return

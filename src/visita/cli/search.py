@@ -1,8 +1,7 @@
-"""``visita search``: the pictures for a text, or like a picture."""
+"""``visita search``: the pictures for a text, like a picture, or for a list of texts."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,13 +10,16 @@ from typing import Annotated
 import typer
 
 import visita
+from visita.cli.found import FIRST, Found, check_sheet, draw_sheet, line, view
 from visita.cli.index import in_step
-from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, TextEncoder
-from visita.cli.output import print_json
-from visita.cli.texts import matcher_for, read_text
+from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, Null, TextEncoder
+from visita.cli.output import print_json, print_null
+from visita.cli.places import folders as checked
+from visita.cli.texts import matcher_for, read_lines, read_text
+from visita.errors import ConfigError
+from visita.jsonfile import json_text
 from visita.names import one_line
-
-SURE = 0.5
+from visita.progress import note, say
 
 
 def search(
@@ -27,13 +29,23 @@ def search(
     ],
     folders: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FOLDER", help="Folders of pictures. With --image, all arguments."),
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folders of pictures. With --image or --queries, all arguments.",
+        ),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many matches to print.")] = 10,
     image: Annotated[
         Path | None,
         typer.Option(
             metavar="PICTURE", exists=True, dir_okay=False, help="Find pictures like this one."
+        ),
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Many queries, one a line; '-' reads them from stdin.",
         ),
     ] = None,
     threshold: Annotated[
@@ -43,6 +55,14 @@ def search(
         ),
     ] = None,
     paths: Annotated[bool, typer.Option("--paths", help="Print paths only.")] = False,
+    null: Null = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="PICTURE", help="Draw what was found: a .png or .jpg file."),
+    ] = None,
+    viewed: Annotated[
+        bool, typer.Option("--open", help="Open the sheet, or the first pictures, in a viewer.")
+    ] = False,
     exclude: Exclude = None,
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
@@ -53,65 +73,87 @@ def search(
 
     Prints the probability and the path of each match, best first; with
     --image, the similarity and the path. New pictures are read first.
+    With --queries, prints a block a query, or one JSON object a line; a query
+    that cannot be answered is reported, and the rest goes on.
 
     [bold]visita search "a dog on a beach" Pictures[/bold]
     [bold]visita search --image dog.jpg Pictures Scans -k 3[/bold]
     [bold]visita search "a red boat" Pictures --threshold 0.5 --paths | head -1[/bold]
+    [bold]visita search "a red boat" Pictures -0 | xargs -0 ls -l[/bold]
+    [bold]visita search --queries wanted.txt Pictures --sheet wanted.png --open[/bold]
     """
-    folders = folders or []
-    if image is None and not folders:
-        raise typer.BadParameter("Say where to look too: visita search 'a dog' Pictures.")
-    text = read_text(query) if image is None else None
-    places = folders if image is None else [query, *folders]
-    with matcher_for(text, matcher, text_encoder) as chosen:
-        galleries, skipped = in_step([Path(place) for place in places], chosen, gallery, exclude)
-        matches = _find(galleries, text, image, k, threshold)
-    _remark(matches, "picture" if text is None else "text", threshold)
-    if as_json:
-        print_json(
-            {
-                "query": str(image) if text is None else text,
-                "kind": "picture" if text is None else "text",
-                "gallery_size": sum(len(one.snapshot) for one in galleries),
-                "matches": [asdict(match) for match in matches],
-                "skipped": [asdict(one) for one in skipped],
-            }
-        )
-    else:
-        for match in matches:
-            print(one_line(match.path) if paths else _line(match))
-    if not matches:
+    if image and queries:
+        raise ConfigError("--image and --queries do not go together: search with one of them.")
+    if null and (as_json or queries):
+        raise ConfigError("--null prints the paths of one query: leave out --json and --queries.")
+    if sheet:
+        check_sheet(sheet)
+    texts = [] if image else read_lines(queries) if queries else [read_text(query)]
+    places = _places(query, folders or [], text=not (image or queries))
+    found = []
+    with matcher_for(texts, matcher, text_encoder) as chosen:
+        galleries, skipped = in_step(places, chosen, gallery, exclude)
+        for asked in [image] if image else texts:
+            one = _look(galleries, asked, k, threshold, forgiving=bool(queries))
+            _remark(one, threshold, named=len(texts) > 1)
+            found.append(one)
+            if as_json and queries:
+                print(json_text(one.to_dict()), flush=True)
+            elif as_json:
+                print_json({**one.to_dict(), "skipped": [asdict(each) for each in skipped]})
+            elif null:
+                print_null(match.path for match in one.matches)
+            else:
+                _print(one, paths, named=bool(queries))
+    if sheet:
+        draw_sheet(found, sheet)
+    if viewed:
+        view([str(sheet)] if sheet else [match.path for match in found[0].matches[:FIRST]])
+    if any(one.error for one in found):
+        raise typer.Exit(2)
+    if not any(one.matches for one in found):
         raise typer.Exit(1)
 
 
-def _find(
+def _places(query: str, folders: list[str], text: bool) -> list[Path]:
+    if text and not folders:
+        raise ConfigError('Say where to look too:  visita search "a dog" Pictures')
+    return checked(folders, query) if text else checked([query, *folders])
+
+
+def _look(
     galleries: Sequence[visita.Gallery],
-    text: str | None,
-    image: Path | None,
+    asked: str | Path,
     k: int,
     threshold: float | None,
-) -> list[visita.Match]:
-    if image is not None:
-        return visita.find_like(galleries, image, k, threshold=threshold)
-    assert text is not None
-    return visita.find(galleries, text, k, threshold=threshold)
+    *,
+    forgiving: bool,
+) -> Found:
+    """Return what one query found; ``forgiving``, what is wrong with a query is kept with it."""
+    size = sum(len(one.snapshot) for one in galleries)
+    kind = "picture" if isinstance(asked, Path) else "text"
+    find = visita.find_like if isinstance(asked, Path) else visita.find
+    try:
+        matches = find(galleries, asked, k, threshold=threshold)  # type: ignore[arg-type]
+    except visita.VisitaError as error:
+        if not forgiving:
+            raise
+        return Found(str(asked), kind, size, error=str(error))
+    return Found(str(asked), kind, size, matches)
 
 
-def _remark(matches: Sequence[visita.Match], kind: str, threshold: float | None) -> None:
-    """Say on stderr how to read the numbers, where that is not plain."""
-    if not matches:
-        remark = f"nothing found: no picture reaches {threshold}"
-    elif kind == "picture":
-        remark = "the numbers are similarities (cosines), not probabilities"
-    elif matches[0].probability is None:
-        remark = "this matcher was never calibrated: the numbers are scores, not probabilities"
-    elif matches[0].probability < SURE:
-        remark = f"no sure match: the best has probability {matches[0].probability:.2f}"
-    else:
-        return
-    print(remark, file=sys.stderr)
+def _remark(found: Found, threshold: float | None, *, named: bool) -> None:
+    name = f"{found.query!r}: " if named else ""
+    if found.error:
+        say(f"error: {name}{found.error}")
+    elif remark := found.remark(threshold):
+        note(name + remark)
 
 
-def _line(match: visita.Match) -> str:
-    number = match.score if match.probability is None else match.probability
-    return f"{number:.3f}\t{one_line(match.path)}"
+def _print(found: Found, paths: bool, *, named: bool) -> None:
+    if named:
+        print(f"# {one_line(found.query)}")
+    for match in found.matches:
+        print(one_line(match.path) if paths else line(match), flush=named)
+    if named:
+        print()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 import visita
+from visita.data.encoding import LIMIT, decode_prose
+from visita.errors import ConfigError
+from visita.progress import note
 
 if TYPE_CHECKING:
     from visita.types import Matcher
@@ -18,48 +20,60 @@ if TYPE_CHECKING:
 
 def read_text(argument: str) -> str:
     """Return the argument, or what stdin holds where it is ``-``; a blank text is refused."""
-    raw = _stdin() if argument == "-" else argument.encode("utf-8", "surrogateescape")
-    text = raw.decode("utf-8", "replace").strip()
+    if argument == "-":
+        text = decode_prose(read_stdin()).strip()
+    else:
+        text = argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()
     if not text:
-        raise typer.BadParameter("The text is empty: describe what the picture should show.")
+        raise ConfigError("The text is empty: describe what the picture should show.")
     return text
 
 
-def _stdin() -> bytes:
-    from visita.data.encoding import LIMIT  # noqa: PLC0415
+def read_lines(file: Path) -> list[str]:
+    """Return the queries of a file, or of stdin where it is ``-``: its lines that are not blank."""
+    text = decode_prose(read_stdin() if str(file) == "-" else file)
+    queries = [line.strip() for line in text.splitlines() if line.strip()]
+    if not queries:
+        raise ConfigError(f"{file} holds no queries: write one a line.")
+    return queries
 
-    raw = sys.stdin.buffer.read(LIMIT + 1)
-    if len(raw) > LIMIT:
-        raise visita.VisitaError(f"The text on stdin is larger than {LIMIT // 10**6} MB.")
-    return raw
+
+def read_stdin() -> bytes:
+    """Return what stdin holds, as far as a text may be long."""
+    if sys.stdin is None:
+        raise ConfigError("There is nothing to read: standard input is closed.")
+    return sys.stdin.buffer.read(LIMIT + 1)
 
 
 @contextmanager
-def matcher_for(text: str | None, matcher: str, text_encoder: str | None) -> Iterator[Matcher]:
-    """Give the matcher that a text is for, by the names of the command line.
+def matcher_for(texts: Sequence[str], matcher: str, text_encoder: str | None) -> Iterator[Matcher]:
+    """Give the matcher that texts are for, by the names of the command line.
 
-    Once the body is done, stderr is told if the matcher hardly knows the language of the text.
-    What tells languages is read in a thread meanwhile: that takes half a second.
+    Once the body is done, stderr is told how each text was read, where that is not plain. What
+    tells languages is read in a thread meanwhile: that takes half a second.
     """
-    from visita.search.language import (  # noqa: PLC0415
-        LANGUAGES,
-        foreign,
-        identifier,
-        plainly_english,
-    )
+    from visita.search.language import identifier, plainly_english  # noqa: PLC0415
     from visita.search.query import kind_of  # noqa: PLC0415
 
     with ThreadPoolExecutor(1) as beside:
-        if text and kind_of(text) == "text" and not plainly_english(text):
+        if any(kind_of(text) == "text" and not plainly_english(text) for text in texts):
             beside.submit(identifier)
         chosen = visita.load(matcher, text_encoder=text_encoder)
         yield chosen
-    languages = chosen.open_text_encoder().languages or ()
-    if text and (found := foreign(text, languages)):
+    for text in texts:
+        for remark in remarks(text, chosen):
+            note(remark if len(texts) == 1 else f"{text!r}: {remark}")
+
+
+def remarks(text: str, matcher: Matcher) -> Iterator[str]:
+    """Yield what changes how the numbers for a text are to be read, a sentence each."""
+    from visita.search.language import LANGUAGES, foreign  # noqa: PLC0415
+
+    languages = matcher.open_text_encoder().languages or ()
+    if found := foreign(text, languages):
         known = ", ".join(LANGUAGES.get(code, code) for code in languages)
-        print(
-            f"note: this text seems to be {found}, and {chosen.text_encoder} was trained on "
-            f"{known}: expect poor matches. More languages:  --matcher clip:NAME --text-encoder "
-            "sentence-transformers:NAME",
-            file=sys.stderr,
+        yield (
+            f"this text seems to be {found}, and {matcher.text_encoder} was trained on {known}: "
+            "expect poor matches. More languages:  --matcher clip:NAME --text-encoder "
+            "sentence-transformers:NAME"
         )

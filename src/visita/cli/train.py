@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +18,22 @@ from visita.cli.encoders import (
     named_levels,
     read_by,
 )
-from visita.cli.options import Config, Features, Json, Pairs, Preset, Root, Settings, rooted
+from visita.cli.options import (
+    Config,
+    Features,
+    Force,
+    Json,
+    Pairs,
+    Preset,
+    Root,
+    Settings,
+    rooted,
+)
 from visita.cli.output import print_json
+from visita.cli.places import check_out
 from visita.cli.tables import print_comparison, print_protocols
-from visita.progress import speaks
+from visita.errors import ConfigError
+from visita.progress import speaks, warn
 
 train = typer.Typer(name="train", help="Learn from pairs of your own.", no_args_is_help=True)
 
@@ -36,6 +47,7 @@ def group() -> None:
 def fusion(
     data: Pairs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the matcher goes.")],
+    force: Force = False,
     base: Annotated[
         str | None,
         typer.Option("--from", metavar="NAME|FOLDER", help="Adapt this matcher instead."),
@@ -75,6 +87,7 @@ def fusion(
     """
     from visita.training import PRESETS  # noqa: PLC0415
 
+    check_out(out, force)
     # The settings are read first: torch comes with what learns, and takes seconds.
     if base is None:
         corpus = [f"topic_corpus={json.dumps(str(topic_corpus))}"] if topic_corpus else []
@@ -84,7 +97,7 @@ def fusion(
         fresh = PRESETS.load(preset or "default").read(config, given)
         trained = visita.train(rooted(data, root), out, config=fresh, features=features)
     elif preset or topic_corpus or image_encoder or levels or text_encoder:
-        raise typer.BadParameter(
+        raise ConfigError(
             "Only for training anew, not --from: --preset, --topic-corpus, --image-encoder, "
             "--levels, --text-encoder."
         )
@@ -98,6 +111,7 @@ def fusion(
 def mkl_visita(
     data: Pairs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the matcher goes.")],
+    force: Force = False,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -130,11 +144,12 @@ def mkl_visita(
     """
     from visita.training import MKL_VISITA  # noqa: PLC0415
 
+    check_out(out, force)
     # The settings are read first: torch comes with what learns, and takes seconds.
     named = named_levels(image_encoder, levels)
     if preset == "paper":
         if text_encoder:
-            raise typer.BadParameter("--text-encoder: the paper's network reads words of its own.")
+            raise ConfigError("--text-encoder: the paper's network reads words of its own.")
         seen = looked_at(named)
     else:
         seen = [f"first.{one}" for one in fused(named, joins_classes=True)]
@@ -147,6 +162,7 @@ def mkl_visita(
 def encoder(
     data: Pairs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the encoder goes.")],
+    force: Force = False,
     image_encoder: ImageEncoder = None,
     levels: Levels = None,
     config: Config = None,
@@ -167,13 +183,13 @@ def encoder(
     """
     from visita.training.config import EndToEndConfig  # noqa: PLC0415
 
+    check_out(out, force)
     seen = looked_at(named_levels(image_encoder, levels), "network")
     fresh = EndToEndConfig.read(config, [*seen, *(settings or ())])
     trained = visita.train_encoder(rooted(data, root), out, config=fresh, features=features)
     if not speaks():
         return
-    for warning in trained.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    warn(trained.warnings)
     facts = {key: getattr(trained, key) for key in ("pictures", "before", "after", "seconds")}
     if as_json:
         named = {"name": trained.encoder.name, "folder": str(trained.folder)}
@@ -192,6 +208,7 @@ def baseline(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Which system; --help lists them.")],
     data: Pairs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the matcher goes.")],
+    force: Force = False,
     config: Config = None,
     settings: Settings = None,
     features: Features = None,
@@ -214,6 +231,7 @@ def baseline(
     """
     from visita.training.classical import BASELINES  # noqa: PLC0415
 
+    check_out(out, force)
     fresh = BASELINES.load(name).read(config, settings or ())
     _show(visita.train(rooted(data, root), out, config=fresh, features=features), as_json)
 
@@ -221,8 +239,7 @@ def baseline(
 def _show(trained: visita.Trained, as_json: bool) -> None:
     if not speaks():
         return
-    for warning in trained.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    warn(trained.warnings)
     if as_json:
         print_json(_facts(trained))
     else:

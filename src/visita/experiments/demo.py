@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
 
 from visita.errors import DataError, MissingExtraError
+from visita.experiments.contact_sheet import SHOWN, Head, Row, draw
 from visita.features.pictures import RecipeEncoder
 from visita.gallery.gallery import Gallery
 from visita.home import data_home
@@ -100,6 +102,28 @@ def run(matcher: Matcher, home: Path | None = None) -> list[Answer]:
         )
         answers.append(Answer(text, expected, matches))
     return answers
+
+
+def draw_answers(answers: Sequence[Answer], out: Path) -> None:
+    """Draw the contact sheet: four pictures a query, with their probabilities.
+
+    Raises
+    ------
+    ConfigError
+        If ``out`` cannot be written.
+    """
+    rows = [
+        Row(answer.query, _found(answer), answer.matches[:SHOWN], answer.expected)
+        for answer in answers
+    ]
+    pictures = len(answers[0].matches)
+    told = f"{len(answers)} queries, {pictures} pictures, and the probability of each match"
+    first = sum(answer.rank == 1 for answer in answers)
+    draw(rows, out, Head("visita demo", told, f"first {first} of {len(answers)}"))
+
+
+def _found(answer: Answer) -> str:
+    return "found first" if answer.rank == 1 else f"found at rank {answer.rank}"
 
 
 def sample_pictures(home: Path | None = None) -> Path:
