@@ -423,7 +423,7 @@ def test_every_help_has_an_example():
     commands = [*app.registered_commands]
     for group in app.registered_groups:
         commands += group.typer_instance.registered_commands
-    assert len(commands) == 25
+    assert len(commands) == 27
     for command in commands:
         assert "[bold]visita " in command.callback.__doc__
     shown = run("search", "--help").out

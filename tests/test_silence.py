@@ -74,8 +74,10 @@ def lines(pairs: Path, out: Path) -> dict[str, list[str]]:
         "explain": [picture, text, "--out", str(out / "why.html")],
         "caption": [picture, "--from", str(pairs / "00001.txt")],
         "answer": [picture, "Is there a star?", "--choices", "yes,no"],
-        "gallery rm": [str(pairs), "--yes", *gallery],
         "gallery list": [*gallery],
+        "gallery verify": [*gallery],
+        "gallery compact": [str(pairs), *gallery],
+        "gallery rm": [str(pairs), "--yes", *gallery],
     }
 
 
