@@ -1,6 +1,6 @@
 """What reading large pictures reduced costs in quality and saves in time, visita-small's vectors.
 
-python runs/decoding.py [--matcher NAME] [--out docs/results/decoding.md]
+python runs/decoding.py [--matcher NAME] [--pictures N] [--out docs/results/decoding.md]
 
 Pictures of Flickr8k's dev (224 x 224) and of coco80 (640 x 480), found through ``VISITA_DATA``,
 are enlarged to photographs with the noise of a sensor, and each file is read whole and reduced.
@@ -46,12 +46,13 @@ def main() -> None:
     """Print and write both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--matcher", default="visita-small")
+    parser.add_argument("--pictures", type=int, default=1000, help="of each case at most")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     finder = visita.Finder(options.matcher)
     lines = [f"# Large pictures read reduced ({options.matcher})", "", QUALITY]
     for case in CASES:
-        lines.append(quality(finder, *case))
+        lines.append(quality(finder, options.pictures, *case))
         print(lines[-1], flush=True)
     lines += ["", TIME, *times(finder)]
     text = "\n".join(lines) + "\n"
@@ -60,11 +61,14 @@ def main() -> None:
         options.out.write_text(text, "utf-8")
 
 
-def quality(finder: visita.Finder, name: str, size: str, factor: float, suffix: str) -> str:
+def quality(
+    finder: visita.Finder, most: int, name: str, size: str, factor: float, suffix: str
+) -> str:
     """Return one row: how alike the vectors are, and what rsum is with each."""
     folder = Path(os.environ["VISITA_DATA"], name)
     pairs = open_pairs(f"{'coco' if name == 'coco80' else name}:{folder}")
     pairs = pairs if name == "coco80" else pairs.take("dev")
+    pairs = pairs.subset(np.arange(min(most, len(pairs.image_paths))))
     whole, reduced = vectors(finder, pairs, factor, suffix)
     cosines = (unit(whole) * unit(reduced)).sum(axis=1)
     texts = finder.embed_texts(pairs.texts)

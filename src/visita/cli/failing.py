@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -42,6 +43,8 @@ class Commands(TyperGroup):
         try:
             for variable, name in KEEPING.items():
                 os.environ.setdefault(variable, str(cache_home() / name))
+            # Damaged metadata does no harm, and what matters is in errors.
+            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
             result: object = super().invoke(ctx)
             print(end="", flush=True)  # what cannot be written is noticed here, not at exit
         except BrokenPipeError as error:  # the reader has seen enough: visita … | head -1

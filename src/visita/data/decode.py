@@ -12,13 +12,14 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
 from PIL import Image
 
 from visita.data.budget import budget
-from visita.data.formats import Jpeg, identify, orientation
+from visita.data.formats import BoundedFile, Jpeg, identify, orientation
 from visita.data.raw import is_raw_name, preview
 from visita.data.rgb import to_rgb, upright
 from visita.errors import ConfigError, MissingExtraError, PassingError, PictureError
@@ -33,7 +34,7 @@ WHOLE = 64_000_000
 
 _SOURCE = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 """Bytes a pixel of Pillow's modes; the others have 4."""
-_WORKING = {"WEBP": 15, "AVIF": 10, "HEIF": 10, "JPEG2000": 21, "TIFF": 4}
+_WORKING = {"WEBP": 15, "AVIF": 10, "HEIF": 10, "JPEG2000": 21}
 """Bytes a pixel, as measured, that a format's decoder takes besides; the others take lines."""
 _PASSING = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 """Errors that say nothing of a file's content, and that may be gone the next time."""
@@ -80,7 +81,7 @@ def decoding(path: Path, *, reduced: bool = False) -> Iterator[Image.Image]:
 
 def _decoded(path: Path, reduced: bool, held: ExitStack) -> Image.Image:
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
+        with BoundedFile(FileIO(path, opener=_open_at_once)) as file:
             _check_file(os.fstat(file.fileno()))
             picture, turned = _opened(file, path)
             _check_pixels(*picture.size)
@@ -158,4 +159,6 @@ def _memory(picture: Image.Image, scale: int) -> int:
     if isinstance(picture, Jpeg):
         return picture.planes + result * (1 + copies)
     source = _SOURCE.get(picture.mode[:4], 4) + _WORKING.get(picture.format or "", 0)
+    if picture.format == "TIFF":
+        source *= 2  # a strip may hold all of it
     return source * stored + result * (copies + (scale > 1))

@@ -7,9 +7,11 @@ thread alone; and no format that runs an interpreter (EPS, WMF, PDF) is ever tri
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Callable
 from functools import cache
+from io import BufferedReader
 from typing import IO
 
 from PIL import Image, ImageFile
@@ -24,6 +26,33 @@ _ORIENTATION = 274
 
 Opener = Callable[[IO[bytes], str | bytes], ImageFile.ImageFile]
 Accepts = Callable[[bytes], bool | str]
+
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is in its exceptions
+
+
+class BoundedFile(BufferedReader):
+    """A file that can be read in so many pieces and no more.
+
+    Pillow reads headers piece by piece, some byte by byte: one that never ends, of hundreds of
+    megabytes, would take hours.
+    """
+
+    MOST_READS = 1_000_000
+    _reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next ``size`` bytes, as any file does.
+
+        Raises
+        ------
+        PictureError
+            If it was read too often.
+        """
+        self._reads += 1
+        if self._reads > self.MOST_READS:
+            raise PictureError(f"consists of more than {self.MOST_READS:,} pieces")
+        return super().read(size)
 
 
 class Jpeg(JpegImageFile):
