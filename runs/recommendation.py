@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from visita.api.measuring import features_for
 from visita.api.past import LEAST_IMAGES, TOPICS, UNLEARNT_WEIGHT
 from visita.data import PairSet, open_pairs
 from visita.data.articles import articles
-from visita.evaluation import best_ranks, cross_fitted_calibration_error, dot_blocks
+from visita.evaluation import Ranks, best_ranks, cross_fitted_calibration_error, dot_blocks, hits
 from visita.evaluation.blocks import Truth
 from visita.evaluation.calibration import measure_results
 from visita.evaluation.galleries import draw_galleries
@@ -209,16 +208,15 @@ def weights(
     }
 
 
-def ranks(queries: FloatArray, images: FloatArray, truth: Truth) -> NDArray[np.float64]:
+def ranks(queries: FloatArray, images: FloatArray, truth: Truth) -> Ranks:
     """Return the rank of each query's best picture."""
     return best_ranks(dot_blocks(queries, images), truth.T.tocsr())
 
 
-def intervals(found: NDArray[np.float64], truth: Truth) -> dict[str, Any]:
+def intervals(found: Ranks, truth: Truth) -> dict[str, Any]:
     """Return R@K in percent with 95 % intervals over images."""
     groups = components(truth)
-    hits = 100.0 * (found[:, None] <= np.array(CUTOFFS))
-    sums = group_sums(hits, groups.texts, groups.count)
+    sums = group_sums(100 * hits(found, CUTOFFS), groups.texts, groups.count)
     sizes = np.bincount(groups.texts, minlength=groups.count)
     values = estimates(lambda w: w @ sums / (w @ sizes)[:, None], groups.count, seed=0)
     return {f"R@{k}": value.to_dict() for k, value in zip(CUTOFFS, values, strict=True)}

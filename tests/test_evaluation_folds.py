@@ -37,7 +37,7 @@ def naive(images, texts, truth, folds):
         values = []
         for table, labels in ((scores, true), (scores.T, true.T)):
             values += naive_metrics(
-                naive_rank(*row) for row in zip(table.tolist(), labels.tolist(), strict=True)
+                1 + naive_rank(*row)[0] for row in zip(table.tolist(), labels.tolist(), strict=True)
             )
         rows.append([*values, sum(values[:3]) + sum(values[4:7])])
     return rows

@@ -323,7 +323,7 @@ def test_recall_by_language_is_that_of_a_naive_loop(clip, table):
 
 
 def test_a_language_of_one_picture_has_no_interval_and_sizes_must_agree():
-    ranks, groups = np.array([1.0, 2.0, 3.0, 20.0]), np.array([0, 0, 1, 1])
+    ranks, groups = np.array([[0, 0, 1], [1, 0, 1], [2, 0, 1], [19, 0, 1]]), np.array([0, 0, 1, 1])
     found = recall_by_language(ranks, ["de", "de", "en", "de"], groups, seed=0)
     assert list(found) == ["de"] and found["de"].texts == 3
     assert [round(one.value, 1) for one in found["de"].recall] == [33.3, 66.7, 66.7]

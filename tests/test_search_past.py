@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from visita.evaluation.ranks import mean_ranks
 from visita.search.collaborative import recommendations
 from visita.search.passages import unit
 from visita.search.past import (
@@ -108,7 +109,7 @@ def test_a_past_that_tells_nothing_has_no_weight_and_no_gain():
 def test_the_gain_is_that_of_ranks_with_weights_from_the_other_half():
     direct, past, images, truth = problem(3.0, 1.0)
     owners = truth.tocoo().coords[0]
-    ranks = cross_fitted_ranks(direct, past, images, truth, seed=0)
+    ranks = mean_ranks(cross_fitted_ranks(direct, past, images, truth, seed=0))
     possible = np.stack(
         [1 + (s > s[np.arange(120), owners][:, None]).sum(axis=1) for s in
          (combine(direct, past, weight) @ images.T for weight in WEIGHTS)]

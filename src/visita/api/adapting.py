@@ -13,6 +13,7 @@ from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
 from visita.artifact import check_free
 from visita.data import Data, open_pairs
 from visita.data.enough import LEAST, check_enough
+from visita.data.identical import interchangeable
 from visita.errors import ConfigError
 from visita.evaluation import paired_retrieval, retrieval
 from visita.features.extract import PairFeatures
@@ -67,7 +68,7 @@ def adapt(
     pairs = open_pairs(data, seed=config.seed)
     held_back = "test" if pairs.splits()["test"] else "dev"
     check_enough(pairs, {"train": LEAST, "dev": LEAST, held_back: LEAST}, "Adapting")
-    used = features_for(start, pairs, features)
+    used = features_for(start, interchangeable(pairs), features)
     started = time.perf_counter()
     train, dev = used.take("train"), used.take("dev")
     name = Path(out).resolve().name

@@ -15,6 +15,7 @@ from visita.api.two_stage import cross_tensors, rsum_of_scores
 from visita.artifact import check_free
 from visita.data import Data, PairSet, open_pairs
 from visita.data.enough import LEAST, check_enough
+from visita.data.identical import interchangeable
 from visita.evaluation import PROTOCOLS, evaluate_vectors, fit_threshold
 from visita.evaluation.dense import as_vectors
 from visita.features.extract import PairFeatures, pair_features, picture_features
@@ -68,7 +69,8 @@ def train_baseline(
     check_free(out.resolve())
     pairs = open_pairs(data, seed=config.seed)
     check_enough(pairs, {"train": LEAST, "dev": LEAST}, "Training")
-    read = _Read(pairs, pairs.take("train"), pairs.take("dev"), features)
+    dev_pairs = interchangeable(pairs.take("dev"))
+    read = _Read(pairs, pairs.take("train"), dev_pairs, features)
     learnt = _learn(out.resolve().name, read, config)
     history = learnt.history
     facts = {

@@ -12,15 +12,15 @@ from visita.evaluation.folds import fold_rows
 from visita.evaluation.intervals import Values
 from visita.evaluation.match_probability import features_of_pairs
 from visita.evaluation.pairs import LabelledPairs, best_f1_threshold, draw_pairs, score_pairs
-from visita.evaluation.retrieval import best_ranks
+from visita.evaluation.ranks import Ranks, best_ranks
 from visita.features.extract import PairFeatures
 from visita.matchers.match_probability import match_scores
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.types import FloatArray, Matcher
 
 
-def ranks(matcher: Matcher, features: PairFeatures, folds: int = 1) -> tuple[Values, Values]:
-    """Return the rank of each image's best text, float64 (n,), and of each text's image (m,).
+def ranks(matcher: Matcher, features: PairFeatures, folds: int = 1) -> tuple[Ranks, Ranks]:
+    """Return the rank of each image's best text, int64 (n, 3), and of each text's image (m, 3).
 
     With ``folds``, each ranks among those of its fold.
 
@@ -30,7 +30,7 @@ def ranks(matcher: Matcher, features: PairFeatures, folds: int = 1) -> tuple[Val
         If there cannot be so many folds.
     """
     pairs = features.pairs
-    images, texts = np.empty(len(pairs.image_ids)), np.empty(len(pairs.texts))
+    images, texts = (np.empty((count, 3), np.int64) for count in pairs.truth.shape)
     for some_images, some_texts in fold_rows(pairs.truth.tocsr(), folds):
         part = features if folds == 1 else features.of_images(some_images)
         images[some_images], texts[some_texts] = _ranks(matcher, part)
@@ -62,7 +62,7 @@ def fitted_threshold(matcher: Matcher, features: PairFeatures, seed: int) -> flo
     return best_f1_threshold(pair_scores(matcher, features, drawn), drawn.labels)
 
 
-def _ranks(matcher: Matcher, features: PairFeatures) -> tuple[Values, Values]:
+def _ranks(matcher: Matcher, features: PairFeatures) -> tuple[Ranks, Ranks]:
     if isinstance(matcher, TwoStageMatcher):
         return CloserLook(matcher, features).ranks()
     images, texts = matcher.embed_images(features.columns), matcher.embed_texts(features.texts)

@@ -16,14 +16,13 @@ from visita.evaluation.intervals import components
 from visita.evaluation.match_probability import features_of_pairs
 from visita.evaluation.pairs import LabelledPairs, draw_pairs, measure_pairs, score_pairs
 from visita.evaluation.protocols import check_protocols
+from visita.evaluation.ranks import Ranks
 from visita.evaluation.two_stage import looked_at, two_stage_ranks
 from visita.features.extract import PairFeatures
 from visita.matchers.match_probability import match_scores
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.progress import bar
 from visita.types import FloatArray
-
-Ranks = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class CloserLook:
         encoded = self.matcher.open_text_encoder().encode(texts)
         return CloserLook(self.matcher, PairFeatures(pairs, self.features.columns, encoded))
 
-    def _ranks_within(self, images: NDArray[np.int64], *_: Any) -> Ranks:
+    def _ranks_within(self, images: NDArray[np.int64], *_: Any) -> tuple[Ranks, Ranks]:
         """Return the ranks of some images, by row, and their texts among themselves."""
         return CloserLook(self.matcher, self.features.of_images(images)).ranks()
 
@@ -116,12 +115,12 @@ class CloserLook:
             self.matcher.combine(first, self.second(everything).toarray()), np.float32
         )
 
-    def ranks(self) -> Ranks:
-        """Return the ranks by both stages, as ``best_ranks``: of images (n,) and of texts (m,)."""
+    def ranks(self) -> tuple[Ranks, Ranks]:
+        """Return the ranks by both stages: of images (n, 3) and of texts (m, 3)."""
         return self._ranks
 
     @cached_property
-    def _ranks(self) -> Ranks:
+    def _ranks(self) -> tuple[Ranks, Ranks]:
         weight, depth = self.matcher.weight, self.matcher.depth
         second = self.second(looked_at(*self.vectors, depth))
         truth = self.features.pairs.truth.tocsr()

@@ -20,6 +20,7 @@ from visita.artifact import MANIFEST, fingerprint_of
 from visita.data import Data, PairSet, open_pairs
 from visita.data.decode import decode
 from visita.data.enough import LEAST, check_enough
+from visita.data.identical import interchangeable
 from visita.errors import ArtifactError, DataError, PictureError, TrainingError, VisitaError
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.experiments.cells import Cell, Result, run_cells
@@ -125,7 +126,7 @@ class Bench:
     @cached_property
     def measured(self) -> PairSet:
         """What of the split can be read: the same for all."""
-        split = self.pairs.take(self.split)
+        split = interchangeable(self.pairs.take(self.split))
         broken = _broken(split)
         for one in broken.values():
             say(f"{one.item} is left out: {one.reason}")
@@ -161,8 +162,8 @@ class Bench:
     def measure(self, member: Given | Fresh) -> Result:
         """Train a member where that is asked and not yet done, and measure it.
 
-        The arrays are the ranks, float64 ``images`` (n,) and ``texts`` (m,), and the scores of the
-        drawn pairs, float64 ``pairs`` (p,).
+        The arrays are the ranks, int64 ``images`` (n, 3) and ``texts`` (m, 3), and the scores of
+        the drawn pairs, float64 ``pairs`` (p,).
 
         Raises
         ------

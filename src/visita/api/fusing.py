@@ -16,6 +16,7 @@ from visita.api.measuring import TOPICS_FROM, caveats
 from visita.artifact import check_free
 from visita.data import Data, PairSet, open_pairs
 from visita.data.enough import HALVED, check_enough
+from visita.data.identical import interchangeable
 from visita.errors import ConfigError
 from visita.evaluation import Estimate, retrieval
 from visita.evaluation.blocks import Truth
@@ -197,7 +198,7 @@ class _Read:
 def _read(given: Sequence[Matcher | Naming], pairs: PairSet, dim: int, seed: int) -> _Read:
     recipe = Recipe.union(one.recipe for one in given)
     text = JoinedText([one.open_text_encoder() for one in given])
-    dev = pair_features(_some(pairs, "dev", MOST_DEV, seed), recipe, text)
+    dev = pair_features(interchangeable(_some(pairs, "dev", MOST_DEV, seed)), recipe, text)
     train = None
     if any(isinstance(one, Naming) for one in given) or sum(one.dim for one in given) > dim:
         train = pair_features(_some(pairs, "train", MOST_TRAIN, seed), recipe, text)

@@ -17,6 +17,7 @@ from visita.api.measuring import TOPICS_FROM, caveats, vectors
 from visita.artifact import check_free
 from visita.data import Data, PairSet, open_pairs
 from visita.data.enough import LEAST, check_enough
+from visita.data.identical import interchangeable
 from visita.evaluation import (
     best_ranks,
     dot_blocks,
@@ -95,7 +96,7 @@ def train(
     check_enough(pairs, {"train": LEAST, "dev": LEAST}, "Training")
     text = text_encoder_of(config, pairs)
     train_pairs = pairs.take("train")  # refuses an empty split before long work
-    dev = pair_features(pairs.take("dev"), config.recipe(), text, features)
+    dev = pair_features(interchangeable(pairs.take("dev")), config.recipe(), text, features)
     name = Path(out).resolve().name
     matcher, history, seconds = learn(
         name, train_pairs, dev, config, text, features, config.recipe()

@@ -11,6 +11,7 @@ from visita.api.both_stages import fitted_threshold, ranks, vector_pair_scores
 from visita.api.closer import CloserLook
 from visita.data import Data, PairSet, open_pairs
 from visita.data.enough import LEAST, check_enough
+from visita.data.identical import interchangeable
 from visita.evaluation import PROTOCOLS, evaluate_vectors, recall_by_language
 from visita.evaluation.retrieval import CUTOFFS
 from visita.features.extract import PairFeatures, pair_features
@@ -37,7 +38,8 @@ def evaluate(
     Where the texts are in two languages or more, retrieval in one gallery comes with
     ``by_language``: how many texts each has, and the recall of pictures for them.
 
-    ``split`` may be "all"; ``warnings`` says what makes the numbers too good. With
+    ``split`` may be "all"; ``warnings`` says what makes the numbers too good. Of exact copies
+    of a picture any will do, and equal scores count as the mean over their orders. With
     ``folds``, retrieval is the mean over that many galleries: 5 on the test split of
     ``karpathy-with-restval:dataset_coco.json`` is COCO's 1K protocol, 1 its 5K. The
     ``pairs`` protocol uses the matcher's own threshold; for a matcher without one it is
@@ -55,7 +57,7 @@ def evaluate(
     matcher = opened(matcher)
     pairs = open_pairs(data, seed=seed)
     check_enough(pairs, {split: LEAST}, "Measuring")
-    chosen = pairs if split == "all" else pairs.take(split)
+    chosen = interchangeable(pairs if split == "all" else pairs.take(split))
     measured = features_for(matcher, chosen, features)
     threshold, source = matcher.threshold, "matcher"
     if threshold is None and "pairs" in protocols:

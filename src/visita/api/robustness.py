@@ -11,6 +11,7 @@ from visita.api.both_stages import ranks
 from visita.api.measuring import caveats, features_for
 from visita.data import Data, PairSet, open_pairs
 from visita.data.enough import LEAST, check_enough
+from visita.data.identical import interchangeable
 from visita.errors import ConfigError
 from visita.experiments.cells import Result, run_cells
 from visita.experiments.report import Report, write_report
@@ -60,7 +61,7 @@ def robustness(
     read = [opened(one) for one in matchers]
     pairs, *others = (open_pairs(one, seed=seed) for one in (data, *also))
     check_enough(pairs, {split: LEAST}, "Measuring")
-    learnt, measured = pairs.take("train"), pairs.take(split)
+    learnt, measured = pairs.take("train"), interchangeable(pairs.take(split))
     names = _told_apart("matcher", [(one.name, one.fingerprint()) for one in read])
     readers = _told_apart("pairs", [(_reader(one), one.fingerprint()) for one in others])
 

@@ -20,6 +20,7 @@ from visita.api.measuring import caveats, vectors
 from visita.artifact import check_free
 from visita.data import Data, PairSet, open_pairs
 from visita.data.enough import LEAST, check_enough
+from visita.data.identical import interchangeable
 from visita.errors import ArtifactError, ConfigError
 from visita.evaluation import PROTOCOLS, best_ranks, recall_sum
 from visita.evaluation.blocks import dot_blocks
@@ -94,7 +95,7 @@ def train_two_stages(
     check_free(out)
     pairs = open_pairs(data, seed=config.seed)
     check_enough(pairs, {"train": LEAST, "dev": LEAST}, "Training")
-    train, dev = pairs.take("train"), pairs.take("dev")
+    train, dev = pairs.take("train"), interchangeable(pairs.take("dev"))
     recipes = [one.recipe() for one in (first_config, second_config) if one]
     read = _Read(pairs, train, dev, Recipe.union(recipes), features)
     run = {"config": config.model_dump(mode="json"), "data": pairs.fingerprint()}

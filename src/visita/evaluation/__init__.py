@@ -20,13 +20,12 @@ from visita.evaluation.long_tail import FREQUENCIES, rarest_words, recall_by_fre
 from visita.evaluation.match_probability import cross_fitted_pairs, fit_match_probability
 from visita.evaluation.pairs import Pairs, best_f1_threshold, fit_threshold, pairs
 from visita.evaluation.protocols import PROTOCOLS, evaluate_vectors
+from visita.evaluation.ranks import Ranks, best_ranks, hits, mean_ranks, recall_at
 from visita.evaluation.retrieval import (
     Retrieval,
-    best_ranks,
     mean_over_seeds,
     measure_ranks,
     paired_retrieval,
-    recall_at,
     recall_sum,
     retrieval,
 )
@@ -41,6 +40,7 @@ __all__ = [
     "KeywordQueries",
     "Keywords",
     "Pairs",
+    "Ranks",
     "Retrieval",
     "ScoreBlocks",
     "best_f1_threshold",
@@ -55,9 +55,11 @@ __all__ = [
     "fit_keyword_calibration",
     "fit_match_probability",
     "fit_threshold",
+    "hits",
     "keyword_queries",
     "keywords",
     "mean_over_seeds",
+    "mean_ranks",
     "measure_folds",
     "measure_ranks",
     "paired_difference",

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.evaluation.intervals import RESAMPLES, Values
+from visita.evaluation.intervals import RESAMPLES
 from visita.evaluation.long_tail import Bin, check_lengths, recall_in_bins
+from visita.evaluation.ranks import Ranks
 
 
 def recall_by_language(
-    ranks: Values,
+    ranks: Ranks,
     languages: Sequence[str],
     groups: NDArray[np.int64],
     *,
@@ -23,8 +24,8 @@ def recall_by_language(
 
     Parameters
     ----------
-    ranks : float64 (m,)
-        Rank of each text's best image, in the whole gallery.
+    ranks : int64 (m, 3)
+        ``Ranks`` of each text's best image, in the whole gallery.
     languages : m
         A code each; texts whose language is ``""``, not known, are left out.
     groups : int64 (m,)

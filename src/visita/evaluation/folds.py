@@ -19,11 +19,11 @@ from visita.evaluation.intervals import (
     RESAMPLES,
     Estimate,
     Groups,
-    Values,
     components,
     mean_estimates,
 )
-from visita.evaluation.retrieval import best_ranks, by_name, rank_statistic
+from visita.evaluation.ranks import Ranks, best_ranks
+from visita.evaluation.retrieval import by_name, rank_statistic
 from visita.types import FloatArray
 
 Rows = NDArray[np.int64]
@@ -81,7 +81,7 @@ def retrieval_in_folds(
     """
     truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
 
-    def ranks(images: Rows, texts: Rows, inside: Truth) -> tuple[Values, Values]:
+    def ranks(images: Rows, texts: Rows, inside: Truth) -> tuple[Ranks, Ranks]:
         seen, read = image_vectors[images], text_vectors[texts]
         return (
             best_ranks(dot_blocks(seen, read), inside),
@@ -92,7 +92,7 @@ def retrieval_in_folds(
 
 
 def measure_folds(
-    ranks: Callable[[Rows, Rows, Truth], tuple[Values, Values]],
+    ranks: Callable[[Rows, Rows, Truth], tuple[Ranks, Ranks]],
     truth: Truth,
     folds: int,
     *,

@@ -18,6 +18,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from visita.errors import DataError
 from visita.evaluation.intervals import RESAMPLES, Estimate, Values, estimates, mean_statistic
+from visita.evaluation.ranks import Ranks, hits
 from visita.evaluation.retrieval import CUTOFFS
 from visita.features.topics.segment import words
 
@@ -35,16 +36,15 @@ class Bin:
     @classmethod
     def of(
         cls,
-        ranks: Values,
+        ranks: Ranks,
         groups: NDArray[np.int64],
         *,
         seed: int,
         resamples: int = RESAMPLES,
     ) -> Self:
-        """Return the bin of texts with these ranks, float64 (m,), and groups, int64 (m,)."""
+        """Return the bin of texts with these ranks, int64 (m, 3), and groups, int64 (m,)."""
         _, owners = np.unique(groups, return_inverse=True)
-        hits = np.asarray(100 * (ranks[:, None] <= np.array(CUTOFFS)), np.float64)
-        mean, count = mean_statistic(hits, owners), int(owners.max()) + 1
+        mean, count = mean_statistic(100 * hits(ranks, CUTOFFS), owners), int(owners.max()) + 1
         return cls(len(ranks), tuple(estimates(mean, count, seed=seed, resamples=resamples)))
 
 
@@ -64,7 +64,7 @@ def rarest_words(texts: Sequence[str], learnt: Sequence[str]) -> Values:
 
 
 def recall_by_frequency(
-    ranks: Values,
+    ranks: Ranks,
     frequencies: Values,
     groups: NDArray[np.int64],
     *,
@@ -75,8 +75,8 @@ def recall_by_frequency(
 
     Parameters
     ----------
-    ranks : float64 (m,)
-        Rank of each text's best image, in the whole gallery.
+    ranks : int64 (m, 3)
+        ``Ranks`` of each text's best image, in the whole gallery.
     frequencies : float64 (m,)
         As ``rarest_words`` gives.
     groups : int64 (m,)
@@ -93,7 +93,7 @@ def recall_by_frequency(
     return recall_in_bins(ranks, named, groups, seed=seed, resamples=resamples)
 
 
-def check_lengths(ranks: Values, groups: NDArray[np.int64], name: str, count: int) -> None:
+def check_lengths(ranks: Ranks, groups: NDArray[np.int64], name: str, count: int) -> None:
     """Make sure that what is said of texts is said of equally many, ``count`` of what has a name.
 
     Raises
@@ -109,7 +109,7 @@ def check_lengths(ranks: Values, groups: NDArray[np.int64], name: str, count: in
 
 
 def recall_in_bins(
-    ranks: Values,
+    ranks: Ranks,
     named: Mapping[str, NDArray[np.bool_]],
     groups: NDArray[np.int64],
     *,

@@ -1,10 +1,7 @@
 """The protocol ``retrieval``: rank every text for an image and every image for a text.
 
-Image→text counts a hit if *any* of the image's texts is within the first K.
-The rank of a query is that of its best true item: 1 + the number of other items
-with a greater score + half the number with the same score. The *other items* are
-those that are not true for this query: a true sibling is never a competitor. Equal
-scores give the middle rank, so a collapsed model scores about chance, not 100 %.
+Image→text counts a hit if *any* of the image's texts is within the first K. Ranks, also of
+equal scores, are those of ``ranks.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.errors import DataError
-from visita.evaluation.blocks import ScoreBlocks, Truth, blocks_with_truth, check_truth, dot_blocks
+from visita.evaluation.blocks import Truth, check_truth, dot_blocks
 from visita.evaluation.intervals import (
     RESAMPLES,
     Difference,
@@ -29,8 +26,8 @@ from visita.evaluation.intervals import (
     differences,
     estimates,
     group_sums,
-    weighted_medians,
 )
+from visita.evaluation.ranks import Ranks, best_ranks, hits, median_ranks, recall_at
 from visita.types import FloatArray
 
 DIRECTIONS = ("image_to_text", "text_to_image")
@@ -45,10 +42,10 @@ class Retrieval:
 
     Attributes
     ----------
-    image_ranks : float64 (s, n)
-        Rank of each image's best text, a row a training seed (s = 1 for one matcher).
-    text_ranks : float64 (s, m)
-        Rank of each text's best image.
+    image_ranks : int64 (s, n, 3)
+        ``Ranks`` of each image's best text, a row a training seed (s = 1 for one matcher).
+    text_ranks : int64 (s, m, 3)
+        Those of each text's best image.
     groups : Groups
         What is drawn together when images are resampled.
     metrics : mapping
@@ -57,8 +54,8 @@ class Retrieval:
         The sum of the six recalls, both directions.
     """
 
-    image_ranks: NDArray[np.float64]
-    text_ranks: NDArray[np.float64]
+    image_ranks: Ranks
+    text_ranks: Ranks
     groups: Groups = field(repr=False)
     metrics: Mapping[str, Mapping[str, Estimate]]
     rsum: Estimate
@@ -72,41 +69,7 @@ class Retrieval:
         return {**directions, "rsum": {**self.rsum.to_dict()}}
 
 
-def best_ranks(blocks: ScoreBlocks, truth: Truth) -> NDArray[np.float64]:
-    """Return the rank of each query's best true item, float64 (q,), 1 is first.
-
-    ``truth`` is csr bool (q, n). See the top of this file for ties and siblings.
-
-    Raises
-    ------
-    DataError
-        If a query has no true item, shapes disagree or a score is not finite.
-    """
-    ranks = np.empty(blocks.shape[0])
-    for rows, scores, true in blocks_with_truth(blocks, truth):
-        lengths = np.diff(true.indptr)
-        if not lengths.all():
-            query = rows.start + int(np.argmin(lengths))
-            raise DataError(
-                f"Query {query} has no true item, so it has no rank; "
-                "leave out images without texts and texts without images."
-            )
-        owners = np.repeat(np.arange(len(lengths)), lengths)
-        true_scores = scores[owners, true.indices]
-        best = np.maximum.reduceat(true_scores, true.indptr[:-1])[:, None]
-        tied_siblings = np.add.reduceat(true_scores == best[owners, 0], true.indptr[:-1], dtype=int)
-        greater = (scores > best).sum(axis=1)
-        ties = (scores == best).sum(axis=1) - tied_siblings
-        ranks[rows] = 1 + greater + ties / 2
-    return ranks
-
-
-def recall_at(ranks: NDArray[np.float64], k: int) -> float:
-    """Return the percentage of queries whose best true item is within the first ``k``."""
-    return float(100 * np.mean(ranks <= k))
-
-
-def recall_sum(*ranks: NDArray[np.float64]) -> float:
+def recall_sum(*ranks: Ranks) -> float:
     """Return the sum of the recalls at ``CUTOFFS``, in percent; rsum, given both directions."""
     return sum(recall_at(one, k) for one in ranks for k in CUTOFFS)
 
@@ -187,14 +150,14 @@ def paired_retrieval(
 
 
 def measure_ranks(
-    image_ranks: Values,
-    text_ranks: Values,
+    image_ranks: Ranks,
+    text_ranks: Ranks,
     groups: Groups,
     *,
     seed: int,
     resamples: int = RESAMPLES,
 ) -> Retrieval:
-    """Measure ranks that are known, as ``retrieval`` does: float64 (s, n) and (s, m), a row a seed.
+    """Measure ranks that are known, as ``retrieval`` does: int64 (s, n, 3) and (s, m, 3).
 
     Raises
     ------
@@ -207,7 +170,7 @@ def measure_ranks(
     return Retrieval(image_ranks, text_ranks, groups, metrics, rsum)
 
 
-def rank_statistic(image_ranks: Values, text_ranks: Values, groups: Groups) -> Statistic:
+def rank_statistic(image_ranks: Ranks, text_ranks: Ranks, groups: Groups) -> Statistic:
     """Return weights (r, groups) → the metrics of each direction, then rsum: (r, 9)."""
     directions = [
         _direction(image_ranks, groups.images, groups.count),
@@ -222,10 +185,10 @@ def rank_statistic(image_ranks: Values, text_ranks: Values, groups: Groups) -> S
     return statistic
 
 
-def _direction(ranks: Values, owners: NDArray[np.int64], count: int) -> Statistic:
-    hits = 100 * (ranks[:, :, None] <= np.array(CUTOFFS)).mean(axis=0)  # (queries, cutoffs)
-    sums, sizes = group_sums(hits, owners, count), np.bincount(owners, minlength=count)
-    medians = [weighted_medians(run, owners) for run in ranks]
+def _direction(ranks: Ranks, owners: NDArray[np.int64], count: int) -> Statistic:
+    found = 100 * hits(ranks, CUTOFFS).mean(axis=0)  # (queries, cutoffs)
+    sums, sizes = group_sums(found, owners, count), np.bincount(owners, minlength=count)
+    medians = [median_ranks(run, owners) for run in ranks]
 
     def statistic(weights: Values) -> Values:
         recalls = weights @ sums / (weights @ sizes)[:, None]

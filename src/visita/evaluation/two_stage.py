@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from visita.evaluation.blocks import ScoreBlocks, Truth, dot_blocks
-from visita.evaluation.retrieval import best_ranks, recall_sum
+from visita.evaluation.ranks import Ranks, best_ranks
+from visita.evaluation.retrieval import recall_sum
 from visita.types import FloatArray
 
 BELOW = 4.0
@@ -86,8 +87,8 @@ def two_stage_ranks(
     truth: Truth,
     weight: float,
     depth: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ``best_ranks`` of both directions, of images (n,) and of texts (m,).
+) -> tuple[Ranks, Ranks]:
+    """Return ``best_ranks`` of both directions, of images (n, 3) and of texts (m, 3).
 
     Parameters
     ----------

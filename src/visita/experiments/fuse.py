@@ -132,7 +132,7 @@ def _cross_fitted(
     seed: int,
 ) -> Retrieval:
     first = np.random.default_rng(seed).permutation(groups.count) % 2 == 0
-    image_ranks, text_ranks = (np.empty(size) for size in truth.shape)
+    image_ranks, text_ranks = (np.empty((size, 3), np.int64) for size in truth.shape)
     for half in (first, ~first):
         own_images, own_texts = half[groups.images], half[groups.texts]
         weights = _shares(Choices(similarities, truth, ~own_images).fit())

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.evaluation.blocks import dot_blocks
-from visita.evaluation.retrieval import best_ranks, recall_sum
+from visita.evaluation.ranks import best_ranks, hits
+from visita.evaluation.retrieval import recall_sum
 from visita.experiments.cells import Cell, Result, seeded
 from visita.experiments.examples import FOUND
 from visita.experiments.fusion_bench import Bench
@@ -158,4 +159,4 @@ class Outcomes:
     def hits(self, system: str, gallery: str, cutoff: int) -> NDArray[np.float64]:
         """Return how often, in percent over seeds, each query was answered within ``cutoff``."""
         ranks = np.stack(self.arrays(system, gallery))
-        return np.asarray(100 * (ranks <= cutoff).mean(axis=0), np.float64)
+        return np.asarray(100 * hits(ranks, [cutoff])[..., 0].mean(axis=0), np.float64)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from visita.evaluation.ranks import mean_ranks
 from visita.experiments.examples import Answers, best_and_worst
 from visita.experiments.fusion import Outcomes
 from visita.experiments.fusion_bench import WHOLE, Bench
@@ -21,8 +22,8 @@ def examples(bench: Bench, outcomes: Outcomes) -> Iterator[Examples]:
             groups=bench.galleries[WHOLE].groups,
             system="Direct matching with fused features",
             baseline="recommendation with fc",
-            ranks=np.mean(outcomes.arrays(DIRECT_FUSED, WHOLE), axis=0),
-            before=outcomes.arrays(RECOMMEND_FC, WHOLE)[0],
+            ranks=mean_ranks(np.stack(outcomes.arrays(DIRECT_FUSED, WHOLE))).mean(axis=0),
+            before=mean_ranks(outcomes.arrays(RECOMMEND_FC, WHOLE)[0]),
             found=outcomes.arrays(DIRECT_FUSED, "found")[0],
         )
     except KeyError:

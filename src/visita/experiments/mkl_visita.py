@@ -17,7 +17,8 @@ import numpy as np
 
 from visita.errors import UnknownNameError, did_you_mean
 from visita.evaluation.pairs import best_f1_threshold
-from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, recall_at
+from visita.evaluation.ranks import recall_at
+from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
 from visita.evaluation.two_stage import choose_weight
 from visita.experiments.cells import Cell, Result, seeded
 from visita.experiments.mkl_visita_bench import DEV, TEST, TRAIN, Bench
@@ -182,7 +183,7 @@ def _training(system: str, config: FusionConfig | CrossModalConfig, seed: int) -
 def compute(cell: Cell, bench: Bench) -> Result:
     """Train the network of a cell and measure it.
 
-    The arrays are the ranks of the best true item, float64 ``images`` (n,) and ``texts`` (m,),
+    The arrays are the ranks of the best true item, int64 ``images`` (n, 3) and ``texts`` (m, 3),
     the first pictures of each text, int64 ``found`` (m, FOUND), the scores of the drawn pairs,
     float64 ``pairs`` (p,), and which of them are true, bool ``labels`` (p,). Where settings ask
     for them, the scores of all pairs of dev and test, float32 (n, m), are there too.

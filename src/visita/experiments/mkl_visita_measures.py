@@ -8,8 +8,8 @@ from scipy import sparse
 
 from visita.evaluation.blocks import ScoreBlocks, Truth
 from visita.evaluation.dense import DenseBlocks
-from visita.evaluation.intervals import Values
-from visita.evaluation.retrieval import best_ranks, recall_sum
+from visita.evaluation.ranks import Ranks, best_ranks
+from visita.evaluation.retrieval import recall_sum
 from visita.evaluation.two_stage import TwoStageBlocks
 from visita.experiments.examples import FOUND
 from visita.matchers.two_stage import DEPTH
@@ -36,8 +36,8 @@ def two_stages(
     )
 
 
-def ranks_of(ways: BothWays, truth: Truth) -> tuple[Values, Values]:
-    """Return the rank of each picture's best text (n,) and of each text's best picture (m,)."""
+def ranks_of(ways: BothWays, truth: Truth) -> tuple[Ranks, Ranks]:
+    """Return the rank of each picture's best text (n, 3), and of each text's picture (m, 3)."""
     return best_ranks(ways[0], truth), best_ranks(ways[1], truth.T.tocsr())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from visita.evaluation.intervals import Estimate
+from visita.evaluation.ranks import mean_ranks
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
 from visita.experiments.claims import Measured, Verdict, decide, tally
 from visita.experiments.examples import Answers, best_and_worst
@@ -213,7 +214,7 @@ def _examples(outcomes: Reproduced) -> Iterator[Examples]:
     if len(outcomes.measured([FIRST, BOTH])) < 2:
         return
     ranks = {
-        one: np.mean([run.arrays["texts"] for run in outcomes.of(one)], axis=0)
+        one: np.mean([mean_ranks(run.arrays["texts"]) for run in outcomes.of(one)], axis=0)
         for one in (FIRST, BOTH)
     }
     yield from best_and_worst(

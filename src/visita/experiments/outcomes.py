@@ -21,6 +21,7 @@ from visita.evaluation.intervals import (
 )
 from visita.evaluation.pairs import LabelledPairs
 from visita.evaluation.ranking import ranking_metrics
+from visita.evaluation.ranks import hits
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, rank_statistic
 from visita.evaluation.retrieval import METRICS as RANK_METRICS
 from visita.experiments.cells import Result
@@ -41,8 +42,8 @@ class Outcomes:
     Attributes
     ----------
     runs : mapping
-        The result of each seed, by system. Its arrays are the rank of the best true item, float64
-        ``images`` (n,) and ``texts`` (m,), and the scores of the pairs ``drawn``, float64
+        The result of each seed, by system. Its arrays are the rank of the best true item, int64
+        ``images`` (n, 3) and ``texts`` (m, 3), and the scores of the pairs ``drawn``, float64
         ``pairs`` (p,); its fact ``threshold`` is from which score a pair counts as a match.
     groups : Groups
         What is drawn together when images are resampled.
@@ -92,9 +93,9 @@ class Outcomes:
         """
         some = slice(None) if texts is None else texts
         ranks = np.stack([run.arrays["texts"] for run in self.of(system)])[:, some]
-        hits = 100 * (ranks[:, :, None] <= np.array(points)).mean(axis=0)
+        found = 100 * hits(ranks, points).mean(axis=0)
         groups, owners = np.unique(self.groups.texts[some], return_inverse=True)
-        return estimates(mean_statistic(hits, owners), len(groups), seed=self.seed)
+        return estimates(mean_statistic(found, owners), len(groups), seed=self.seed)
 
     def statistic(self, system: str, metric: str) -> Statistic:
         """Return how one of ``METRICS`` follows from how often each group is drawn.
@@ -113,8 +114,8 @@ class Outcomes:
         sides = []
         for name, owners in zip(SIDES, (self.groups.images, self.groups.texts), strict=True):
             ranks = np.stack([run.arrays[name] for run in self.of(system)])
-            hits = sum(100 * (ranks <= k).mean(axis=0) for k in CUTOFFS)
-            sides.append(mean_statistic(np.asarray(hits), owners))
+            found = 100 * hits(ranks, CUTOFFS).mean(axis=0).sum(axis=-1)
+            sides.append(mean_statistic(found, owners))
         return lambda weights: sides[0](weights) + sides[1](weights)
 
     def _statistic(self, system: str) -> Statistic:
@@ -156,8 +157,8 @@ def pair_statistic(
     ranked = [ranking_metrics(run, drawn.labels, owners) for run in scores]
 
     def statistic(weights: Values) -> Values:
-        hits, positive, true = (weights @ one for one in sums)
-        decided = [hits / true, hits / np.maximum(positive, 1), 2 * hits / (positive + true)]
+        right, positive, true = (weights @ one for one in sums)
+        decided = [right / true, right / np.maximum(positive, 1), 2 * right / (positive + true)]
         mean_precision = np.mean([one(weights)[:, :1] for one in ranked], axis=0)
         columns = [*(one.mean(axis=1, keepdims=True) for one in decided), mean_precision]
         return np.asarray(100 * np.concatenate(columns, axis=1))

@@ -116,7 +116,7 @@ class Condition:
     def measure(self, result: Result, seed: int) -> Retrieval:
         """Return both directions with intervals; the arrays are the ranks.
 
-        They are float64, ``images`` (n,) and ``texts`` (m,).
+        They are int64, ``images`` (n, 3) and ``texts`` (m, 3).
         """
         groups = components(self.subject.features.pairs.truth)
         images, texts = (result.arrays[side][None] for side in ("images", "texts"))

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from visita.evaluation.blocks import Truth, dot_blocks
 from visita.evaluation.intervals import Difference, components, paired_difference
-from visita.evaluation.retrieval import CUTOFFS, best_ranks, recall_sum
+from visita.evaluation.ranks import Ranks, best_ranks, hits
+from visita.evaluation.retrieval import CUTOFFS, recall_sum
 from visita.gallery.exact import ExactIndex
 from visita.types import FloatArray
 
@@ -113,15 +114,15 @@ def choose_weight(direct: FloatArray, past: FloatArray, images: FloatArray, trut
 
 def cross_fitted_ranks(
     direct: FloatArray, past: FloatArray, images: FloatArray, truth: Truth, *, seed: int
-) -> NDArray[np.float64]:
-    """Return the rank of each article's picture by both kernels, float64 (m,).
+) -> Ranks:
+    """Return the rank of each article's picture by both kernels, int64 (m, 3).
 
     The weight for one half of the images' articles is chosen on the other; all images are
     ranked. Parameters are those of ``choose_weight``.
     """
     groups = components(truth).texts
     first = np.random.default_rng(seed).permutation(groups.max() + 1) % 2 == 0
-    ranks = np.empty(len(direct))
+    ranks = np.empty((len(direct), 3), np.int64)
     for half in (first[groups], ~first[groups]):
         weight = choose_weight(direct[~half], past[~half], images, truth[:, ~half])
         ranks[half] = _ranks(combine(direct[half], past[half], weight), images, truth[:, half])
@@ -134,10 +135,10 @@ def cross_fitted_gain(
     """Return how many points of R@10 the past adds to the matcher alone, weights cross-fitted."""
     both = cross_fitted_ranks(direct, past, images, truth, seed=seed)
     ranks = np.stack([_ranks(direct, images, truth), both])
-    hits = np.multiply(100.0, ranks <= max(CUTOFFS))
+    found = 100 * hits(ranks, [max(CUTOFFS)])[..., 0]
     owners = np.unique(components(truth).texts, return_inverse=True)[1]
-    return paired_difference(hits[0], hits[1], owners, seed=seed)
+    return paired_difference(found[0], found[1], owners, seed=seed)
 
 
-def _ranks(articles: FloatArray, images: FloatArray, truth: Truth) -> NDArray[np.float64]:
+def _ranks(articles: FloatArray, images: FloatArray, truth: Truth) -> Ranks:
     return best_ranks(dot_blocks(articles, images), truth.T.tocsr())
