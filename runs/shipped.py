@@ -29,7 +29,6 @@ from visita.data import PairSet, open_pairs
 from visita.evaluation import (
     Retrieval,
     cross_fitted_calibration_error,
-    cross_fitted_keyword_error,
     cross_fitted_pairs,
     keyword_queries,
     keywords,
@@ -124,7 +123,6 @@ def measured(matcher: Matcher, dev: PairFeatures) -> tuple[dict[str, Any], dict[
         "noun pairs": mean(100.0 * right, groups, seed=0),
         "keywords": keywords(*words, queries.relevance, seed=0).to_dict(),
         "calibration": cross_fitted_calibration_error(*embedded, truth, seed=0),
-        "keyword calibration": cross_fitted_keyword_error(*words, queries.relevance, seed=0),
     }
     return facts, {"images": image_ranks, "texts": text_ranks}
 

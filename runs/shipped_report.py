@@ -13,8 +13,6 @@ SIZES = ("10", "100", "1000")
 RESULTS = {
     "sentence, first result": ("calibration", "top1"),
     "sentence, first ten": ("calibration", "top10"),
-    "keyword, first result": ("keyword calibration", "top1"),
-    "keyword, first ten": ("keyword calibration", "top10"),
 }
 WAYS = ("image_to_text", "text_to_image")
 Facts = Mapping[str, Any]
@@ -60,11 +58,10 @@ class Kept:
         facts = json.loads(self._beside(".json").read_text())
         training = json.loads(self._beside("-training.json").read_text())
         if not with_bins:
-            for kind in ("calibration", "keyword calibration"):
-                facts[kind] = {
-                    top: {size: round(one["error"], 2) for size, one in sizes.items()}
-                    for top, sizes in facts[kind].items()
-                }
+            facts["calibration"] = {
+                top: {size: round(one["error"], 2) for size, one in sizes.items()}
+                for top, sizes in facts["calibration"].items()
+            }
             facts["match probability"] = round(facts["match probability"]["error"], 2)
         return {"seed": self.seed, **training, **facts}
 
@@ -147,8 +144,8 @@ def _difference(found: Facts | None) -> list[str]:
 
 def _calibration(runs: list[Facts]) -> list[str]:
     lines = [
-        "Expected calibration error in percent, cross-fitted over halves of the images (sentences) "
-        "or of the words (keywords), 15 bins, mean over seeds:",
+        "Expected calibration error in percent, cross-fitted over halves of the images, 15 bins, "
+        "mean over seeds; single words are measured by `runs/single_words.py`:",
         "",
         "| gallery size | 10 | 100 | 1,000 |",
         "|---|---|---|---|",
@@ -156,15 +153,7 @@ def _calibration(runs: list[Facts]) -> list[str]:
     for label, (kind, top) in RESULTS.items():
         means = [np.mean([run[kind][top][size] for run in runs]) for size in SIZES]
         lines.append(f"| {label} | {' | '.join(f'{mean:.1f}' for mean in means)} |")
-    words = runs[0]["keywords"]["words"]
-    return [
-        *lines,
-        "",
-        f"With {words} words and one gallery of 1,000, a bin of first results holds about "
-        f"{words / 15:.0f} of them: even a perfect calibration would read about 15 there "
-        "(0.8 √(p (1 − p) / 6.5) at p near one half).",
-        "",
-    ]
+    return [*lines, ""]
 
 
 def _shipped(result: Facts) -> list[str]:
@@ -184,9 +173,9 @@ def _shipped(result: Facts) -> list[str]:
 
 def draw_reliability(facts: Facts, path: Path) -> None:
     """Draw predicted against observed shares of matches, a panel a kind of query and of result."""
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
     for panel, (label, (kind, top)) in zip(
-        figure.subplots(1, 4, sharex=True, sharey=True), RESULTS.items(), strict=True
+        figure.subplots(1, len(RESULTS), sharex=True, sharey=True), RESULTS.items(), strict=True
     ):
         panel.plot([0, 100], [0, 100], color="0.7", linewidth=1)
         for size in SIZES:

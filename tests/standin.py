@@ -99,6 +99,8 @@ class LinearMatcher:
     def fingerprint(self) -> str:
         return f"{self.seed:08x}"
 
+    background = None
+
     def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         joined = np.concatenate([columns[name] for name in self.recipe.columns()], axis=1)
         return self._project(joined - 0.5)
@@ -107,11 +109,11 @@ class LinearMatcher:
         return self._project(texts.pooled())
 
     def probability(
-        self, scores: FloatArray, gallery_size: int, *, keywords: bool = False
+        self, scores: FloatArray, gallery_size: int, *, keywords: FloatArray | None = None
     ) -> FloatArray | None:
         if not self.calibrated:
             return None
-        rivals = 1 if keywords else gallery_size
+        rivals = gallery_size if keywords is None else 1
         return np.asarray(1 / (1 + rivals * np.exp(-5 * scores)), np.float32)
 
     def _project(self, features: FloatArray) -> FloatArray:

@@ -83,12 +83,14 @@ def test_choices_come_by_the_score_of_their_statements(finder, scene):
 def test_shares_are_the_calibrated_odds_of_just_one(keywords):
     said = ["red circle", "a star"] if keywords else ["red circle", "a star on a blue picture"]
     scores = np.array([0.7, 0.4], np.float32)
-    small = visita.load("visita-small")
-    probable = small.probability(scores, LARGE, keywords=keywords).astype(float)
+    finder = visita.Finder("visita-small")
+    vectors = finder.embed_texts(said) if keywords else None
+    probable = finder.matcher.probability(scores, LARGE, keywords=vectors).astype(float)
     expected = [p / (1 - p) for p in probable]
-    found = shares(small, scores, said)
+    found = shares(finder, scores, said)
     assert found == pytest.approx(np.array(expected) / sum(expected), rel=1e-4)
-    assert shares(replace(small, calibration=None, keyword_calibration=None), scores, said) is None
+    never = replace(finder.matcher, calibration=None, keyword_calibration=None)
+    assert shares(visita.Finder(never), scores, said) is None
 
 
 def test_yes_is_better_where_the_claim_reaches_the_threshold(finder, scene):

@@ -1,54 +1,141 @@
-"""Probabilities of keywords: galleries as they are, every relevant picture a match."""
+"""P(shows) of single words: whatever the gallery, beside plain loops and scikit-learn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import sparse
+from sklearn.linear_model import LogisticRegression
 
-from visita.errors import DataError
-from visita.evaluation import cross_fitted_keyword_error, fit_keyword_calibration
-from visita.evaluation.galleries import TOP
-from visita.evaluation.keyword_calibration import LEAST_WORDS, draw_parts
+import visita
+from visita.errors import ArtifactError, DataError
+from visita.evaluation import Words, fit_keyword_calibration
+from visita.evaluation.keyword_calibration import LEAST_WORDS, shown_weights
+from visita.matchers.calibrated import STANDARD
+from visita.matchers.keyword_calibration import (
+    NOT_KNOWN,
+    KeywordCalibration,
+    Usual,
+    keyword_features,
+    usual_scores,
+)
 
 
-def drawn(words: int = 60, images: int = 400, seed: int = 0):
-    """Return vectors whose relevant pictures score higher, and the relevance."""
+def drawn(words: int = 40, images: int = 400, seed: int = 0) -> Words:
+    """Return words whose pictures score higher, and captions that say so half of the time."""
     rng = np.random.default_rng(seed)
-    queries = rng.normal(size=(words, 32)).astype(np.float32)
-    relevance = rng.random((words, images)) < rng.uniform(0.02, 0.3, (words, 1))
-    pictures = rng.normal(size=(images, 32)) + relevance.T @ queries * 0.5
-    unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (pictures, queries)]
-    return *(v.astype(np.float32) for v in unit), sparse.csr_array(relevance)
+    shown = rng.random((words, images)) < rng.uniform(0.05, 0.3, (words, 1))
+    scores = rng.normal(size=shown.shape) + 3 * shown
+    held = rng.binomial(5, 0.4, shown.shape) * shown
+    usual = Usual(*np.array([[0.0], [1.6], [1.2]])[:, :, None].repeat(words, axis=1))
+    return Words(tuple(map(str, range(words))), scores.astype(np.float32), usual, held)
 
 
-def test_a_part_of_the_images_gives_its_own_best_with_their_labels():
-    pictures, queries, relevance = drawn()
-    scores, labels = queries @ pictures.T, relevance.toarray()
-    [whole] = draw_parts(pictures, queries, relevance, (400,), seed=0)
-    for word in range(len(queries)):
-        best = np.argsort(-scores[word], kind="stable")[:TOP]
-        assert whole.scores[word] == pytest.approx(scores[word, best], abs=1e-6)
-        assert (whole.labels[word] == labels[word, best]).all()
+def test_the_usual_scores_are_those_of_the_background():
+    rng = np.random.default_rng(0)
+    background, texts = (rng.normal(size=(n, 6)).astype(np.float32) for n in (300, 4))
+    found = usual_scores(background, texts)
+    for row, text in enumerate(texts):
+        scores = sorted(float(picture @ text) for picture in background.astype(float))
+        mean = sum(scores) / 300
+        median = (scores[149] + scores[150]) / 2
+        assert found.median[row] == pytest.approx(median, abs=1e-5)
+        assert found.below[row] == pytest.approx(median - np.percentile(scores, 5), abs=1e-5)
+        spread = math.sqrt(sum((one - mean) ** 2 for one in scores) / 300)
+        assert found.spread[row] == pytest.approx(spread, abs=1e-5)
+        alone = usual_scores(background, text)
+        assert [float(one) for one in alone] == pytest.approx([one[row] for one in found], abs=1e-5)
+    assert usual_scores(None, texts) is NOT_KNOWN
 
 
-def test_small_galleries_are_drawn_more_than_once_and_hold_their_size():
-    pictures, queries, relevance = drawn()
-    small, large = draw_parts(pictures, queries, relevance, (5, 300), seed=0)
-    assert (np.isfinite(small.scores).sum(axis=1) == 5).all()
-    assert len(small.scores) > len(large.scores) > len(queries)
+def test_the_probability_is_the_sigmoid_of_height_and_spread():
+    fitted, usual = KeywordCalibration(-3.0, 2.0, 0.5), Usual(*np.array([0.1, 0.2, 0.3]))
+    [found] = fitted.probability(np.float32([0.6]), usual)
+    assert found == pytest.approx(1 / (1 + math.exp(3 - 2 * 2.5 - 0.5 * math.log(0.3))))
+    rising = fitted.probability(np.linspace(-1, 1, 9, dtype=np.float32), usual)
+    assert (np.diff(rising) > 0).all()
 
 
-def test_the_probability_follows_the_share_of_matches_at_any_gallery_size():
-    pictures, queries, relevance = drawn()
-    found = cross_fitted_keyword_error(pictures, queries, relevance, sizes=(10, 100), seed=0)
-    assert found["top10"]["10"]["error"] < 6
-    assert found["top10"]["100"]["error"] < 10
-    calibration = fit_keyword_calibration(pictures, queries, relevance, seed=0)
-    low, high = calibration.probability(np.float32([0.1, 0.9]), 100)
-    assert low < 0.3
-    assert high > 0.7
+def test_who_captions_leave_out_is_told_by_chao_s_estimator():
+    held = np.array([[0] * 10 + [1] * 4 + [2] * 2 + [5] * 3])
+    [weights] = shown_weights(held)
+    unsaid = 4 * 3 / (2 * 3)
+    assert weights[:10] == pytest.approx([1 - unsaid / 10] * 10)
+    assert weights[10:14] == pytest.approx([1 + unsaid / 4] * 4)
+    assert weights[14:].tolist() == [1] * 5
+    assert weights.sum() == pytest.approx(19)
+    [many] = shown_weights(np.array([[0, 0] + [1] * 9]))  # never more than half of the rest
+    assert many[:2].tolist() == [0.5, 0.5]
 
 
-def test_few_words_are_refused():
-    pictures, queries, relevance = drawn(words=LEAST_WORDS - 1)
+def test_the_fit_is_weighted_logistic_regression():
+    words = drawn()
+    found = fit_keyword_calibration(words)
+    features = keyword_features(words.scores, words.usual).reshape(2, -1).T
+    labels, weights = (words.held > 0).ravel(), shown_weights(words.held).ravel()
+    plain = LogisticRegression(C=1e6).fit(features[:, :1], labels, sample_weight=weights)
+    expected = plain.predict_proba(features[:, :1])[:, 1].reshape(words.scores.shape)
+    assert found.probability(words.scores, words.usual) == pytest.approx(expected, abs=2e-3)
+
+
+def test_what_is_said_is_what_is_shown_and_not_what_captions_say():
+    words, other = drawn(seed=1), drawn(seed=2)
+    said = fit_keyword_calibration(words).probability(other.scores, other.usual)
+    rng = np.random.default_rng(2)
+    shown = (rng.random(other.scores.shape) < rng.uniform(0.05, 0.3, (40, 1))).mean()
+    assert said.mean() == pytest.approx(shown, abs=0.02)
+    assert (other.held > 0).mean() < shown
+
+
+def test_few_words_are_refused_and_numbers_that_fall():
     with pytest.raises(DataError, match="20 words"):
-        fit_keyword_calibration(pictures, queries, relevance, seed=0)
+        fit_keyword_calibration(drawn(words=LEAST_WORDS - 1))
+    words = drawn()
+    worse = Words(words.nouns, -words.scores, words.usual, words.held)
+    assert fit_keyword_calibration(worse).height == 0
+    with pytest.raises(ArtifactError, match="not usable"):
+        KeywordCalibration(0.0, -1.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def gallery(drawn_folder, tmp_path_factory):
+    """Return a gallery of drawn pictures, kept apart from those of other tests."""
+    home = tmp_path_factory.mktemp("galleries")
+    found = visita.Gallery.open(drawn_folder, home=home)
+    found.sync()
+    return found
+
+
+@pytest.mark.parametrize("text", ["star", "red circle", "a green star"])
+def test_a_search_and_a_match_say_the_same_of_a_picture(gallery, text):
+    found = gallery.search(text, 120)
+    assert len({match.probability for match in found}) > 10
+    for match in (found[0], found[50], found[-1]):
+        pair = gallery.finder.match(match.path, text)
+        assert pair.probability == pytest.approx(match.probability, abs=2e-3)
+        assert pair.threshold == 0.5 and pair.match == (pair.probability >= 0.5)
+
+
+def test_the_size_of_the_gallery_does_not_count(gallery):
+    matcher = gallery.finder.matcher
+    vector, scores = gallery.finder.embed_texts(["star"])[0], np.float32([0.1, 0.3])
+    few, many = (matcher.probability(scores, n, keywords=vector) for n in (10, 100_000))
+    assert few.tolist() == many.tolist()
+    assert matcher.probability(scores, 10)[1] > matcher.probability(scores, 100_000)[1]
+
+
+def test_without_numbers_of_its_own_those_of_the_default_matcher_stand_in(gallery):
+    matcher = gallery.finder.matcher
+    bare = replace(matcher, keyword_calibration=None)
+    vector, scores = gallery.finder.embed_texts(["star"])[0], np.float32([0.1, 0.3])
+    usual = usual_scores(matcher.background, vector)
+    expected = STANDARD.probability(scores, usual)
+    assert bare.probability(scores, 10, keywords=vector).tolist() == expected.tolist()
+    own = matcher.probability(scores, 10, keywords=vector)
+    assert own == pytest.approx(expected, abs=0.02)  # they are its own, rounded
+    part = replace(bare.part, calibration=matcher.calibration)
+    assert part.background is None
+    as_sentences = matcher.calibration.probability(scores, 10)
+    assert part.probability(scores, 10, keywords=vector).tolist() == as_sentences.tolist()

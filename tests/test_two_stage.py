@@ -45,7 +45,7 @@ from visita.gallery.gallery import Gallery
 from visita.gallery.snapshot import PARTS, VECTOR, Snapshot
 from visita.gallery.stores import discard, vectors_folder
 from visita.matchers import shipped_folder
-from visita.matchers.calibration import Calibration
+from visita.matchers.keyword_calibration import KeywordCalibration, usual_scores
 from visita.matchers.rescorer import Rescorer
 from visita.matchers.two_stage import DEPTH, TwoStageMatcher
 from visita.search.passages import passages
@@ -424,16 +424,19 @@ def test_of_a_long_text_the_passages_that_weigh_most_are_looked_at(gallery, matc
 
 
 def test_keywords_are_looked_at_again_and_have_a_probability_of_their_own(gallery, matcher):
-    assert_same(
-        gallery.search("red star", 60), naive(gallery.finder, gallery.snapshot, "red star", DEPTH)
-    )
-    of_words = Calibration(2.0, 9.0, -0.1)
+    every = naive(gallery.finder, gallery.snapshot, "red star", 60)
+    assert_same(gallery.search("red star", 60), every)
+    some = naive(gallery.finder, gallery.snapshot, "red star", DEPTH)
+    assert_same(gallery.search("red star", 20), some[:20])
+    of_words = KeywordCalibration(-1.0, 3.0, 0.2)
     told = replace(matcher, keyword_calibration=of_words)
     again = visita.Gallery.open(gallery.stored.folder, matcher=told)
     for one, other in zip(again.search("red star", 5), gallery.search("red star", 5), strict=True):
         assert (one.path, one.score) == (other.path, other.score)
-        [expected] = of_words.probability(np.array([one.score], np.float32), 60)
-        assert one.probability == expected != other.probability
+        [vector] = gallery.finder.embed_texts(["red star"])
+        usual = usual_scores(matcher.background, vector)
+        [expected] = of_words.probability(np.array([one.score], np.float32), usual)
+        assert one.probability == pytest.approx(expected) != other.probability
 
 
 def test_a_picture_is_compared_by_vectors_alone(gallery):

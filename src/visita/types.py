@@ -249,11 +249,11 @@ class Judge(Protocol):
     def name(self) -> str: ...
 
     def probability(
-        self, scores: FloatArray, gallery_size: int, *, keywords: bool = False
+        self, scores: FloatArray, gallery_size: int, *, keywords: FloatArray | None = None
     ) -> FloatArray | None:
         """Return P(match | score, gallery size) for each score, or None if never calibrated.
 
-        ``keywords``: the query is one to three words, which many pictures may match.
+        ``keywords`` is the vector of one to three words: then P that a picture shows them.
         """
         ...
 
@@ -289,6 +289,11 @@ class Matcher(Judge, Protocol):
     @property
     def match_probability(self) -> PairJudge | None:
         """What knows P(match), where it was fitted."""
+        ...
+
+    @property
+    def background(self) -> FloatArray | None:
+        """Vectors of pictures that stand for any, float32 (b, dim); None if there are none."""
         ...
 
     @property

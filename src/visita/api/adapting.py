@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from visita.api.finishing import calibrate
+from visita.api.finishing import calibrate, caveats_on_words
 from visita.api.learning import Trained, facts_of, report_on, rsum_on
 from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
 from visita.artifact import check_free
@@ -88,7 +88,7 @@ def adapt(
         **calibrate(found, dev.pairs, embedded, config.seed),
     )
     report = report_on(matcher, dev, embedded, config.seed)
-    warnings = [*warnings_of(history), *caveats(matcher)]
+    warnings = [*warnings_of(history), *caveats(matcher), *caveats_on_words(matcher)]
     result: Adapted | PairedMatcher = matcher
     if isinstance(whole, PairedMatcher):
         assert not isinstance(matcher, JointMatcher)  # the checkpoint's vectors are of two towers

@@ -80,7 +80,7 @@ def answer(
         seen = see(finder, [picture])
         said = [statement(question, text) for text in texts]
         found = [float(scores(finder, seen, passages(one))[0]) for one in said]
-        parts = shares(finder.matcher, np.array(found, np.float32), said)
+        parts = shares(finder, np.array(found, np.float32), said)
         known = [None] * len(texts) if parts is None else parts.tolist()
         rows = [Choice(*row) for row in zip(texts, said, found, known, strict=True)]
     return sorted(rows, key=lambda one: -one.score)
@@ -89,13 +89,13 @@ def answer(
 def _yes_or_no(
     finder: Finder, picture: Image | str | Path, claimed: str, texts: Sequence[str]
 ) -> list[Choice]:
-    threshold = finder.matcher.threshold
-    if threshold is None:
+    if finder.matcher.threshold is None:
         raise ConfigError(
             f"The matcher {finder.matcher.name!r} has no threshold to tell yes from no by: "
             "give the choices as statements, such as 'a dog, no dog'."
         )
-    yes = finder.match(picture, claimed).told_by
+    pair = finder.match(picture, claimed)
+    yes, threshold = pair.told_by, float(pair.threshold or 0)
     return [
         Choice(text, claimed, yes, None)
         if text.lower() == "yes"
@@ -104,14 +104,15 @@ def _yes_or_no(
     ]
 
 
-def shares(matcher: Matcher, found: FloatArray, statements: Sequence[str]) -> FloatArray | None:
+def shares(finder: Finder, found: FloatArray, statements: Sequence[str]) -> FloatArray | None:
     """Return how probable each choice is if just one is right, float32 (c,).
 
     The odds that the matcher's calibration gives each score (c,), scaled to sum 1; None
     without a calibration.
     """
-    keywords = all(kind_of(one) == "keywords" for one in statements)
-    probable = matcher.probability(found, LARGE, keywords=keywords)
+    short = all(kind_of(one) == "keywords" for one in statements)
+    keywords = finder.embed_texts(statements) if short else None
+    probable = finder.matcher.probability(found, LARGE, keywords=keywords)
     if probable is None:
         return None
     odds = probable.astype(np.float64) / (1 - probable.astype(np.float64)).clip(1e-7)

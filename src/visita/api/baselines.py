@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from visita.api.closer import CloserLook
-from visita.api.finishing import Vectors, calibrate_searches, provenance
+from visita.api.finishing import Vectors, calibrate_searches, caveats_on_words, provenance
 from visita.api.learning import Trained, rsum_on, topic_facts
 from visita.api.measuring import caveats, features_for, vectors
 from visita.api.two_stage import cross_tensors, rsum_of_scores
@@ -84,7 +84,7 @@ def train_baseline(
     fields, report = _measured(matcher, dev, config.seed)
     matcher = replace(matcher, **fields)
     matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
-    warnings = [*warnings_of(history), *caveats(matcher)]
+    warnings = [*warnings_of(history), *caveats(matcher), *caveats_on_words(matcher)]
     return Trained(matcher, out, report, None, warnings, learnt.seconds)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
 from visita.kernels.unit import unit
 from visita.matchers import DEFAULT, opened
-from visita.matchers.pair import Pair
+from visita.matchers.pair import Pair, without
 from visita.progress import bar, say
+from visita.search.excluding import search_without
+from visita.search.negation import wish
 from visita.search.passages import passages
-from visita.search.query import Query, kind_of
+from visita.search.query import Query
 from visita.search.rescoring import Rescoring
 from visita.search.search import Match, search
 from visita.search.seen import Seen
@@ -61,7 +63,8 @@ class Finder:
     def match(self, picture: Image | str | Path, text: str) -> Pair:
         """Return the score of a picture and a text, and whether they match.
 
-        The score is that of both stages, where the matcher has two; see ``Pair``.
+        The score is that of both stages, where the matcher has two; see ``Pair``. What the text
+        says is not there counts against them, see ``visita.search.negation``.
 
         Raises
         ------
@@ -69,10 +72,29 @@ class Finder:
             If the file cannot be decoded.
         DataError
             If the text is empty.
+        ConfigError
+            If the matcher knows no probability that something is not there.
         """
-        query = Query.from_texts(passages(text), self.texts, self.matcher)
-        columns = self.pictures.encode_pictures([picture])
-        return Seen.of(self.matcher, columns).pair(self.matcher, query)
+        wanted, unwanted = self.queries(text)
+        seen = Seen.of(self.matcher, self.pictures.encode_pictures([picture]))
+        pair = seen.pair(self.matcher, wanted) if wanted else None
+        return without(pair, [seen.pair(self.matcher, one) for one in unwanted])
+
+    def queries(self, text: str) -> tuple[Query | None, list[Query]]:
+        """Return what a text wants, if anything, and what it does not want.
+
+        Raises
+        ------
+        DataError
+            If it is empty.
+        """
+        asked = wish(text)
+        parts = [asked.wanted] if asked.wanted or not asked.unwanted else []
+        wanted, unwanted = (
+            [Query.from_texts(passages(one), self.texts, self.matcher) for one in some]
+            for some in (parts, asked.unwanted)
+        )
+        return (wanted[0] if wanted else None), unwanted
 
 
 class Gallery:
@@ -173,22 +195,26 @@ def find(
 
     A text of several sentences is searched with each, as far as they agree. A matcher of two
     stages looks at the best 50 again, whatever k is; the rest comes after them.
-    ``threshold`` leaves out what has a lower probability.
+    ``threshold`` leaves out what has a lower probability. "beach -dog", "a street without cars"
+    and the like exclude, see ``visita.search.excluding``.
 
     Raises
     ------
     DataError
         If the text is empty or a gallery was never synchronized.
     """
-    finder = galleries[0].finder
-    query = Query.from_texts(passages(text), finder.texts, finder.matcher)
+    matcher = galleries[0].finder.matcher
+    wanted, unwanted = galleries[0].finder.queries(text)
+    if unwanted or wanted is None:
+        known = {"matcher": matcher, "threshold": threshold}
+        return _mended(galleries, lambda some: search_without(some, wanted, unwanted, k, **known))
     return searched(
         galleries,
-        query.pooled(),
+        wanted.pooled(),
         k,
         threshold=threshold,
-        kind=kind_of(text),
-        closer=Rescoring.of(query, finder.matcher),
+        kind=wanted.kind,
+        closer=Rescoring.of(wanted, matcher),
     )
 
 
@@ -227,10 +253,16 @@ def searched(
     Where it comes upon damage, that is made again first. ``matcher`` is theirs by default.
     """
     judge = matcher or galleries[0].finder.matcher
+    return _mended(galleries, lambda some: search(some, vector, k, matcher=judge, **options))
+
+
+def _mended(
+    galleries: Sequence[Gallery], look: Callable[[list[Snapshot]], list[Match]]
+) -> list[Match]:
     try:
-        return search([one.snapshot for one in galleries], vector, k, matcher=judge, **options)
+        return look([one.snapshot for one in galleries])
     except DamagedError as error:
         say(f"{error} What is damaged is made again.")
     for gallery in galleries:
         gallery.mend()
-    return search([one.snapshot for one in galleries], vector, k, matcher=judge, **options)
+    return look([one.snapshot for one in galleries])

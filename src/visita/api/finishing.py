@@ -15,6 +15,7 @@ from visita.data import PairSet
 from visita.errors import DataError
 from visita.evaluation import (
     LEAST_WORDS,
+    Words,
     fit_calibration,
     fit_keyword_calibration,
     fit_match_probability,
@@ -22,7 +23,8 @@ from visita.evaluation import (
 )
 from visita.evaluation.match_probability import features_of_pairs
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
-from visita.matchers.calibration import Calibration
+from visita.matchers.calibrated import Calibrated
+from visita.matchers.keyword_calibration import KeywordCalibration, Usual, usual_scores
 from visita.matchers.match_probability import EVEN
 from visita.types import FloatArray, Matcher
 
@@ -55,14 +57,9 @@ def calibrate_searches(
     ``embedded`` are the matcher's vectors of ``dev``; ``words`` gives those of its images with
     other texts, where they are not as the matcher embeds them.
     """
-    truth = dev.truth.tocsr()
-
-    def embed(texts: Sequence[str]) -> Vectors:
-        return embedded[0], matcher.embed_texts(matcher.open_text_encoder().encode(texts))
-
     return {
-        "calibration": fit_calibration(*embedded, truth, seed=seed),
-        "keyword_calibration": _keyword_calibration(dev, words or embed, seed),
+        "calibration": fit_calibration(*embedded, dev.truth.tocsr(), seed=seed),
+        "keyword_calibration": _keyword_calibration(matcher, dev, embedded[0], words),
     }
 
 
@@ -88,14 +85,53 @@ def provenance(pairs: PairSet) -> dict[str, Any]:
     }
 
 
+def caveats_on_words(matcher: Calibrated) -> list[str]:
+    """Return a sentence where single words could not be calibrated on dev."""
+    if matcher.keyword_calibration is not None:
+        return []
+    known = "as for visita-small" if matcher.background is not None else "as for sentences"
+    return [
+        f"Dev has fewer than {LEAST_WORDS} nouns that two captions each of five pictures hold: the "
+        f"probability of one to three words is taken {known}."
+    ]
+
+
+def words_on(
+    matcher: Matcher,
+    pairs: PairSet,
+    images: FloatArray,
+    embed: Callable[[Sequence[str]], Vectors] | None = None,
+    *,
+    least: int = 5,
+) -> Words:
+    """Return the nouns that two captions each of ``least`` images hold, and what is known of them.
+
+    ``images`` are the matcher's vectors of the images of ``pairs``; ``embed`` gives vectors of
+    them and of texts whose inner products are scores, where they are not the matcher's.
+
+    Raises
+    ------
+    DataError
+        If there is no such noun.
+    """
+    queries = keyword_queries(pairs.texts, pairs.truth.tocsr(), images=least)
+    texts = matcher.embed_texts(matcher.open_text_encoder().encode(queries.nouns))
+    known = usual_scores(matcher.background, texts)
+    usual = (np.broadcast_to(one, len(texts))[:, None] for one in known)
+    if embed:
+        images, texts = embed(queries.nouns)
+    scores = np.asarray(texts @ images.T, np.float32)
+    return Words(queries.nouns, scores, Usual(*usual), queries.held.toarray())
+
+
 def _keyword_calibration(
-    dev: PairSet, embed: Callable[[Sequence[str]], Vectors], seed: int
-) -> Calibration | None:
+    matcher: Matcher,
+    dev: PairSet,
+    images: FloatArray,
+    embed: Callable[[Sequence[str]], Vectors] | None,
+) -> KeywordCalibration | None:
     """Fit the probability of keywords on the nouns of dev's captions; None if they are few."""
     try:
-        queries = keyword_queries(dev.texts, dev.truth.tocsr())
-    except DataError:  # none at all, such as with one caption an image
+        return fit_keyword_calibration(words_on(matcher, dev, images, embed))
+    except DataError:  # such as with one caption an image
         return None
-    if len(queries.nouns) < LEAST_WORDS:
-        return None
-    return fit_keyword_calibration(*embed(queries.nouns), queries.relevance, seed=seed)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from visita.api.finishing import calibrate, provenance
+from visita.api.finishing import calibrate, caveats_on_words, provenance
 from visita.api.learning import report_on
 from visita.api.measuring import TOPICS_FROM, caveats
 from visita.artifact import check_free
@@ -142,9 +142,10 @@ def fuse(
     report = report_on(matcher, read.dev, embedded, seed)
     seconds = time.perf_counter() - started
     matcher.save(Path(out))
+    warnings = [*caveats(matcher), *caveats_on_words(matcher)]
     if plot:
         save_bars(_bars(names, found), plot)
-    return Fused(matcher, Path(out), numbers, report, caveats(matcher), seconds)
+    return Fused(matcher, Path(out), numbers, report, warnings, seconds)
 
 
 def _opened(

@@ -12,7 +12,7 @@ from typing import Any
 from scipy import sparse
 
 from visita.api.both_stages import vector_pair_scores
-from visita.api.finishing import calibrate, provenance
+from visita.api.finishing import calibrate, caveats_on_words, provenance
 from visita.api.measuring import TOPICS_FROM, caveats, vectors
 from visita.artifact import check_free
 from visita.data import Data, PairSet, open_pairs
@@ -109,7 +109,7 @@ def train(
     )
     report = report_on(finished, dev, embedded, config.seed)
     finished.save(Path(out), beside=lambda draft: save_curve(history, draft / "curve.png"))
-    warnings = [*warnings_of(history), *caveats(finished)]
+    warnings = [*warnings_of(history), *caveats(finished), *caveats_on_words(finished)]
     return Trained(finished, Path(out), report, None, warnings, seconds)
 
 

@@ -14,7 +14,13 @@ import numpy as np
 from scipy import sparse
 
 from visita.api.closer import CloserLook
-from visita.api.finishing import calibrate, calibrate_pairs, calibrate_searches, provenance
+from visita.api.finishing import (
+    calibrate,
+    calibrate_pairs,
+    calibrate_searches,
+    caveats_on_words,
+    provenance,
+)
 from visita.api.learning import Learnt, Trained, learn
 from visita.api.measuring import caveats, vectors
 from visita.artifact import check_free
@@ -110,7 +116,7 @@ def train_two_stages(
         def finish() -> tuple[dict[str, Any], list[str]]:
             matcher, report = _finished(out.name, read, first, second, config, history)
             matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
-            return report, caveats(matcher)
+            return report, [*caveats(matcher), *caveats_on_words(matcher)]
 
         report, caught = team.shared(finish)
     before = first.warnings if first else []

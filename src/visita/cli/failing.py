@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from contextlib import suppress
@@ -78,6 +79,8 @@ def fail(line: str, status: int = ERROR) -> int:
 
 def _usage(error: TyperException) -> str:
     told = error.format_message().removeprefix("Invalid value: ").rstrip(".")
+    if re.fullmatch("-[a-z]", getattr(error, "option_name", "")):
+        told += ". A text that starts with '-' comes after '--':  visita search -- -dog Pictures"
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "visita"
     return f"error: {told}{'' if told.endswith('?') else '.'} See  {command} --help"

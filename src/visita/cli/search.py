@@ -77,6 +77,7 @@ def search(
     that cannot be answered is reported, and the rest goes on.
 
     [bold]visita search "a dog on a beach" Pictures[/bold]
+    [bold]visita search "a street without cars" Pictures[/bold]
     [bold]visita search --image dog.jpg Pictures Scans -k 3[/bold]
     [bold]visita search "a red boat" Pictures --threshold 0.5 --paths | head -1[/bold]
     [bold]visita search "a red boat" Pictures -0 | xargs -0 ls -l[/bold]

@@ -54,6 +54,7 @@ def matcher_for(texts: Sequence[str], matcher: str, text_encoder: str | None) ->
     """
     from visita.search.language import identifier, plainly_english  # noqa: PLC0415
     from visita.search.query import kind_of  # noqa: PLC0415
+    from visita.search.remarks import remarks  # noqa: PLC0415
 
     with ThreadPoolExecutor(1) as beside:
         if any(kind_of(text) == "text" and not plainly_english(text) for text in texts):
@@ -63,17 +64,3 @@ def matcher_for(texts: Sequence[str], matcher: str, text_encoder: str | None) ->
     for text in texts:
         for remark in remarks(text, chosen):
             note(remark if len(texts) == 1 else f"{text!r}: {remark}")
-
-
-def remarks(text: str, matcher: Matcher) -> Iterator[str]:
-    """Yield what changes how the numbers for a text are to be read, a sentence each."""
-    from visita.search.language import LANGUAGES, foreign  # noqa: PLC0415
-
-    languages = matcher.open_text_encoder().languages or ()
-    if found := foreign(text, languages):
-        known = ", ".join(LANGUAGES.get(code, code) for code in languages)
-        yield (
-            f"this text seems to be {found}, and {matcher.text_encoder} was trained on {known}: "
-            "expect poor matches. More languages:  --matcher clip:NAME --text-encoder "
-            "sentence-transformers:NAME"
-        )

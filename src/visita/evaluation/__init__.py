@@ -12,7 +12,7 @@ from visita.evaluation.folds import Folds, measure_folds, retrieval_in_folds
 from visita.evaluation.intervals import Difference, Estimate, paired_difference
 from visita.evaluation.keyword_calibration import (
     LEAST_WORDS,
-    cross_fitted_keyword_error,
+    Words,
     fit_keyword_calibration,
 )
 from visita.evaluation.keywords import KeywordQueries, Keywords, keyword_queries, keywords
@@ -43,11 +43,11 @@ __all__ = [
     "Ranks",
     "Retrieval",
     "ScoreBlocks",
+    "Words",
     "best_f1_threshold",
     "best_ranks",
     "calibration_error",
     "cross_fitted_calibration_error",
-    "cross_fitted_keyword_error",
     "cross_fitted_pairs",
     "dot_blocks",
     "evaluate_vectors",

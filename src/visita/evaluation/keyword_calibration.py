@@ -1,111 +1,82 @@
-"""P(match | score, gallery size) for keywords, of which many pictures of a gallery are true.
+"""Fitting P(shows) of single words on captions, which leave out much of what a picture shows.
 
-A caption has one true picture, so its probability falls with the gallery; "dog" has as
-many as there are dogs. Galleries are therefore random parts of the images as they are,
-and every relevant picture among the first ten counts as a match.
+A noun that one caption of five has is shown, and the others left it out. How many pictures show
+it and have it in no caption follows from how many have it in just one and in two (Chao's
+estimator: A. Chao, Biometrics 1987; a lower bound). The pictures with one stand in for those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visita.errors import DataError
-from visita.evaluation.blocks import Truth, check_scores
-from visita.evaluation.calibration import FIT_SIZES, MEASURED_SIZES, fit_results, measure_results
-from visita.evaluation.galleries import TOP, GalleryResults
-from visita.matchers.calibration import Calibration
+from visita.evaluation.blocks import check_scores
+from visita.evaluation.logistic import logistic
+from visita.matchers.keyword_calibration import KeywordCalibration, Usual, keyword_features
 from visita.types import FloatArray
 
 LEAST_WORDS = 20
-_ROUNDS = 20
-_PICTURES = 4000  # so many are drawn in all a size, up to _ROUNDS galleries
+Counts = NDArray[np.int64]
 
 
-def fit_keyword_calibration(
-    image_vectors: FloatArray,
-    query_vectors: FloatArray,
-    relevance: Truth,
-    *,
-    sizes: Sequence[int] = FIT_SIZES,
-    seed: int,
-) -> Calibration:
-    """Fit the calibration of one-word queries on a split that was not trained on.
+@dataclass(frozen=True, eq=False)
+class Words:
+    """Nouns, and what is known of each and n pictures.
 
-    Parameters
+    Attributes
     ----------
-    image_vectors, query_vectors : float32 (n, d), (words, d)
-        Inner products are scores.
-    relevance : csr bool (words, n)
-    sizes : sequence of int
-        Gallery sizes; those above n become n.
+    nouns : tuple of str
+    scores : float32 (words, n)
+    usual : Usual
+        Of the nouns, (words, 1) each.
+    held : int64 (words, n)
+        How many of a picture's captions have a noun.
+    """
+
+    nouns: tuple[str, ...]
+    scores: FloatArray
+    usual: Usual
+    held: Counts
+
+    def part(self, nouns: NDArray[np.bool_], images: NDArray[np.bool_]) -> Words:
+        """Return some of the nouns with some of the pictures."""
+        place = np.ix_(nouns, images)
+        usual = Usual(*(one[nouns] for one in self.usual))
+        names = tuple(np.array(self.nouns)[nouns].tolist())
+        return Words(names, self.scores[place], usual, self.held[place])
+
+
+def fit_keyword_calibration(words: Words) -> KeywordCalibration:
+    """Fit P(shows) by logistic regression, on a split that was not trained on.
 
     Raises
     ------
     DataError
         If there are fewer than ``LEAST_WORDS`` words, or a score is not finite.
     """
-    if len(query_vectors) < LEAST_WORDS:
-        raise DataError(f"Keywords are calibrated on {LEAST_WORDS} words or more.")
-    return fit_results(draw_parts(image_vectors, query_vectors, relevance, sizes, seed))
+    if len(words.nouns) < LEAST_WORDS:
+        raise DataError(f"Single words are calibrated on {LEAST_WORDS} words or more.")
+    check_scores(words.scores)
+    features = keyword_features(words.scores, words.usual).reshape(2, -1).T
+    labels, weights = (words.held > 0).ravel(), shown_weights(words.held).ravel()
+    intercept, height, spread = logistic(features, labels, weights)
+    if height < 0:  # worse than chance: no score tells anything
+        features[:, 0] = 0
+        intercept, height, spread = logistic(features, labels, weights)
+    return KeywordCalibration(intercept, height, spread)
 
 
-def cross_fitted_keyword_error(
-    image_vectors: FloatArray,
-    query_vectors: FloatArray,
-    relevance: Truth,
-    *,
-    sizes: Sequence[int] = MEASURED_SIZES,
-    seed: int,
-) -> dict[str, Any]:
-    """Fit on one half of the words, measure on the other, and the other way round.
+def shown_weights(held: Counts) -> NDArray[np.float64]:
+    """Return how much each word and picture counts, float64 (words, n).
 
-    Returns the same as ``calibration_error``.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than twice ``LEAST_WORDS`` words, or a score is not finite.
+    A picture with the word in one caption counts for those that show it unsaid, too, and a picture
+    without the word as much less.
     """
-    order = np.random.default_rng(seed).permutation(len(query_vectors))
-    halves = order[::2], order[1::2]
-    both = []
-    for fitted, measured in (halves, halves[::-1]):
-        calibration = fit_keyword_calibration(
-            image_vectors, query_vectors[fitted], relevance[fitted], seed=seed
-        )
-        drawn = draw_parts(image_vectors, query_vectors[measured], relevance[measured], sizes, seed)
-        both.append((calibration, list(drawn)))
-    return measure_results(both)
-
-
-def draw_parts(
-    image_vectors: FloatArray,
-    query_vectors: FloatArray,
-    relevance: Truth,
-    sizes: Sequence[int],
-    seed: int,
-) -> Iterator[GalleryResults]:
-    """Search with each word in random parts of the images; one result a size."""
-    rng = np.random.default_rng(seed)
-    scores = np.asarray(query_vectors @ image_vectors.T, np.float32)
-    check_scores(scores)
-    labels = relevance.toarray().astype(bool)
-    count = len(image_vectors)
-    for size in sorted({min(size, count) for size in sizes}):
-        rounds = 1 if size == count else min(_ROUNDS, max(1, _PICTURES // size))
-        parts = [rng.choice(count, size, replace=False) for _ in range(rounds)]
-        found = [_first(scores[:, part], labels[:, part]) for part in parts]
-        top, true = (np.concatenate(side) for side in zip(*found, strict=True))
-        yield GalleryResults(size, top, true)
-
-
-def _first(scores: FloatArray, labels: Any) -> tuple[FloatArray, Any]:
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
-    top = np.full((len(scores), TOP), -np.inf, dtype=np.float32)
-    true = np.zeros((len(scores), TOP), dtype=bool)
-    top[:, : order.shape[1]] = np.take_along_axis(scores, order, axis=1)
-    true[:, : order.shape[1]] = np.take_along_axis(labels, order, axis=1)
-    return top, true
+    none, once, twice = ((held == times).sum(axis=1, keepdims=True) for times in (0, 1, 2))
+    unsaid = np.minimum(once * (once - 1) / (2 * (twice + 1)), none / 2)
+    of_once = 1 + unsaid / np.maximum(once, 1)
+    of_none = 1 - unsaid / np.maximum(none, 1)
+    return np.asarray(np.select([held == 0, held == 1], [of_none, of_once], 1.0), np.float64)

@@ -33,10 +33,13 @@ class KeywordQueries:
         The words, in the singular, those with the most relevant images first.
     relevance : csr bool (words, images)
         Which images are relevant to which word.
+    held : csr int64 (words, images)
+        How many captions of which image have which word.
     """
 
     nouns: tuple[str, ...]
     relevance: Truth
+    held: Truth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,8 +73,8 @@ def keyword_queries(
     """
     truth = check_truth(truth, (truth.shape[0], len(texts)))
     nouns, sentences = find_nouns(texts)
-    held = _held(sentences, nouns)
-    relevance = sparse.csr_array((truth.astype(np.int64) @ held >= captions).T)
+    held = sparse.csr_array((truth.astype(np.int64) @ _held(sentences, nouns)).T)
+    relevance = held >= captions
     counts = relevance.sum(axis=1)
     rows = np.argsort(-counts, kind="stable")[: int((counts >= images).sum())]
     if not len(rows):
@@ -79,7 +82,7 @@ def keyword_queries(
             f"No noun is in {captions} captions each of {images} images; "
             "keyword queries need more images or more English captions an image."
         )
-    return KeywordQueries(tuple(nouns[row] for row in rows), relevance[rows])
+    return KeywordQueries(tuple(nouns[row] for row in rows), relevance[rows], held[rows])
 
 
 def keywords(

@@ -18,6 +18,7 @@ from tokenizers import Encoding, Tokenizer
 
 from visita.artifact import fingerprint_of, sha256_of
 from visita.errors import MismatchError, UnknownNameError, did_you_mean
+from visita.features.emoji import in_words
 from visita.features.engine import Runner, cached_runner, cores
 from visita.types import TextFeatures, Tokens
 
@@ -112,7 +113,11 @@ class MiniLM:
     def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
         # Half a surrogate pair would stop the tokenizer.
         whole = [text.encode("utf-8", "replace").decode() for text in texts]
-        return self._tokenizer.encode_batch(whole, add_special_tokens=False)
+        said = [in_words(text, self._knows) for text in whole]
+        return self._tokenizer.encode_batch(said, add_special_tokens=False)
+
+    def _knows(self, symbol: str) -> bool:
+        return self._tokenizer.token_to_id(symbol) is not None
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:

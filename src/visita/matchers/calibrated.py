@@ -10,8 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from visita.artifact import Manifest, Name
 from visita.matchers.calibration import Calibration
 from visita.matchers.coefficients import Coefficients
+from visita.matchers.keyword_calibration import KeywordCalibration, usual_scores
 from visita.matchers.match_probability import MatchProbability
 from visita.types import FloatArray, Recipe
+
+STANDARD = KeywordCalibration(intercept=4.71, height=1.04, spread=2.63)
+"""Those of visita-small: what a word usually scores is measured, so they fit others too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +26,10 @@ class Calibrated:
     ----------
     threshold : float or None
         From this score a pair is a match, or from this P(match), where there is that.
-    calibration, keyword_calibration : Calibration or None
-        Of sentences, and of one to three words, in a search.
+    calibration : Calibration or None
+        Of sentences in a search.
+    keyword_calibration : KeywordCalibration or None
+        Of one to three words.
     match_probability : MatchProbability or None
         Of a pair by itself.
     """
@@ -31,20 +37,32 @@ class Calibrated:
     name: str
     threshold: float | None = None
     calibration: Calibration | None = None
-    keyword_calibration: Calibration | None = None
+    keyword_calibration: KeywordCalibration | None = None
     match_probability: MatchProbability | None = None
 
+    @property
+    def background(self) -> FloatArray | None:
+        """Vectors of pictures that stand for any, float32 (b, dim); None if there are none."""
+        return None
+
     def probability(
-        self, scores: FloatArray, gallery_size: int, *, keywords: bool = False
+        self, scores: FloatArray, gallery_size: int, *, keywords: FloatArray | None = None
     ) -> FloatArray | None:
         """Return P(match | score, gallery size) for each score, or None if never calibrated.
 
-        ``keywords`` asks for that of one to three words, which many pictures may match;
-        where it was not fitted, the one of sentences stands in.
+        ``keywords`` is the vector (d,) of one to three words, or of one text a score, (m, d): then
+        it is the probability that a picture shows them, whatever the gallery. Where that was not
+        fitted, what visita-small has stands in, or the probability of sentences where there is
+        nothing to measure a score by.
         """
-        own = self.keyword_calibration if keywords else None
-        chosen = own or self.calibration
-        return None if chosen is None else chosen.probability(scores, gallery_size)
+        if keywords is not None and (own := self._of_keywords()):
+            return own.probability(scores, usual_scores(self.background, keywords))
+        fitted = self.calibration
+        return None if fitted is None else fitted.probability(scores, gallery_size)
+
+    def _of_keywords(self) -> KeywordCalibration | None:
+        stand_in = STANDARD if self.calibration and self.background is not None else None
+        return self.keyword_calibration or stand_in
 
     def calibrated(self) -> dict[str, Any]:
         """Return the fields as JSON values, for a manifest."""
@@ -52,7 +70,7 @@ class Calibrated:
             "name": self.name,
             "threshold": self.threshold,
             "calibration": _numbers(self.calibration),
-            "keyword_calibration": _numbers(self.keyword_calibration),
+            "shows": _numbers(self.keyword_calibration),
             "match_probability": _numbers(self.match_probability),
         }
 
@@ -63,7 +81,9 @@ class SavedMatcher(Manifest):
     name: Name
     threshold: float | None
     calibration: Calibration | None
-    keyword_calibration: Calibration | None
+    keyword_calibration: dict[str, float] | None = None
+    """Of another formula, once."""
+    shows: KeywordCalibration | None = None
     match_probability: MatchProbability | None = None
     """There was none always."""
     fingerprint: Name
@@ -71,8 +91,8 @@ class SavedMatcher(Manifest):
 
     def calibrated(self) -> dict[str, Any]:
         """Return the fields that every matcher has."""
-        names = ("name", "threshold", "calibration", "keyword_calibration", "match_probability")
-        return {name: getattr(self, name) for name in names}
+        names = ("name", "threshold", "calibration", "match_probability")
+        return {name: getattr(self, name) for name in names} | {"keyword_calibration": self.shows}
 
 
 class SavedRecipe(BaseModel):

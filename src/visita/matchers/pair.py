@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
+
+from visita.errors import ConfigError
+from visita.matchers.match_probability import EVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +53,29 @@ class Pair:
         if self.probability is None:
             return f"{verdict}: {score}, threshold {self.threshold:.3f}"
         return f"{verdict}: probability {self.probability:.3f}, {score}"
+
+
+def without(wanted: Pair | None, unwanted: Sequence[Pair]) -> Pair:
+    """Return the pair of a picture and a text of which parts are not to be there.
+
+    Its probability is P(wanted) times 1 - P of each unwanted; its score the wanted's or, where
+    there is none, less the unwanted's.
+
+    Raises
+    ------
+    ConfigError
+        If a probability is not known.
+    """
+    if wanted is not None and not unwanted:
+        return wanted
+    chances = [one.probability for one in unwanted]
+    known = [1 - one for one in chances if one is not None]
+    if wanted is not None and wanted.probability is not None:
+        known.append(wanted.probability)
+    if len(known) < len(chances) + (wanted is not None):
+        raise ConfigError(
+            "This matcher knows no probability that something is not in a picture: ask for what is "
+            "in it, or choose another matcher, such as visita-small."
+        )
+    score = wanted.score if wanted is not None else -max(one.score for one in unwanted)
+    return Pair(score, prod(known), EVEN)

@@ -30,6 +30,8 @@ from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 KIND = "scaled matcher"
 PART = "part"
 BANK = "bank.safetensors"
+BACKGROUND = 500
+"""Pictures of the bank, or somewhat more, that stand for any."""
 ROWS = 4096
 """Vectors that are compared with the bank at once; bounds the memory of embedding millions."""
 
@@ -137,6 +139,12 @@ class ScaledMatcher(Calibrated):
     def text_lengths(self, vectors: FloatArray) -> FloatArray:
         """Return how long texts with these unit vectors (m, dim) are, float32 (m, 1)."""
         return self._lengths(vectors, self.bank[0])
+
+    @cached_property
+    def background(self) -> FloatArray:
+        """Vectors of some of the bank's pictures, float32 (b, dim), as long as in a search."""
+        some = self.bank[0][:: max(1, len(self.images) // BACKGROUND)]
+        return some * self.image_lengths(some)
 
     @cached_property
     def bank(self) -> tuple[FloatArray, FloatArray]:

@@ -62,6 +62,11 @@ class TwoStageMatcher(Calibrated):
         """Width of the vectors."""
         return self.first.dim
 
+    @property
+    def background(self) -> FloatArray | None:
+        """The first stage's vectors of pictures that stand for any, or None."""
+        return self.first.background
+
     @cached_property
     def recipe(self) -> Recipe:
         """The features that either stage needs."""

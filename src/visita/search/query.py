@@ -85,6 +85,11 @@ class Query:
         """Return the query for vectors (p, d), such as those of pictures, equal unless told."""
         return cls(vectors, _weights([1] * len(vectors) if weights is None else weights))
 
+    @property
+    def kind(self) -> Literal["text", "keywords"]:
+        """What the texts are together."""
+        return kind_of(" ".join(self.texts))
+
     def words(self) -> float:
         """Return how many words a text has, in the mean by weight."""
         return float(self.weights @ word_counts(self.texts) / self.weights.sum())

@@ -64,7 +64,7 @@ class Rescoring:
         """Return the score of both stages, float32 (n,), the first's being ``first`` (n,)."""
         return self.matcher.combine(first, self.second(pictures))
 
-    def reordered(self, hits: Sequence[Hit]) -> list[Hit]:
+    def reordered(self, hits: Sequence[Hit], depth: int) -> list[Hit]:
         """Return hits of the first stage, best first, with the scores of both stages.
 
         The first ``depth`` come in the order of both, the others after them as they were.
@@ -73,10 +73,10 @@ class Rescoring:
         """
         if not hits:
             return []
-        near = hits[: self.depth]
+        near = hits[:depth]
         second = self.second(np.stack([hit.snapshot.packed(hit.row) for hit in near]))
         rest = np.full(len(hits) - len(near), second.min())
         first = np.array([hit.score for hit in hits], np.float32)
         both = self.matcher.combine(first, np.concatenate([second, rest])).tolist()
         scored = [hit._replace(score=score) for hit, score in zip(hits, both, strict=True)]
-        return in_order(scored[: self.depth]) + scored[self.depth :]
+        return in_order(scored[:depth]) + scored[depth:]

@@ -27,8 +27,9 @@ class Match:
         Inner product of the query and the picture, -1 to 1; between two pictures it is
         their similarity. For a text and a matcher of two stages, the score of both.
     probability : float or None
-        That the picture is what the text asks for, given how many were searched; None
-        for a query by picture, and where the matcher was never calibrated.
+        That the picture is what the text asks for, given how many were searched; of one to
+        three words, that it shows them. None for a query by picture, and where the matcher was
+        never calibrated.
     """
 
     path: str
@@ -57,7 +58,8 @@ def search(
     threshold
         Leave out what is below: a probability for a text, a similarity for a picture.
     closer
-        The second stage, which puts the best by the vector in a new order; see ``reordered``.
+        The second stage, which puts the best by the vector in a new order; see ``reordered``. For
+        keywords, which many pictures may match, it looks at all k.
 
     Raises
     ------
@@ -66,26 +68,45 @@ def search(
     DataError
         If the vector has another width than the galleries' or is not finite.
     """
-    if k < 1:
-        raise ConfigError(f"{k} matches cannot be searched for: ask for at least 1.")
+    check_count(k)
     if closer is None:
         hits = nearest(snapshots, query_vector, k, by_direction=kind == "picture")
     else:
-        hits = closer.reordered(nearest(snapshots, query_vector, max(k, closer.depth)))[:k]
+        depth = max(k, closer.depth) if kind == "keywords" else closer.depth
+        hits = closer.reordered(nearest(snapshots, query_vector, max(k, depth)), depth)[:k]
     probabilities = None
     if kind != "picture":
         scores = np.array([hit.score for hit in hits], np.float32)
         probabilities = matcher.probability(
-            scores, sum(map(len, snapshots)), keywords=kind == "keywords"
+            scores,
+            sum(map(len, snapshots)),
+            keywords=query_vector if kind == "keywords" else None,
         )
         if probabilities is None and threshold is not None:
-            raise ConfigError(
-                f"The matcher {matcher.name!r} was never calibrated and knows no probability to "
-                "cut off at: search without a threshold, or calibrate it."
-            )
+            raise never_calibrated(matcher)
     measures = [hit.score for hit in hits] if probabilities is None else probabilities.tolist()
     return [
         Match(hit.path, hit.score, None if probabilities is None else measure)
         for hit, measure in zip(hits, measures, strict=True)
         if threshold is None or measure >= threshold
     ]
+
+
+def check_count(k: int) -> None:
+    """Refuse to search for fewer than one match.
+
+    Raises
+    ------
+    ConfigError
+        If k is below 1.
+    """
+    if k < 1:
+        raise ConfigError(f"{k} matches cannot be searched for: ask for at least 1.")
+
+
+def never_calibrated(matcher: Judge) -> ConfigError:
+    """Return the error of a threshold for a matcher without probabilities."""
+    return ConfigError(
+        f"The matcher {matcher.name!r} was never calibrated and knows no probability to "
+        "cut off at: search without a threshold, or calibrate it."
+    )

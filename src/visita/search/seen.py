@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.matchers.match_probability import match_features
+from visita.matchers.match_probability import EVEN, match_features
 from visita.matchers.pair import Pair
 from visita.search.query import Query
 from visita.search.rescoring import Rescoring
@@ -51,6 +51,10 @@ class Seen:
         if closer is not None and self.packed is not None:
             second = closer.second(self.packed[:1])
             score = closer.matcher.combine(score, second)
+        if query.kind == "keywords":
+            shown = matcher.probability(score, 1, keywords=text)
+            if shown is not None:
+                return Pair(float(score[0]), float(shown[0]), EVEN)
         probability, known = None, matcher.match_probability
         if known is not None:
             words = np.array([query.words()], np.float32)
