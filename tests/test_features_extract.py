@@ -181,6 +181,40 @@ def test_other_levels_of_texts_are_kept_apart(tmp_path, sentences):
     assert len([p for p in tmp_path.iterdir() if p.name.startswith("texts-")]) == 2
 
 
+def damage(folder: Path, share: float) -> None:
+    """Change a byte of the first column of a store, at a share of its length."""
+    (path,) = folder.glob("data-*/00-*")
+    content = bytearray(path.read_bytes())
+    content[int(share * len(content))] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_row_of_a_picture_is_computed_again(tmp_path):
+    paths = [draw_noise(tmp_path / f"{i}.png", i) for i in range(6)]
+    encoder = ColourMeans()
+    keys = extract_images(paths, encoder, tmp_path / "store")
+    damage(tmp_path / "store", 0.4)
+    encoder.encoded.clear()
+    assert extract_images(paths, encoder, tmp_path / "store") == keys
+    assert set(encoder.encoded) == {keys[2]}
+    store = FeatureStore.open(tmp_path / "store")
+    assert store.damaged() == []
+    for path, key in zip(paths, keys, strict=True):
+        for name, expected in encoder.features(path).items():
+            assert np.allclose(store.column(name)[store.row(key)], expected, atol=1e-6)
+
+
+def test_a_text_of_which_one_passage_is_damaged_is_computed_again_whole(tmp_path, sentences):
+    texts = ["a dog", " ".join(f"word{n}" for n in range(400)), "照片"]
+    first = extract_texts(texts, sentences, tmp_path)
+    (folder,) = tmp_path.glob("texts-*")
+    damage(folder, 0.5)  # in the middle of the long one
+    again = extract_texts(texts, sentences, tmp_path)
+    assert np.array_equal(again.offsets, first.offsets)
+    assert np.allclose(again.vectors, first.vectors, atol=1e-5)
+    assert FeatureStore.open(folder).damaged() == []
+
+
 EXTRACT = """
 import sys
 from pathlib import Path

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of
 from visita.durable import checksum_of, draft_beside, make_folder, sync_folder, sync_tree
-from visita.errors import ArtifactError, MismatchError
+from visita.errors import ArtifactError, MismatchError, UnwritableError
 from visita.features.device import DeviceRunner, on_gpu
 from visita.features.openvino import ov, trace
 from visita.home import cache_home
@@ -163,12 +163,13 @@ def _save(model: ov.Model, examples: Sequence[NDArray[Any]], path: Path) -> None
         raise _unwritable(path.parent, error) from error
 
 
-def _unwritable(folder: Path, error: Exception) -> ArtifactError:
+def _unwritable(folder: Path, error: Exception) -> UnwritableError:
     full = shutil.disk_usage(folder).free < 2**20
     reason = "the disk is full" if full else getattr(error, "strerror", None) or _last_line(error)
-    return ArtifactError(
+    return UnwritableError(
         f"{folder} cannot be written ({reason}): make room there, or set VISITA_HOME to a folder "
-        "on another disk."
+        "on another disk.",
+        reason,
     )
 
 
