@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from visita.progress import say
 
 LOCK = ".lock"
 HOLDER = ".writer"
+_held: set[str] = set()
+"""What this process has written into the ``HOLDER`` of each folder that it may write to."""
 
 
 class WriterLock:
@@ -24,6 +27,8 @@ class WriterLock:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = FileLock(folder / LOCK, thread_local=False)
+        # Processes of two containers may have one number.
+        self._name = f"{os.getpid()} {secrets.token_hex(8)}"
 
     def try_acquire(self, seconds: float = 0) -> bool:
         """Take the right if it is free within some seconds, and tell whether it was.
@@ -35,12 +40,13 @@ class WriterLock:
         """
         try:
             self._lock.acquire(timeout=seconds)
-            (self.folder / HOLDER).write_text(str(os.getpid()))
+            (self.folder / HOLDER).write_text(self._name)
         except Timeout:
             return False
         except OSError as error:
             self._lock.release()
             raise unwritable(self.folder, error) from error
+        _held.add(self._name)
         return True
 
     def acquire(self) -> None:
@@ -55,7 +61,7 @@ class WriterLock:
         """
         if self.try_acquire():
             return
-        if _holder(self.folder) == str(os.getpid()):
+        if _holder(self.folder) in _held:
             raise ArtifactError(
                 f"This process is writing to {self.folder} already: close it first."
             )
@@ -64,7 +70,7 @@ class WriterLock:
 
     def holder(self) -> str:
         """Return who has the right, as in "process 4711"."""
-        return f"process {_holder(self.folder) or 'of an unknown number'}"
+        return f"process {_holder(self.folder).partition(' ')[0] or 'of an unknown number'}"
 
     def check(self) -> None:
         """Make sure that what this process has the right to write to is still there.
@@ -74,7 +80,7 @@ class WriterLock:
         ArtifactError
             If the folder was removed, or removed and made anew.
         """
-        if _holder(self.folder) != str(os.getpid()):
+        if _holder(self.folder) != self._name:
             raise ArtifactError(
                 f"{self.folder} was removed while it was written to: what was in it is gone. "
                 "Run again to make it anew."
@@ -82,7 +88,8 @@ class WriterLock:
 
     def release(self) -> None:
         """Let another process write."""
-        if self._lock.is_locked and _holder(self.folder) == str(os.getpid()):
+        _held.discard(self._name)
+        if self._lock.is_locked and _holder(self.folder) == self._name:
             with suppress(OSError):
                 (self.folder / HOLDER).unlink()
         self._lock.release()
