@@ -285,7 +285,7 @@ def test_match_tells_yes_from_no(matcher, drawn_folder):
     }
     missing = run("match", "nowhere.jpg", best, "--matcher", matcher)
     assert (missing.status, missing.out) == (2, "")
-    assert missing.err.startswith("error: nowhere.jpg: cannot be read")
+    assert missing.err.startswith("error: Invalid value for 'IMAGE': file 'nowhere.jpg' does not")
 
 
 def test_extract_keeps_the_features_of_a_recipe(matcher, pictures, tmp_path):

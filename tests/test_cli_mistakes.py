@@ -186,23 +186,31 @@ def pictures(tmp_path_factory) -> Path:
 
 
 def test_many_queries_are_answered_like_each_alone(pictures, tmp_path):
-    queries = ("a red star", "ein Hund läuft über die Wiese", "a blue circle")
+    endless = "&" * 300_000  # more signs than are read
+    queries = ("a red star", "ein Hund läuft über die Wiese", endless, "a blue circle")
     (tmp_path / "queries.txt").write_text("\n\n".join(queries) + "\n", "utf-8")
     sheet = tmp_path / "sheet.jpg"
     words = ("--queries", tmp_path / "queries.txt", pictures, "-k", "5")
     done = run("search", *words, "--sheet", sheet)
-    assert done.status == 0, done.err
+    assert done.status == 2, done.err
+    assert f"error: '{endless[:59]}…': " in done.err
     blocks = [block.splitlines() for block in done.out.rstrip("\n").split("\n\n")]
     assert [block[0] for block in blocks] == [f"# {query}" for query in queries]
     notes = [line for line in done.err.splitlines() if "seems to be in German" in line]
     assert len(notes) == 1 and notes[0].startswith(f"note: {queries[1]!r}: ")
     lines = run("search", *words, "--json").out.splitlines()
+    assert (len(blocks[2]), "more than 200,000" in json.loads(lines[2])["error"]) == (1, True)
     for query, block, line in zip(queries, blocks, lines, strict=True):
+        if query == endless:
+            continue
         alone = run("search", query, pictures, "-k", "5", "--json").json
         assert json.loads(line) == {key: alone[key] for key in json.loads(line)}
         assert [row.split("\t")[1] for row in block[1:]] == [m["path"] for m in alone["matches"]]
-    with Image.open(sheet) as drawn:
-        assert (drawn.format, drawn.height) == ("JPEG", 132 + 6 * 236 + 28)  # two lines a query
+    with Image.open(sheet) as drawn:  # two lines a query, one where there is none
+        assert (drawn.format, drawn.height) == (
+            "JPEG",
+            132 + 7 * 236 + 28,
+        )
 
 
 def test_null_ends_paths_as_the_file_system_has_them(pictures, tmp_path):

@@ -15,7 +15,7 @@ from visita.cli.index import in_step
 from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, Null, TextEncoder
 from visita.cli.output import print_json, print_null
 from visita.cli.places import folders as checked
-from visita.cli.texts import matcher_for, read_lines, read_text
+from visita.cli.texts import matcher_for, quoted, read_lines, read_text
 from visita.errors import ConfigError
 from visita.jsonfile import json_text
 from visita.names import one_line
@@ -144,7 +144,7 @@ def _look(
 
 
 def _remark(found: Found, threshold: float | None, *, named: bool) -> None:
-    name = f"{found.query!r}: " if named else ""
+    name = f"{quoted(found.query)}: " if named else ""
     if found.error:
         say(f"error: {name}{found.error}")
     elif remark := found.remark(threshold):

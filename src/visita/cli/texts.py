@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from visita.types import Matcher
 
 
+NAMED = 60
+"""Characters of a text that a line on stderr names."""
+
+
 def read_text(argument: str) -> str:
     """Return the argument, or what stdin holds where it is ``-``; a blank text is refused."""
     if argument == "-":
@@ -45,6 +49,11 @@ def read_stdin() -> bytes:
     return sys.stdin.buffer.read(LIMIT + 1)
 
 
+def quoted(text: str) -> str:
+    """Return what a line on stderr calls a text: its beginning, in quotes."""
+    return repr(text if len(text) <= NAMED else f"{text[: NAMED - 1]}…")
+
+
 @contextmanager
 def matcher_for(texts: Sequence[str], matcher: str, text_encoder: str | None) -> Iterator[Matcher]:
     """Give the matcher that texts are for, by the names of the command line.
@@ -63,4 +72,4 @@ def matcher_for(texts: Sequence[str], matcher: str, text_encoder: str | None) ->
         yield chosen
     for text in texts:
         for remark in remarks(text, chosen):
-            note(remark if len(texts) == 1 else f"{text!r}: {remark}")
+            note(remark if len(texts) == 1 else f"{quoted(text)}: {remark}")
