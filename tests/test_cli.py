@@ -349,7 +349,7 @@ def test_models_lists_every_registered_encoder():
             ("train", "fusion", "--data", "x", "--out", "y", "--set", "epoch=3"),
             "Did you mean 'epochs'?",
         ),
-        (("extract", "--data", "x", "--out", "y", "--config", "no.toml"), "cannot be read as TOML"),
+        (("extract", "--data", "x", "--out", "y", "--config", "no.toml"), "no.toml cannot be read"),
     ],
 )
 def test_errors_are_one_line_that_helps(words, message, tmp_path, monkeypatch):
