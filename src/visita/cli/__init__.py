@@ -18,7 +18,7 @@ def main() -> None:
             sys.stdout.reconfigure(errors="backslashreplace")
         app()
     except KeyboardInterrupt:  # while something was imported
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         from visita.cli.failing import interrupted  # noqa: PLC0415
 
         sys.exit(interrupted())

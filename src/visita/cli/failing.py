@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import warnings
 from contextlib import suppress
@@ -57,7 +58,11 @@ class Commands(TyperGroup):
 
 
 def interrupted() -> int:
-    """Tell that the user stopped the command, and return the status of that."""
+    """Tell that the user stopped the command, and return the status of that.
+
+    Whoever stops it again need not wait for what still runs beside.
+    """
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     return fail("interrupted; what was done is kept", INTERRUPTED)
 
 
