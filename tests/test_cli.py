@@ -23,6 +23,8 @@ from visita.data.pictures import printable
 from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.matchers import DEFAULT
 from visita.names import one_line
+from visita.progress import report_skipped
+from visita.types import Skipped
 
 VISITA = (sys.executable, "-m", "visita")
 # The levels of visita-small, whose graphs other tests need too.
@@ -435,3 +437,8 @@ def test_control_characters_are_escaped():
     assert one_line("a\tb\r\n\x1b[0m\x85\u2028c\\d é\u202f海") == (
         "a\\tb\\r\\n\\x1b[0m\\x85\\u2028c\\d é\u202f海"
     )
+
+
+def test_names_on_stderr_are_escaped_as_on_stdout(capsys):
+    report_skipped([Skipped("a\x1b[2J\u202egpj\n.jpg", "is \u2066odd\x9b")])
+    assert capsys.readouterr().err == "skipped a\\x1b[2J\\u202egpj\\n.jpg: is \\u2066odd\\x9b\n"

@@ -7,6 +7,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import bombs
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from zoo import BAD, GOOD, HEIGHT, WIDTH, draw_zoo, landmark, ordinary_user, png
 
 from visita.data import decode, rgb
 from visita.data.decode import MOST_BYTES, REDUCED
+from visita.data.formats import BoundedFile, Jpeg
 from visita.errors import PictureError
 
 
@@ -201,3 +203,47 @@ def test_no_pillow_state_is_changed(zoo):
     command = [sys.executable, "-c", code, *paths]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow's own, on damaged metadata
+def test_hostile_pictures_are_read_or_refused_with_a_reason(tmp_path):
+    outcomes = []
+    small = {**bombs.HEADERS, **bombs.TIFFS, **bombs.ODD}
+    for name, content in small.items():
+        if name.startswith("bomb"):
+            continue
+        path = tmp_path / name
+        path.write_bytes(content())
+        try:
+            outcomes.append(decode(path, reduced=True).mode)
+        except PictureError as error:
+            assert str(error), name
+            outcomes.append("refused")
+        path.unlink()
+    assert set(outcomes) == {"RGB", "refused"}
+    assert len(outcomes) > 120
+
+
+@pytest.mark.parametrize("name", ["bomb progressive.jpg", "bomb.webp"])
+def test_bombs_are_refused_before_they_take_memory(tmp_path, name):
+    (tmp_path / name).write_bytes(bombs.BOMBS[name]())
+    with pytest.raises(PictureError, match=r"takes about|damaged|cannot be"):
+        decode(tmp_path / name, reduced=True)
+
+
+def test_a_header_that_never_ends_and_endless_passes_are_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(BoundedFile, "MOST_READS", 1_000)
+        (tmp_path / "comment.ppm").write_bytes(b"P6 #" + b"x" * 2_000)
+        with pytest.raises(PictureError, match="consists of more than 1,000 pieces"):
+            decode(tmp_path / "comment.ppm")
+    strips = [(257, 4, [2**17]), (278, 4, [1]), (273, 4, [8] * 2**17), (279, 4, [1] * 2**17)]
+    (tmp_path / "strips.tif").write_bytes(bombs.tiff(*strips))
+    with pytest.raises(PictureError, match="consists of more than 100,000 pieces"):
+        decode(tmp_path / "strips.tif")
+    monkeypatch.setattr(Jpeg, "MOST_WORK", 64 * 64 * 100)
+    (tmp_path / "passes.jpg").write_bytes(bombs.passes(200, 64))
+    with pytest.raises(PictureError, match="passes or more, which takes too long"):
+        decode(tmp_path / "passes.jpg")
+    (tmp_path / "passes.jpg").write_bytes(bombs.passes(50, 64))
+    assert decode(tmp_path / "passes.jpg").size == (64, 64)

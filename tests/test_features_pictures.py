@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from zoo import draw_zoo
 
 from visita.data.decode import decode
-from visita.errors import ConfigError, UnknownNameError
+from visita.errors import ConfigError, PictureError, UnknownNameError
 from visita.features.efficientnet import lite0, lite1
 from visita.features.engine import TorchRunner, cores
 from visita.features.pictures import BATCH, CHUNK, RecipeEncoder
@@ -171,10 +171,29 @@ def test_a_large_photograph_may_be_decoded_smaller(encoder, tmp_path, photograph
     assert cosine(batch.columns[name], small[name]) > 0.97
 
 
+def test_a_file_gives_the_same_numbers_wherever_it_is_read(two, tmp_path, photographs):
+    large = tmp_path / "large.jpg"
+    Image.open(photographs[2]).resize((2400, 1600), Image.Resampling.BICUBIC).save(large)
+    (batch,) = two.encode([("large", large)])
+    opened = two.open(large)
+    assert opened.size == (1200, 800)
+    for found in (two.encode_pictures([large]), two.encode_pictures([str(large)])):
+        for name, values in found.items():
+            assert np.array_equal(values, batch.columns[name]), name
+    for name, values in two.encode_pictures([opened]).items():
+        assert np.array_equal(values, batch.columns[name]), name
+
+
+def test_a_file_that_cannot_be_decoded_is_named(two, tmp_path):
+    with pytest.raises(PictureError, match=r"gone\.png: cannot be read: No such file"):
+        two.encode_pictures([tmp_path / "gone.png"])
+
+
 def test_what_decides_the_numbers_is_told(two):
     facts = two.facts()
     assert facts["encoders"] == {e.name: e.fingerprint() for e in (lite0(), lite1())}
     assert all(one.startswith("int8 ") for one in facts["precision"].values())
+    assert set(facts["decoding"].values()) == {"not below 520"}
 
 
 def test_recipes_that_make_no_sense_are_refused():

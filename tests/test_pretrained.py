@@ -363,3 +363,16 @@ def test_models_are_listed_with_size_licence_and_what_they_need():
     assert "matcher blip:Salesforce/blip-itm-base-flickr: about 895 MB, BSD-3-Clause" in listed
     assert "pip install 'visita[transformers]'; two stages" in listed
     assert "text encoder siglip:NAME: any model of transformers by name" in listed
+
+
+def test_large_pictures_are_read_whole_as_the_library_does(folders, tmp_path):
+    large = tmp_path / "large.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (1100, 1400, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(large)
+    encoder = RecipeEncoder(visita.load(f"clip:{folders['clip']}").recipe)
+    expected = encoder.encode_pictures([Image.open(large)])
+    (batch,) = encoder.encode([("large", large)])
+    for name, values in encoder.encode_pictures([large]).items():
+        assert np.array_equal(values, expected[name])
+        assert np.array_equal(values, batch.columns[name])
+    assert set(encoder.facts()["decoding"].values()) == {"whole"}

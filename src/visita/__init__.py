@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from visita.data import PairSet, open_pairs
     from visita.errors import VisitaError
     from visita.experiments.explanation import Explanation
+    from visita.kernels.unit import unit_and_length
     from visita.matchers import load
     from visita.search.search import Match
     from visita.training.config import (
@@ -76,6 +77,7 @@ __all__ = [
     "robustness",
     "train",
     "train_encoder",
+    "unit_and_length",
 ]
 
 _MODULES = {
@@ -114,6 +116,7 @@ _MODULES = {
     "robustness": "visita.api.robustness",
     "train": "visita.api.training",
     "train_encoder": "visita.api.end_to_end",
+    "unit_and_length": "visita.kernels.unit",
 }
 
 

@@ -47,11 +47,11 @@ class Finder:
         return self.matcher.open_text_encoder()
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
-        """Return vectors at most 1 long, float32 (m, dim)."""
+        """Return vectors at most 1 long, float32 (m, dim); see ``visita.unit_and_length``."""
         return self.matcher.embed_texts(self.texts.encode(texts))
 
     def embed_pictures(self, pictures: Sequence[Image | str | Path]) -> FloatArray:
-        """Return vectors at most 1 long, float32 (n, dim).
+        """Return vectors at most 1 long, float32 (n, dim); see ``visita.unit_and_length``.
 
         Raises
         ------

@@ -29,6 +29,8 @@ REDUCED = 520
 of what the largest of visita's own networks reads."""
 MOST_PIXELS = 500_000_000
 MOST_BYTES = 512 * 2**20
+MOST_PIECES = 100_000
+"""Strips or tiles, which are decoded one by one."""
 WHOLE = 64_000_000
 """Pixels of a JPEG beyond which it is reduced in any case, turned or not within the budget."""
 
@@ -85,6 +87,7 @@ def _decoded(path: Path, reduced: bool, held: ExitStack) -> Image.Image:
             _check_file(os.fstat(file.fileno()))
             picture, turned = _opened(file, path)
             _check_pixels(*picture.size)
+            _check_pieces(picture)
             scale = _scale(picture, reduced)
             held.enter_context(budget().hold(_memory(picture, scale)))
             if scale > 1 and isinstance(picture, Jpeg):
@@ -139,6 +142,11 @@ def _check_pixels(width: int, height: int) -> None:
         raise PictureError(
             f"has {width} x {height} pixels; the limit is {MOST_PIXELS // 10**6} million"
         )
+
+
+def _check_pieces(picture: Image.Image) -> None:
+    if len(getattr(picture, "tile", ())) > MOST_PIECES:
+        raise PictureError(f"consists of more than {MOST_PIECES:,} pieces")
 
 
 def _scale(picture: Image.Image, reduced: bool) -> int:
