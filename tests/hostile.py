@@ -1,10 +1,8 @@
-"""What a stranger may hand over in place of pairs, articles, settings and homes, and what becomes
-of it: each case is a command in a process of its own, with its time and memory measured."""
+"""Running a command on hostile files: in a process of its own, its time and memory measured."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,10 +12,19 @@ from typing import NamedTuple
 
 from zoo import landmark
 
+from visita.cli import main
+from visita.data import READERS, check_pairs
+
+# What most commands import is imported once, before they begin.
+PRELOADED = (check_pairs, *map(READERS.load, READERS.names()))
+
 Make = Callable[[Path], object]
 PAIRS = "image,text\na.jpg,a dog\nb.jpg,a cat\n"
 MOST_SECONDS, MOST_MEGABYTES = 120, 1500
-"""What one command may take, on a machine that does nothing else."""
+"""What one command may take of a processor and of memory."""
+PATIENCE = 1200
+"""Seconds after which one has no end."""
+DIED = 255
 
 
 class Case(NamedTuple):
@@ -39,52 +46,87 @@ class Outcome(NamedTuple):
 
 
 def run_case(case: Case, folder: Path, home: Path) -> Outcome:
-    """Write the files of a case in ``folder``, which is new, and run its command."""
+    """Write the files of a case in ``folder``, which is new, and run its command.
+
+    Both are processes forked from this one, which has imported visita and does nothing else.
+    """
     folder.mkdir(parents=True)
+    errors = folder.with_suffix(".err")
+    environment = {"VISITA_HOME": str(home), **case.environment}
+    _wait(_forked(lambda: _write(case, folder)))
+    status, seconds, kilobytes = _wait(_forked(lambda: _command(case, folder, environment, errors)))
+    said = errors.read_text("utf-8", "replace")
+    found = Outcome("", said, seconds, kilobytes / 1000)
+    return found._replace(fault=_fault(status, found))
+
+
+def _write(case: Case, folder: Path) -> None:
     for name in "ab":
         landmark().resize((20, 20)).save(folder / f"{name}.jpg")
     case.make(folder)
-    words = [word.replace("{}", str(folder)) for word in case.words]
-    environment = {**os.environ, "VISITA_HOME": str(home), **case.environment}
-    started = time.monotonic()
-    with (folder.parent / f"{folder.name}.err").open("w+b") as errors:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "visita", *words],
-            env={key: value.replace("{}", str(folder)) for key, value in environment.items()},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            cwd=folder,
-        )
-        try:
-            usage, status = _wait(child, started)
-        except TimeoutError:
-            return Outcome("does not end", "", time.monotonic() - started, 0)
-        errors.seek(0)
-        said = errors.read().decode("utf-8", "replace")
-    seconds, megabytes = time.monotonic() - started, usage / 1000
-    return Outcome(_fault(status, said, megabytes), said, seconds, megabytes)
 
 
-def _wait(child: subprocess.Popen[bytes], started: float) -> tuple[int, int]:
-    """Return the most memory of the process, in kilobytes, and its exit status."""
-    while time.monotonic() - started < MOST_SECONDS:
-        done, status, usage = os.wait4(child.pid, os.WNOHANG)
+def _command(case: Case, folder: Path, environment: Mapping[str, str], errors: Path) -> None:
+    os.environ.update({key: one.replace("{}", str(folder)) for key, one in environment.items()})
+    os.chdir(folder)
+    streams = ((os.devnull, os.O_RDONLY), (os.devnull, os.O_WRONLY), (errors, os.O_RDWR))
+    for number, (place, flags) in enumerate(streams):
+        os.dup2(os.open(place, flags | os.O_CREAT), number)
+    sys.argv = ["visita", *(word.replace("{}", str(folder)) for word in case.words)]
+    main()
+
+
+def _forked(work: Callable[[], None]) -> int:
+    """Start ``work`` in a process of its own; its status is what it exits with."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    status = DIED
+    try:
+        work()
+        status = 0
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _wait(child: int) -> tuple[int, float, int]:
+    """Return a process's exit status, its seconds of a processor and its most kilobytes."""
+    started, most = time.monotonic(), 0
+    while time.monotonic() - started < PATIENCE:
+        # Not what wait4 tells, which begins with the memory of this process.
+        most = max(most, _peak(child))
+        done, status, usage = os.wait4(child, os.WNOHANG)
         if done:
-            child.returncode = os.waitstatus_to_exitcode(status)
-            return usage.ru_maxrss, child.returncode
+            used = usage.ru_utime + usage.ru_stime
+            return os.waitstatus_to_exitcode(status), used, most
         time.sleep(0.02)
-    child.kill()
-    child.wait()
-    raise TimeoutError
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return DIED, PATIENCE, most
 
 
-def _fault(status: int, said: str, megabytes: float) -> str:
-    last = said.strip().splitlines()[-1:] or [""]
-    if "Traceback" in said:
+def _peak(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(one.split()[1]) for one in lines if one.startswith("VmHWM")), 0)
+
+
+def _fault(status: int, found: Outcome) -> str:
+    if "Traceback" in found.said:
         return "a traceback"
     if status not in (0, 1, 2):
-        return f"status {status}"
-    if status == 2 and not (last[0].startswith("error: ") or "Usage" in said or "╰" in said):
+        return "does not end" if status == DIED else f"status {status}"
+    refused = found.said.strip().splitlines()[-1:] or [""]
+    if status == 2 and not refused[0].startswith("error: "):
         return "no error of one line"
-    return "too much memory" if megabytes > MOST_MEGABYTES else ""
+    if found.seconds > MOST_SECONDS:
+        return "too slow"
+    return "too much memory" if found.megabytes > MOST_MEGABYTES else ""

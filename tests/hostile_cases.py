@@ -271,6 +271,7 @@ def articles() -> dict[str, Case]:
         f"1 MB of {name}": partial(_filled, piece) for name, piece in one.items()
     }
     made |= {
+        "as many signs as are read": "&" * 99_999,
         "30 MB": lambda: "a dog. " * 5 * MEGABYTE,
         "zero bytes": "\0" * 1000,
         "nothing": " \n ",

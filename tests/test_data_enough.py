@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import pandas
 import pytest
 from drawn import draw_pairs
 
@@ -37,6 +38,16 @@ def test_six_pairs_are_too_few(few, tmp_path, doing):
         CALLS[doing](f"folder:{few}", tmp_path / "out")
     assert "Add pairs" in str(e.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("doing", CALLS)
+def test_a_data_frame_is_taken_by_each_of_them(few, tmp_path, doing):
+    names = [path.name for path in sorted(few.glob("*.*g"))]
+    frame = pandas.DataFrame({"image": names, "text": names, "split": ["train"] * len(names)})
+    frame.loc[0, "split"], frame.loc[1, "split"] = "dev", "test"
+    frame["image"] = [str(few / name) for name in names]
+    with pytest.raises(DataError, match=rf"^{doing} needs .*; pandas:DataFrame has .* 1"):
+        CALLS[doing](frame, tmp_path / "out")
 
 
 def test_robustness_too(few, tmp_path):

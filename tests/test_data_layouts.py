@@ -14,7 +14,10 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 from test_data_readers import draw, links, problems, write, write_coco
+from typer.main import get_command
+from typer.testing import CliRunner
 
+from visita.cli.app import app
 from visita.data import check_pairs, open_pairs
 from visita.data.readers.bounds import OUTSIDE
 from visita.errors import ConfigError, DataError
@@ -92,6 +95,26 @@ def test_links_stay_inside_unless_their_root_is_named(pictures, tmp_path):
     assert pairs.image_ids == ("images/in.jpg",)
     assert problems(pairs) == {names[0]: OUTSIDE, names[2]: OUTSIDE}
     assert open_pairs(str(file), root=[tmp_path / "private"]).image_ids == tuple(names)
+
+
+def test_every_command_that_reads_pairs_takes_roots(pictures, tmp_path):
+    draw(tmp_path / "private" / "secret.jpg")
+    file = write(pictures / "x.csv", "image,text", "a.jpg,words", "../private/secret.jpg,words")
+    check = ["data", "check", str(file), "--json"]
+    told = json.loads(CliRunner().invoke(app, check).stdout)
+    assert told["images"] == 1
+    assert told["findings"][0]["items"] == [f"../private/secret.jpg: {OUTSIDE}"]
+    told = json.loads(CliRunner().invoke(app, [*check, "--root", str(tmp_path / "private")]).stdout)
+    assert told["images"] == 2 and told["findings"][0]["kind"] != "left-out"
+    commands = [get_command(app)]
+    readers = []
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+        names = {parameter.name for parameter in command.params}
+        if names & {"data", "pairs", "past"}:
+            readers.append(command.name)
+            assert "root" in names, command.name
+    assert {"evaluate", "compare", "fuse", "robustness", "baseline", "articles"} <= set(readers)
 
 
 def test_a_text_beside_a_picture_is_no_way_out_either(pictures, tmp_path):

@@ -1,35 +1,39 @@
 """A sample of what ``runs/hostile_data.py`` hands over: each is read or refused in one line."""
 
-import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hostile import run_case
-from hostile_cases import CASES
 
 import visita
-from visita.data.prose import read_article, sentences
+from visita.data.prose import read_article
 from visita.errors import ConfigError, DataError
 from visita.home import cache_home, data_home
-from visita.search.passages import MAX_PIECES, passages
+from visita.search.passages import LONGEST, passages
 from visita.training.config import FusionConfig
 
+QUICK = ("CSV", "JSON", "Parquet", "tar", "folder", "TOML", "set:", "VISITA_HOME")
 ALWAYS = (
     "Parquet: a text of 1 MB 6,400 times",
     "--config /dev/zero",
     "VISITA_HOME: of no user",
 )
-OTHERS = sorted(name for name in CASES if name not in ALWAYS and not name.startswith("article"))
 
 
-@pytest.mark.parametrize("name", [*ALWAYS, *random.Random(0).sample(OTHERS, 3)])
-def test_what_a_stranger_hands_over_is_read_or_refused(tmp_path, home, name):
-    outcome = run_case(CASES[name], tmp_path / "case", home)
-    assert outcome.fault == "", outcome.said
-    if name in ALWAYS:
-        assert outcome.said.startswith("error: ") and outcome.said.count("\n") == 1
+@pytest.mark.parametrize("chosen", [("--only", *ALWAYS), ("--only", *QUICK, "--sample", "12")])
+def test_what_a_stranger_hands_over_is_read_or_refused(tmp_path, chosen):
+    out = tmp_path / "out.md"
+    script = Path(__file__).parents[1] / "runs" / "hostile_data.py"
+    done = subprocess.run(
+        [sys.executable, script, "--out", out, *chosen], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = out.read_text().splitlines()
+    assert lines[0].endswith("hostile files, settings and homes: 0 faults")
+    rows = lines[6:]
+    assert len(rows) == (len(ALWAYS) if chosen[1] in ALWAYS else 12)
+    assert chosen[1] not in ALWAYS or all("| error: " in row for row in rows)
 
 
 # Settings and homes
@@ -99,13 +103,15 @@ def test_a_home_of_ones_own_is_found(tmp_path, monkeypatch):
 @pytest.mark.parametrize("piece", ["&", "<", """."')]""", ". ", "狗", "!\u0301"])
 def test_an_article_of_a_megabyte_of_signs_is_refused(piece):
     article = (piece * 1_000_000)[:1_000_000]
-    with pytest.raises(DataError, match="more than 200,000 words and signs"):
+    with pytest.raises(DataError, match="more than 300,000 words or 100,000 signs"):
         passages(read_article(article.encode()))
 
 
 def test_an_article_up_to_the_limit_is_read_whole():
-    text = "a dog. " * (MAX_PIECES // 3)
-    assert len(sentences(text)) == MAX_PIECES // 3 and passages(text) == ["a dog."]
+    text = "a dog runs. " * (LONGEST // 3)
+    assert passages(text) == ["a dog runs."]
+    with pytest.raises(DataError, match="give the part that matters"):
+        passages(text + "one")
 
 
 def test_a_text_on_stdin_without_end_is_refused(tmp_path):

@@ -22,9 +22,12 @@ from visita.types import FloatArray
 
 MAX_PASSAGES = 2048
 """A longer text has longer passages, not more: their agreement is a table of this many squared."""
-MAX_PIECES = 200_000
-_PIECE = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]")
-"""A word, a Chinese character or a sign, each of which an encoder has at least one token for."""
+LONGEST = 300_000
+"""Words of a text; a Chinese character is one."""
+MOST_SIGNS = 100_000
+"""Of a text; prose has one for six words or more. An encoder has a token for each."""
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
+_SIGN = re.compile(r"[^\w\s]")
 MAX_WORDS = 60
 """Words a sentence, as a sentence without an end (a transcript) says many things."""
 AGREEING = (0.3, 0.5)
@@ -43,14 +46,19 @@ def passages(text: str) -> list[str]:
     Raises
     ------
     DataError
-        If the text has more than ``MAX_PIECES`` words and signs: an encoder reads some
-        thousand of them a second.
+        If the text has more than ``LONGEST`` words or ``MOST_SIGNS`` signs: an encoder reads
+        some thousand of them a second.
     """
-    if next(islice(_PIECE.finditer(text), MAX_PIECES, None), None):
+    if _has_more(_WORD, text, LONGEST) or _has_more(_SIGN, text, MOST_SIGNS):
         raise DataError(
-            f"The text has more than {MAX_PIECES:,} words and signs; give the part that matters."
+            f"The text has more than {LONGEST:,} words or {MOST_SIGNS:,} signs; give the part that "
+            f"matters."
         )
     return _passages(text)
+
+
+def _has_more(pattern: re.Pattern[str], text: str, most: int) -> bool:
+    return next(islice(pattern.finditer(text), most, None), None) is not None
 
 
 def _passages(text: str) -> list[str]:

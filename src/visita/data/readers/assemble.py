@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Iterable
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -70,7 +71,7 @@ def assemble(
 
 def _placed(caption: Caption, bounds: Bounds) -> Caption:
     """Return the caption with an id that does not change with the data's place."""
-    if not PurePath(caption.image_id).is_absolute():
+    if not os.path.isabs(caption.image_id):  # noqa: PTH117  ten times as fast
         return caption
     return caption._replace(image_id=bounds.find(caption.image_id, [])[0])
 
@@ -88,7 +89,7 @@ def picture_fault(name: str, path: Path, bounds: Bounds) -> str:
     """Return why the picture ``path``, called ``name`` by the data set, is no use, or ``""``."""
     if "://" in name:
         return ADDRESS
-    if ".." in PurePath(name).parts:
+    if ".." in name and ".." in PurePath(name).parts:
         return OUTSIDE
     return bounds.fault(path)
 

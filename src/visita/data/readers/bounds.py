@@ -33,7 +33,7 @@ class Bounds:
         self.folder = folder
         self.roots = tuple(roots)
         allowed = (folder, *self.roots, pictures_home())
-        self._real = [os.path.realpath(one) for one in allowed]
+        self._real = tuple(_start(Path(os.path.realpath(one))) for one in allowed)
         self._starts = {one: _start(one) for one in (folder, *self.roots)}
         self._found: dict[tuple[str | Path, ...], tuple[str, Path]] = {}
         self._real_folder = lru_cache(10_000)(os.path.realpath)
@@ -102,7 +102,7 @@ class Bounds:
         real = os.path.join(self._real_folder(folder or "."), name)  # noqa: PTH118
         if os.path.islink(real):  # noqa: PTH114
             real = os.path.realpath(real)
-        return any(PurePath(real).is_relative_to(one) for one in self._real)
+        return real.startswith(self._real)
 
 
 def inner_folders(folder: Path) -> list[Path]:
