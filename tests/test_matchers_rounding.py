@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from visita.errors import ArtifactError
 from visita.matchers.rounding import LARGE, SCALE, restored, rounded
 
 ROWS = 400
@@ -50,5 +51,5 @@ def test_rounding_again_changes_nothing(weights):
 def test_a_missing_scale_is_an_error(weights):
     kept = rounded(weights)
     del kept["large" + SCALE]
-    with pytest.raises(KeyError):
+    with pytest.raises(ArtifactError, match="have no scale"):
         restored(kept)

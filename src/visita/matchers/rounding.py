@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.errors import ArtifactError
 from visita.types import FloatArray
 
 LARGE = 2**17
@@ -38,12 +39,14 @@ def restored(kept: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
 
     Raises
     ------
-    KeyError
-        If a scale is missing.
+    ArtifactError
+        If a scale is missing or suits no row.
     """
     found = {}
     for name, values in kept.items():
         if values.dtype == np.int8:
+            if kept.get(name + SCALE, np.zeros(0)).shape != (*values.shape[:1], 1):
+                raise ArtifactError(f"The weights {name} have no scale for each of their rows.")
             found[name] = values * kept[name + SCALE].astype(np.float32)
         elif not name.endswith(SCALE):
             found[name] = values.astype(np.float32)
