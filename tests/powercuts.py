@@ -22,7 +22,7 @@ from blocklog import BlockLog, logged_disk, mounted
 from specimens import joint
 from standin import draw_noise
 
-from visita.errors import ArtifactError
+from visita.errors import ArtifactError, DataError
 from visita.features.engine import CachedNetwork
 from visita.matchers.kinds import load_folder
 
@@ -184,7 +184,7 @@ def _synced(disk: Path, other: Path, said: list[str]) -> str:
     truth = killing.expected("gallery", pictures, encoder)
     try:
         found = killing.stored("gallery", disk, pictures, encoder)
-    except ArtifactError:
+    except (ArtifactError, DataError):
         found = {}  # it was not begun, or is mended by the next
     if said and len(found) < int(said[-1]):
         return f"{len(found)} of {said[-1]} pictures that were acknowledged"
