@@ -141,6 +141,8 @@ def run(make: Callable[[], Any], data: Data) -> tuple[float, float]:
 
         learnt, blocks = torch.from_numpy(learnt), torch.from_numpy(blocks)
         labels = torch.from_numpy(labels)
+    else:
+        learnt, blocks = np.moveaxis(learnt, 0, -1), np.moveaxis(blocks, 0, -1)
     start = time.perf_counter()
     model.fit(learnt, labels)
     seconds = time.perf_counter() - start

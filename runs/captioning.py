@@ -65,7 +65,7 @@ def main() -> None:
 def retrieved(matcher: Any, train: PairSet, dev: PairSet) -> list[str]:
     """Return the best training caption of each dev picture."""
     seen = Seen.of(matcher, features_for(matcher, dev, None).columns)
-    captions = visita.Captioner(train.texts, matcher).captions(seen, 1)
+    captions = visita.Captioner(train.texts, matcher=matcher).captions(seen, 1)
     return [some[0].text for some in captions]
 
 

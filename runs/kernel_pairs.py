@@ -41,6 +41,7 @@ from visita.kernels import (
 )
 from visita.kernels.cca import cca
 from visita.kernels.pairs import SCORES, WIDTHS, MatchPairs
+from visita.kernels.simplemkl import PAPER_TOLERANCE
 from visita.kernels.unit import unit
 from visita.matchers import load
 from visita.types import FloatArray, Matcher
@@ -149,16 +150,17 @@ def models(pairs: Columns, c: float) -> dict[str, Any]:
     """
     matcher, stop = pairs.spans[SCORES]
     levels, last = matcher + 1, stop - 1
+    learnt = {"C": c, "tolerance": PAPER_TOLERANCE}
     return {
         COSINE: UniformMKL(score_kernels(pairs, matcher, levels)[:1], C=c),
         "last level's cosine": UniformMKL(score_kernels(pairs, last, stop)[:1], C=c),
         "levels' cosines, linear": UniformMKL(score_kernels(pairs, levels, stop)[:1], C=c),
-        "levels' cosines, SimpleMKL": SimpleMKL(score_kernels(pairs, levels, stop), C=c),
-        "all cosines, SimpleMKL": SimpleMKL(score_kernels(pairs, matcher, stop), C=c),
+        "levels' cosines, SimpleMKL": SimpleMKL(score_kernels(pairs, levels, stop), **learnt),
+        "all cosines, SimpleMKL": SimpleMKL(score_kernels(pairs, matcher, stop), **learnt),
         "all kernels, uniform": UniformMKL(pair_kernels(pairs), C=c),
         "all kernels, alignment": AlignmentMKL(pair_kernels(pairs), C=c),
         "all kernels, EasyMKL": EasyMKL(pair_kernels(pairs), C=c),
-        "all kernels, SimpleMKL": SimpleMKL(pair_kernels(pairs), C=c),
+        "all kernels, SimpleMKL": SimpleMKL(pair_kernels(pairs), **learnt),
     }
 
 

@@ -442,10 +442,12 @@ def test_the_vectors_of_adpm_are_the_decision_of_the_svm_over_pairs():
             ]
         )
 
-    grams = np.stack([gram(layer, pairs.images, pairs.texts) for layer in range(2)])
-    svm = SimpleMKL("precomputed", C=1.0, normalise=False).fit(grams, pairs.labels)
+    grams = np.stack([gram(layer, pairs.images, pairs.texts) for layer in range(2)], axis=-1)
+    svm = SimpleMKL("precomputed", C=1.0, normalise=False, tolerance=0.01)
+    svm.fit(grams, pairs.labels)
     fresh = np.array([0, 7, 13, 22]), np.array([5, 7, 1, 30])
-    decided = svm.decision_function(np.stack([gram(layer, *fresh) for layer in range(2)]))
+    fresh_grams = np.stack([gram(layer, *fresh) for layer in range(2)], axis=-1)
+    decided = svm.decision_function(fresh_grams)
     codes = network.unary(network.counts(torch.from_numpy(grids[fresh[0]].astype(np.float32))))
     seen = codes.flatten(1) @ network.codes
     read = torch.from_numpy(rows[fresh[1]]) @ network.terms

@@ -33,7 +33,7 @@ def finder(drawn_pairs) -> visita.Finder:
 
 @pytest.fixture(scope="module")
 def captioner(drawn_pairs, finder) -> visita.Captioner:
-    return visita.Captioner(drawn_pairs.take("train").texts, finder)
+    return visita.Captioner(drawn_pairs.take("train").texts, matcher=finder)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_captions_come_by_the_score_of_both_stages(captioner, finder, pictures):
 
 
 def test_one_stage_orders_all_texts_by_their_vectors(drawn_pairs, finder, pictures):
-    one = visita.Captioner(drawn_pairs.take("dev").texts, finder.matcher.first)
+    one = visita.Captioner(drawn_pairs.take("dev").texts, matcher=finder.matcher.first)
     found = one.caption(pictures[0], 3)
     scores = one.vectors @ one.finder.embed_pictures([pictures[0]])[0]
     assert found[0].text == one.texts[int(scores.argmax())]
@@ -78,7 +78,7 @@ def test_several_pictures_at_once_are_each_captioned_alone(captioner, finder):
 
 def test_texts_that_say_the_same_are_given_once(finder, pictures):
     texts = ["a red circle", "a red circle", " a red circle ", "A red circle.", "a blue star", ""]
-    captioner = visita.Captioner(texts, finder)
+    captioner = visita.Captioner(texts, matcher=finder)
     assert captioner.texts == ("a red circle", "A red circle.", "a blue star")
     alike = captioner.vectors @ captioner.vectors.T
     assert alike[0, 1] >= ALIKE > alike[0, 2]
@@ -90,7 +90,7 @@ def test_texts_that_say_the_same_are_given_once(finder, pictures):
 def test_texts_count_by_the_direction_of_their_vectors(pictures):
     texts = ["a brown dog runs along the beach", "A brown dog runs along the beach.", "a red ball"]
     finder = visita.Finder("visita-small")
-    found = visita.Captioner(texts, finder).caption(pictures[0])
+    found = visita.Captioner(texts, matcher=finder).caption(pictures[0])
     assert len(found) == 2  # two of them say the same
     for one in found:
         [vector] = unit(finder.embed_texts([one.text]))
@@ -101,19 +101,22 @@ def test_texts_count_by_the_direction_of_their_vectors(pictures):
 
 def test_texts_are_read_from_a_file_or_from_pairs(finder, drawn_folder, drawn_pairs, tmp_path):
     (tmp_path / "texts.txt").write_text("a red star\n\n  a boat  \n", "utf-8")
-    assert visita.Captioner(tmp_path / "texts.txt", finder).texts == ("a red star", "a boat")
-    from_pairs = visita.Captioner(f"folder:{drawn_folder}", finder)
+    assert visita.Captioner(tmp_path / "texts.txt", matcher=finder).texts == (
+        "a red star",
+        "a boat",
+    )
+    from_pairs = visita.Captioner(f"folder:{drawn_folder}", matcher=finder)
     assert set(from_pairs.texts) == set(drawn_pairs.texts)
 
 
 def test_what_cannot_be_captioned_is_told(finder, captioner, pictures, tmp_path):
     (tmp_path / "empty.txt").write_text("\n \n")
     with pytest.raises(DataError, match="holds no text"):
-        visita.Captioner(tmp_path / "empty.txt", finder)
+        visita.Captioner(tmp_path / "empty.txt", matcher=finder)
     with pytest.raises(DataError, match="no text to choose"):
-        visita.Captioner([" "], finder)
+        visita.Captioner([" "], matcher=finder)
     with pytest.raises(DataError, match="does not exist"):
-        visita.Captioner(tmp_path / "nowhere", finder)
+        visita.Captioner(tmp_path / "nowhere", matcher=finder)
     with pytest.raises(PictureError, match=r"nowhere\.jpg: cannot be read"):
         captioner.caption("nowhere.jpg")
     with pytest.raises(ConfigError, match="At least one"):
@@ -129,7 +132,7 @@ def test_caption_as_a_command(finder, pictures, tmp_path):
     words = ("caption", *pictures[:1], broken, *pictures[1:], "--from", texts, "-k", 2)
     done = run(*words, "--matcher", folder)
     assert done.status == 0
-    captioner = visita.Captioner(texts, finder)
+    captioner = visita.Captioner(texts, matcher=finder)
     expected = [
         f"{picture}\t{one.score:.3f}\t{one.text}"
         for picture in pictures

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from visita.data import PairSet, split_by_component
 from visita.data.splits import label_components
-from visita.errors import DataError
+from visita.errors import DataError, UnknownNameError
 from visita.types import Skipped
 
 
@@ -130,10 +130,16 @@ def test_take_keeps_order_and_truth():
     assert train.truth.dtype == np.bool_
 
 
-@pytest.mark.parametrize("split", ["test", "val", ""])
-def test_take_of_nothing_names_the_sizes(split):
-    with pytest.raises(DataError, match=f"split '{split}'.*train 2, dev 2, test 0"):
+def test_take_of_nothing_names_the_sizes():
+    with pytest.raises(DataError, match=r"split 'test'.*train 2, dev 2, test 0"):
+        make_pairs().take("test")
+
+
+@pytest.mark.parametrize("split", ["tset", "", 3])
+def test_take_of_no_split_names_the_nearest(split):
+    with pytest.raises(UnknownNameError, match="split is train, dev, test") as caught:
         make_pairs().take(split)
+    assert ("Did you mean 'test'?" in str(caught.value)) == (split == "tset")
 
 
 def test_subset_takes_images_in_the_order_given_and_their_texts():

@@ -15,7 +15,7 @@ from PIL import Image
 from visita.errors import ConfigError
 from visita.experiments import contact_sheet
 from visita.experiments.demo import PICTURES, QUERIES, Answer, draw_answers
-from visita.search.search import Match
+from visita.search.matches import Match
 
 WITHOUT_SCIKIT_IMAGE = """
 import sys

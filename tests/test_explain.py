@@ -343,7 +343,7 @@ def test_what_cannot_be_explained_is_told(finder, scene, picture, text, error, m
         visita.explain(finder, picture or scene, text)
 
 
-def made_up(text: str = TEXT, kernels: int = 2) -> Explanation:
+def made_up(text: str = TEXT, kernels: int = 2, size: tuple[int, int] = (500, 400)) -> Explanation:
     heat = np.zeros((5, 5), np.float32)
     heat[1, 2], heat[4, 0] = 0.2, -0.1
     return Explanation(
@@ -353,6 +353,7 @@ def made_up(text: str = TEXT, kernels: int = 2) -> Explanation:
         words=tuple(Word(word, 0.1, heat / 2) for word in text.split()),
         words_by="hiding",
         kernels=tuple(Kernel(f"kernel {n}", 1 / kernels, 0.4 / kernels) for n in range(kernels)),
+        picture=Image.new("RGB", size, (120, 120, 120)),
     )
 
 
@@ -374,8 +375,7 @@ def test_few_kernels_are_drawn_and_the_rest_is_one():
 
 
 def test_the_picture_is_hot_where_the_heat_is(tmp_path):
-    grey = Image.new("RGB", (500, 400), (120, 120, 120))
-    draw(made_up(kernels=30), grey, tmp_path / "out.png")
+    draw(made_up(kernels=30), tmp_path / "out.png")
     pixels = np.asarray(Image.open(tmp_path / "out.png")).astype(int)
     red = (pixels[..., 0] - pixels[..., 2]).clip(0)
     blue = (pixels[..., 2] - pixels[..., 0]).clip(0)
@@ -389,7 +389,7 @@ def test_the_picture_is_hot_where_the_heat_is(tmp_path):
 
 def test_a_text_cannot_break_the_page(tmp_path):
     text = "<script>alert(1)</script> a \"dog\" & 'cat' {{ 7 * 7 }}"
-    write_page(made_up(text), Image.new("RGB", (2000, 900), "white"), tmp_path / "out.html")
+    write_page(made_up(text, size=(900, 405)), tmp_path / "out.html")
     page = (tmp_path / "out.html").read_text("utf-8")
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
@@ -402,10 +402,9 @@ def test_a_text_cannot_break_the_page(tmp_path):
 
 
 def test_a_file_that_cannot_be_written_is_told(tmp_path):
-    grey = Image.new("RGB", (50, 40))
     for write, name in ((draw, "x.png"), (write_page, "x.html")):
         with pytest.raises(ConfigError, match="cannot be written"):
-            write(made_up(), grey, tmp_path / "nowhere" / name)
+            write(made_up(), tmp_path / "nowhere" / name)
 
 
 def test_explain_as_a_command(finder, photograph, tmp_path):

@@ -189,7 +189,7 @@ def test_it_finds_pictures(made, drawn_folder, tmp_path):
     gallery.sync()
     matches = gallery.search("a red star on a blue background", 3)
     assert len(matches) == 3 and all(0 <= match.probability <= 1 for match in matches)
-    assert len(visita.recommend("A red star. A blue square.", [gallery], k=2)) == 2
+    assert len(visita.recommend([gallery], "A red star. A blue square.", k=2)) == 2
 
 
 def test_it_is_adapted_through_its_parts(made, drawn_pairs, tmp_path):

@@ -74,14 +74,14 @@ def named(drawn_pairs) -> PairSet:
 
 @pytest.fixture(scope="module")
 def past(named, gallery) -> visita.Past:
-    return visita.Past.learn(named, gallery.finder)
+    return visita.Past.learn(gallery.finder, named)
 
 
 def test_the_command_prints_probability_path_and_the_passage_that_fits(pictures, gallery, tmp_path):
     (tmp_path / "article.txt").write_text(ARTICLE)
     done = run(tmp_path / "article.txt", pictures, "-k", "3")
     assert done.status == 0
-    found = visita.recommend(ARTICLE, [gallery], k=3)
+    found = visita.recommend([gallery], ARTICLE, k=3)
     assert done.lines == [[f"{m.probability:.3f}", m.path, m.passage] for m in found]
     assert "red circle" in found[0].passage
     html = "".join(f"<p>{line}</p>" for line in ARTICLE.splitlines()).encode("utf-16")
@@ -97,7 +97,7 @@ def test_an_article_is_searched_as_a_long_text_and_each_picture_has_its_passage(
     told = [caption(drawn_folder, path, line) for line in range(3)]
     noise = ["Tickets cost five euros.", "The mayor spoke for an hour.", "Doors close at nine."]
     article = "\n".join(line for both in zip(noise, told, strict=True) for line in both)
-    found = visita.recommend(article, [gallery], k=60)
+    found = visita.recommend([gallery], article, k=60)
     assert [(m.path, m.score, m.probability) for m in found] == [
         (m.path, m.score, m.probability) for m in gallery.search(article, 60)
     ]
@@ -115,7 +115,7 @@ def caption(folder: Path, picture: str, line: int) -> str:
 
 def test_a_sentence_is_recommended_what_it_finds(gallery):
     text = "a red circle on a blue background"
-    found = visita.recommend(text, [gallery], k=5)
+    found = visita.recommend([gallery], text, k=5)
     assert [(m.path, m.score, m.probability) for m in found] == [
         (m.path, m.score, m.probability) for m in gallery.search(text, 5)
     ]
@@ -128,8 +128,8 @@ def test_the_past_teaches_names_that_the_matcher_cannot_know(past, gallery, name
     assert past.weight > UNLEARNT_WEIGHT
     assert past.gain.low > 0
     article = named.texts[0]
-    alone = visita.recommend(article, [gallery], k=60)
-    taught = visita.recommend(article, [gallery], past, k=60)
+    alone = visita.recommend([gallery], article, k=60)
+    taught = visita.recommend([gallery], article, past=past, k=60)
     own = Path(named.image_paths[0]).name
     before, after = ([Path(m.path).name for m in some].index(own) for some in (alone, taught))
     assert after < min(before, 10)
@@ -137,7 +137,7 @@ def test_the_past_teaches_names_that_the_matcher_cannot_know(past, gallery, name
 
 def test_the_reason_names_the_past_article_that_speaks_most_for_the_picture(past, gallery, named):
     article = named.texts[0]
-    [best] = visita.recommend(article, [gallery], past, k=1)
+    [best] = visita.recommend([gallery], article, past=past, k=1)
     rows, likeness, shares = past.articles.nearest(past.topics.encode([article]).vectors)
     vector = gallery.snapshot.vectors[gallery.snapshot.paths.index(best.path)]
     says = [
@@ -148,22 +148,22 @@ def test_the_reason_names_the_past_article_that_speaks_most_for_the_picture(past
     image = int(past.articles.pictures[row])
     assert best.precedent.text == past.pairs.texts[row]
     assert best.precedent.image_id == past.pairs.image_ids[image]
-    assert best.precedent.picture == str(past.pairs.image_paths[image])
+    assert best.precedent.picture == past.pairs.image_paths[image]
     assert best.precedent.likeness == pytest.approx(float(likeness[0][int(np.argmax(says))]))
 
 
 def test_an_article_that_is_like_nothing_past_is_judged_by_its_text_alone(past, gallery):
     article = "Qqqq wwww."
-    found = visita.recommend(article, [gallery], past, k=4)
+    found = visita.recommend([gallery], article, past=past, k=4)
     assert [m.precedent for m in found] == [None] * 4
     assert [m.path for m in found] == [m.path for m in gallery.search(article, 4)]
 
 
 def test_a_small_past_is_asked_with_a_fixed_weight(drawn_pairs, gallery):
-    small = visita.Past.learn(drawn_pairs.subset(np.arange(30)), gallery.finder)
+    small = visita.Past.learn(gallery.finder, drawn_pairs.subset(np.arange(30)))
     assert (small.weight, small.learnt_on, small.gain) == (UNLEARNT_WEIGHT, 0, None)
     assert small.judge is gallery.finder.matcher
-    found = visita.recommend(drawn_pairs.texts[0], [gallery], small, k=2, threshold=0.0)
+    found = visita.recommend([gallery], drawn_pairs.texts[0], past=small, k=2, threshold=0.0)
     assert found[0].precedent is not None
     assert 0 < found[0].probability < 1
 
@@ -233,16 +233,16 @@ def test_wrong_paths_and_hopeless_thresholds_are_told(pictures, tmp_path):
 
 def test_a_folder_is_synchronized_and_sources_of_every_kind_are_read(pictures, gallery, tmp_path):
     (tmp_path / "a.html").write_text(f"<p>{ARTICLE}")
-    expected = visita.recommend(ARTICLE.replace("\n", " "), [gallery], k=2)
-    assert visita.recommend(tmp_path / "a.html", pictures, k=2) == expected
-    assert visita.recommend(b"<p>" + ARTICLE.encode(), [gallery], k=2) == expected
+    expected = visita.recommend([gallery], ARTICLE.replace("\n", " "), k=2)
+    assert visita.recommend(pictures, tmp_path / "a.html", k=2) == expected
+    assert visita.recommend([gallery], b"<p>" + ARTICLE.encode(), k=2) == expected
 
 
 def test_impossible_questions_are_refused(gallery, named):
     with pytest.raises(DataError, match="describe what the picture should show"):
-        visita.recommend(" \n ", [gallery])
+        visita.recommend([gallery], " \n ")
     with pytest.raises(ConfigError, match="at least 1"):
-        visita.recommend("a dog", [gallery], k=0)
+        visita.recommend([gallery], "a dog", k=0)
     alone = named.subset(np.arange(1))
     with pytest.raises(DataError, match="share a word"):
-        visita.Past.learn(replace(alone, texts=("one", "two", "three")), gallery.finder)
+        visita.Past.learn(gallery.finder, replace(alone, texts=("one", "two", "three")))

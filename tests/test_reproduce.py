@@ -211,7 +211,7 @@ def test_what_cannot_be_reproduced_is_refused_with_what_to_do(drawn_pairs, tmp_p
     assert visita.reproduce is reproduce
     with pytest.raises(UnknownNameError, match="Did you mean 'fusion'"):
         reproduce("fushion", drawn_pairs, tmp_path)
-    with pytest.raises(ConfigError, match="one seed or more"):
+    with pytest.raises(ConfigError, match="seeds is a whole number of at least 1"):
         reproduce("fusion", drawn_pairs, tmp_path, seeds=0)
     with pytest.raises(ConfigError, match="Measure on dev or on test"):
         reproduce("fusion", drawn_pairs, tmp_path, split="train")

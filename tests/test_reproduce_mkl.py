@@ -408,7 +408,7 @@ def test_what_cannot_be_reproduced_is_refused_with_what_to_do(drawn_pairs, tmp_p
         reproduce("mkl-visita", drawn_pairs, tmp_path, config=PaperConfig())
     with pytest.raises(ConfigError, match="is set up by a PaperConfig, not by a MklVisitaConfig"):
         reproduce("fusion", drawn_pairs, tmp_path, config=CONFIG)
-    with pytest.raises(ConfigError, match="one seed or more"):
+    with pytest.raises(ConfigError, match="seeds is a whole number of at least 1"):
         reproduce("mkl-visita", drawn_pairs, tmp_path, config=CONFIG, ablation_seeds=0)
     with pytest.raises(ConfigError, match="Measure on dev or on test"):
         reproduce("mkl-visita", drawn_pairs, tmp_path, config=CONFIG, split="train")

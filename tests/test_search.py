@@ -12,8 +12,9 @@ from standin import ColourMeans, LetterCounts, LinearMatcher, draw_noise
 from visita.errors import ConfigError, DataError
 from visita.gallery.gallery import Gallery
 from visita.gallery.snapshot import Snapshot
+from visita.search.matches import Match
 from visita.search.query import Query
-from visita.search.search import Match, search
+from visita.search.search import search
 
 ENCODER = ColourMeans()
 MATCHER = LinearMatcher(ENCODER.recipe)

@@ -15,8 +15,8 @@ import visita
 
 SOURCE = Path(visita.__file__).parent
 FOUNDATIONS = (
-    *("errors", "types", "registry", "durable", "jsonfile", "artifact"),
-    *("home", "names", "progress"),
+    *("errors", "arguments", "brief", "frozen", "types", "registry", "durable"),
+    *("jsonfile", "artifact", "home", "names", "progress"),
 )
 ORDER = (
     *("data", "features", "kernels", "networks", "matchers", "training", "evaluation"),

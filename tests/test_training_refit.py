@@ -9,6 +9,7 @@ from test_training_cross_modal import config, hits_of, made_up
 
 from visita.errors import TrainingError
 from visita.kernels import SimpleMKL
+from visita.kernels.simplemkl import PAPER_TOLERANCE
 from visita.networks.kernel_layer import KernelLayer
 from visita.training.cross_modal import all_scores, train_cross_modal
 from visita.training.refit import SLACK, kernel_values, refit
@@ -46,10 +47,9 @@ def test_it_orders_pairs_as_the_machine_does():
     labels, values = numbers(4, seed=1)
     values += labels[:, None] * [0.5, 1.0, 1.5, 2.0]
     centred = values - values.mean(0)
-    machine = SimpleMKL("precomputed", C=SLACK).fit(
-        [np.outer(one, one) for one in centred.T], labels
-    )
-    decided = machine.decision_function([np.outer(one, one) for one in centred.T])
+    grams = np.stack([np.outer(one, one) for one in centred.T], axis=-1)
+    machine = SimpleMKL("precomputed", C=SLACK, tolerance=PAPER_TOLERANCE).fit(grams, labels)
+    decided = machine.decision_function(grams)
     assert np.corrcoef(centred @ refitted(values, labels), decided)[0, 1] > 1 - 1e-6
 
 

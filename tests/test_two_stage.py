@@ -48,10 +48,11 @@ from visita.matchers import shipped_folder
 from visita.matchers.keyword_calibration import KeywordCalibration, usual_scores
 from visita.matchers.rescorer import Rescorer
 from visita.matchers.two_stage import DEPTH, TwoStageMatcher
+from visita.search.matches import Match
 from visita.search.passages import passages
 from visita.search.query import Query
 from visita.search.rescoring import PASSAGES, Rescoring
-from visita.search.search import Match, search
+from visita.search.search import search
 from visita.testing import check_matcher
 from visita.types import TextFeatures
 
@@ -500,7 +501,7 @@ def test_match_is_of_both_stages(gallery, matcher, text):
 
 
 def test_an_article_is_recommended_what_it_finds_in_both_stages(gallery):
-    found = visita.recommend(ARTICLE, [gallery], k=60)
+    found = visita.recommend([gallery], ARTICLE, k=60)
     assert [(m.path, m.score, m.probability) for m in found] == [
         (m.path, m.score, m.probability) for m in gallery.search(ARTICLE, 60)
     ]
@@ -508,9 +509,9 @@ def test_an_article_is_recommended_what_it_finds_in_both_stages(gallery):
 
 
 def test_the_past_is_added_to_the_first_stage(gallery, matcher, drawn_pairs):
-    past = visita.Past.learn(drawn_pairs.subset(np.arange(30)), gallery.finder)
+    past = visita.Past.learn(gallery.finder, drawn_pairs.subset(np.arange(30)))
     assert past.judge.fingerprint() == matcher.first.fingerprint()
-    found = visita.recommend(drawn_pairs.texts[0], [gallery], past, k=60)
+    found = visita.recommend([gallery], drawn_pairs.texts[0], past=past, k=60)
     query = Query.from_texts([drawn_pairs.texts[0]], gallery.finder.texts, matcher)
     vector = past.advise(drawn_pairs.texts[0]).combine(query.pooled())
     cosines = dict(zip(gallery.snapshot.paths, gallery.snapshot.vectors @ vector, strict=True))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from visita.experiments.explanation import Explanation
     from visita.kernels.unit import unit_and_length
     from visita.matchers import load
-    from visita.search.search import Match
+    from visita.search.matches import Match, Matches
     from visita.training.config import (
         AdaptConfig,
         EndToEndConfig,
@@ -52,6 +52,7 @@ __all__ = [
     "FusionConfig",
     "Gallery",
     "Match",
+    "Matches",
     "MklVisitaConfig",
     "MklVisitaPaperConfig",
     "PairSet",
@@ -91,7 +92,8 @@ _MODULES = {
     "Fused": "visita.api.fusing",
     "FusionConfig": "visita.training.config",
     "Gallery": "visita.api.finding",
-    "Match": "visita.search.search",
+    "Match": "visita.search.matches",
+    "Matches": "visita.search.matches",
     "MklVisitaConfig": "visita.training.config",
     "MklVisitaPaperConfig": "visita.training.config",
     "PairSet": "visita.data",
@@ -129,4 +131,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

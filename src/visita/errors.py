@@ -23,6 +23,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+__all__ = [
+    "ArtifactError",
+    "ConfigError",
+    "DataError",
+    "MismatchError",
+    "MissingExtraError",
+    "PictureError",
+    "RankError",
+    "TrainingError",
+    "UnknownNameError",
+    "VisitaError",
+    "did_you_mean",
+]
+
 
 class VisitaError(Exception):
     """Base of all errors that visita raises on purpose."""
@@ -91,3 +105,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
     nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

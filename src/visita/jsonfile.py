@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,14 +20,14 @@ SEAL = "seal"
 
 
 def json_text(value: Any, **layout: Any) -> str:
-    """Return JSON values as JSON; numbers that are not finite, which it does not have, as null.
+    """Return JSON values, and paths as text, as JSON; numbers that are not finite are null.
 
     ``layout`` is that of ``json.dumps``.
     """
     try:
-        return json.dumps(value, allow_nan=False, **layout)
+        return json.dumps(value, allow_nan=False, default=os.fspath, **layout)
     except ValueError:
-        return json.dumps(_finite(value), allow_nan=False, **layout)
+        return json.dumps(_finite(value), allow_nan=False, default=os.fspath, **layout)
 
 
 def read_json(path: Path) -> dict[str, Any]:

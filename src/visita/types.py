@@ -11,6 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from visita.brief import Brief
+
+__all__ = [
+    "GRIDS",
+    "FloatArray",
+    "ImageEncoder",
+    "Judge",
+    "Matcher",
+    "PairJudge",
+    "Recipe",
+    "SecondStage",
+    "Skipped",
+    "TextEncoder",
+    "TextFeatures",
+    "TokenEncoder",
+    "Tokens",
+    "TopicModel",
+    "TwoStage",
+    "is_grid",
+]
+
 FloatArray = NDArray[np.float32]
 
 
@@ -35,8 +56,8 @@ def is_grid(level: str) -> bool:
     return level.rpartition(":")[2] in GRIDS
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+@dataclass(frozen=True, slots=True, repr=False)
+class Recipe(Brief):
     """Which features a picture is described by: levels of encoders, seen in one or two views.
 
     ``levels`` maps an encoder's name to names of its levels, such as
@@ -80,8 +101,8 @@ class Recipe:
         return cls(levels, any(recipe.mirror for recipe in recipes))
 
 
-@dataclass(frozen=True, slots=True)
-class TextFeatures:
+@dataclass(frozen=True, slots=True, repr=False)
+class TextFeatures(Brief):
     """Features of m texts, each cut into one or more passages.
 
     Attributes
@@ -114,8 +135,8 @@ class TextFeatures:
         return TextFeatures(offsets, self.vectors[passages])
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+@dataclass(frozen=True, slots=True, repr=False)
+class Tokens(Brief):
     """What m texts consist of, ragged: text i owns the tokens ``offsets[i]:offsets[i + 1]``.
 
     Attributes
@@ -372,3 +393,7 @@ class TwoStage(Protocol):
     def combine(self, first: FloatArray, second: FloatArray) -> FloatArray:
         """Return the score of pairs from those of the two stages; it falls with neither."""
         ...
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

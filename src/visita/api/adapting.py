@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from visita.api.finishing import calibrate, caveats_on_words
 from visita.api.learning import Trained, facts_of, report_on, rsum_on
 from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
+from visita.arguments import expect
 from visita.artifact import check_free
 from visita.data import Data, open_pairs
 from visita.data.enough import LEAST, check_enough
@@ -45,7 +47,7 @@ def adapt(
     out: str | Path,
     *,
     config: AdaptConfig | None = None,
-    features: Path | None = None,
+    features: str | Path | None = None,
 ) -> Trained:
     """Learn from one's own pairs on top of ``base`` and save the result in ``out``.
 
@@ -61,6 +63,7 @@ def adapt(
     ConfigError
         If the base cannot be adapted.
     """
+    expect(config, (AdaptConfig, NoneType), "config is an AdaptConfig")
     config = config or AdaptConfig()
     check_free(Path(out).resolve())
     whole = opened(base)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL.Image import Image
 
-from visita.api.finding import Finder
+from visita.api.finding import Finder, finder_of
 from visita.api.pair_scores import scores, see
+from visita.arguments import expect, listed
 from visita.data.statements import claim, statement
 from visita.errors import ConfigError, DataError
 from visita.search.passages import passages
@@ -67,7 +68,9 @@ def answer(
         If there are not two different choices, or *yes* and *no* are to be told apart by a
         matcher without a threshold.
     """
-    finder = matcher if isinstance(matcher, Finder) else Finder(matcher)
+    expect(question, str, "A question is a str")
+    choices = listed(choices, str, "Choices are a list of str")
+    finder = finder_of(matcher)
     if not question.strip():
         raise DataError("The question is empty: ask something, as in 'What colour is the dog?'.")
     texts = list(dict.fromkeys(" ".join(choice.split()) for choice in choices if choice.strip()))

@@ -49,7 +49,7 @@ class _Learnt:
 
 
 def train_baseline(
-    data: Data, out: str | Path, *, config: Baseline, features: Path | None = None
+    data: Data, out: str | Path, *, config: Baseline, features: str | Path | None = None
 ) -> Trained:
     """Train a baseline on the train split, choose on dev, and save it in ``out``.
 
@@ -95,7 +95,7 @@ class _Read:
     pairs: PairSet
     train: PairSet
     dev: PairSet
-    folder: Path | None
+    folder: str | Path | None
 
 
 def _learn(name: str, read: _Read, config: Baseline) -> _Learnt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from visita.api.finding import Finder
+from visita.api.finding import Finder, finder_of
 from visita.api.pair_scores import see
+from visita.arguments import listed, whole
 from visita.data import open_pairs
-from visita.errors import ConfigError, DataError
+from visita.errors import DataError
 from visita.features.extract import text_features
 from visita.features.topics.corpus import read_corpus
 from visita.kernels.unit import unit
@@ -23,6 +24,7 @@ from visita.types import FloatArray, Matcher, TwoStage
 
 ALIKE = 0.92
 """Cosine of their vectors from which two texts say the same, and one is enough."""
+TAKEN = "Texts are a list of str, a .txt file, or pairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +55,27 @@ class Captioner:
     def __init__(
         self,
         texts: Sequence[str] | str | Path,
+        *,
         matcher: Finder | Matcher | str | Path = DEFAULT,
     ) -> None:
-        self.finder = matcher if isinstance(matcher, Finder) else Finder(matcher)
-        given = _read(texts) if isinstance(texts, str | Path) else texts
+        self.finder = finder_of(matcher)
+        given = _read(texts) if isinstance(texts, str | Path) else listed(texts, str, TAKEN)
         self.texts = tuple(dict.fromkeys(text.strip() for text in given if text.strip()))
         if not self.texts:
             raise DataError("There is no text to choose a caption from: give one or more.")
         features = text_features(self.texts, self.finder.texts)
         # Without local scaling, which prefers what fits few pictures to what describes this one.
         self.vectors: FloatArray = unit(self.finder.matcher.embed_texts(features))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.texts)
+
+    def __repr__(self) -> str:
+        """Return how many texts it chooses from, and the matcher."""
+        return f"<Captioner: {len(self)} texts, {self.finder.matcher!r}>"
 
     def caption(self, picture: Image | str | Path, k: int = 5) -> list[Caption]:
         """Return the k texts that fit a picture best, by both stages if there are two.
@@ -81,8 +94,7 @@ class Captioner:
 
     def captions(self, seen: Seen, k: int = 5) -> list[list[Caption]]:
         """Return what ``caption`` does for each of several pictures that were embedded."""
-        if k < 1:
-            raise ConfigError(f"At least one caption has to be asked for, not {k}.")
+        whole(k, "k", 1)
         scores = seen.vectors @ self.vectors.T
         orders = np.argsort(-scores, axis=1, kind="stable")
         if isinstance(self.finder.matcher, TwoStage) and seen.packed is not None:

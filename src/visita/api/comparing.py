@@ -16,8 +16,9 @@ from visita.api.adapting import adapt
 from visita.api.both_stages import fitted_threshold, pair_scores, ranks
 from visita.api.measuring import caveats, features_for
 from visita.api.training import train
+from visita.arguments import listed, one_of, whole
 from visita.artifact import MANIFEST, fingerprint_of
-from visita.data import Data, PairSet, open_pairs
+from visita.data import SPLITS, Data, PairSet, open_pairs
 from visita.data.decode import decode
 from visita.data.enough import LEAST, check_enough
 from visita.data.identical import interchangeable
@@ -32,7 +33,7 @@ from visita.experiments.source import source_fingerprint
 from visita.experiments.systems import TRAIN, Fresh, Given, System, read_systems, shown
 from visita.features.engine import cores
 from visita.jsonfile import read_sealed, write_sealed
-from visita.matchers import load
+from visita.matchers import NAMES, load
 from visita.progress import bar, say
 from visita.training.config import AdaptConfig
 from visita.types import Skipped
@@ -52,7 +53,7 @@ def compare(
     seeds: int = 1,
     folds: int = 1,
     seed: int = 0,
-    features: Path | None = None,
+    features: str | Path | None = None,
 ) -> Report:
     """Measure matchers on one split, in quality and in cost, and write one report into ``out``.
 
@@ -78,7 +79,7 @@ def compare(
     Raises
     ------
     UnknownNameError
-        If what is to be trained has no such name.
+        If what is to be trained has no such name, or there is no such split.
     ConfigError
         If there is no matcher, two have one name, or a setting does not fit.
     DataError
@@ -86,6 +87,10 @@ def compare(
     TrainingError
         If nothing could be measured.
     """
+    matchers = listed(matchers, NAMES, "Matchers are a list of names and folders")
+    one_of(split, "split", SPLITS)
+    for name, value, least in (("seeds", seeds, 1), ("folds", folds, 1), ("seed", seed, 0)):
+        whole(value, name, least)
     systems = read_systems([str(one) for one in matchers], seeds, seed)
     pairs = open_pairs(data, seed=seed)
     check_enough(pairs, {split: LEAST}, "Comparing")
@@ -121,7 +126,7 @@ class Bench:
     folds: int
     seed: int
     out: Path
-    features: Path | None
+    features: str | Path | None
 
     @cached_property
     def measured(self) -> PairSet:

@@ -6,6 +6,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from visita.api.two_stage import (
     token_encoder,
     vocabulary_of,
 )
+from visita.arguments import expect
 from visita.artifact import check_free
+from visita.brief import Brief
 from visita.data import Data, PairSet, open_pairs
 from visita.data.enough import LEAST, check_enough
 from visita.features.encoders import IMAGE_ENCODERS
@@ -36,8 +39,8 @@ from visita.training.watch import warnings_of
 from visita.types import ImageEncoder, Recipe, TokenEncoder
 
 
-@dataclass(frozen=True)
-class TrainedEncoder:
+@dataclass(frozen=True, repr=False)
+class TrainedEncoder(Brief):
     """A trained image encoder, where it is saved, and what is to be said about it.
 
     Attributes
@@ -67,7 +70,7 @@ def train_encoder(
     out: str | Path,
     *,
     config: EndToEndConfig | None = None,
-    features: Path | None = None,
+    features: str | Path | None = None,
 ) -> TrainedEncoder:
     """Train an image encoder on train through MKL-VisITA's network, choose on dev, and save it.
 
@@ -86,6 +89,7 @@ def train_encoder(
     TrainingError
         If training cannot go on.
     """
+    expect(config, (EndToEndConfig, NoneType), "config is an EndToEndConfig")
     config = config or EndToEndConfig()
     check_cross_modal(config.network)
     out = Path(out).resolve()
@@ -108,7 +112,7 @@ def train_encoder(
 
 
 def _learn(
-    pairs: PairSet, config: EndToEndConfig, features: Path | None, partial: Path, team: Team
+    pairs: PairSet, config: EndToEndConfig, features: str | Path | None, partial: Path, team: Team
 ) -> tuple[TunedEncoder, History, int, float]:
     """Return the encoder, what happened, how many pictures of dev chose, and the seconds."""
     recipe = config.network.recipe()
@@ -145,7 +149,7 @@ def _pictures(
     pairs: PairSet,
     recipe: Recipe,
     text: TokenEncoder | Vocabulary,
-    features: Path | None,
+    features: str | Path | None,
     base: ImageEncoder,
 ) -> Pictures:
     readable, columns = picture_features(pairs, recipe, features)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from visita.api.finding import Finder
+from visita.api.finding import Finder, finder_of
 from visita.api.pair_scores import scores, see
 from visita.errors import DataError
 from visita.experiments.explanation import SIDE, Explanation, Kernel, Word
@@ -27,6 +27,8 @@ from visita.types import FloatArray, Matcher
 
 GREY = (127, 127, 127)
 """Nothing, to a network whose input is centred."""
+SHOWN = (900, 900)
+"""Pixels that the copy of the picture fits into."""
 WORDS = 100
 """More would take minutes, and nobody would look at as many maps."""
 _WORD = re.compile(r"\w(?:\S*\w)?")
@@ -47,7 +49,7 @@ def explain(
     DataError
         If there is no text, it is too long, or the matcher knows no word of it.
     """
-    finder = matcher if isinstance(matcher, Finder) else Finder(matcher)
+    finder = finder_of(matcher)
     parts = passages(text)
     words = [word for part in parts for word, _ in words_of(part)]
     if len(words) > WORDS or len(parts) > PASSAGES:
@@ -77,7 +79,14 @@ def explain(
         ),
         words_by="hiding" if met is None else "attention",
         kernels=kernels,
+        picture=_shown(whole),
     )
+
+
+def _shown(picture: Image) -> Image:
+    small = picture.copy()
+    small.thumbnail(SHOWN)
+    return small
 
 
 def hide(picture: Image, cells: Iterable[int]) -> Image:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 
-from visita.errors import DamagedError
-from visita.features.pictures import RecipeEncoder
+from visita.arguments import listed
+from visita.data.thumbnails import cards
+from visita.errors import ConfigError, DamagedError, DataError, MismatchError
+from visita.features.pictures import PICTURE, RecipeEncoder
 from visita.gallery import gallery as stored
 from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
@@ -19,11 +21,12 @@ from visita.matchers import DEFAULT, opened
 from visita.matchers.pair import Pair, without
 from visita.progress import bar, say
 from visita.search.excluding import search_without
+from visita.search.matches import Match, Matches
 from visita.search.negation import wish
 from visita.search.passages import passages
 from visita.search.query import Query
 from visita.search.rescoring import Rescoring
-from visita.search.search import Match, search
+from visita.search.search import search
 from visita.search.seen import Seen
 from visita.types import FloatArray, Judge, Matcher, TextEncoder
 
@@ -41,6 +44,10 @@ class Finder:
         self.matcher = opened(matcher)
         self.pictures = RecipeEncoder(self.matcher.recipe)
 
+    def __repr__(self) -> str:
+        """Return the matcher that it is of."""
+        return f"<Finder of {self.matcher!r}>"
+
     @cached_property
     def texts(self) -> TextEncoder:
         """The matcher's text encoder, loaded on first use."""
@@ -48,6 +55,7 @@ class Finder:
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
         """Return vectors at most 1 long, float32 (m, dim); see ``visita.unit_and_length``."""
+        texts = listed(texts, str, "Texts are a list of str")
         return self.matcher.embed_texts(self.texts.encode(texts))
 
     def embed_pictures(self, pictures: Sequence[Image | str | Path]) -> FloatArray:
@@ -58,6 +66,7 @@ class Finder:
         PictureError
             If a file cannot be decoded; the message names it.
         """
+        pictures = listed(pictures, PICTURE, "Pictures are a list of PIL images and paths")
         return self.matcher.embed_images(self.pictures.encode_pictures(pictures))
 
     def match(self, picture: Image | str | Path, text: str) -> Pair:
@@ -97,6 +106,11 @@ class Finder:
         return (wanted[0] if wanted else None), unwanted
 
 
+def finder_of(matcher: Finder | Matcher | str | Path) -> Finder:
+    """Return a finder as it is, or that of a matcher."""
+    return matcher if isinstance(matcher, Finder) else Finder(matcher)
+
+
 class Gallery:
     """The pictures of one folder, searched with one matcher; see ``open``."""
 
@@ -113,7 +127,7 @@ class Gallery:
         folder: str | Path,
         *,
         matcher: Finder | Matcher | str | Path = DEFAULT,
-        home: Path | None = None,
+        home: str | Path | None = None,
     ) -> Gallery:
         """Return the gallery of a folder; ``sync`` reads the pictures.
 
@@ -126,7 +140,7 @@ class Gallery:
         UnknownNameError
             If there is no such matcher.
         """
-        finder = matcher if isinstance(matcher, Finder) else Finder(matcher)
+        finder = finder_of(matcher)
         return cls(stored.Gallery.open(folder, home=home), finder)
 
     def sync(self, *, exclude: Iterable[str] = ()) -> SyncReport:
@@ -139,7 +153,8 @@ class Gallery:
         DataError
             If the folder has no pictures, or none that can be read.
         """
-        self._snapshot, self._exclude = None, tuple(exclude)
+        patterns = listed(exclude, str, "exclude is a list of patterns")
+        self._snapshot, self._exclude = None, tuple(patterns)
         matcher, encoder = self.finder.matcher, self.finder.pictures
         return self.stored.sync(matcher, encoder, exclude=self._exclude, progress=bar)
 
@@ -169,28 +184,62 @@ class Gallery:
         self.refresh(exclude=self._exclude)
 
     @property
+    def folder(self) -> Path:
+        """Where the pictures are, absolute and without links."""
+        return self.stored.folder
+
+    def __len__(self) -> int:
+        """Return how many pictures there are; raises as ``snapshot``."""
+        return len(self.snapshot)
+
+    def __iter__(self) -> Iterator[Path]:
+        """Yield the pictures' files; raises as ``snapshot``."""
+        return iter(self.snapshot)
+
+    def __bool__(self) -> bool:
+        return True  # whether or not it was synchronized
+
+    def __repr__(self) -> str:
+        """Return the folder, how many pictures there are if that is read, and the matcher."""
+        count = f"{len(self):,} pictures, " if self._snapshot is not None else ""
+        return f"<Gallery {self.stored}: {count}{self.finder.matcher!r}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            pictures = [(path, ()) for path in self]
+        except DataError as error:
+            return cards(f"{self!r} {error}", [])
+        return cards(repr(self), pictures)
+
+    @property
     def snapshot(self) -> Snapshot:
-        """What was known of the folder at the last ``sync`` or ``refresh``."""
+        """What was known of the folder at the last ``sync`` or ``refresh``.
+
+        Raises
+        ------
+        DataError
+            If it was never synchronized with this matcher.
+        """
         if self._snapshot is None:
             self._snapshot = self.stored.snapshot(
                 self.finder.matcher.fingerprint(), exclude=self._exclude, whole=self._whole
             )
         return self._snapshot
 
-    def search(self, text: str, k: int = 10, *, threshold: float | None = None) -> list[Match]:
+    def search(self, text: str, k: int = 10, *, threshold: float | None = None) -> Matches[Match]:
         """Return the k best pictures for a text, each with a probability; see ``find``."""
         return find([self], text, k, threshold=threshold)
 
     def search_like(
         self, picture: Image | str | Path, k: int = 10, *, threshold: float | None = None
-    ) -> list[Match]:
+    ) -> Matches[Match]:
         """Return the k pictures most similar to a picture; see ``find_like``."""
         return find_like([self], picture, k, threshold=threshold)
 
 
 def find(
     galleries: Sequence[Gallery], text: str, k: int = 10, *, threshold: float | None = None
-) -> list[Match]:
+) -> Matches[Match]:
     """Return the k best pictures of all galleries, which share one matcher, for a text.
 
     A text of several sentences is searched with each, as far as they agree. A matcher of two
@@ -202,12 +251,21 @@ def find(
     ------
     DataError
         If the text is empty or a gallery was never synchronized.
+    MismatchError
+        If the galleries do not share one matcher.
+    ConfigError
+        If there is no gallery, or k or ``threshold`` is out of range.
     """
-    matcher = galleries[0].finder.matcher
-    wanted, unwanted = galleries[0].finder.queries(text)
+    finder = shared_finder(galleries)
+    matcher = finder.matcher
+    wanted, unwanted = finder.queries(text)
     if unwanted or wanted is None:
-        known = {"matcher": matcher, "threshold": threshold}
-        return _mended(galleries, lambda some: search_without(some, wanted, unwanted, k, **known))
+        return _mended(
+            galleries,
+            lambda some: search_without(
+                some, wanted, unwanted, k, matcher=matcher, threshold=threshold
+            ),
+        )
     return searched(
         galleries,
         wanted.pooled(),
@@ -224,7 +282,7 @@ def find_like(
     k: int = 10,
     *,
     threshold: float | None = None,
-) -> list[Match]:
+) -> Matches[Match]:
     """Return the k pictures of all galleries most similar to ``picture``.
 
     The score is a similarity (cosine of the vectors, also where a matcher has two stages), no
@@ -234,9 +292,11 @@ def find_like(
     ------
     PictureError
         If the picture cannot be decoded.
+    MismatchError, ConfigError
+        As for ``find``.
     """
-    finder = galleries[0].finder
-    vector = unit(finder.embed_pictures([picture]))[0]
+    finder = shared_finder(galleries)
+    vector = unit(finder.embed_pictures([finder.pictures.open(picture)]))[0]
     return searched(galleries, vector, k, threshold=threshold, kind="picture")
 
 
@@ -247,7 +307,7 @@ def searched(
     *,
     matcher: Judge | None = None,
     **options: Any,
-) -> list[Match]:
+) -> Matches[Match]:
     """Return the k best pictures of all galleries for a vector, float32 (d,); see ``search``.
 
     Where it comes upon damage, that is made again first. ``matcher`` is theirs by default.
@@ -257,8 +317,8 @@ def searched(
 
 
 def _mended(
-    galleries: Sequence[Gallery], look: Callable[[list[Snapshot]], list[Match]]
-) -> list[Match]:
+    galleries: Sequence[Gallery], look: Callable[[list[Snapshot]], Matches[Match]]
+) -> Matches[Match]:
     try:
         return look([one.snapshot for one in galleries])
     except DamagedError as error:
@@ -266,3 +326,28 @@ def _mended(
     for gallery in galleries:
         gallery.mend()
     return look([one.snapshot for one in galleries])
+
+
+def shared_finder(galleries: Sequence[Gallery]) -> Finder:
+    """Return the finder of galleries that are searched together.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    MismatchError
+        If they do not share one matcher: their scores could not be compared.
+    """
+    given = listed(galleries, Gallery, "Galleries are a list of Gallery")
+    if not given:
+        raise ConfigError("Give one gallery or more to search.")
+    first: Finder = given[0].finder
+    for one in given[1:]:
+        if one.finder.matcher is first.matcher:
+            continue
+        if one.finder.matcher.fingerprint() != first.matcher.fingerprint():
+            raise MismatchError(
+                f"{one.stored} has the matcher {one.finder.matcher.name!r}, {given[0].stored} has "
+                f"{first.matcher.name!r}: open all galleries with the same one."
+            )
+    return first

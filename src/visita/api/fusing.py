@@ -13,7 +13,9 @@ import numpy as np
 from visita.api.finishing import calibrate, caveats_on_words, provenance
 from visita.api.learning import report_on
 from visita.api.measuring import TOPICS_FROM, caveats
+from visita.arguments import listed, whole
 from visita.artifact import check_free
+from visita.brief import Brief
 from visita.data import Data, PairSet, open_pairs
 from visita.data.enough import HALVED, check_enough
 from visita.data.identical import interchangeable
@@ -27,7 +29,7 @@ from visita.experiments.report.figures import FORMATS, save_bars
 from visita.features.extract import PairFeatures, pair_features
 from visita.features.joined_text import JoinedText
 from visita.kernels.combination import join, reduction, second_moments
-from visita.matchers import opened
+from visita.matchers import GIVEN, MATCHERS, opened
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.two_stage import first_stage
 from visita.progress import say
@@ -45,8 +47,8 @@ Vectors = tuple[list[FloatArray], list[FloatArray]]
 """Of images and of texts, by each part."""
 
 
-@dataclass(frozen=True)
-class Fused:
+@dataclass(frozen=True, repr=False)
+class Fused(Brief):
     """A fused matcher, where it is saved, and what is to be said about it.
 
     Attributes
@@ -78,7 +80,7 @@ def fuse(
     out: str | Path,
     *,
     dim: int = MAX_DIM,
-    plot: Path | None = None,
+    plot: str | Path | None = None,
     seed: int = 0,
 ) -> Fused:
     """Fuse matchers into one whose score is the weighted sum of theirs, and save it in ``out``.
@@ -105,8 +107,9 @@ def fuse(
         If dev is too small, or train is needed and empty.
     """
     names, given = _opened(matchers, dim)
-    if plot and plot.suffix not in FORMATS:
-        raise ConfigError(f"A plot is a file ending in {', '.join(FORMATS)}, unlike {plot}.")
+    drawing = Path(plot) if plot else None
+    if drawing and drawing.suffix not in FORMATS:
+        raise ConfigError(f"A plot is a file ending in {', '.join(FORMATS)}, unlike {drawing}.")
     check_free(Path(out).resolve())
     pairs = open_pairs(data, seed=seed)
     check_enough(pairs, {"dev": HALVED}, "Fusing")
@@ -142,9 +145,9 @@ def fuse(
     report = report_on(matcher, read.dev, embedded, seed)
     seconds = time.perf_counter() - started
     matcher.save(Path(out))
+    if drawing:
+        save_bars(_bars(names, found), drawing)
     warnings = [*caveats(matcher), *caveats_on_words(matcher)]
-    if plot:
-        save_bars(_bars(names, found), plot)
     return Fused(matcher, Path(out), numbers, report, warnings, seconds)
 
 
@@ -152,10 +155,10 @@ def _opened(
     matchers: Sequence[Matcher | str | Path], dim: int
 ) -> tuple[list[str], list[Matcher | Naming]]:
     """Return what is to be fused, and what each was called."""
+    matchers = listed(matchers, GIVEN, MATCHERS)
     if len(matchers) < 2:
         raise ConfigError("Fusing needs two matchers or more, such as a second one or class-names.")
-    if not 1 <= dim <= MAX_DIM:
-        raise ConfigError(f"A picture's vector has 1 to {MAX_DIM:,} numbers, not {dim:,}.")
+    whole(dim, "dim", 1, MAX_DIM)
     names = [str(one) if isinstance(one, str | Path) else one.name for one in matchers]
     given = [NAMINGS.get(str(one)) or _vectors_of(opened(one)) for one in matchers]
     marks = [

@@ -15,6 +15,7 @@ from visita.api.both_stages import vector_pair_scores
 from visita.api.finishing import calibrate, caveats_on_words, provenance
 from visita.api.measuring import TOPICS_FROM, caveats, vectors
 from visita.artifact import check_free
+from visita.brief import Brief
 from visita.data import Data, PairSet, open_pairs
 from visita.data.enough import LEAST, check_enough
 from visita.data.identical import interchangeable
@@ -45,8 +46,8 @@ Learnt = JointMatcher | ScaledMatcher
 """What training on pairs alone gives; ``Matcher``s both, with fields to set."""
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, repr=False)
+class Trained(Brief):
     """A trained matcher, where it is saved, and what is to be said about it.
 
     Attributes
@@ -73,7 +74,7 @@ def train(
     out: str | Path,
     *,
     config: FusionConfig | PaperConfig | None = None,
-    features: Path | None = None,
+    features: str | Path | None = None,
 ) -> Trained:
     """Train a matcher on the train split, choose on dev, and save it in ``out``.
 
@@ -119,7 +120,7 @@ def learn(
     dev: PairFeatures,
     config: FusionConfig | PaperConfig,
     text: TextEncoder,
-    features: Path | None,
+    features: str | Path | None,
     stored: Recipe,
 ) -> tuple[Learnt, History, float]:
     """Return the matcher, what happened and the seconds it took, features not counted.
@@ -148,7 +149,7 @@ def _keywords(
     train: PairTensors,
     config: FusionConfig,
     text: TextEncoder,
-    features: Path | None,
+    features: str | Path | None,
 ) -> PairTensors | None:
     """Return short texts for the images of ``train``, or None where there are none."""
     drawn = keyword_pairs(pairs, config.keywords_per_image, config.seed)

@@ -9,7 +9,8 @@ from typing import Any
 
 from visita.api.both_stages import fitted_threshold, ranks, vector_pair_scores
 from visita.api.closer import CloserLook
-from visita.data import Data, PairSet, open_pairs
+from visita.arguments import listed, one_of, whole
+from visita.data import SPLITS, Data, PairSet, open_pairs
 from visita.data.enough import LEAST, check_enough
 from visita.data.identical import interchangeable
 from visita.evaluation import PROTOCOLS, evaluate_vectors, recall_by_language
@@ -31,7 +32,7 @@ def evaluate(
     protocols: Sequence[str] = PROTOCOLS,
     folds: int = 1,
     seed: int = 0,
-    features: Path | None = None,
+    features: str | Path | None = None,
 ) -> dict[str, Any]:
     """Return the numbers of a matcher on one split, each with a 95 % interval, as JSON values.
 
@@ -52,9 +53,13 @@ def evaluate(
     ConfigError
         If ``folds`` is not positive, or is given without ``retrieval``.
     UnknownNameError
-        If the matcher or a protocol is unknown.
+        If the matcher, the split or a protocol is unknown.
     """
     matcher = opened(matcher)
+    one_of(split, "split", (*SPLITS, "all"))
+    protocols = listed(protocols, str, "Protocols are a list of str")
+    whole(folds, "folds", 1)
+    whole(seed, "seed", 0)
     pairs = open_pairs(data, seed=seed)
     check_enough(pairs, {split: LEAST}, "Measuring")
     chosen = interchangeable(pairs if split == "all" else pairs.take(split))
@@ -122,7 +127,7 @@ def caveats(matcher: Matcher) -> list[str]:
     ]
 
 
-def features_for(matcher: Matcher, pairs: PairSet, folder: Path | None) -> PairFeatures:
+def features_for(matcher: Matcher, pairs: PairSet, folder: str | Path | None) -> PairFeatures:
     """Return the features of ``pairs`` that ``matcher`` reads, computing what is not stored."""
     return pair_features(pairs, matcher.recipe, matcher.open_text_encoder(), folder)
 

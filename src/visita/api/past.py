@@ -10,7 +10,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.api.finding import Finder
+from visita.api.finding import Finder, finder_of
+from visita.brief import Brief
 from visita.data import Data, PairSet, open_pairs
 from visita.evaluation import Difference, fit_calibration
 from visita.features.extract import pair_features, text_features
@@ -22,7 +23,7 @@ from visita.progress import report_skipped
 from visita.search.collaborative import past_pictures
 from visita.search.passages import text_vectors
 from visita.search.past import PastArticles, choose_weight, combine, cross_fitted_gain
-from visita.types import FloatArray, Judge
+from visita.types import FloatArray, Judge, Matcher
 
 TOPICS = 500
 """As in the fusion paper; fewer where the texts have a lower rank."""
@@ -34,14 +35,16 @@ UNLEARNT_WEIGHT = 0.2
 was trained on, and gains many where articles turn on names; ``docs/results/recommendation.md``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Precedent:
+@dataclass(frozen=True, slots=True, repr=False)
+class Precedent(Brief):
     """A past article that speaks for a picture, as its own picture is like it.
 
     Attributes
     ----------
-    image_id, picture : str
-        The article's picture: its name in the pairs, and its file.
+    image_id : str
+        What the pairs call the article's picture.
+    picture : Path
+        Its file.
     text : str
         The article.
     likeness : float
@@ -49,13 +52,13 @@ class Precedent:
     """
 
     image_id: str
-    picture: str
+    picture: Path
     text: str
     likeness: float
 
 
-@dataclass(frozen=True, eq=False)
-class Past:
+@dataclass(frozen=True, eq=False, repr=False)
+class Past(Brief):
     """What past articles teach about which picture goes with a text; see ``learn``.
 
     Attributes
@@ -84,7 +87,12 @@ class Past:
 
     @classmethod
     def learn(
-        cls, data: Data, finder: Finder, *, features: Path | None = None, seed: int = 0
+        cls,
+        matcher: Finder | Matcher | str | Path,
+        data: Data,
+        *,
+        features: str | Path | None = None,
+        seed: int = 0,
     ) -> Self:
         """Return what pairs of articles and pictures teach; pictures are read once.
 
@@ -100,23 +108,24 @@ class Past:
         MissingExtraError
             If texts are Chinese and jieba is not installed.
         """
+        finder = finder_of(matcher)
         pairs = open_pairs(data, seed=seed)
         report_skipped(pairs.problems)
         pairs = pairs.subset(np.flatnonzero(np.diff(pairs.truth.indptr)))
         topics = _fit_topics([pairs.texts[row] for row in _old(pairs)], seed)
-        matcher = first_stage(finder.matcher)
-        known = pair_features(pairs, matcher.recipe, topics, features)
+        first = first_stage(finder.matcher)
+        known = pair_features(pairs, first.recipe, topics, features)
         articles = PastArticles(
             known.texts.vectors,
             past_pictures(known.pairs.truth),
-            matcher.embed_images(known.columns),
+            first.embed_images(known.columns),
         )
-        past = cls(known.pairs, topics, articles, matcher)
+        past = cls(known.pairs, topics, articles, first)
         # Asked again, as dev may have lost pictures.
         learns = len(_old(known.pairs)) < len(known.pairs.texts)
         return past._taught(finder, features, seed) if learns else past
 
-    def _taught(self, finder: Finder, features: Path | None, seed: int) -> Self:
+    def _taught(self, finder: Finder, features: str | Path | None, seed: int) -> Self:
         """Return the same with weight and probability learnt on dev; the rest is its past."""
         matcher, old = finder.matcher, _old(self.pairs)
         images = np.flatnonzero(self.pairs.image_split == "dev")
@@ -153,8 +162,8 @@ class Past:
         return self.topics.encode(texts).vectors
 
 
-@dataclass(frozen=True, eq=False)
-class Advice:
+@dataclass(frozen=True, eq=False, repr=False)
+class Advice(Brief):
     """The past articles nearest to one article: rows, likeness and shares, (s,) each."""
 
     past: Past
@@ -176,7 +185,7 @@ class Advice:
         image = self.past.articles.pictures[row]
         return Precedent(
             pairs.image_ids[image],
-            str(pairs.image_paths[image]),
+            pairs.image_paths[image],
             pairs.texts[row],
             float(self.likeness[best]),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from visita.api.finding import Finder, Gallery, searched
+from visita.api.finding import Finder, Gallery, searched, shared_finder
+from visita.arguments import expect
 from visita.data.prose import read_article
 from visita.matchers import DEFAULT
+from visita.search.matches import Match, Matches
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
 from visita.search.rescoring import Rescoring
-from visita.search.search import Match
 from visita.types import FloatArray, Judge, Matcher
 
 if TYPE_CHECKING:
@@ -41,16 +43,21 @@ class Recommendation(Match):
     passage_score: float
     precedent: Precedent | None
 
+    def reasons(self) -> tuple[str, ...]:
+        """Return the passage, and the past article if there is one."""
+        past = (f"as for “{self.precedent.text}”",) if self.precedent else ()
+        return (f"“{self.passage}”", *past)
+
 
 def recommend(
-    article: str | bytes | Path,
     galleries: Sequence[Gallery] | str | Path,
-    past: Past | Data | None = None,
+    article: str | bytes | Path,
     k: int = 10,
     *,
+    past: Past | Data | None = None,
     threshold: float | None = None,
     matcher: Finder | Matcher | str | Path = DEFAULT,
-) -> list[Recommendation]:
+) -> Matches[Recommendation]:
     """Return the k best pictures for an article of any length, each with a reason.
 
     A matcher of two stages looks at the best 50 again, as in ``find``; not with a ``past``,
@@ -58,11 +65,11 @@ def recommend(
 
     Parameters
     ----------
-    article
-        Title and body alike: the text itself, or the bytes or the file of text or HTML.
     galleries
         Synchronized galleries that share one matcher, or a folder of pictures, which is
         then brought in step with ``matcher``.
+    article
+        Title and body alike: the text itself, or the bytes or the file of text or HTML.
     past
         Articles with their pictures, as pairs or as ``Past.learn`` made of them.
     threshold
@@ -73,9 +80,10 @@ def recommend(
     DataError
         If there is no text, or its encoding is unknown; if a gallery was never synchronized.
     """
+    expect(article, (str, bytes, os.PathLike), "An article is a text, its bytes or a file's path")
     text = article if isinstance(article, str) else read_article(article)
     galleries = _opened(galleries, matcher)
-    finder = galleries[0].finder
+    finder = shared_finder(galleries)
     parts = passages(text)
     query = Query.from_texts(parts, finder.texts, finder.matcher)
     judge: Judge = finder.matcher
@@ -86,7 +94,7 @@ def recommend(
     else:
         from visita.api.past import Past  # noqa: PLC0415 - brings scikit-learn
 
-        known = past if isinstance(past, Past) else Past.learn(past, finder)
+        known = past if isinstance(past, Past) else Past.learn(finder, past)
         advice = known.advise(text)
         vector, judge, kind = advice.combine(vector), known.judge, "text"
     matches = searched(
@@ -95,7 +103,7 @@ def recommend(
     shown = _vectors(matches, galleries)
     fits = shown @ query.vectors.T
     best = fits.argmax(axis=1)
-    return [
+    return Matches(
         Recommendation(
             match.path,
             match.score,
@@ -105,7 +113,7 @@ def recommend(
             precedent=advice.precedent(shown[row]) if advice else None,
         )
         for row, match in enumerate(matches)
-    ]
+    )
 
 
 def _opened(
@@ -120,10 +128,10 @@ def _opened(
 
 def _vectors(matches: Sequence[Match], galleries: Sequence[Gallery]) -> FloatArray:
     """Return the vectors of the pictures that were found, float32 (k, d)."""
-    found = {match.path: np.empty(0, np.float32) for match in matches}
+    found = {str(match.path): np.empty(0, np.float32) for match in matches}
     for gallery in galleries:
         for row, path in enumerate(gallery.snapshot.paths):
             if path in found:
                 found[path] = gallery.snapshot.vectors[row]
     width = galleries[0].finder.matcher.dim
-    return np.array([found[match.path] for match in matches], np.float32).reshape(-1, width)
+    return np.array([found[str(match.path)] for match in matches], np.float32).reshape(-1, width)

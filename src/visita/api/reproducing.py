@@ -10,6 +10,7 @@ from shlex import join
 
 from visita.api.both_stages import pair_scores, ranks
 from visita.api.measuring import features_for
+from visita.arguments import listed, whole
 from visita.data import Data, PairSet, open_pairs
 from visita.data.enough import LEAST, check_enough
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
@@ -29,7 +30,7 @@ from visita.experiments.mkl_visita_claims import BOTH
 from visita.experiments.mkl_visita_outcomes import Reproduced
 from visita.experiments.report import Report, write_report
 from visita.experiments.systems import shown
-from visita.matchers import opened
+from visita.matchers import GIVEN, MATCHERS, opened
 from visita.training.config import MklVisitaConfig, PaperConfig
 from visita.training.settings import Settings
 from visita.types import Matcher
@@ -60,7 +61,7 @@ def reproduce(
     paper_epochs: int = PAPER_EPOCHS,
     ablations: Sequence[str] | None = None,
     others: Sequence[Matcher | str | Path] = (),
-    features: Path | None = None,
+    features: str | Path | None = None,
 ) -> Report:
     """Run the experiments of a paper, test its claims, and write one report into ``out``.
 
@@ -110,8 +111,9 @@ def reproduce(
             f"No paper is called {paper!r}.{did_you_mean(paper, PAPERS)} "
             f"Known: {', '.join(PAPERS)}."
         )
-    if min(seeds, ablation_seeds) < 1:
-        raise ConfigError("Give one seed or more.")
+    whole(seeds, "seeds", 1)
+    whole(ablation_seeds, "ablation_seeds", 1)
+    others = listed(others, GIVEN, MATCHERS)
     default = PaperConfig(image_levels=levels_of()) if paper == "fusion" else two_stages()
     config = config or default
     if type(config) is not type(default):

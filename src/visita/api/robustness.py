@@ -9,7 +9,8 @@ from shlex import join
 
 from visita.api.both_stages import ranks
 from visita.api.measuring import caveats, features_for
-from visita.data import Data, PairSet, open_pairs
+from visita.arguments import listed, one_of, whole
+from visita.data import SPLITS, Data, PairSet, open_pairs
 from visita.data.enough import LEAST, check_enough
 from visita.data.identical import interchangeable
 from visita.errors import ConfigError
@@ -17,7 +18,7 @@ from visita.experiments.cells import Result, run_cells
 from visita.experiments.report import Report, write_report
 from visita.experiments.robustness import Condition, Subject, plan
 from visita.experiments.robustness_report import Findings, make_report
-from visita.matchers import opened
+from visita.matchers import GIVEN, MATCHERS, opened
 from visita.types import Matcher
 
 
@@ -54,10 +55,12 @@ def robustness(
     TrainingError
         If nothing could be computed.
     """
+    matchers = listed(matchers, GIVEN, MATCHERS)
     if not matchers:
         raise ConfigError("Give one matcher or more, by name or by folder.")
-    if split not in ("dev", "test"):
-        raise ConfigError(f"Measure on dev or on test; {split!r} is what was learnt from.")
+    if one_of(split, "split", SPLITS) == "train":
+        raise ConfigError("Measure on dev or on test; 'train' is what was learnt from.")
+    whole(seed, "seed", 0)
     read = [opened(one) for one in matchers]
     pairs, *others = (open_pairs(one, seed=seed) for one in (data, *also))
     check_enough(pairs, {split: LEAST}, "Measuring")

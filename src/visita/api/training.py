@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import NoneType
 
 from visita.api import learning
 from visita.api.baselines import train_baseline
 from visita.api.learning import Trained
 from visita.api.two_stage import train_two_stages
+from visita.arguments import expect
 from visita.data import Data
 from visita.training.classical.baseline import Baseline
 from visita.training.config import (
@@ -15,6 +17,12 @@ from visita.training.config import (
     MklVisitaConfig,
     MklVisitaPaperConfig,
     PaperConfig,
+)
+
+CONFIGS = (FusionConfig, PaperConfig, MklVisitaConfig, MklVisitaPaperConfig, Baseline)
+TAKEN = (
+    "config is a FusionConfig, PaperConfig, MklVisitaConfig or MklVisitaPaperConfig, or that of a "
+    "baseline"
 )
 
 
@@ -28,7 +36,7 @@ def train(
     | MklVisitaPaperConfig
     | Baseline
     | None = None,
-    features: Path | None = None,
+    features: str | Path | None = None,
 ) -> Trained:
     """Train a matcher on the train split, choose on dev, and save it in ``out``.
 
@@ -46,6 +54,7 @@ def train(
     TrainingError
         If training cannot go on.
     """
+    expect(config, (*CONFIGS, NoneType), TAKEN)
     if isinstance(config, MklVisitaConfig | MklVisitaPaperConfig):
         return train_two_stages(data, out, config=config, features=features)
     if isinstance(config, Baseline):

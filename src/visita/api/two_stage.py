@@ -72,7 +72,7 @@ def train_two_stages(
     out: str | Path,
     *,
     config: MklVisitaConfig | MklVisitaPaperConfig | None = None,
-    features: Path | None = None,
+    features: str | Path | None = None,
 ) -> Trained:
     """Train both stages of MKL-VisITA on train, choose on dev, and save the matcher in ``out``.
 
@@ -165,7 +165,7 @@ class _Read:
     train: PairSet
     dev: PairSet
     recipe: Recipe
-    folder: Path | None
+    folder: str | Path | None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL.Image import Image
 
 from visita.api.captioning import Caption
-from visita.api.finding import Finder
+from visita.api.finding import Finder, finder_of
 from visita.errors import ConfigError
 from visita.matchers.rescorer import Rescorer
 from visita.matchers.writer import Writer
@@ -24,7 +24,7 @@ class CaptionWriter:
     """
 
     def __init__(self, matcher: Finder | Matcher | str | Path) -> None:
-        self.finder = matcher if isinstance(matcher, Finder) else Finder(matcher)
+        self.finder = finder_of(matcher)
         second = self.finder.matcher.second if isinstance(self.finder.matcher, TwoStage) else None
         if not isinstance(second, Rescorer):
             raise ConfigError(

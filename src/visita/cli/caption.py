@@ -48,7 +48,7 @@ def caption(
 
     captioner: visita.Captioner | CaptionWriter
     chosen = visita.load(matcher, text_encoder=text_encoder)
-    captioner = CaptionWriter(chosen) if texts is None else visita.Captioner(texts, chosen)
+    captioner = CaptionWriter(chosen) if texts is None else visita.Captioner(texts, matcher=chosen)
     note("the numbers are scores, not probabilities")
     found, skipped = [], []
     for image in images:

@@ -40,7 +40,7 @@ def demo(
         print_json({"answers": records, "first": first, "sheet": str(out)})
         return
     for answer in answers:
-        found = Path(answer.matches[0].path).name
+        found = answer.matches[0].path.name
         print(f"{answer.query}: expected {answer.expected}, found {found}; rank {answer.rank}")
     print(f"first {first} of {len(answers)}")
     print(f"contact sheet: {out}")
@@ -52,7 +52,7 @@ def _record(answer: Answer) -> dict[str, object]:
         "expected": answer.expected,
         "rank": answer.rank,
         "matches": [
-            {"picture": Path(m.path).name, "score": m.score, "probability": m.probability}
+            {"picture": m.path.name, "score": m.score, "probability": m.probability}
             for m in answer.matches
         ],
     }

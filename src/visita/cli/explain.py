@@ -42,12 +42,11 @@ def explain(
     with matcher_for([words], matcher, text_encoder) as chosen:
         explanation = visita.explain(chosen, image, words)
     if out is not None:
-        from visita.data.decode import decode  # noqa: PLC0415
         from visita.experiments.explanation_page import write_page  # noqa: PLC0415
         from visita.experiments.explanation_sheet import draw  # noqa: PLC0415
 
         write = draw if out.suffix.lower() == ".png" else write_page
-        write(explanation, decode(image, reduced=True), out)
+        write(explanation, out)
     if as_json:
         drawn = {"out": str(out)} if out else {}
         print_json({"image": str(image), **explanation.to_dict(), **drawn})

@@ -28,7 +28,7 @@ def list_galleries(gallery: Home = None, as_json: Json = False) -> None:
 
     known = galleries(gallery)
     if as_json:
-        print_json({"galleries": [{**asdict(one), "path": str(one.path)} for one in known]})
+        print_json({"galleries": [asdict(one) for one in known]})
         return
     width = max((len(one.name) for one in known), default=0)
     for one in known:

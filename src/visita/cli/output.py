@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from visita.jsonfile import json_text
@@ -15,7 +16,7 @@ def print_json(value: Any) -> None:
     print(json_text(value, indent=2))
 
 
-def print_null(paths: Iterable[str]) -> None:
+def print_null(paths: Iterable[Path]) -> None:
     """Print paths as the bytes that the file system has, each ended by a null byte."""
     sys.stdout.flush()
     for path in paths:

@@ -76,10 +76,10 @@ def recommend(
     text = read_article(read_stdin() if article == "-" else Path(article))
     with matcher_for([text], matcher, text_encoder) as chosen:
         galleries, skipped = in_step(places, chosen, gallery, exclude)
-        known = visita.Past.learn(rooted(past, root), galleries[0].finder) if past else None
+        known = visita.Past.learn(galleries[0].finder, rooted(past, root)) if past else None
         if known:
             say(_learnt(known))
-        found = visita.recommend(text, galleries, known, k, threshold=threshold)
+        found = visita.recommend(galleries, text, k, past=known, threshold=threshold)
     if not found:
         note(f"nothing found: no picture reaches {threshold}")
     elif found[0].probability is None:
@@ -104,9 +104,9 @@ def recommend(
 
 def _line(found: visita.Recommendation) -> str:
     number = found.score if found.probability is None else found.probability
-    cells = [f"{number:.3f}", found.path, _short(found.passage)]
+    cells = [f"{number:.3f}", str(found.path), _short(found.passage)]
     if found.precedent:
-        cells += [found.precedent.picture, _short(found.precedent.text)]
+        cells += [str(found.precedent.picture), _short(found.precedent.text)]
     return "\t".join(map(one_line, cells))
 
 

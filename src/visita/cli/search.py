@@ -109,7 +109,7 @@ def search(
     if sheet:
         draw_sheet(found, sheet)
     if viewed:
-        view([str(sheet)] if sheet else [match.path for match in found[0].matches[:FIRST]])
+        view([str(sheet)] if sheet else [str(match.path) for match in found[0].matches[:FIRST]])
     if any(one.error for one in found):
         raise typer.Exit(2)
     if not any(one.matches for one in found):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from visita.brief import Brief
 from visita.data.decode import decode
 from visita.data.identical import identical_files
 from visita.data.pairs import PairSet
@@ -51,8 +52,8 @@ class Finding:
         return cls(kind, severity, len(items), tuple(items[:SHOWN]))
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+@dataclass(frozen=True, slots=True, repr=False)
+class Report(Brief):
     """What a data set holds, and every kind of fault that was found in it."""
 
     source: str

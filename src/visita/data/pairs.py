@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from visita.arguments import one_of
 from visita.artifact import fingerprint_of
+from visita.brief import brief
 from visita.data.splits import SPLITS, label_components
 from visita.errors import DataError
 from visita.types import Skipped
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PairSet:
     """n images and m texts that match many to many.
 
@@ -65,6 +67,22 @@ class PairSet:
         if unknown:
             raise DataError(f"{self.source}: a split is {', '.join(SPLITS)}; not {min(unknown)!r}.")
 
+    def __len__(self) -> int:
+        """Return the number of true pairs."""
+        return int(self.truth.nnz)
+
+    def __iter__(self) -> Iterator[tuple[Path, str]]:
+        """Yield the true pairs, each an image's path and a text, image by image."""
+        images, texts = self.truth.sorted_indices().nonzero()
+        for image, text in zip(images.tolist(), texts.tolist(), strict=True):
+            yield self.image_paths[image], self.texts[text]
+
+    def __repr__(self) -> str:
+        """Return where the pairs are from and how many there are, in one line."""
+        splits = ", ".join(f"{split} {size}" for split, size in self.splits().items())
+        counts = f"{len(self.image_ids)} images ({splits}), {len(self.texts)} texts"
+        return f"<PairSet {brief(self.source)}: {counts}, {len(self)} pairs>"
+
     def splits(self) -> dict[str, int]:
         """Return the number of images in train, dev and test."""
         return {split: int((self.image_split == split).sum()) for split in SPLITS}
@@ -79,11 +97,14 @@ class PairSet:
 
         Raises
         ------
+        UnknownNameError
+            If there is no such split.
         DataError
-            If there is no such split, or no image in it.
+            If it has no image.
         """
+        one_of(split, "split", SPLITS)
         sizes = self.splits()
-        if not sizes.get(split):
+        if not sizes[split]:
             listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
             raise DataError(
                 f"{self.source} has no images in split {split!r}; images by split: {listed}."

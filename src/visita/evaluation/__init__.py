@@ -74,3 +74,7 @@ __all__ = [
     "retrieval",
     "retrieval_in_folds",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.brief import Brief
 from visita.errors import ConfigError, DataError
 from visita.evaluation.blocks import Truth, check_truth, dot_blocks
 from visita.evaluation.intervals import (
@@ -29,8 +30,8 @@ from visita.types import FloatArray
 Rows = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Folds:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Folds(Brief):
     """Metrics of both directions, each the mean over the folds.
 
     Attributes

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.metrics import average_precision_score
 
+from visita.brief import Brief
 from visita.errors import DataError
 from visita.evaluation.blocks import Truth, blocks_with_truth, check_truth, dot_blocks
 from visita.evaluation.intervals import RESAMPLES, Estimate, estimates
@@ -23,8 +24,8 @@ from visita.types import FloatArray
 METRICS = ("mAP", "P@10", "R-precision", "hit@1")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class KeywordQueries:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class KeywordQueries(Brief):
     """One-word queries and the images relevant to each.
 
     Attributes
@@ -42,8 +43,8 @@ class KeywordQueries:
     held: Truth
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Keywords:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Keywords(Brief):
     """Metrics of keyword search, means over words in percent."""
 
     metrics: Mapping[str, Estimate]

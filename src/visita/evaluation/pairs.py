@@ -18,6 +18,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.brief import Brief
 from visita.errors import DataError
 from visita.evaluation.blocks import Truth, check_scores, check_truth
 from visita.evaluation.intervals import (
@@ -36,8 +37,8 @@ METRICS = ("precision", "recall", "F1", "mAP", "AUC")
 _ROWS = 4096
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Pairs(Brief):
     """Metrics of pair classification, in percent, at a threshold that was chosen elsewhere.
 
     Attributes
@@ -63,8 +64,8 @@ class Pairs:
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelledPairs:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LabelledPairs(Brief):
     """The pairs of the protocol.
 
     Attributes

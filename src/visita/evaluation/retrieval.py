@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.brief import Brief
 from visita.errors import DataError
 from visita.evaluation.blocks import Truth, check_truth, dot_blocks
 from visita.evaluation.intervals import (
@@ -36,8 +37,8 @@ METRICS = (*(f"R@{k}" for k in CUTOFFS), "MedR")
 E = TypeVar("E", bound=Estimate)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Retrieval:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Retrieval(Brief):
     """Ranks and metrics of both directions, for one matcher or one per training seed.
 
     Attributes

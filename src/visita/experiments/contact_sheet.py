@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from visita.data.decode import decode
 from visita.errors import ConfigError, PictureError
-from visita.search.search import Match
+from visita.search.matches import Match
 
 SHOWN = 4
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -100,7 +100,7 @@ def draw(rows: Sequence[Row], out: Path, head: Head) -> None:
         for place, match in enumerate(row.matches):
             line, column = divmod(place, SHOWN)
             left = MARGIN + LABEL + column * (THUMB[0] + GAP)
-            expected = Path(match.path).name == row.expected
+            expected = match.path.name == row.expected
             _draw_match(sheet, match, (left, top + line * ROW), expected)
         top += ROW * row.lines
     try:
@@ -120,7 +120,7 @@ def _draw_label(pen: ImageDraw.ImageDraw, row: Row, at: Point) -> None:
     for line in wrap(f"“{row.query}”", 22, max_lines=5):
         pen.text((left, top + 8), line, INK, _font(24, row.query))
         top += 32
-    good = bool(row.expected) and Path(row.matches[0].path).name == row.expected
+    good = bool(row.expected) and row.matches[0].path.name == row.expected
     pen.text((left, top + 16), row.remark, GOOD if good else GREY, _font(17))
 
 
@@ -131,7 +131,7 @@ def _draw_match(sheet: Image.Image, match: Match, at: Point, expected: bool) -> 
     if expected:
         edge = (left - FRAME, top - FRAME, right + FRAME - 1, bottom + FRAME - 1)
         pen.rounded_rectangle(edge, CORNER + FRAME, GOOD)
-    sheet.paste(_thumb(Path(match.path)), at, _rounded())
+    sheet.paste(_thumb(match.path), at, _rounded())
     if expected:
         _draw_tick(pen, (right - 22, top + 22))
     number = match.score if match.probability is None else match.probability

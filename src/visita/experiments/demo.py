@@ -15,9 +15,10 @@ from visita.features.pictures import RecipeEncoder
 from visita.gallery.gallery import Gallery
 from visita.home import data_home
 from visita.progress import bar
+from visita.search.matches import Match
 from visita.search.query import Query, kind_of
 from visita.search.rescoring import Rescoring
-from visita.search.search import Match, search
+from visita.search.search import search
 from visita.types import Matcher
 
 PICTURES = (
@@ -72,7 +73,7 @@ class Answer:
     @property
     def rank(self) -> int:
         """Place of the expected picture; 1 is first."""
-        return 1 + [Path(match.path).name for match in self.matches].index(self.expected)
+        return 1 + [match.path.name for match in self.matches].index(self.expected)
 
 
 def run(matcher: Matcher, home: Path | None = None) -> list[Answer]:

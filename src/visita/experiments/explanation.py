@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from PIL.Image import Image
+
+from visita.brief import Brief, brief
+from visita.data.thumbnails import picture_uri, plain
 from visita.matchers.pair import Pair
 from visita.types import FloatArray
 
@@ -12,8 +16,8 @@ SIDE = 5
 """Cells along either side of a picture."""
 
 
-@dataclass(frozen=True)
-class Word:
+@dataclass(frozen=True, repr=False)
+class Word(Brief):
     """A word of the text.
 
     Attributes
@@ -40,7 +44,7 @@ class Kernel:
     adds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """Where in a picture, in which words and by which kernels a score comes about.
 
@@ -59,6 +63,8 @@ class Explanation:
         to the score when the cell is made grey.
     kernels : tuple of Kernel
         What they add sums to the score.
+    picture : Image
+        A small copy of the picture.
     """
 
     text: str
@@ -67,6 +73,17 @@ class Explanation:
     words: tuple[Word, ...]
     words_by: Literal["attention", "hiding"]
     kernels: tuple[Kernel, ...]
+    picture: Image
+
+    def _repr_html_(self) -> str:
+        from visita.experiments.explanation_sheet import sheet  # noqa: PLC0415 - it draws this
+
+        return f'<img src="{picture_uri(sheet(self))}" alt="{plain(self.text)}">'
+
+    def __repr__(self) -> str:
+        """Return the text, the verdict and how many words and kernels there are, in one line."""
+        counts = f"{len(self.words)} words, {len(self.kernels)} kernels"
+        return f"<Explanation {brief(self.text)}: {self.pair}; {counts}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image, ImageOps
 
+from visita.data.thumbnails import picture_uri
 from visita.errors import ConfigError
 from visita.experiments.explanation import Explanation
 from visita.experiments.explanation_sheet import (
@@ -22,12 +20,9 @@ from visita.experiments.explanation_sheet import (
 )
 from visita.types import FloatArray
 
-SIZE = (900, 900)
-"""Pixels that the picture fits into."""
 
-
-def write_page(explanation: Explanation, picture: Image.Image, out: Path) -> None:
-    """Write an explanation of the picture as HTML, the picture inside.
+def write_page(explanation: Explanation, out: Path) -> None:
+    """Write an explanation as HTML, the picture inside.
 
     Raises
     ------
@@ -48,9 +43,9 @@ def write_page(explanation: Explanation, picture: Image.Image, out: Path) -> Non
         explanation=explanation,
         legend=legend(),
         words_note=words_note(explanation),
-        picture=_jpeg(picture),
-        width=picture.width,
-        height=picture.height,
+        picture=picture_uri(explanation.picture),
+        width=explanation.picture.width,
+        height=explanation.picture.height,
         sentence=_covers([explanation.heat])[0],
         words=list(zip(explanation.words, _covers(maps), strict=True)),
         kernels=kernels,
@@ -70,15 +65,4 @@ def signed(value: float) -> str:
 def _covers(maps: Sequence[FloatArray]) -> list[str]:
     """Return each map as a tiny picture to lay over the large one, on one scale."""
     scale = strongest(np.stack(maps))
-    return [_uri(tint(heat, scale), "PNG") for heat in maps]
-
-
-def _jpeg(picture: Image.Image) -> str:
-    small = ImageOps.contain(picture, SIZE) if max(picture.size) > max(SIZE) else picture
-    return _uri(small.convert("RGB"), "JPEG")
-
-
-def _uri(picture: Image.Image, kind: str) -> str:
-    out = BytesIO()
-    picture.save(out, kind, quality=85)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"
+    return [picture_uri(tint(heat, scale), "PNG") for heat in maps]

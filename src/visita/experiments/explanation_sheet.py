@@ -28,14 +28,23 @@ LINE, BAR_LEFT, BAR_WIDTH = 29, 250, 210
 Point = tuple[int, int]
 
 
-def draw(explanation: Explanation, picture: Image.Image, out: Path) -> None:
-    """Draw an explanation of the picture into a file.
+def draw(explanation: Explanation, out: Path) -> None:
+    """Draw an explanation into a file.
 
     Raises
     ------
     ConfigError
         If ``out`` cannot be written, or its suffix is no picture format.
     """
+    try:
+        sheet(explanation).save(out)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{out} cannot be written ({error}): name another .png file.") from error
+
+
+def sheet(explanation: Explanation) -> Image.Image:
+    """Return an explanation drawn: heat over the picture, words and kernels."""
+    picture = explanation.picture
     title = wrap(f"“{explanation.text}”", 72)
     top = MARGIN + 40 * len(title) + 56
     large = heated(picture, explanation.heat, strongest(explanation.heat), LARGE)
@@ -44,12 +53,12 @@ def draw(explanation: Explanation, picture: Image.Image, out: Path) -> None:
     row = thumb.height + 52
     kernels = shown(explanation.kernels)
     below = top + max(large.height + 30, LINE * (len(kernels) + 1)) + 84
-    sheet = Image.new("RGB", (WIDTH, below + row * rows + MARGIN), PAPER)
-    pen = ImageDraw.Draw(sheet)
+    drawn = Image.new("RGB", (WIDTH, below + row * rows + MARGIN), PAPER)
+    pen = ImageDraw.Draw(drawn)
     for number, line in enumerate(title):
         pen.text((MARGIN, MARGIN + 40 * number), line, INK, _font(30))
     pen.text((MARGIN, top - 50), str(explanation.pair), GREY, _font(20))
-    sheet.paste(large, (MARGIN, top))
+    drawn.paste(large, (MARGIN, top))
     pen.text((MARGIN, top + large.height + 10), legend(), GREY, _font(16))
     _draw_kernels(pen, kernels, (MARGIN + LARGE[0] + 2 * GAP, top))
     pen.text((MARGIN, below - 36), words_note(explanation), GREY, _font(16))
@@ -57,15 +66,12 @@ def draw(explanation: Explanation, picture: Image.Image, out: Path) -> None:
     for number, word in enumerate(explanation.words):
         left = MARGIN + number % COLUMNS * (THUMB[0] + GAP)
         at = below + number // COLUMNS * row
-        sheet.paste(heated(picture, word.heat, scale, THUMB), (left, at))
+        drawn.paste(heated(picture, word.heat, scale, THUMB), (left, at))
         name = word.text if len(word.text) <= 14 else f"{word.text[:13]}…"
         pen.text((left, at + thumb.height + 8), name, INK, _font(18))
         effect, right = f"{word.effect:+.3f}", left + THUMB[0]
         pen.text((right, at + thumb.height + 10), effect, GREY, _font(16), anchor="ra")
-    try:
-        sheet.save(out)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{out} cannot be written ({error}): name another .png file.") from error
+    return drawn
 
 
 def heated(

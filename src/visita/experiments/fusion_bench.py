@@ -105,7 +105,7 @@ class Bench:
 
 
 def make_bench(
-    pairs: PairSet, split: str, config: PaperConfig, small: int, features: Path | None
+    pairs: PairSet, split: str, config: PaperConfig, small: int, features: str | Path | None
 ) -> Bench:
     """Extract the features, fit the topics and draw the small gallery.
 

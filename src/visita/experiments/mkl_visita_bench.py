@@ -65,7 +65,7 @@ class Bench:
     parts: Mapping[str, PairFeatures]
     text: TextEncoder
     config: MklVisitaConfig
-    folder: Path | None
+    folder: str | Path | None
 
     def pairs(self, part: str) -> PairSet:
         """Return the images and texts of a part."""
@@ -154,7 +154,7 @@ def make_bench(
     split: str,
     config: MklVisitaConfig,
     augmented: Sequence[CrossModalConfig],
-    folder: Path | None,
+    folder: str | Path | None,
 ) -> Bench:
     """Extract the features that all systems read, and those of the views that ``augmented`` name.
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from visita.arguments import one_of
 from visita.data.pairs import PairSet
-from visita.data.splits import split_by_component
+from visita.data.splits import SPLITS, split_by_component
 from visita.errors import ConfigError
 
 
@@ -19,12 +20,12 @@ def rearranged(pairs: PairSet, split: str, seed: int) -> PairSet:
     Raises
     ------
     ConfigError
-        If ``split`` is neither dev nor test.
+        If ``split`` is train, or unknown.
     DataError
         If a split is empty.
     """
-    if split not in ("dev", "test"):
-        raise ConfigError(f"Measure on dev or on test; {split!r} is what was learnt from.")
+    if one_of(split, "split", SPLITS) == "train":
+        raise ConfigError("Measure on dev or on test; 'train' is what was learnt from.")
     if split == "test":
         return pairs.subset(np.arange(len(pairs.image_ids)))  # without texts that match nothing
     pairs = pairs.subset(np.flatnonzero(pairs.image_split != "test"))

@@ -87,7 +87,7 @@ class AugmentedEncoder(RecipeEncoder):
 
 
 def view_features(
-    pairs: PairSet, recipe: Recipe, views: Sequence[str], folder: Path | None = None
+    pairs: PairSet, recipe: Recipe, views: Sequence[str], folder: str | Path | None = None
 ) -> Iterator[View]:
     """Yield views of the pictures of ``pairs``, computing what is not stored yet.
 
@@ -113,7 +113,9 @@ def view_features(
         made_of = sparse.eye_array(len(keys), dtype=np.float32, format="csr")
         for encoder in (AugmentedEncoder(one, view, files) for one in plain):
             place = feature_folder(encoder)
-            kept, more = image_features(pairs, encoder, folder / place.name if folder else place)
+            kept, more = image_features(
+                pairs, encoder, Path(folder, place.name) if folder else place
+            )
             if kept is not pairs:
                 raise DataError("A picture changed while its views were computed; run again.")
             columns |= more

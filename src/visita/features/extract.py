@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of, sha256_of
+from visita.brief import Brief
 from visita.data.pairs import PairSet
 from visita.errors import DataError
 from visita.features.contract import PictureEncoder
@@ -27,8 +28,8 @@ PASSAGE = "passage"
 TEXTS_AT_ONCE = 1024
 
 
-@dataclass(frozen=True)
-class PairFeatures:
+@dataclass(frozen=True, repr=False)
+class PairFeatures(Brief):
     """A pair set with its features, row by row.
 
     Attributes
@@ -64,7 +65,7 @@ def pair_features(
     pairs: PairSet,
     recipe: Recipe,
     text_encoder: TextEncoder,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
 ) -> PairFeatures:
     """Return all features of ``pairs``, computing what ``folder`` does not hold yet.
 
@@ -84,7 +85,7 @@ def pair_features(
 
 
 def picture_features(
-    pairs: PairSet, recipe: Recipe, folder: Path | None = None
+    pairs: PairSet, recipe: Recipe, folder: str | Path | None = None
 ) -> tuple[PairSet, dict[str, FloatArray]]:
     """Return the pairs whose images can be read, and their columns: ``pair_features``, no texts."""
     columns: dict[str, FloatArray] = {}
@@ -97,13 +98,13 @@ def picture_features(
 
 
 def image_features(
-    pairs: PairSet, encoder: PictureEncoder, folder: Path | None = None
+    pairs: PairSet, encoder: PictureEncoder, folder: str | Path | None = None
 ) -> tuple[PairSet, dict[str, FloatArray]]:
     """Return the pairs whose images can be read, and the columns of ``encoder`` for those.
 
     As ``pair_features``, for any encoder and without the texts.
     """
-    place = (folder or feature_folder(encoder)) / "images"
+    place = Path(folder or feature_folder(encoder)) / "images"
     digests = extract_images(pairs.image_paths, encoder, place)
     store = FeatureStore.open(place)
     readable = np.flatnonzero([digest in store for digest in digests])
@@ -113,10 +114,10 @@ def image_features(
 
 
 def text_features(
-    texts: Sequence[str], encoder: TextEncoder, folder: Path | None = None
+    texts: Sequence[str], encoder: TextEncoder, folder: str | Path | None = None
 ) -> TextFeatures:
     """Return the features of texts alone, computing what ``folder`` (or the cache) has not."""
-    return extract_texts(texts, encoder, folder or cache_home() / "features")
+    return extract_texts(texts, encoder, Path(folder or cache_home() / "features"))
 
 
 def feature_folder(encoder: PictureEncoder) -> Path:

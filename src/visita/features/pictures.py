@@ -6,6 +6,7 @@ For one encoder a file is decoded in one way, wherever it comes from: ``encode``
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from visita.arguments import expect
 from visita.data.decode import REDUCED, decode, decoding
 from visita.data.rgb import to_rgb
 from visita.errors import ConfigError, PassingError, PictureError, UnknownNameError, did_you_mean
@@ -33,6 +35,9 @@ CHUNK = 4
 """Pictures a network call: more would leave the processor's cache, fewer waste its width."""
 BATCH = 64
 """Pictures an ``EncodedBatch``, which is what a kill can cost."""
+
+PICTURE = (Image.Image, str, os.PathLike)
+TAKEN = "A picture is a PIL image (of an array: Image.fromarray) or a path"
 
 Item = tuple[str, Path]
 Prepared = list[NDArray[np.uint8]]
@@ -115,7 +120,10 @@ class RecipeEncoder:
         ------
         PictureError
             If the file cannot be decoded; the message names it.
+        TypeError
+            If it is neither a PIL image nor a path.
         """
+        expect(picture, PICTURE, TAKEN)
         if isinstance(picture, Image.Image):
             return to_rgb(picture)
         try:
@@ -146,6 +154,7 @@ class RecipeEncoder:
         return EncodedBatch(keys, self._columns(pictures) if keys else {}, skipped)
 
     def _from_anywhere(self, picture: Image.Image | str | Path) -> Prepared:
+        expect(picture, PICTURE, TAKEN)
         if isinstance(picture, Image.Image):
             return [network.encoder.prepare(to_rgb(picture)) for network in self._networks]
         try:

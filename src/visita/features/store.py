@@ -203,6 +203,14 @@ class FeatureStore:
     def __len__(self) -> int:
         return len(self._rows.journal.rows)
 
+    def __iter__(self) -> Iterator[str]:
+        """Yield the ids in the order of their rows."""
+        return iter(self.ids)
+
+    def __repr__(self) -> str:
+        """Return where it is, and how many rows and columns it has."""
+        return f"<FeatureStore {self.folder}: {len(self)} rows, {len(self.columns)} columns>"
+
     def __contains__(self, one: object) -> bool:
         return one in self._rows.journal.rows
 

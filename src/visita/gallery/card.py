@@ -27,9 +27,9 @@ class Card:
     format: int
 
 
-def galleries_home(home: Path | None) -> Path:
+def galleries_home(home: str | Path | None) -> Path:
     """Return the folder that holds all galleries below ``home``, or the user's."""
-    return (home or data_home()) / "galleries"
+    return Path(home or data_home()) / "galleries"
 
 
 def gallery_name(folder: Path) -> str:

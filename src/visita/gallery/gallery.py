@@ -56,7 +56,7 @@ class Gallery:
         self.path = path
 
     @classmethod
-    def open(cls, folder: str | Path, *, home: Path | None = None) -> Gallery:
+    def open(cls, folder: str | Path, *, home: str | Path | None = None) -> Gallery:
         """Return the gallery of a folder; nothing is read or written yet.
 
         Raises

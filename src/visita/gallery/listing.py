@@ -39,7 +39,7 @@ class GalleryInfo:
     path: Path
 
 
-def galleries(home: Path | None = None) -> list[GalleryInfo]:
+def galleries(home: str | Path | None = None) -> list[GalleryInfo]:
     """Return all galleries below ``home``, or the user's, sorted by name."""
     return [_info(path) for path in _paths(home).values()]
 
@@ -85,7 +85,7 @@ def remove_gallery(name: str, home: Path | None = None) -> None:
         raise ArtifactError(f"{path} cannot be deleted: {error.strerror}.") from error
 
 
-def _paths(home: Path | None) -> dict[str, Path]:
+def _paths(home: str | Path | None) -> dict[str, Path]:
     root = galleries_home(home)
     found = sorted(root.iterdir()) if root.is_dir() else []
     return {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,14 +42,15 @@ class Parts:
         return self.store.column(PARTS)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Snapshot:
     """The pictures of a gallery that one matcher has a vector for, in the order of their paths.
 
     Attributes
     ----------
     paths : list of str (n)
-        Absolute.
+        Absolute; strings, as a million of them are quick to read and to sort. Iterating gives
+        ``Path``.
     vectors : float32 (n, d)
         At most 1 long, read-only.
     digests : list of str (n)
@@ -63,6 +66,14 @@ class Snapshot:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def __iter__(self) -> Iterator[Path]:
+        """Yield the pictures' files."""
+        return map(Path, self.paths)
+
+    def __repr__(self) -> str:
+        """Return how many pictures there are, and how many numbers a vector has."""
+        return f"<Snapshot: {len(self)} pictures, vectors of {self.vectors.shape[1]}>"
 
     @cached_property
     def index(self) -> Index:

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from visita.brief import Brief
 from visita.data.pictures import Found, PictureFile, printable
 from visita.errors import PictureError
 from visita.features.contract import EncodedBatch, PictureEncoder
@@ -31,8 +32,8 @@ ProgressBar = Callable[[str, int], AbstractContextManager[Advance]]
 _FLUSH = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class SyncReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class SyncReport(Brief):
     """What a sync found and did, in numbers of files.
 
     Attributes

@@ -14,7 +14,14 @@ from scipy import linalg
 from scipy.optimize import nnls
 
 from visita.kernels.functions import Gram
-from visita.kernels.gram import Signs, centre, check_problem, unit_sum, variance
+from visita.kernels.gram import (
+    Signs,
+    centre,
+    check_problem,
+    check_weights,
+    unit_sum,
+    variance,
+)
 
 
 def centred_alignment(gram: Gram, other: Gram) -> float:
@@ -25,12 +32,22 @@ def centred_alignment(gram: Gram, other: Gram) -> float:
     return float(np.vdot(first, second) / (linalg.norm(first) * linalg.norm(second)))
 
 
-def align(grams: Sequence[ArrayLike], signs: ArrayLike) -> NDArray[np.float64]:
+def align(
+    grams: Sequence[ArrayLike], signs: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> NDArray[np.float64]:
     """Return the weights, float64 (m,) with sum 1, whose sum of kernels aligns best with yyᵀ.
 
     With M_kl = <K_k, K_l> and a_k = <K_k, yyᵀ> of centred Gram matrices they are M⁻¹a in
     closed form where no weight of it is negative, and the minimiser of wᵀMw - 2aᵀw over
     w >= 0 otherwise (propositions 8 and 9, ``alignf``). Correlated kernels share a weight.
+
+    Parameters
+    ----------
+    grams : m of (n, n)
+    signs : (n,)
+        1 and -1.
+    sample_weight : (n,) or None
+        How often each row counts, above 0; None is once.
 
     Raises
     ------
@@ -38,11 +55,23 @@ def align(grams: Sequence[ArrayLike], signs: ArrayLike) -> NDArray[np.float64]:
         As ``check_problem``; or if no kernel agrees with the labels at all.
     """
     checked, labels = check_problem(grams, signs)
+    counts = check_weights(sample_weight, len(labels))
     weights = np.zeros(len(checked))
-    seen = np.flatnonzero([variance(gram) for gram in checked])
+    seen = np.flatnonzero([variance(gram, counts) for gram in checked])
     if len(seen):
-        weights[seen] = _best(centred=[centre(checked[k], checked[k]) for k in seen], signs=labels)
+        roots = np.sqrt(counts)
+        weights[seen] = _best([_repeated(checked[k], roots) for k in seen], roots * labels)
     return unit_sum(weights)
+
+
+def _repeated(gram: Gram, roots: NDArray[np.float64]) -> Gram:
+    """Return the centred matrix of rows that count ``roots`` ** 2 times, folded onto one of each.
+
+    Its inner products with another, or with labels times ``roots``, are those of all copies.
+    """
+    shares = roots**2 / (roots @ roots)
+    means = shares @ gram
+    return np.asarray((gram - means - means[:, None] + shares @ means) * np.outer(roots, roots))
 
 
 def _best(centred: list[Gram], signs: Signs) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from scipy import linalg
 from sklearn.kernel_approximation import Nystroem, PolynomialCountSketch, RBFSampler
 from sklearn.preprocessing import normalize
 
+from visita.brief import Brief
 from visita.errors import ConfigError, DataError
 from visita.kernels.combination import join
 from visita.kernels.functions import Combination, Kernel, Product, Rows
@@ -24,8 +25,8 @@ RANDOM = ("linear", "cosine", "rbf", "polynomial")
 """Kernels that random features exist for, or that are an inner product as they are."""
 
 
-@dataclass(frozen=True, eq=False)
-class NystroemMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class NystroemMap(Brief):
     """A map by the kernel's values to some of the rows.
 
     Attributes
@@ -73,8 +74,8 @@ class NystroemMap:
         return np.asarray(self.basis.transform(self.kernel(rows, self.landmarks)), np.float32)
 
 
-@dataclass(frozen=True, eq=False)
-class RandomMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class RandomMap(Brief):
     """A map by random features; linear and cosine kernels in it are exact.
 
     Attributes

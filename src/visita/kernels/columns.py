@@ -8,13 +8,14 @@ from typing import Self
 
 import numpy as np
 
+from visita.brief import Brief
 from visita.errors import DataError, UnknownNameError, did_you_mean
 from visita.kernels.functions import Kernel
 from visita.types import FloatArray
 
 
-@dataclass(frozen=True, eq=False)
-class Columns:
+@dataclass(frozen=True, eq=False, repr=False)
+class Columns(Brief):
     """Several (n, d_k) features of the same n rows in one matrix.
 
     Attributes

@@ -13,13 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.svm import SVC
 
 from visita.errors import ConfigError
-from visita.kernels.gram import check_problem, unit_sum, variance
+from visita.kernels.gram import check_problem, check_weights, unit_sum, variance
 
 PRECISION = 1e-6
 
 
 def easy_mkl(
-    grams: Sequence[ArrayLike], signs: ArrayLike, *, regularisation: float = 0.1
+    grams: Sequence[ArrayLike],
+    signs: ArrayLike,
+    *,
+    regularisation: float = 0.1,
+    sample_weight: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     """Return kernel weights, float64 (m,) with sum 1.
 
@@ -34,6 +38,8 @@ def easy_mkl(
         1 and -1.
     regularisation : float
         λ, above 0, up to 1: with 1 the classes' means are compared.
+    sample_weight : (n,) or None
+        How often each row counts, above 0; None is once.
 
     Raises
     ------
@@ -45,11 +51,13 @@ def easy_mkl(
     if not 0 < regularisation <= 1:
         raise ConfigError(f"EasyMKL's regularisation is in (0, 1], not {regularisation}.")
     checked, labels = check_problem(grams, signs)
+    counts = check_weights(sample_weight, len(labels))
     total = (1 - regularisation) * np.sum(checked, axis=0)
-    total.flat[:: len(total) + 1] += regularisation
+    # Copies of a row share its part of γ evenly.
+    total.flat[:: len(total) + 1] += regularisation / counts
     # The nearest points of two hulls are a hard-margin SVM up to scale, Σα = 4 / distance².
     # As the distance² is at least λ‖γ‖² >= 4λ / n, no α reaches this C.
-    svm = SVC(C=len(total) / regularisation, kernel="precomputed", tol=PRECISION)
+    svm = SVC(C=counts.sum() / regularisation, kernel="precomputed", tol=PRECISION)
     svm.fit(total, labels)
     point, support = svm.dual_coef_[0], svm.support_
     sizes = [

@@ -14,13 +14,20 @@ from visita.kernels.classifier import Kernels, MKLClassifier
 from visita.kernels.easymkl import easy_mkl
 from visita.kernels.functions import Gram
 from visita.kernels.gram import Signs, check_problem
-from visita.kernels.simplemkl import simple_mkl
+from visita.kernels.simplemkl import TOLERANCE, simple_mkl
+
+Counts = NDArray[np.float64] | None
 
 
 class UniformMKL(MKLClassifier):
     """The mean of the kernels: what every other way has to beat."""
 
-    def _weigh(self, grams: list[Gram], signs: Signs) -> NDArray[np.float64]:
+    def _weigh(
+        self,
+        grams: list[Gram],
+        signs: Signs,
+        counts: Counts,  # noqa: ARG002 - the mean is the same however often a row counts
+    ) -> NDArray[np.float64]:
         if self._precomputed():
             check_problem(grams, signs)
         return np.ones(len(grams)) / len(grams)
@@ -29,8 +36,8 @@ class UniformMKL(MKLClassifier):
 class AlignmentMKL(MKLClassifier):
     """Weights by centred alignment with the labels, ``align``."""
 
-    def _weigh(self, grams: list[Gram], signs: Signs) -> NDArray[np.float64]:
-        return align(grams, signs)
+    def _weigh(self, grams: list[Gram], signs: Signs, counts: Counts) -> NDArray[np.float64]:
+        return align(grams, signs, sample_weight=counts)
 
 
 class EasyMKL(MKLClassifier):
@@ -48,13 +55,14 @@ class EasyMKL(MKLClassifier):
         *,
         C: float = 1.0,
         normalise: bool = True,
+        probability: bool = False,
         regularisation: float = 0.1,
     ) -> None:
-        super().__init__(kernels, C=C, normalise=normalise)
+        super().__init__(kernels, C=C, normalise=normalise, probability=probability)
         self.regularisation = regularisation
 
-    def _weigh(self, grams: list[Gram], signs: Signs) -> NDArray[np.float64]:
-        return easy_mkl(grams, signs, regularisation=self.regularisation)
+    def _weigh(self, grams: list[Gram], signs: Signs, counts: Counts) -> NDArray[np.float64]:
+        return easy_mkl(grams, signs, regularisation=self.regularisation, sample_weight=counts)
 
 
 class SimpleMKL(MKLClassifier):
@@ -63,7 +71,8 @@ class SimpleMKL(MKLClassifier):
     Parameters
     ----------
     tolerance : float
-        Duality gap at which it stops, as a part of the objective.
+        Duality gap at which it stops, as a part of the objective; a ``ConvergenceWarning``
+        tells where ``max_iter`` came first.
     max_iter : int
 
     Attributes
@@ -79,14 +88,22 @@ class SimpleMKL(MKLClassifier):
         *,
         C: float = 1.0,
         normalise: bool = True,
-        tolerance: float = 0.01,
+        probability: bool = False,
+        tolerance: float = TOLERANCE,
         max_iter: int = 200,
     ) -> None:
-        super().__init__(kernels, C=C, normalise=normalise)
+        super().__init__(kernels, C=C, normalise=normalise, probability=probability)
         self.tolerance = tolerance
         self.max_iter = max_iter
 
-    def _weigh(self, grams: list[Gram], signs: Signs) -> NDArray[np.float64]:
-        found = simple_mkl(grams, signs, C=self.C, tolerance=self.tolerance, max_iter=self.max_iter)
+    def _weigh(self, grams: list[Gram], signs: Signs, counts: Counts) -> NDArray[np.float64]:
+        found = simple_mkl(
+            grams,
+            signs,
+            C=self.C,
+            tolerance=self.tolerance,
+            max_iter=self.max_iter,
+            sample_weight=counts,
+        )
         self.objective_, self.gap_, self.n_iter_ = found.objective, found.gap, found.iterations
         return found.weights

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import reduce
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 from sklearn.metrics.pairwise import manhattan_distances
 
 from visita.errors import ConfigError, DataError
+from visita.frozen import Frozen
 from visita.registry import Registry
 from visita.types import FloatArray
 
@@ -45,11 +46,7 @@ HISTOGRAMS = ("chi2", "intersection")
 """Kernels between histograms, which have no negative entries."""
 
 
-class _Description(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Kernel(_Description):
+class Kernel(Frozen):
     """One kernel function over some of the columns.
 
     Attributes
@@ -150,7 +147,7 @@ class Kernel(_Description):
         return self
 
 
-class Product(_Description):
+class Product(Frozen):
     """The product of kernels, as of one on the image and one on the text of a pair."""
 
     factors: tuple[Kernel, ...] = Field(min_length=2)
@@ -166,7 +163,17 @@ class Product(_Description):
         return reduce(lambda product, block: np.multiply(product, block, out=product), blocks)
 
 
-class Combination(_Description):
+def _kind(value: Any) -> str:
+    many = isinstance(value, Product) or (isinstance(value, Mapping) and "factors" in value)
+    return "product" if many else "kernel"
+
+
+Part = Annotated[
+    Annotated[Kernel, Tag("kernel")] | Annotated[Product, Tag("product")], Discriminator(_kind)
+]
+
+
+class Combination(Frozen):
     """Σ_k w_k k_k(x, z): what multiple kernel learning finds.
 
     Attributes
@@ -181,7 +188,7 @@ class Combination(_Description):
         If they are not as many, or one is negative or not finite.
     """
 
-    kernels: tuple[Kernel | Product, ...]
+    kernels: tuple[Part, ...]
     weights: tuple[float, ...]
 
     @property

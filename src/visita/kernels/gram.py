@@ -70,6 +70,24 @@ def check_problem(grams: Sequence[ArrayLike], signs: ArrayLike) -> tuple[list[Gr
     return checked, labels
 
 
+def check_weights(sample_weight: ArrayLike | None, count: int) -> NDArray[np.float64]:
+    """Return how often each row counts, float64 (count,); ones, if nothing is given.
+
+    Raises
+    ------
+    DataError
+        If there are not as many as rows, or one is not a finite number above 0.
+    """
+    if sample_weight is None:
+        return np.ones(count)
+    weights = np.asarray(sample_weight, np.float64)
+    if weights.shape != (count,) or not (np.isfinite(weights) & (weights > 0)).all():
+        raise DataError(
+            f"{count} rows need as many sample weights above 0; leave out rows that do not count."
+        )
+    return weights
+
+
 def centre(block: Gram, train: Gram) -> Gram:
     """Return k between centred features, float64 (q, n): the mean over training rows is zero.
 
@@ -95,14 +113,20 @@ def unit_diagonal(block: Gram, rows: NDArray[np.float64], columns: NDArray[np.fl
     return np.divide(block, sizes, out=np.zeros_like(block), where=sizes > 0)
 
 
-def variance(gram: Gram) -> float:
+def variance(gram: Gram, sample_weight: NDArray[np.float64] | None = None) -> float:
     """Return the variance of the rows in feature space: the mean of the centred diagonal.
+
+    ``sample_weight`` (n,) is how often each row counts.
 
     Kernels divided by it are of one size, whatever their units (Kloft et al. 2011,
     multiplicative normalisation); being one number, it serves new rows too. A kernel that
     tells no rows apart has none.
     """
-    spread = float(np.diag(gram).mean() - gram.mean())
+    if sample_weight is None:
+        spread = float(np.diag(gram).mean() - gram.mean())
+    else:
+        shares = sample_weight / sample_weight.sum()
+        spread = float(shares @ np.diag(gram) - shares @ gram @ shares)
     return spread if spread > 1e-12 * float(np.abs(np.diag(gram)).max()) else 0.0
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from visita.brief import Brief
 from visita.data.splits import label_components
 from visita.errors import DataError
 from visita.kernels.columns import Columns
@@ -27,8 +28,8 @@ WIDTHS = (0.25, 1.0, 4.0)
 """Gammas of the RBF kernels on scores, in units of ``Columns.gamma``."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MatchPairs:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MatchPairs(Brief):
     """Pairs to learn from, half of them true.
 
     Attributes
@@ -47,8 +48,8 @@ class MatchPairs:
     groups: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Space:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Space(Brief):
     """Features of all images and all texts.
 
     Attributes

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 
+from visita.brief import Brief
 from visita.errors import ConfigError
 from visita.kernels.classifier import MKLClassifier
 from visita.kernels.functions import Kernel, Product
@@ -38,8 +39,8 @@ class Trial:
     deviation: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Selection:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Selection(Brief):
     """What cross-validation chose.
 
     Attributes

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
+from visita.arguments import expect
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
 from visita.matchers.kinds import load_folder
 from visita.registry import Registry
-from visita.types import Matcher
+from visita.types import FloatArray, Matcher
+
+__all__ = [
+    "DEFAULT",
+    "PRETRAINED",
+    "SHIPPED",
+    "load",
+    "opened",
+    "shipped_folder",
+]
 
 SHIPPED = ("visita-small", "visita-base")
 DEFAULT = "visita-small"
@@ -21,6 +34,20 @@ PRETRAINED = Registry(
         "albef:": "visita.matchers.pretrained:albef",
     },
 )
+
+
+@runtime_checkable
+class _Embeds(Protocol):
+    """What tells a matcher by ``isinstance``; the rest of one may take long to be asked for."""
+
+    def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray: ...
+
+
+NAMES = (str, os.PathLike)
+GIVEN = (*NAMES, _Embeds)
+"""What stands for a matcher in a call."""
+MATCHERS = "Matchers are a list of matchers, names and folders"
+TAKEN = "A matcher is a Matcher, a name such as 'visita-small', or the folder of a saved one"
 
 
 def load(path_or_name: str | Path, *, text_encoder: str | None = None) -> Matcher:
@@ -44,6 +71,7 @@ def load(path_or_name: str | Path, *, text_encoder: str | None = None) -> Matche
     MissingExtraError
         If the checkpoint needs a library that is not installed.
     """
+    expect(path_or_name, NAMES, TAKEN)
     name = str(path_or_name)
     if name in PRETRAINED and not Path(name).is_dir():
         matcher: Matcher = PRETRAINED.load(name)(text_encoder)
@@ -65,10 +93,21 @@ def load(path_or_name: str | Path, *, text_encoder: str | None = None) -> Matche
 
 
 def opened(matcher: Matcher | str | Path) -> Matcher:
-    """Return a matcher as it is, or ``load`` it."""
-    return load(matcher) if isinstance(matcher, str | Path) else matcher
+    """Return a matcher as it is, or ``load`` it.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a matcher nor the name or folder of one.
+    """
+    expect(matcher, GIVEN, TAKEN)
+    return load(matcher) if isinstance(matcher, NAMES) else matcher
 
 
 def shipped_folder(name: str) -> Path:
     """Return where a shipped matcher is installed."""
     return Path(str(files("visita.matchers").joinpath(name)))
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

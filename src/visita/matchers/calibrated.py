@@ -18,7 +18,7 @@ STANDARD = KeywordCalibration(intercept=4.71, height=1.04, spread=2.63)
 """Those of visita-small: what a word usually scores is measured, so they fit others too."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Calibrated:
     """A ``Judge``.
 
@@ -44,6 +44,10 @@ class Calibrated:
     def background(self) -> FloatArray | None:
         """Vectors of pictures that stand for any, float32 (b, dim); None if there are none."""
         return None
+
+    def __repr__(self) -> str:
+        """Return the kind of matcher and its name."""
+        return f"{type(self).__name__}({self.name!r})"
 
     def probability(
         self, scores: FloatArray, gallery_size: int, *, keywords: FloatArray | None = None

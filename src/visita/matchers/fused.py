@@ -27,7 +27,7 @@ KIND = "fused matcher"
 BASIS = "basis.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FusedMatcher(Calibrated):
     """A ``Matcher``: Σ_k beta_k k_k(image, text) over the similarities of other matchers.
 

@@ -41,7 +41,7 @@ ROWS = 256
 """Rows a call of the graph; bounds the memory of embedding millions."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class JointMatcher(Calibrated):
     """A ``Matcher``: an inner product of unit vectors from a ``JointSpace``.
 

@@ -35,7 +35,7 @@ LOGIT_WEIGHTS = {"blip": PairScorer.scale / (1 + PairScorer.scale), "albef": 1.0
 orders by the logit alone."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DualMatcher(Calibrated):
     """A ``Matcher`` by the vectors of two towers, as they are.
 
@@ -108,7 +108,7 @@ class DualMatcher(Calibrated):
         _save(self, folder, beside)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PairedMatcher(TwoStageMatcher):
     """A ``DualMatcher`` whose checkpoint also scores a picture and a text together."""
 

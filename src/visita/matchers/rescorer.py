@@ -23,6 +23,7 @@ from visita.artifact import (
     write_arrays,
     write_folder,
 )
+from visita.brief import Brief
 from visita.errors import ArtifactError, MismatchError
 from visita.features.cells import cell_count
 from visita.features.encoders import TEXT_ENCODERS
@@ -44,8 +45,8 @@ ROWS = 256
 """Pictures a call of the graph; bounds the memory of packing millions."""
 
 
-@dataclass(frozen=True)
-class Rescorer:
+@dataclass(frozen=True, repr=False)
+class Rescorer(Brief):
     """Scores pictures against texts, part by part.
 
     A picture or a text is packed once, by one of ``PAIR_NETWORKS``: for MKL-VisITA, one row a

@@ -36,7 +36,7 @@ ROWS = 4096
 """Vectors that are compared with the bank at once; bounds the memory of embedding millions."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScaledMatcher(Calibrated):
     """A ``Matcher``: <x, y> least / √(r(x) r(y)), of the unit vectors of another.
 

@@ -22,7 +22,7 @@ DEPTH = 50
 """How many of the first stage's best the second looks at, unless a matcher says otherwise."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TwoStageMatcher(Calibrated):
     """A ``Matcher`` whose vectors are the first stage's, and which scores pairs more closely.
 

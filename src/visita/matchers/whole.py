@@ -46,7 +46,7 @@ class WholeTexts:
         return TextFeatures(np.arange(len(texts) + 1, dtype=np.int64), vectors)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WholeMatcher(Calibrated):
     """A ``Matcher`` whose vectors are the first row of what a second stage packs.
 

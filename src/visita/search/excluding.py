@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from visita.gallery.snapshot import Snapshot
 from visita.kernels.unit import unit
 from visita.search.hits import Hit, nearest
+from visita.search.matches import Match, Matches
 from visita.search.query import Query
 from visita.search.rescoring import Rescoring
-from visita.search.search import Match, check_count, never_calibrated
+from visita.search.search import check_asked, never_calibrated
 from visita.types import FloatArray, Matcher
 
 CANDIDATES = 500
@@ -27,7 +29,7 @@ def search_without(
     *,
     matcher: Matcher,
     threshold: float | None = None,
-) -> list[Match]:
+) -> Matches[Match]:
     """Return at most k matches, best first, by P(wanted) times 1 - P(shows) of each unwanted.
 
     Without anything wanted they are the pictures that show the unwanted the least. A match's
@@ -39,7 +41,7 @@ def search_without(
     ConfigError, DataError
         As ``search``.
     """
-    check_count(k)
+    check_asked(k, threshold)
     away = unit(-np.sum([one.pooled() for one in unwanted], axis=0)[None])[0]
     hits = nearest(snapshots, wanted.pooled() if wanted else away, max(CANDIDATES, k))
     size = sum(map(len, snapshots))
@@ -54,11 +56,11 @@ def search_without(
     less = scores - np.sum([one for one, _ in against], axis=0)
     values = np.prod(known, axis=0) if sure else less
     order = sorted(range(len(hits)), key=lambda row: (-values[row], -scores[row], hits[row].path))
-    return [
-        Match(hits[row].path, float(scores[row]), float(values[row]) if sure else None)
+    return Matches(
+        Match(Path(hits[row].path), float(scores[row]), float(values[row]) if sure else None)
         for row in order[:k]
         if threshold is None or values[row] >= threshold
-    ]
+    )
 
 
 def _judged(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from visita.arguments import expect
+
 _ARTICLE = r"(?:(?:any|an?|the)\s+)?"
 _STOP = (
     r"(?=[,.;!?]|\s+(?:in|on|at|by|with|near|beside|behind|under|over|of|from|to|and|but|while|"
@@ -42,7 +44,13 @@ def wish(text: str) -> Wish:
 
     >>> wish("a beach without dogs -sea")
     Wish(wanted='a beach', unwanted=('dogs', 'sea'))
+
+    Raises
+    ------
+    TypeError
+        If the text is no str.
     """
+    expect(text, str, "A text is a str")
     unwanted: list[str] = []
 
     def note(found: re.Match[str]) -> str:

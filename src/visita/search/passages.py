@@ -15,6 +15,7 @@ from itertools import islice, pairwise
 
 import numpy as np
 
+from visita.arguments import expect
 from visita.data.prose import sentences
 from visita.errors import DataError
 from visita.kernels.unit import unit
@@ -45,10 +46,13 @@ def passages(text: str) -> list[str]:
 
     Raises
     ------
+    TypeError
+        If the text is no str.
     DataError
         If the text has more than ``LONGEST`` words or ``MOST_SIGNS`` signs: an encoder reads
         some thousand of them a second.
     """
+    expect(text, str, "A text is a str")
     if _has_more(_WORD, text, LONGEST) or _has_more(_SIGN, text, MOST_SIGNS):
         raise DataError(
             f"The text has more than {LONGEST:,} words or {MOST_SIGNS:,} signs; give the part that "

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.brief import Brief
 from visita.evaluation.blocks import Truth, dot_blocks
 from visita.evaluation.intervals import Difference, components, paired_difference
 from visita.evaluation.ranks import Ranks, best_ranks, hits
@@ -29,8 +30,8 @@ WEIGHTS = (0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 """What the weight of the past is chosen from."""
 
 
-@dataclass(frozen=True, eq=False)
-class PastArticles:
+@dataclass(frozen=True, eq=False, repr=False)
+class PastArticles(Brief):
     """Texts of the past and the picture that each had.
 
     Attributes

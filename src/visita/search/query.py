@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from visita.brief import Brief
 from visita.errors import DataError
 from visita.matchers.match_probability import word_counts
 from visita.progress import bar
@@ -24,8 +25,8 @@ def kind_of(text: str) -> Literal["text", "keywords"]:
     return "keywords" if len(text.split()) <= MAX_KEYWORDS else "text"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Query:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Query(Brief):
     """Vectors in a matcher's space and their weights.
 
     Attributes

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from visita.arguments import number, whole
 from visita.errors import ConfigError
 from visita.gallery.snapshot import Snapshot
 from visita.search.hits import nearest
+from visita.search.matches import Match, Matches
 from visita.search.rescoring import Rescoring
 from visita.types import FloatArray, Judge
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A picture that was found.
-
-    Attributes
-    ----------
-    path : str
-        Absolute.
-    score : float
-        Inner product of the query and the picture, -1 to 1; between two pictures it is
-        their similarity. For a text and a matcher of two stages, the score of both.
-    probability : float or None
-        That the picture is what the text asks for, given how many were searched; of one to
-        three words, that it shows them. None for a query by picture, and where the matcher was
-        never calibrated.
-    """
-
-    path: str
-    score: float
-    probability: float | None
 
 
 def search(
@@ -46,7 +26,7 @@ def search(
     threshold: float | None = None,
     kind: Literal["text", "keywords", "picture"] = "text",
     closer: Rescoring | None = None,
-) -> list[Match]:
+) -> Matches[Match]:
     """Return at most k matches, best first; of equal scores, the first path comes first.
 
     A file that is in several galleries, or is reached by links, is returned once.
@@ -64,11 +44,12 @@ def search(
     Raises
     ------
     ConfigError
-        If k is below 1, or a threshold is given for a matcher without probabilities.
+        If k is below 1, the threshold no number from -1 to 1, or there is one for a matcher
+        without probabilities.
     DataError
         If the vector has another width than the galleries' or is not finite.
     """
-    check_count(k)
+    check_asked(k, threshold)
     if closer is None:
         hits = nearest(snapshots, query_vector, k, by_direction=kind == "picture")
     else:
@@ -85,23 +66,24 @@ def search(
         if probabilities is None and threshold is not None:
             raise never_calibrated(matcher)
     measures = [hit.score for hit in hits] if probabilities is None else probabilities.tolist()
-    return [
-        Match(hit.path, hit.score, None if probabilities is None else measure)
+    return Matches(
+        Match(Path(hit.path), hit.score, None if probabilities is None else measure)
         for hit, measure in zip(hits, measures, strict=True)
         if threshold is None or measure >= threshold
-    ]
+    )
 
 
-def check_count(k: int) -> None:
-    """Refuse to search for fewer than one match.
+def check_asked(k: int, threshold: float | None) -> None:
+    """Refuse to search for fewer than one match, or down to what is no number from -1 to 1.
 
     Raises
     ------
     ConfigError
-        If k is below 1.
+        If either is out of range.
     """
-    if k < 1:
-        raise ConfigError(f"{k} matches cannot be searched for: ask for at least 1.")
+    whole(k, "k", 1)
+    if threshold is not None:
+        number(threshold, "threshold", -1, 1)
 
 
 def never_calibrated(matcher: Judge) -> ConfigError:

@@ -13,6 +13,20 @@ from visita.features.encoders import TEXT_ENCODERS, TOPIC_MODELS
 from visita.training.settings import Settings
 from visita.types import Recipe
 
+__all__ = [
+    "AdaptConfig",
+    "ContrastConfig",
+    "CrossModalConfig",
+    "EndToEndConfig",
+    "FeatureConfig",
+    "FusionConfig",
+    "LoopConfig",
+    "MklVisitaConfig",
+    "MklVisitaPaperConfig",
+    "PaperConfig",
+    "PaperCrossModalConfig",
+]
+
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What every generator of numbers takes."""
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -349,3 +363,7 @@ class PaperConfig(FeatureConfig):
     margin: Annotated[float, Field(ge=0)] = 0.5
     l2: Annotated[float, Field(ge=0)] = 5e-4
     """What the sum of all squared weights counts in the loss."""
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from visita.errors import TrainingError
 from visita.kernels.gram import variance
-from visita.kernels.simplemkl import simple_mkl
+from visita.kernels.simplemkl import PAPER_TOLERANCE, simple_mkl
 from visita.networks.kernel_layer import KernelLayer
 
 PAIRS = 1500
@@ -50,6 +50,7 @@ def refit(layer: KernelLayer, values: NDArray[np.float64], labels: NDArray[np.fl
         [gram / scale for gram, scale in zip(grams, scales, strict=True)],
         2.0 * labels[:PAIRS] - 1,
         C=SLACK,
+        tolerance=PAPER_TOLERANCE,
     )
     weights = machine.weights / scales * (centred.T @ machine.dual)
     weights = np.maximum(weights, 0)

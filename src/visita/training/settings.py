@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from visita.data.reading import read_limited
-from visita.errors import ConfigError, DataError, did_you_mean
+from visita.errors import ConfigError, DataError
+from visita.frozen import LONG, Frozen
 
 MOST_BYTES = 1_000_000
 """Of a file with settings."""
 MOST_PARTS = 1_000
 DEEPEST = 10
 """Levels of settings within settings; there are three."""
-SHOWN, LONG = 5, 100
-"""Faults that are told, and characters of what was given."""
 
 
-class Settings(BaseModel):
-    """A frozen set of named values that refuses names it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class Settings(Frozen):
+    """A frozen set of named values, which a file and the command line can change too."""
 
     @classmethod
     def read(cls, path: Path | None = None, settings: Sequence[str] = ()) -> Self:
@@ -53,30 +48,19 @@ class Settings(BaseModel):
         ConfigError
             If a key is unknown (with the nearest known one) or a value does not fit.
         """
-        unknown = [key for key in values if key not in cls.model_fields]
-        if unknown:
-            hints = (_unknown(str(key), cls.model_fields) for key in unknown[:SHOWN])
-            more = f" And {len(unknown) - SHOWN:,} more." if len(unknown) > SHOWN else ""
-            raise ConfigError(f"{' '.join(hints)}{more} Known: {', '.join(cls.model_fields)}.")
         try:
             return cls.model_validate({k: cls._over_default(k, v) for k, v in values.items()})
-        except ValidationError as error:
-            wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:SHOWN])
-            raise ConfigError(f"Settings do not fit: {'; '.join(wrong)}.") from error
         except RecursionError as error:
             raise ConfigError("Settings do not fit: one is nested too deeply.") from error
 
     @classmethod
     def _over_default(cls, key: str, value: Any) -> Any:
         """Return settings within these as the default's, changed by what is given."""
-        default = cls.model_fields[key].default
+        field = cls.model_fields.get(key)
+        default = field and field.default
         if not (isinstance(default, Settings) and isinstance(value, Mapping)):
             return value
         return type(default).of({**default.model_dump(exclude_unset=True), **value})
-
-
-def _unknown(key: str, known: Iterable[str]) -> str:
-    return f"Unknown setting {key[:LONG]!r}.{did_you_mean(key[:LONG], known)}"
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

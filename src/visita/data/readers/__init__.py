@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from visita.arguments import whole
 from visita.data.pairs import PairSet
 from visita.data.pictures import printable
-from visita.errors import ConfigError, DataError
+from visita.errors import DataError
 from visita.registry import Registry
 
 __all__ = ["READERS", "Reader", "open_pairs"]
@@ -77,7 +78,7 @@ MOST_SEED = 2**32 - 1
 
 
 def open_pairs(
-    data: Data, seed: int = 0, *, root: Path | str | Iterable[Path | str] = ()
+    data: Data, *, seed: int = 0, root: Path | str | Iterable[Path | str] = ()
 ) -> PairSet:
     """Read pairs of images and texts.
 
@@ -105,12 +106,11 @@ def open_pairs(
     TypeError
         If ``data`` is none of these.
     """
-    if not 0 <= seed <= MOST_SEED:
-        raise ConfigError(f"A seed is a whole number from 0 to {MOST_SEED:,}; not {seed}.")
+    whole(seed, "seed", 0, MOST_SEED)
     if isinstance(data, PairSet):
         return data
     if isinstance(data, Source):
-        return open_pairs(data.spec, seed, root=data.roots)
+        return open_pairs(data.spec, seed=seed, root=data.roots)
     roots = [_path(str(one)) for one in ([root] if isinstance(root, str | Path) else root)]
     for one in roots:
         if not one.is_dir():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from visita.brief import brief
 from visita.evaluation.intervals import Estimate
 from visita.experiments.claims import Verdict
 from visita.types import Skipped
@@ -195,7 +196,7 @@ class Examples:
         return {"title": self.title, "note": self.note, "examples": shown}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """A whole report.
 
@@ -230,6 +231,11 @@ class Report:
     examples: tuple[Examples, ...] = ()
     warnings: tuple[str, ...] = ()
     failed: tuple[Skipped, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return its title and how much it holds, in one line."""
+        counts = f"{len(self.parts)} tables and figures, {len(self.verdicts)} claims"
+        return f"<Report {brief(self.title)}: {counts}, {len(self.failed)} failed>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but pictures and texts as JSON values."""

@@ -20,6 +20,7 @@ from visita.features.pictures import RecipeEncoder
 from visita.features.vocabulary import UNKNOWN, Vocabulary
 from visita.kernels.estimators import SimpleMKL
 from visita.kernels.pairs import sample_pairs
+from visita.kernels.simplemkl import PAPER_TOLERANCE
 from visita.networks.classical.adpm import PyramidMatching
 from visita.training.classical.baseline import Validate, WordBaseline
 from visita.training.classical.words import ROWS, standardise, vectors_of
@@ -89,7 +90,8 @@ class ADPM(WordBaseline):
         texts = network.tf_idf(torch.from_numpy(tokens), torch.from_numpy(mask)).numpy()
         of_texts = (texts @ texts.T).astype(np.float64)
         grams = [(layer @ layer.T) * of_texts for layer in codes]
-        svm = SimpleMKL("precomputed", C=self.C, normalise=False).fit(np.stack(grams), pairs.labels)
+        svm = SimpleMKL("precomputed", C=self.C, normalise=False, tolerance=PAPER_TOLERANCE)
+        svm.fit(np.stack(grams, axis=-1), pairs.labels)
         dual = np.zeros(len(pairs.labels))
         dual[svm.support_] = svm.dual_coef_
         weighted = [

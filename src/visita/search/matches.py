@@ -1,0 +1,62 @@
+"""What a search returns: pictures, best first, which a notebook shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from visita.data.thumbnails import cards
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A picture that was found.
+
+    Attributes
+    ----------
+    path : Path
+        Absolute.
+    score : float
+        Inner product of the query and the picture, -1 to 1; between two pictures it is
+        their similarity. For a text and a matcher of two stages, the score of both.
+    probability : float or None
+        That the picture is what the text asks for, given how many were searched; of one to
+        three words, that it shows them. None for a query by picture, and where the matcher was
+        never calibrated.
+    """
+
+    path: Path
+    score: float
+    probability: float | None
+
+    @property
+    def told(self) -> str:
+        """The number that says how good it is, and what it is."""
+        if self.probability is None:
+            return f"score {self.score:.3f}"
+        return f"probability {self.probability:.3f}"
+
+    def reasons(self) -> tuple[str, ...]:
+        """Return what there is to say of it besides, a line each."""
+        return ()
+
+    def _repr_html_(self) -> str:
+        return cards("1 picture", [(self.path, (self.told, *self.reasons()))])
+
+
+Found = TypeVar("Found", bound=Match)
+
+
+class Matches(list[Found]):
+    """A list of matches, best first, that says what it is in a line, and shows its pictures."""
+
+    def __repr__(self) -> str:
+        """Return how many there are, and the first three."""
+        first = [f"{one.path.name!r} ({one.told})" for one in self[:3]]
+        more = ["…"] if len(self) > len(first) else []
+        return f"<Matches: {len(self)}{': ' if first else ''}{', '.join([*first, *more])}>"
+
+    def _repr_html_(self) -> str:
+        pictures = [(one.path, (one.told, *one.reasons())) for one in self]
+        return cards(f"{len(self):,} pictures, best first", pictures)
