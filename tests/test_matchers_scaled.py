@@ -219,11 +219,11 @@ def test_pictures_are_alike_by_direction_whatever_their_length(tmp_path):
     query = unit(snapshot.vectors[row : row + 1])[0]
     found = search([snapshot], query, 20, matcher=matcher, kind="picture")
     cosines = unit(snapshot.vectors) @ query
-    assert found[0].path == snapshot.paths[row]
+    assert found[0].path == Path(snapshot.paths[row])
     assert [m.score for m in found] == pytest.approx(sorted(cosines, reverse=True), abs=1e-6)
     text = Query.from_texts(["a red circle"], LetterCounts(), matcher).pooled()
     by_text = search([snapshot], text, 1, matcher=matcher)
-    assert by_text[0].path == snapshot.paths[int((snapshot.vectors @ text).argmax())]
+    assert by_text[0].path == Path(snapshot.paths[int((snapshot.vectors @ text).argmax())])
 
 
 def test_a_query_is_as_long_as_its_parts():

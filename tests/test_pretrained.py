@@ -326,7 +326,7 @@ def test_the_command_line_searches_and_the_library_does_the_rest(folders, few, t
     assert done.returncode == 0, done.stderr
     found = done.stdout.splitlines()
     gallery = visita.Gallery.open(few, matcher=matcher, home=tmp_path / "home")
-    assert [match.path for match in gallery.search("a red circle", k=3)] == found
+    assert [str(match.path) for match in gallery.search("a red circle", k=3)] == found
     [best] = gallery.search("a red circle", k=1)
     pair = Finder(matcher).match(best.path, "a red circle")
     # A gallery decodes a JPEG at about the size that is looked at.

@@ -82,12 +82,12 @@ def test_the_command_prints_probability_path_and_the_passage_that_fits(pictures,
     done = run(tmp_path / "article.txt", pictures, "-k", "3")
     assert done.status == 0
     found = visita.recommend([gallery], ARTICLE, k=3)
-    assert done.lines == [[f"{m.probability:.3f}", m.path, m.passage] for m in found]
+    assert done.lines == [[f"{m.probability:.3f}", str(m.path), m.passage] for m in found]
     assert "red circle" in found[0].passage
     html = "".join(f"<p>{line}</p>" for line in ARTICLE.splitlines()).encode("utf-16")
     assert run("-", pictures, "-k", 3, stdin=html).lines == done.lines
     paths = run("-", pictures, "-k", 3, "--paths", stdin=ARTICLE.encode())
-    assert paths.out.split() == [match.path for match in found]
+    assert paths.out.split() == [str(match.path) for match in found]
 
 
 def test_an_article_is_searched_as_a_long_text_and_each_picture_has_its_passage(
@@ -101,7 +101,7 @@ def test_an_article_is_searched_as_a_long_text_and_each_picture_has_its_passage(
     assert [(m.path, m.score, m.probability) for m in found] == [
         (m.path, m.score, m.probability) for m in gallery.search(article, 60)
     ]
-    [own] = [match for match in found if match.path == path]
+    [own] = [match for match in found if match.path == Path(path)]
     vector = gallery.snapshot.vectors[gallery.snapshot.paths.index(path)]
     fits = gallery.finder.embed_texts([*noise, *told]) @ vector
     assert own.passage == [*noise, *told][int(fits.argmax())]
@@ -131,7 +131,7 @@ def test_the_past_teaches_names_that_the_matcher_cannot_know(past, gallery, name
     alone = visita.recommend([gallery], article, k=60)
     taught = visita.recommend([gallery], article, past=past, k=60)
     own = Path(named.image_paths[0]).name
-    before, after = ([Path(m.path).name for m in some].index(own) for some in (alone, taught))
+    before, after = ([m.path.name for m in some].index(own) for some in (alone, taught))
     assert after < min(before, 10)
 
 
@@ -139,7 +139,7 @@ def test_the_reason_names_the_past_article_that_speaks_most_for_the_picture(past
     article = named.texts[0]
     [best] = visita.recommend([gallery], article, past=past, k=1)
     rows, likeness, shares = past.articles.nearest(past.topics.encode([article]).vectors)
-    vector = gallery.snapshot.vectors[gallery.snapshot.paths.index(best.path)]
+    vector = gallery.snapshot.vectors[gallery.snapshot.paths.index(str(best.path))]
     says = [
         share * float(past.articles.images[past.articles.pictures[row]] @ vector)
         for row, share in zip(rows[0], shares[0], strict=True)

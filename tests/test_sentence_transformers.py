@@ -264,7 +264,7 @@ def test_the_command_line_takes_it_by_name(folders, clip, few, tmp_path):
     listed = run("search", "a red circle", few, "-k", "3", "--paths", *home)
     matcher = visita.load(clip, text_encoder=name)
     gallery = visita.Gallery.open(few, matcher=matcher, home=tmp_path / "home")
-    expected = [match.path for match in gallery.search("a red circle", k=3)]
+    expected = [str(match.path) for match in gallery.search("a red circle", k=3)]
     assert listed.stdout.splitlines() == expected
     article = tmp_path / "article.txt"
     article.write_text("A red circle. A blue star.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -247,7 +246,7 @@ def test_search_finds_with_words_of_its_own(trained, drawn_folder, tmp_path):
     gallery = visita.Gallery.open(drawn_folder, matcher=trained.folder, home=tmp_path)
     gallery.sync()
     found = gallery.search("a red circle on a blue background", 20)
-    captions = [Path(match.path).with_suffix(".txt").read_text() for match in found]
+    captions = [match.path.with_suffix(".txt").read_text() for match in found]
     red = [path.read_text() for path in drawn_folder.glob("*.txt")]
     share = np.mean(["red circle" in text for text in captions])
     assert share > 2 * np.mean(["red circle" in text for text in red])

@@ -174,7 +174,7 @@ def naive(finder: visita.Finder, snapshot: Snapshot, text: str, depth: int) -> l
     worst, beta = min(second.values()), matcher.weight
     both = {row: (1 - beta) * cosines[row] + beta * second.get(row, worst) for row in order}
     near = sorted(order[:depth], key=lambda row: (-both[row], snapshot.paths[row]))
-    return [(snapshot.paths[row], both[row]) for row in near + order[depth:]]
+    return [(Path(snapshot.paths[row]), both[row]) for row in near + order[depth:]]
 
 
 def parts(snapshot: Snapshot, row: int) -> np.ndarray:
@@ -443,8 +443,8 @@ def test_keywords_are_looked_at_again_and_have_a_probability_of_their_own(galler
 def test_a_picture_is_compared_by_vectors_alone(gallery):
     snapshot = gallery.snapshot
     found = gallery.search_like(snapshot.paths[7], 60)
-    cosines = dict(zip(snapshot.paths, snapshot.vectors @ snapshot.vectors[7], strict=True))
-    assert found[0].path == snapshot.paths[7] and found[0].probability is None
+    cosines = dict(zip(snapshot, snapshot.vectors @ snapshot.vectors[7], strict=True))
+    assert found[0].path == Path(snapshot.paths[7]) and found[0].probability is None
     assert {match.path for match in found} == set(cosines)
     for match in found:
         assert match.score == pytest.approx(float(cosines[match.path]), abs=1e-3)
@@ -461,7 +461,7 @@ def test_several_galleries_are_one_and_a_file_reached_twice_is_found_once(
     other = visita.Gallery.open(more, matcher=gallery.finder)
     other.sync()
     found = visita.find([gallery, other], SENTENCE, 100)
-    assert len({Path(match.path).resolve() for match in found}) == len(found) == 70
+    assert len({match.path.resolve() for match in found}) == len(found) == 70
     one, two = gallery.snapshot, other.snapshot
     own = [row for row, path in enumerate(two.paths) if not path.endswith("again.png")]
     both = Snapshot(
@@ -476,7 +476,7 @@ def test_several_galleries_are_one_and_a_file_reached_twice_is_found_once(
             rows=np.arange(70),
         ),
     )
-    links = {str(more / "again.png"): str(sorted(pictures.iterdir())[0])}
+    links = {more / "again.png": sorted(pictures.iterdir())[0]}
     found = [replace(match, path=links.get(match.path, match.path)) for match in found]
     assert_same(found, naive(gallery.finder, both, SENTENCE, DEPTH))
 
@@ -626,7 +626,7 @@ def test_searching_and_matching_need_no_torch(folder, gallery, pictures):
     expected = gallery.search(SENTENCE, 5)  # whatever graphs it needs exist from here on
     done = run("search", SENTENCE, pictures, "-k", "5", "--matcher", folder, "--json")
     assert [(one["path"], one["score"]) for one in done["matches"]] == [
-        (match.path, pytest.approx(match.score, abs=1e-5)) for match in expected
+        (str(match.path), pytest.approx(match.score, abs=1e-5)) for match in expected
     ]
     pair = gallery.finder.match(expected[0].path, SENTENCE)
     done = run("match", expected[0].path, SENTENCE, "--matcher", folder, "--json")
