@@ -61,7 +61,7 @@ def answers(tmp_path) -> list[Answer]:
     colours = ("red", "lime", "blue", "black", "white")
     for colour in colours:
         Image.new("RGB", (60, 90), colour).save(tmp_path / f"{colour}.png")
-    first = [Match(str(tmp_path / f"{c}.png"), 0.9, 0.9 - i / 5) for i, c in enumerate(colours)]
+    first = [Match(tmp_path / f"{c}.png", 0.9, 0.9 - i / 5) for i, c in enumerate(colours)]
     return [Answer("a red one", "red.png", order) for order in (first, first[::-1])]
 
 
