@@ -101,7 +101,11 @@ def croissant(**change: object) -> Make:
         one["source"] = {**source, "extract": column}  # type: ignore[assignment]
     table = {"@type": "cr:FileObject", "@id": "t", "name": "t", "contentUrl": "x.csv"}
     content = {
-        "@context": {"@vocab": "https://schema.org/", "cr": "http://mlcommons.org/croissant/"},
+        "@context": {
+            "@language": "en",
+            "@vocab": "https://schema.org/",
+            "cr": "http://mlcommons.org/croissant/",
+        },
         "@type": "Dataset",
         "name": "x",
         "distribution": [{**table, "encodingFormat": "text/csv", "sha256": "0" * 64}],

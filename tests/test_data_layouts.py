@@ -485,3 +485,14 @@ def test_a_frame_without_the_columns_says_which():
 def test_a_seed_that_no_generator_takes_is_refused(pictures, seed):
     with pytest.raises(ConfigError, match="A seed is a whole number from 0 to 4,294,967,295"):
         open_pairs(f"folder:{pictures}", seed=seed)
+
+
+def test_texts_of_a_picture_are_not_millions(pictures, tmp_path):
+    table = pyarrow.table({"image": ["a.jpg"], "text": pyarrow.array([["x"] * 20_000])})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(DataError, match="more than 10,000 values in a row"):
+        open_pairs(str(tmp_path / "x.parquet"))
+    write(pictures / "images" / "a.txt", "words")
+    (pictures / "images" / "b.txt").write_text("x y\n" * 300_000)
+    found = problems(open_pairs(f"folder:{pictures}"))["images/b.jpg"]
+    assert found.endswith("b.txt is larger than 1,000,000 bytes, the most that is read.")

@@ -13,6 +13,9 @@ from visita.data.readers.textfile import read_lines
 from visita.errors import DataError
 from visita.types import Skipped
 
+MOST_BYTES = 1_000_000
+"""Of the captions of a picture."""
+
 
 class Folder:
     """Reads ``beach/dune.jpg`` with ``beach/dune.txt``; splits are drawn.
@@ -50,7 +53,9 @@ def _texts(file: Path, bounds: Bounds) -> list[tuple[int, str]]:
         raise DataError("has no text file beside it")
     if fault := bounds.fault(file):
         raise DataError(f"its text file {fault}")
-    texts = [(number, line) for number, line in enumerate(read_lines(file)) if line.strip()]
+    texts = [
+        (number, line) for number, line in enumerate(read_lines(file, MOST_BYTES)) if line.strip()
+    ]
     if not texts:
         raise DataError("its text file is empty")
     return texts

@@ -12,6 +12,8 @@ from visita.errors import DataError, MissingExtraError
 from visita.types import Skipped
 
 MOST_VALUES = 50_000_000
+MOST_IN_ROW = 10_000
+"""Texts of a picture, on average."""
 MOST_TEXT = 100_000_000
 """Bytes of the texts of ``FLAT`` rows."""
 SMALL = 100_000_000
@@ -73,6 +75,8 @@ def _refuse_bombs(name: str, metadata: Any, columns: set[str]) -> None:
         for chunk in map(group.column, range(group.num_columns)):
             if chunk.path_in_schema.partition(".")[0] not in columns:
                 continue
+            if chunk.num_values > MOST_IN_ROW * group.num_rows:
+                raise DataError(f"{name} has more than {MOST_IN_ROW:,} values in a row.")
             if chunk.num_values > MOST_VALUES or metadata.num_rows > MOST_VALUES:
                 raise DataError(f"{name} has more than {MOST_VALUES:,} values; part it.")
             size, stored = chunk.total_uncompressed_size, chunk.total_compressed_size

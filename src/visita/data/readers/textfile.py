@@ -37,7 +37,7 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
         ) from error
 
 
-def read_lines(path: Path) -> list[str]:
+def read_lines(path: Path, most: int = MOST_BYTES) -> list[str]:
     """Return the file's lines without their ends.
 
     Raises
@@ -46,7 +46,7 @@ def read_lines(path: Path) -> list[str]:
         As ``read_text``.
     """
     # Not splitlines, which also parts a line at characters such as U+2028.
-    return [line.removesuffix("\r") for line in read_text(path).split("\n")]
+    return [line.removesuffix("\r") for line in read_text(path, most).split("\n")]
 
 
 def read_json(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
