@@ -99,6 +99,8 @@ def _serve(log: BlockLog, mount: Path) -> None:
     from fuse import FUSE, FuseOSError, Operations  # noqa: PLC0415
 
     class Disk(Operations):  # type: ignore[misc, unused-ignore]
+        use_ns = True
+
         def getattr(self, path: str, _handle: int | None = None) -> dict[str, int]:
             if path == DISK:
                 return {"st_mode": 0o100600, "st_nlink": 1, "st_size": len(log.now)}
@@ -119,8 +121,10 @@ def _serve(log: BlockLog, mount: Path) -> None:
     def serve() -> None:
         FUSE(Disk(), str(mount), foreground=True, nothreads=True, big_writes=True)
 
-    threading.Thread(target=serve, daemon=True).start()
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
     while not (mount / DISK[1:]).exists():
+        assert server.is_alive(), "FUSE did not start"
         time.sleep(0.01)
 
 
