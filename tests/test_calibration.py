@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from visita.errors import ArtifactError, DataError
 from visita.matchers.calibration import Calibration
@@ -39,11 +40,12 @@ def test_larger_galleries_make_the_same_score_less_sure():
 
 def test_it_survives_json_and_what_it_did_not_write_is_refused():
     calibration = Calibration(1.25, 3.5, -0.125)
-    assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
-    with pytest.raises(ArtifactError, match="size_weight"):
-        Calibration.from_dict({"intercept": 0.0, "score_weight": 1.0})
-    with pytest.raises(ArtifactError, match="fit it again"):
-        Calibration.from_dict({**calibration.to_dict(), "more": 1.0})
-    for bad in ({"score_weight": -1.0}, {"intercept": math.nan}, {"size_weight": math.inf}):
-        with pytest.raises(ArtifactError, match="not usable"):
-            Calibration.from_dict({**calibration.to_dict(), **bad})
+    saved = TypeAdapter(Calibration)
+    assert saved.validate_json(json.dumps(calibration.to_dict())) == calibration
+    with pytest.raises(ValidationError, match="size_weight"):
+        saved.validate_python({"intercept": 0.0, "score_weight": 1.0})
+    for bad in ({"more": 1.0}, {"intercept": math.nan}, {"size_weight": math.inf}):
+        with pytest.raises(ValidationError):
+            saved.validate_python({**calibration.to_dict(), **bad})
+    with pytest.raises(ArtifactError, match=r"not usable; fit it again"):
+        saved.validate_python({**calibration.to_dict(), "score_weight": -1.0})

@@ -119,7 +119,7 @@ def test_what_cannot_be_captioned_is_told(finder, captioner, pictures, tmp_path)
         visita.Captioner(tmp_path / "nowhere", matcher=finder)
     with pytest.raises(PictureError, match=r"nowhere\.jpg: cannot be read"):
         captioner.caption("nowhere.jpg")
-    with pytest.raises(ConfigError, match="At least one"):
+    with pytest.raises(ConfigError, match="at least 1, not 0"):
         captioner.caption(pictures[0], 0)
 
 

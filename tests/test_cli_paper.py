@@ -44,7 +44,7 @@ def test_a_leak_is_in_every_report(leaking, drawn_folder):
     (leak,) = (text for text in done.json["warnings"] if "dev and test included" in text)
     assert f"warning: {leak}" in done.err.splitlines()
     words = ("evaluate", folder, "--data", f"folder:{drawn_folder}")
-    assert f"warning: {leak}" in run(*words).out.splitlines()
+    assert f"warning: {leak}" in run(*words).err.splitlines()
     assert run(*words, "--json").json["warnings"] == [leak]
 
 

@@ -56,7 +56,7 @@ def test_every_fault_is_found(faulty):
             "error",
             2,
             (
-                "bomb.png: has 60000 x 60000 pixels; the limit is 100 million",
+                "bomb.png: has 60000 x 60000 pixels; the limit is 500 million",
                 "absent.jpg: cannot be read: No such file or directory",
             ),
         ),
