@@ -15,6 +15,8 @@ from visita.data.readers.textfile import read_json, read_lines
 from visita.errors import DataError
 from visita.types import Skipped
 
+TOLD = 1000
+"""Things that are no rows and are named, each; millions would fill the memory."""
 Row = tuple[str, dict[str, Any]]
 """A row's place in its file, and its cells by their role."""
 ReadRows = Callable[[Path, Choose, list[Skipped]], Iterator[Row]]
@@ -58,11 +60,16 @@ def _objects(
     found: Iterator[tuple[str, Any]], choose: Choose, problems: list[Skipped]
 ) -> Iterator[Row]:
     objects: list[tuple[str, dict[str, Any]]] = []
+    others = 0
     for place, one in found:
         if isinstance(one, dict):
             objects.append((place, one))
-        else:
+            continue
+        others += 1
+        if others <= TOLD:
             problems.append(Skipped(place, "is not a JSON object"))
+    if others > TOLD:
+        problems.append(Skipped(f"{others - TOLD:,} more", "are not JSON objects either"))
     columns = dict.fromkeys(column for _, one in objects for column in one)
     chosen = {role: plain(column) for role, column in choose(list(columns)).items()}
     for place, one in objects:
