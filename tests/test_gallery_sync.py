@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from standin import ColourMeans, LinearMatcher, draw_noise
 
+from visita.data import find_pictures
 from visita.errors import DataError, MismatchError
 from visita.features.store import FeatureStore
 from visita.gallery import survey
+from visita.gallery.content import digest_of
 from visita.gallery.gallery import Gallery
 from visita.gallery.sync import SyncReport
 
@@ -478,3 +480,11 @@ def test_a_sync_that_is_killed_loses_nothing_it_acknowledged(place, seed):
     assert outcome.acknowledged >= 4 * after
     assert outcome.right and outcome.resumed
     assert news(place.sync()) == {"unchanged": 48}
+
+
+def test_a_link_to_what_the_system_makes_up_is_read_as_far_as_it_is_long(tmp_path):
+    if not os.access("/proc/kmsg", os.R_OK):
+        pytest.skip("needs /proc/kmsg, which never ends, and the right to read it")
+    (tmp_path / "kernel.jpg").symlink_to("/proc/kmsg")
+    [found] = find_pictures(tmp_path).pictures
+    assert digest_of(found) == sha256().hexdigest()

@@ -6,11 +6,13 @@ import hashlib
 import os
 import stat
 from importlib import metadata
+from typing import IO
 
 from visita.data.pictures import PictureFile
 from visita.errors import PassingError, PictureError
 
 CHANGED = "changed or disappeared while it was read; it is tried again at the next sync"
+_PIECE = 2**18
 
 
 def digest_of(file: PictureFile) -> str:
@@ -26,11 +28,20 @@ def digest_of(file: PictureFile) -> str:
             status = os.fstat(opened.fileno())
             if not stat.S_ISREG(status.st_mode) or not _same(file, status):
                 raise PassingError(CHANGED)
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+            return _digest(opened, file.size)
     except FileNotFoundError as error:
         raise PassingError(CHANGED) from error
     except OSError as error:
         raise PassingError(f"cannot be read: {error.strerror or error}") from error
+
+
+def _digest(opened: IO[bytes], size: int) -> str:
+    # So many bytes and no more: what the system makes up as it is read may never end.
+    digest = hashlib.sha256()
+    while size > 0 and (some := opened.read(min(size, _PIECE))):
+        digest.update(some)
+        size -= len(some)
+    return digest.hexdigest()
 
 
 def is_as_found(file: PictureFile) -> bool:
