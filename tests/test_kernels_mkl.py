@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import optimize
+from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from visita.errors import ConfigError, DataError
 from visita.kernels import Kernel, align, centre, centred_alignment, easy_mkl, simple_mkl, variance
+from visita.kernels.simplemkl import PAPER_TOLERANCE
 
 Problem = tuple[list[np.ndarray], np.ndarray]
 
@@ -146,6 +149,32 @@ def test_duplicate_kernels_share_one_weight():
     assert doubled[[0, 2, 3]] == pytest.approx(align(grams, signs)[[0, 2, 3]], abs=1e-6)
     easy = easy_mkl([*grams, grams[1]], signs)
     assert easy[1] == pytest.approx(easy[4])
+
+
+@pytest.mark.parametrize("c", [0.1, 1.0, 10.0])
+def test_the_default_tolerance_gives_weights_to_a_hundredth(c):
+    """Kernels that are alike, along whose difference the objective is nearly flat."""
+    rows, labels = load_breast_cancer(return_X_y=True)
+    some = np.random.default_rng(0).permutation(len(rows))[:80]
+    x = StandardScaler().fit_transform(rows)[some]
+    signs = np.where(labels[some] == 1, 1.0, -1.0)
+    kernels = [Kernel(function="rbf", gamma=2.0**power / 30) for power in range(-3, 4)]
+    grams = [kernel(x) / variance(kernel(x)) for kernel in (*kernels, Kernel(function="linear"))]
+    exact = simple_mkl(grams, signs, C=c, tolerance=1e-5)
+    assert simple_mkl(grams, signs, C=c).weights == pytest.approx(exact.weights, abs=0.01)
+    rough = simple_mkl(grams, signs, C=c, tolerance=PAPER_TOLERANCE)
+    assert np.abs(rough.weights - exact.weights).max() > 0.02
+
+
+def test_many_kernels_of_one_column_each_are_weighed():
+    """More free rows than columns: the curvature has no rank to spare, and rounding shows."""
+    rng = np.random.default_rng(9)
+    x = rng.standard_normal((60, 20))
+    signs = np.where(x[:, 0] + rng.standard_normal(60) > 0, 1.0, -1.0)
+    grams = [np.outer(column, column) for column in x.T]
+    found = simple_mkl([*grams, grams[0]], signs, C=1.0)
+    assert found.gap <= 1e-4 * found.objective
+    assert found.weights.sum() == pytest.approx(1) and (found.weights >= 0).all()
 
 
 def test_one_kernel_is_the_svm():

@@ -22,9 +22,9 @@ Vector = NDArray[np.float64]
 BOUND = 1e-6
 """A row this near to 0 or to its cost, as a part of it, is not free to move."""
 RIDGE = 1e-9
-"""Of the mean diagonal: kernels that are the same leave directions without curvature."""
-SUM = 1e3
-"""How hard the weights are held to sum 1, in units of the curvature; what is left is scaled."""
+"""Of the largest: kernels that are the same leave directions without curvature."""
+SUM = 30.0
+"""How hard the weights are held to sum 1, in units of the root of the largest curvature."""
 
 
 def newton_weights(
@@ -43,11 +43,13 @@ def newton_weights(
         What a unit of each row's slack costs: the bound of β_i.
     """
     free = np.flatnonzero((np.abs(dual) > BOUND * costs) & (np.abs(dual) < (1 - BOUND) * costs))
-    curvature = _ridged(_curvature(grams, weights, dual, free))
-    hold = SUM * np.diag(curvature).max()
-    root = linalg.cholesky(curvature + hold, lower=True)
-    target = linalg.solve_triangular(root, hold + curvature @ weights - gradient, lower=True)
-    found = nnls(root.T, target)[0]
+    values, directions = linalg.eigh(_curvature(grams, weights, dual, free))
+    # Rounding leaves some below zero where there are more free rows than a kernel has columns.
+    roots = np.sqrt(np.maximum(values, max(RIDGE * values[-1], np.finfo(np.float64).tiny)))
+    matrix = roots[:, None] * directions.T
+    target = matrix @ weights - (gradient @ directions) / roots
+    hold = SUM * roots[-1]
+    found = nnls(np.vstack([matrix, np.full(len(weights), hold)]), np.append(target, hold))[0]
     return np.asarray(found / found.sum())
 
 
@@ -58,14 +60,9 @@ def _curvature(
     if not len(free):
         return np.zeros((len(grams), len(grams)))
     pulls = np.stack([gram[free] @ dual for gram in grams], axis=1)
-    kernel = _ridged(weighted_sum(grams, weights)[np.ix_(free, free)])
+    kernel = weighted_sum(grams, weights)[np.ix_(free, free)]
+    kernel.flat[:: len(kernel) + 1] += max(RIDGE * np.diag(kernel).max(), 1e-12)
     sides = np.column_stack([pulls, np.ones(len(free))])
     solved = linalg.cho_solve(linalg.cho_factor(kernel), sides)
     moved, shift = solved[:, :-1], solved[:, -1]
     return np.asarray(pulls.T @ (moved - np.outer(shift, shift @ pulls) / shift.sum()))
-
-
-def _ridged(matrix: Gram) -> Gram:
-    raised = matrix.copy()
-    raised.flat[:: len(raised) + 1] += max(RIDGE * np.trace(raised) / len(raised), 1e-12)
-    return raised
