@@ -42,8 +42,9 @@ from visita.experiments.robustness import Condition, Subject
 from visita.features.pictures import RecipeEncoder
 from visita.features.store import FeatureStore
 from visita.gallery.gallery import Gallery
-from visita.gallery.snapshot import PARTS, VECTOR, Snapshot
+from visita.gallery.snapshot import PARTS, VECTOR, Parts, Snapshot
 from visita.gallery.stores import discard, vectors_folder
+from visita.gallery.upkeep import compact_gallery
 from visita.matchers import shipped_folder
 from visita.matchers.keyword_calibration import KeywordCalibration, usual_scores
 from visita.matchers.rescorer import Rescorer
@@ -336,7 +337,8 @@ def test_a_snapshot_keeps_its_parts_while_pictures_come_and_go(matcher, pictures
     kept = [before.packed(row) for row in range(60)]
     for path in sorted(folder.iterdir())[5:]:
         path.unlink()
-    place.sync(matcher, encoder)  # most rows are dropped from the store
+    place.sync(matcher, encoder)
+    compact_gallery(place.path)  # most rows are dropped from the store
     after = place.snapshot(matcher.fingerprint())
     assert len(after) == 5 and len(after.parts.column) < 60
     for row in range(60):
@@ -464,21 +466,31 @@ def test_several_galleries_are_one_and_a_file_reached_twice_is_found_once(
     assert len({match.path.resolve() for match in found}) == len(found) == 70
     one, two = gallery.snapshot, other.snapshot
     own = [row for row, path in enumerate(two.paths) if not path.endswith("again.png")]
+    packed = [*(one.packed(row) for row in range(60)), *(two.packed(row) for row in own)]
+    paths = [*one.paths, *(two.paths[row] for row in own)]
+    with FeatureStore.create(tmp_path / "both", {PARTS: packed[0].shape}, {}) as store:
+        store.append(paths, {PARTS: np.stack(packed)})
     both = Snapshot(
-        [*one.paths, *(two.paths[row] for row in own)],
+        paths,
         np.concatenate([one.vectors, two.vectors[own]]),
-        [],
-        replace(
-            one.parts,
-            column=np.stack(
-                [*(one.packed(row) for row in range(60)), *(two.packed(row) for row in own)]
-            ),
-            rows=np.arange(70),
-        ),
+        paths,
+        Parts(store, np.arange(70)),
     )
     links = {more / "again.png": sorted(pictures.iterdir())[0]}
     found = [replace(match, path=links.get(match.path, match.path)) for match in found]
     assert_same(found, naive(gallery.finder, both, SENTENCE, DEPTH))
+
+
+def test_a_search_that_meets_damaged_parts_makes_them_again(gallery, pictures, tmp_path, capfd):
+    own = visita.Gallery.open(pictures, matcher=gallery.finder, home=tmp_path)
+    own.sync()
+    expected = visita.find([own], SENTENCE, 10)
+    (column,) = own.stored.path.glob("vectors-*/data-1/01-parts")
+    column.write_bytes(bytes(column.stat().st_size))
+    again = visita.Gallery.open(pictures, matcher=gallery.finder, home=tmp_path)
+    assert visita.find([again], SENTENCE, 10) == expected
+    assert "What is damaged is made again" in capfd.readouterr().err
+    assert again.snapshot.packed(0).any()
 
 
 @pytest.mark.parametrize("text", [SENTENCE, ARTICLE])
