@@ -199,7 +199,7 @@ def test_many_queries_are_answered_like_each_alone(pictures, tmp_path):
     notes = [line for line in done.err.splitlines() if "seems to be in German" in line]
     assert len(notes) == 1 and notes[0].startswith(f"note: {queries[1]!r}: ")
     lines = run("search", *words, "--json").out.splitlines()
-    assert (len(blocks[2]), "more than 200,000" in json.loads(lines[2])["error"]) == (1, True)
+    assert (len(blocks[2]), "100,000 signs" in json.loads(lines[2])["error"]) == (1, True)
     for query, block, line in zip(queries, blocks, lines, strict=True):
         if query == endless:
             continue

@@ -26,7 +26,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def test_the_last_layer_is_the_sentence_vector_of_sentence_transformers(sentences):
     library = pytest.importorskip("sentence_transformers")
     model = library.SentenceTransformer(str(FOLDER), device="cpu")
-    texts = ["Two dogs run on a beach.", "snow", "", "naïve 照片 🐕", BOOK[:700]]
+    texts = ["Two dogs run on a beach.", "snow", "", "naïve 照片", BOOK[:700]]
     expected = model.encode(texts, normalize_embeddings=True)
     found = sentences.encode(texts)
     assert len(found.vectors) == len(texts)
