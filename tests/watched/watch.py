@@ -37,7 +37,8 @@ def spoken(event: str, given: tuple) -> bool:
 def written(event: str, given: tuple) -> bool:
     """Tell whether an event makes a file or a folder in HOME."""
     makes = event == "os.mkdir" or (event == "open" and (given[2] or 0) & WRITING)
-    return bool(makes) and os.path.abspath(os.fsdecode(given[0])).startswith(HOME)
+    named = makes and not isinstance(given[0], int)  # a descriptor was opened by name before
+    return bool(named) and os.path.abspath(os.fsdecode(given[0])).startswith(HOME)
 
 
 sys.addaudithook(hear)
