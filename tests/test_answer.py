@@ -95,8 +95,11 @@ def test_shares_are_the_calibrated_odds_of_just_one(keywords):
 
 def test_yes_is_better_where_the_claim_reaches_the_threshold(finder, scene):
     score = finder.match(scene, "a red circle").score
+    bare = replace(
+        finder.matcher, match_probability=None, calibration=None, keyword_calibration=None
+    )
     for threshold, best in ((score - 0.1, "yes"), (score + 0.1, "No")):
-        unsure = replace(finder.matcher, threshold=threshold, match_probability=None)
+        unsure = replace(bare, threshold=threshold)
         judge = visita.Finder(unsure)
         found = visita.answer(judge, scene, "Is there a red circle?", ["yes", "No"])
         assert found[0].text == best
@@ -105,7 +108,7 @@ def test_yes_is_better_where_the_claim_reaches_the_threshold(finder, scene):
         assert by_text["No"].score == threshold
         assert by_text["No"].statement == "not: a red circle"
         assert found[0].share is None
-    judge = visita.Finder(replace(finder.matcher, threshold=None))
+    judge = visita.Finder(replace(bare, threshold=None))
     with pytest.raises(ConfigError, match="no threshold"):
         visita.answer(judge, scene, "Is there a red circle?", ["yes", "no"])
 

@@ -400,14 +400,11 @@ def interruptible():
 
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_is_said_in_one_line(tmp_path):
-    fifo = tmp_path / "config.toml"
-    os.mkfifo(fifo)
-    words = ("extract", "--data", "x", "--out", "y", "--config", str(fifo))
-    command = [*VISITA, *words]
-    with (
-        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
-        fifo.open("w"),  # opens once the command reads, so that it is at work
-    ):
+    command = [*VISITA, "search", "--queries", "-", str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        process.stdin.write("a dog\n" * 100_000)  # more than a pipe holds: it is at work
+        process.stdin.flush()
         err = interrupted(process)
     assert process.returncode == 130
     assert err == "interrupted; what was done is kept\n"

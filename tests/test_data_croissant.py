@@ -502,6 +502,6 @@ def test_the_command_joins_writes_and_says_what_is_missing(three, tmp_path):
 def test_the_real_data_sets_survive_a_round_trip(flickr8k, coco80, tmp_path):
     for name, data in (("flickr8k", flickr8k), ("coco", coco80)):
         (tmp_path / name).symlink_to(data)
-        before = open_pairs(f"{name}:{tmp_path / name}")
+        before = open_pairs(f"{name}:{tmp_path / name}", root=data)
         write_croissant(before, tmp_path / f"{name}.json")
-        assert same(before, open_pairs(f"croissant:{tmp_path / name}.json"))
+        assert same(before, open_pairs(f"croissant:{tmp_path / name}.json", root=data))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny import run, two_stages
 
 import visita
 from visita.errors import ConfigError
+from visita.matchers.keyword_calibration import KeywordCalibration
 from visita.matchers.pair import Pair, without
 from visita.search.negation import misread, wish
 
@@ -64,9 +67,11 @@ def gallery(drawn_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def closer(drawn_folder, drawn_pairs, tmp_path_factory):
-    """Return such a gallery for a matcher of two stages."""
+    """Return such a gallery for a matcher of two stages that tells what a picture shows."""
     home = tmp_path_factory.mktemp("galleries")
-    found = visita.Gallery.open(drawn_folder, matcher=two_stages(drawn_pairs), home=home)
+    shows = KeywordCalibration(intercept=0.0, height=5.0, spread=0.0)
+    matcher = replace(visita.load(two_stages(drawn_pairs)), keyword_calibration=shows)
+    found = visita.Gallery.open(drawn_folder, matcher=matcher, home=home)
     found.sync()
     return found
 

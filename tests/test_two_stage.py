@@ -499,7 +499,7 @@ def test_match_is_of_both_stages(gallery, matcher, text):
     scores = dict(naive(finder, snapshot, text, len(snapshot)))
     for path in snapshot.paths[:6]:
         pair = finder.match(path, text)
-        assert pair.score == pytest.approx(scores[path], abs=1e-3)
+        assert pair.score == pytest.approx(scores[Path(path)], abs=1e-3)
         assert pair.probability == pytest.approx(naive_probability(finder, path, text), abs=1e-4)
         assert (pair.threshold, pair.match) == (0.5, pair.probability >= 0.5)
         verdict = "match" if pair.match else "no match"

@@ -89,6 +89,20 @@ def one_of(value: object, name: str, known: Collection[str]) -> str:
     return value
 
 
+def check_levels(encoder: str, levels: Iterable[str], known: Collection[str]) -> None:
+    """Refuse levels that an encoder, named so, does not have.
+
+    Raises
+    ------
+    UnknownNameError
+        If it lacks one; the message has the nearest that it has.
+    """
+    for level in levels:
+        if level not in known:
+            hint = did_you_mean(level, known)
+            raise UnknownNameError(f"{encoder} has no level {level!r}.{hint}")
+
+
 def _told(value: object) -> str:
     if value is None:
         return "None"

@@ -107,5 +107,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
+def last_line(error: Exception) -> str:
+    """Return the last line of what another library says, or the kind of its error.
+
+    Libraries of networks name the source files that they came through first, and why last.
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)

@@ -89,7 +89,7 @@ def compare(
     """
     matchers = listed(matchers, NAMES, "Matchers are a list of names and folders")
     one_of(split, "split", SPLITS)
-    for name, value, least in (("seeds", seeds, 1), ("folds", folds, 1), ("seed", seed, 0)):
+    for name, value, least in (("seeds", seeds, 1), ("folds", folds, 1)):
         whole(value, name, least)
     systems = read_systems([str(one) for one in matchers], seeds, seed)
     pairs = open_pairs(data, seed=seed)

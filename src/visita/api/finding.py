@@ -208,7 +208,7 @@ class Gallery:
         try:
             pictures = [(path, ()) for path in self]
         except DataError as error:
-            return cards(f"{self!r} {error}", [])
+            return cards(str(error), [])
         return cards(repr(self), pictures)
 
     @property

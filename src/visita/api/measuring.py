@@ -59,7 +59,6 @@ def evaluate(
     one_of(split, "split", (*SPLITS, "all"))
     protocols = listed(protocols, str, "Protocols are a list of str")
     whole(folds, "folds", 1)
-    whole(seed, "seed", 0)
     pairs = open_pairs(data, seed=seed)
     check_enough(pairs, {split: LEAST}, "Measuring")
     chosen = interchangeable(pairs if split == "all" else pairs.take(split))

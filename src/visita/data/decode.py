@@ -21,6 +21,7 @@ from PIL import Image
 from visita.data.budget import budget
 from visita.data.formats import BoundedFile, Jpeg, identify, orientation
 from visita.data.raw import is_raw_name, preview
+from visita.data.reading import open_at_once
 from visita.data.rgb import to_rgb, upright
 from visita.errors import ConfigError, MissingExtraError, PassingError, PictureError
 
@@ -83,7 +84,7 @@ def decoding(path: Path, *, reduced: bool = False) -> Iterator[Image.Image]:
 
 def _decoded(path: Path, reduced: bool, held: ExitStack) -> Image.Image:
     try:
-        with BoundedFile(FileIO(path, opener=_open_at_once)) as file:
+        with BoundedFile(FileIO(path, opener=open_at_once)) as file:
             _check_file(os.fstat(file.fileno()))
             picture, turned = _opened(file, path)
             _check_pixels(*picture.size)
@@ -116,11 +117,6 @@ def _refusal(what: str, error: Exception) -> PictureError:
     # Decoders say in words that they had no memory.
     passing = getattr(error, "errno", None) in _PASSING or "memory" in words.lower()
     return (PassingError if passing else PictureError)(f"{what}: {words}")
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_file(status: os.stat_result) -> None:

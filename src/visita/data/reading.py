@@ -35,5 +35,5 @@ def read_limited(path: Path, most: int) -> bytes:
 
 
 def open_at_once(path: str, flags: int) -> int:
-    """Open a file without waiting, as for the writer of a pipe."""
+    """Open a file without waiting for the writer of a pipe, who may never come."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image, Resampling
 
+from visita.arguments import check_levels
 from visita.artifact import fingerprint_of
-from visita.errors import UnknownNameError, did_you_mean
 
 FOCAL = {
     "black": (20, 20, 20),
@@ -64,10 +64,7 @@ class Colours:
         UnknownNameError
             If a level does not exist.
         """
-        for level in levels:
-            if level not in LEVELS:
-                hint = did_you_mean(level, LEVELS)
-                raise UnknownNameError(f"{self.name} has no level {level!r}.{hint}")
+        check_levels(self.name, levels, LEVELS)
         from visita.features.colour_shares import ColourShares  # noqa: PLC0415 - needs torch
 
         return ColourShares(list(FOCAL.values()), SPREAD, levels).eval()

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image, Resampling
 
+from visita.arguments import check_levels
 from visita.artifact import fingerprint_of, sha256_of
-from visita.errors import MismatchError, UnknownNameError, did_you_mean
+from visita.errors import MismatchError
 
 PREPROCESSING = "RGB, squashed to side x side, bicubic; (x - 127) / 128"
 STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
@@ -101,11 +102,7 @@ class EfficientNetLite:
         MismatchError
             If the installed weights are not the ones this file was written for.
         """
-        known = self.level_shapes()
-        for level in levels:
-            if level not in known:
-                hint = did_you_mean(level, known)
-                raise UnknownNameError(f"{self.name} has no level {level!r}.{hint}")
+        check_levels(self.name, levels, self.level_shapes())
         import torch  # noqa: PLC0415 - exporting only; searching must not import torch
         from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415
 

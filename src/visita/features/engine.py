@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of
 from visita.durable import checksum_of, draft_beside, make_folder, sync_folder, sync_tree
-from visita.errors import ArtifactError, MismatchError, UnwritableError
+from visita.errors import ArtifactError, MismatchError, UnwritableError, last_line
 from visita.features.device import DeviceRunner, on_gpu
 from visita.features.openvino import ov, trace
 from visita.home import cache_home
@@ -51,7 +51,7 @@ class Graph:
             given = str(model) if isinstance(model, Path) else model
             self._compiled = ov.Core().compile_model(given, "CPU", settings)
         except RuntimeError as error:
-            raise ArtifactError(f"{model} cannot be run ({_last_line(error)}).") from error
+            raise ArtifactError(f"{model} cannot be run ({last_line(error)}).") from error
         for port in self._compiled.inputs:
             # OpenVINO sets up its dtypes on first use and hangs if two threads do so at once.
             port.get_element_type().to_dtype()
@@ -73,7 +73,7 @@ class Graph:
         except RuntimeError as error:
             shapes = ", ".join(str(one.shape) for one in inputs)
             raise MismatchError(
-                f"A network cannot read features of the shape {shapes} ({_last_line(error)})."
+                f"A network cannot read features of the shape {shapes} ({last_line(error)})."
             ) from error
         return tuple(
             np.array(request.get_output_tensor(i).data, dtype=np.float32)
@@ -165,7 +165,7 @@ def _save(model: ov.Model, examples: Sequence[NDArray[Any]], path: Path) -> None
 
 def _unwritable(folder: Path, error: Exception) -> UnwritableError:
     full = shutil.disk_usage(folder).free < 2**20
-    reason = "the disk is full" if full else getattr(error, "strerror", None) or _last_line(error)
+    reason = "the disk is full" if full else getattr(error, "strerror", None) or last_line(error)
     return UnwritableError(
         f"{folder} cannot be written ({reason}): make room there, or set VISITA_HOME to a folder "
         "on another disk.",
@@ -272,9 +272,7 @@ class CachedNetwork:
         try:
             model, precision = self._converted(module, examples)
         except Exception as error:  # whatever OpenVINO meets, torch can run it
-            say(
-                f"OpenVINO cannot run {self.name} ({_last_line(error)}); torch runs it, more slowly"
-            )
+            say(f"OpenVINO cannot run {self.name} ({last_line(error)}); torch runs it, more slowly")
             return TorchRunner(module)
         with draft_beside(self.folder) as draft:
             _save(model, examples, draft / XML)
@@ -290,7 +288,7 @@ class CachedNetwork:
             try:
                 return _converted(module, examples, self.shapes, self.edit)
             except Exception as error:  # not every processor computes int8 well
-                say(f"{self.name} runs in float32 here: {_last_line(error)}")
+                say(f"{self.name} runs in float32 here: {last_line(error)}")
         return _converted(module, examples, self.shapes, None)
 
 
@@ -312,9 +310,7 @@ def _check_runs(name: str, module: Any, examples: Sequence[NDArray[Any]]) -> Non
     try:
         TorchRunner(module)(*examples)
     except Exception as error:  # a stranger's weights may suit each other in no way
-        raise ArtifactError(
-            f"The network of {name} cannot be run ({_last_line(error)})."
-        ) from error
+        raise ArtifactError(f"The network of {name} cannot be run ({last_line(error)}).") from error
 
 
 def _checksums(folder: Path) -> dict[str, str]:
@@ -324,11 +320,6 @@ def _checksums(folder: Path) -> dict[str, str]:
 def _existing(folder: Path) -> Path:
     """Return the nearest folder on the way up that is there."""
     return folder if folder.is_dir() else _existing(folder.parent)
-
-
-def _last_line(error: Exception) -> str:
-    # OpenVINO names the source files it came through first, and why last.
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def cores() -> int:

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from visita.arguments import check_levels
 from visita.artifact import fingerprint_of, sha256_of
-from visita.errors import MismatchError, UnknownNameError, did_you_mean
+from visita.errors import MismatchError
 from visita.features.emoji import in_words
 from visita.features.engine import Runner, cached_runner, cores
 from visita.types import TextFeatures, Tokens
@@ -38,10 +39,7 @@ class MiniLM:
     languages = ("en",)
 
     def __init__(self, levels: Sequence[str] = LEVELS) -> None:
-        for level in levels:
-            if level not in LEVELS:
-                hint = did_you_mean(level, LEVELS)
-                raise UnknownNameError(f"{self.name} has no level {level!r}.{hint}")
+        check_levels(self.name, levels, LEVELS)
         self.levels = tuple(levels)
         self.dim = WIDTH * len(self.levels)
 

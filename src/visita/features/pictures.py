@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from visita.arguments import expect
+from visita.arguments import check_levels, expect
 from visita.data.decode import REDUCED, decode, decoding
 from visita.data.rgb import to_rgb
-from visita.errors import ConfigError, PassingError, PictureError, UnknownNameError, did_you_mean
+from visita.errors import ConfigError, PassingError, PictureError
 from visita.features.contract import Computed, EncodedBatch
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.engine import CachedNetwork, Runner, cores
@@ -187,10 +187,7 @@ class _Network:
 
     def __post_init__(self) -> None:
         known = self.encoder.level_shapes()
-        for level in self.levels:
-            if level not in known:
-                hint = did_you_mean(level, known)
-                raise UnknownNameError(f"{self.encoder.name} has no level {level!r}.{hint}")
+        check_levels(self.encoder.name, self.levels, known)
         self.shapes = {level: known[level] for level in self.levels}
         self.activations = known_activations(self.encoder.name)
 

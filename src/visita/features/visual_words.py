@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image, Resampling
 
+from visita.arguments import check_levels
 from visita.artifact import (
     Manifest,
     fingerprint_of,
@@ -36,8 +37,6 @@ from visita.errors import (
     DataError,
     MissingExtraError,
     PictureError,
-    UnknownNameError,
-    did_you_mean,
 )
 from visita.features.engine import Runner
 from visita.features.fitted import installed
@@ -139,10 +138,7 @@ class VisualWords:
         UnknownNameError
             If a level does not exist.
         """
-        for level in levels:
-            if level not in self.centres:
-                hint = did_you_mean(level, self.centres)
-                raise UnknownNameError(f"{self.name} has no level {level!r}.{hint}")
+        check_levels(self.name, levels, self.centres)
 
         def run(*inputs: NDArray[Any]) -> tuple[FloatArray, ...]:
             return tuple(self._bags(level, inputs[0]) for level in levels)

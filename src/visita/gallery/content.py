@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import IO
 
 from visita.data.pictures import PictureFile
+from visita.data.reading import open_at_once
 from visita.errors import PassingError, PictureError
 
 CHANGED = "changed or disappeared while it was read; it is tried again at the next sync"
@@ -24,7 +25,7 @@ def digest_of(file: PictureFile) -> str:
         If it cannot be read or is no longer as it was found. The message is the bare reason.
     """
     try:
-        with open(file.path, "rb", opener=_open_at_once) as opened:
+        with open(file.path, "rb", opener=open_at_once) as opened:
             status = os.fstat(opened.fileno())
             if not stat.S_ISREG(status.st_mode) or not _same(file, status):
                 raise PassingError(CHANGED)
@@ -78,8 +79,3 @@ def _same(file: PictureFile, status: os.stat_result) -> bool:
         file.mtime_ns,
         file.inode,
     )
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

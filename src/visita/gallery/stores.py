@@ -59,11 +59,10 @@ class Stores:
             stored = {name: self._features.column(name) for name in self._features.columns}
             self._embed(digests, _rows_of(stored, rows))
 
-    def drop_orphans(self, live: Container[str], *, all_of_them: bool = False) -> None:
-        """Compact a store of which more than half is not in ``live``, or anything at all."""
+    def drop_orphans(self, live: Container[str]) -> None:
+        """Compact a store of which more than half is not in ``live``."""
         for store in (self._features, self._vectors):
-            kept = sum(digest in live for digest in store.ids)
-            if kept < len(store) / (1 if all_of_them else 2):
+            if 2 * sum(digest in live for digest in store.ids) < len(store):
                 store.compact(live)
 
     def _embed(self, digests: Sequence[str], columns: Mapping[str, FloatArray]) -> None:

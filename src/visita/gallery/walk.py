@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePath
 from typing import Self
 
 from visita.data.exclusion import Exclusion
@@ -58,11 +59,14 @@ class Walk:
 
     def hides(self, path: str) -> bool:
         """Tell whether a file may be there all the same: excluded, or where none could look."""
-        name = printable(root_of(self.folder) + path)
-        unseen = (one.item for one in self.found.skipped)
+        file = PurePath(printable(root_of(self.folder) + path))
         return self.excluded.hides(path) or any(
-            name == one or name.startswith(one + os.sep) for one in unseen
+            str(one) in self._unseen for one in (file, *file.parents)
         )
+
+    @cached_property
+    def _unseen(self) -> frozenset[str]:
+        return frozenset(one.item for one in self.found.skipped)
 
 
 def root_of(folder: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from sklearn.metrics.pairwise import manhattan_distances
 
 from visita.errors import ConfigError, DataError
@@ -71,6 +71,10 @@ class Kernel(Frozen):
     ConfigError
         If a parameter is out of range, or the function has no such parameter.
     """
+
+    model_config = ConfigDict(
+        allow_inf_nan=True
+    )  # what is refused here is told in words of kernels
 
     function: str
     gamma: float | None = None

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from visita.arguments import check_levels
 from visita.artifact import (
     Name,
     Width,
@@ -22,7 +23,7 @@ from visita.artifact import (
     write_arrays,
     write_folder,
 )
-from visita.errors import ArtifactError, MismatchError, UnknownNameError, did_you_mean
+from visita.errors import ArtifactError, MismatchError
 from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
 from visita.features.engine import Runner, cached_runner, cores
 from visita.features.fitted import install_fitted, save_fitted
@@ -270,11 +271,8 @@ def level_shapes(recipe: Recipe) -> list[tuple[int, ...]]:
     found = []
     for encoder, levels in recipe.levels.items():
         known = IMAGE_ENCODERS.load(encoder)().level_shapes()
-        for level in levels:
-            if level not in known:
-                hint = did_you_mean(level, known)
-                raise UnknownNameError(f"{encoder} has no level {level!r}.{hint}")
-            found.append(known[level])
+        check_levels(encoder, levels, known)
+        found += [known[level] for level in levels]
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.errors import ArtifactError, VisitaError
+from visita.errors import ArtifactError, VisitaError, last_line
 from visita.types import FloatArray
 
 
@@ -34,8 +34,9 @@ def network_of(
     except VisitaError:
         raise
     except Exception as error:  # whatever torch or a network finds wrong
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
-        raise ArtifactError(f"{name} is no network for its weights ({reason:.200}).") from error
+        raise ArtifactError(
+            f"{name} is no network for its weights ({last_line(error):.200})."
+        ) from error
     return network.eval()
 
 

@@ -69,5 +69,6 @@ def wish(text: str) -> Wish:
 
 def misread(text: str) -> str:
     """Return the first word that says no and is read as any other word, or ``""``."""
-    found = UNCLEAR.search(wish(text).wanted)
-    return found[0] if found and not NO_THING.match(wish(text).wanted[found.start() :]) else ""
+    wanted = wish(text).wanted
+    found = UNCLEAR.search(wanted)
+    return found[0] if found and not NO_THING.match(wanted[found.start() :]) else ""

@@ -106,7 +106,7 @@ def open_pairs(
     TypeError
         If ``data`` is none of these.
     """
-    whole(seed, "seed", 0, MOST_SEED)
+    whole(seed, "A seed", 0, MOST_SEED)
     if isinstance(data, PairSet):
         return data
     if isinstance(data, Source):

@@ -88,8 +88,7 @@ def _records(
         if has_splits and split is None:
             unknown[str(row["split"])] += 1
             continue
-        texts = row["text"] if isinstance(row["text"], list) else [row["text"]]
-        for text in texts_of(texts) if isinstance(row["text"], list) else texts:
+        for text in texts_of(row["text"]) if isinstance(row["text"], list) else [row["text"]]:
             records.add(place, {**row, "text": text, "split": split, "language": language})
     problems += [
         Skipped(f"{count} rows", f"have split {value!r}, not train, dev or test")
@@ -196,7 +195,7 @@ def _joined(
     for place, row in distribution.rows({**fields, "refers": refers}):
         wanted = str(row.pop("refers"))
         found = None if wanted in twice else images.get(wanted)
-        yield place, {**row, "image": found, "image_id": row.get("image_id")}
+        yield place, {**row, "image": found}
 
 
 def _coco(path: Path, distribution: Distribution, text: Any) -> Path | None:

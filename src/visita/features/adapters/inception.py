@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from visita.errors import UnknownNameError, did_you_mean
+from visita.arguments import check_levels
 from visita.features.adapters.torchvision_models import by_name
 
 LEVELS = {"mixed9": "Mixed_7b:max", "fc": "avgpool:avg"}
@@ -54,8 +54,5 @@ class InceptionV3:
         UnknownNameError
             If a level does not exist.
         """
-        for level in levels:
-            if level not in LEVELS:
-                hint = did_you_mean(level, LEVELS)
-                raise UnknownNameError(f"{self.name} has no level {level!r}.{hint}")
+        check_levels(self.name, levels, LEVELS)
         return self._encoder.network([LEVELS[level] for level in levels])

@@ -19,14 +19,13 @@ from numpy import uint8
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from visita.arguments import check_levels
 from visita.artifact import fingerprint_of, sha256_of
 from visita.errors import (
     ArtifactError,
     ConfigError,
     MissingExtraError,
-    UnknownNameError,
     VisitaError,
-    did_you_mean,
 )
 from visita.features.adapters.preparation import Preparation
 from visita.home import cache_home
@@ -113,11 +112,7 @@ class LibraryEncoder:
         UnknownNameError
             If a level does not exist.
         """
-        known = self.level_shapes()
-        for level in levels:
-            if level not in known:
-                hint = did_you_mean(level, known)
-                raise UnknownNameError(f"{self.name} has no level {level!r}.{hint}")
+        check_levels(self.name, levels, self.level_shapes())
         from visita.features.adapters.layers import LayerNetwork  # noqa: PLC0415 - needs torch
 
         network, preparation = self._built([Path(file) for file in self._facts["files"]])

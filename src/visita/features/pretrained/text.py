@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.arguments import check_levels
 from visita.artifact import fingerprint_of
-from visita.errors import ConfigError, UnknownNameError, did_you_mean
+from visita.errors import ConfigError
 from visita.features.adapters.hub import CARD
 from visita.features.adapters.libraries import described, kept_facts
 from visita.features.engine import Runner, cached_runner, cores
@@ -49,10 +50,7 @@ class PretrainedText:
     def _width(self) -> int:
         _, width = self._facts["layers"]
         known = dict.fromkeys(self.layers, width) | {VECTOR: self._facts["width"]}
-        for level in self.levels:
-            if level not in known:
-                hint = did_you_mean(level, known)
-                raise UnknownNameError(f"{self.name} has no level {level!r}.{hint}")
+        check_levels(self.name, self.levels, known)
         if len({known[level] for level in self.levels}) > 1:
             raise ConfigError(
                 f"{VECTOR} of {self.name} is {known[VECTOR]} wide and its layers {width}: text "

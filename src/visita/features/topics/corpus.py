@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from visita.data.reading import read_limited
 from visita.errors import DataError
 from visita.progress import report_skipped
 from visita.types import Skipped
+
+MOST_BYTES = 100_000_000
+"""Of one file of a folder."""
 
 
 def read_corpus(path: Path) -> list[str]:
@@ -42,11 +46,11 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(one for one in folder.rglob("*.txt") if one.is_file()):
+    for path in sorted(folder.rglob("*.txt")):
         try:
-            yield str(path), path.read_bytes()
-        except OSError as error:
-            report_skipped([Skipped(str(path), error.strerror or str(error))])
+            yield str(path), read_limited(path, MOST_BYTES)
+        except DataError as error:
+            report_skipped([Skipped(str(path), str(error).removeprefix(f"{path} "))])
 
 
 def _decoded(name: str, raw: bytes) -> str:
