@@ -34,6 +34,12 @@ asked: list[str] = []
 sys.addaudithook(lambda event, _: asked.append(event) if event == "socket.getaddrinfo" else None)
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Hear only what the test itself asks a network for."""
+    asked.clear()
+
+
 @pytest.fixture(scope="module")
 def specimens(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("specimens")

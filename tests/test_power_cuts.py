@@ -11,7 +11,8 @@ pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 
 @pytest.mark.parametrize("kind", ["save over an old matcher", "first export", "gallery sync"])
-def test_a_power_cut_loses_nothing_that_was_said_to_be_kept(kind, tmp_path):
+def test_a_power_cut_loses_nothing_that_was_said_to_be_kept(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("VISITA_HOME", str(tmp_path))  # a look at what is left names the disk
     rng = np.random.default_rng([3, *kind.encode()])
     recording = record(kind, tmp_path)
     assert recording.said and recording.log.events.count(None) > 3

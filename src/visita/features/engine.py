@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import filelock
 import numpy as np
@@ -130,9 +130,17 @@ def export(
     ArtifactError
         If an output vector's cosine to torch's is below ``MIN_COSINE``, or the disk refuses.
     """
-    model, precision = _converted(module, examples, shapes, edit)
-    _save(model, examples, path)
-    return precision
+    made = _converted(module, examples, shapes, edit, TorchRunner(module)(*examples))
+    _save(made, examples, path)
+    return made.precision
+
+
+class Converted(NamedTuple):
+    """A graph that agrees with torch, on no disk yet, and what it makes of the examples."""
+
+    model: ov.Model
+    precision: str
+    outputs: tuple[FloatArray, ...]
 
 
 def _converted(
@@ -140,24 +148,24 @@ def _converted(
     examples: Sequence[NDArray[Any]],
     shapes: Sequence[Sequence[int]],
     edit: Callable[[ov.Model], str] | None,
-) -> tuple[ov.Model, str]:
-    """Return the graph of a module and its precision once it agrees with torch, on no disk yet."""
+    expected: Sequence[FloatArray],
+) -> Converted:
     model = trace(module, examples)
     model.reshape(dict(enumerate(ov.PartialShape(list(shape)) for shape in shapes)))
     precision = edit(model) if edit else "float32"
-    found = _least_cosine(TorchRunner(module)(*examples), Graph(model)(*examples))
+    outputs = Graph(model)(*examples)
+    found = _least_cosine(expected, outputs)
     if not found >= MIN_COSINE[precision]:  # NaN is no cosine
         raise ArtifactError(f"the exported graph differs from torch (cosine {found:.5f})")
-    return model, precision
+    return Converted(model, precision, outputs)
 
 
-def _save(model: ov.Model, examples: Sequence[NDArray[Any]], path: Path) -> None:
+def _save(made: Converted, examples: Sequence[NDArray[Any]], path: Path) -> None:
     """Write a graph and see that it is all there: OpenVINO does not always notice a full disk."""
-    meant = Graph(model)(*examples)
     try:
-        ov.save_model(model, str(path), compress_to_fp16=False)
+        ov.save_model(made.model, str(path), compress_to_fp16=False)
         sync_tree(path.parent)
-        if not _least_cosine(meant, Graph(path)(*examples)) >= MIN_COSINE["float32"]:
+        if not _least_cosine(made.outputs, Graph(path)(*examples)) >= MIN_COSINE["float32"]:
             raise ArtifactError("what was written came back changed")
     except (OSError, RuntimeError, ArtifactError) as error:
         raise _unwritable(path.parent, error) from error
@@ -268,28 +276,30 @@ class CachedNetwork:
         why = "its graph is damaged or of an older visita: " if self.folder.exists() else ""
         say(f"{why}preparing {self.name} for this machine (once)")
         module, examples = self.module(), self.examples()
-        _check_runs(self.name, module, examples)
+        expected = _by_torch(self.name, module, examples)
         try:
-            model, precision = self._converted(module, examples)
+            made = self._converted(module, examples, expected)
         except Exception as error:  # whatever OpenVINO meets, torch can run it
             say(f"OpenVINO cannot run {self.name} ({last_line(error)}); torch runs it, more slowly")
             return TorchRunner(module)
         with draft_beside(self.folder) as draft:
-            _save(model, examples, draft / XML)
-            facts = {"precision": precision, "openvino": ov.get_version()}
+            _save(made, examples, draft / XML)
+            facts = {"precision": made.precision, "openvino": ov.get_version()}
             write_sealed(draft / FACTS, {**facts, "files": _checksums(draft)})
             shutil.rmtree(self.folder, ignore_errors=True)
             draft.replace(self.folder)
             sync_folder(self.folder.parent)
         return Graph(self.folder / XML, streams=self.streams)
 
-    def _converted(self, module: Any, examples: Sequence[NDArray[Any]]) -> tuple[ov.Model, str]:
+    def _converted(
+        self, module: Any, examples: Sequence[NDArray[Any]], expected: Sequence[FloatArray]
+    ) -> Converted:
         if self.edit:
             try:
-                return _converted(module, examples, self.shapes, self.edit)
+                return _converted(module, examples, self.shapes, self.edit, expected)
             except Exception as error:  # not every processor computes int8 well
                 say(f"{self.name} runs in float32 here: {last_line(error)}")
-        return _converted(module, examples, self.shapes, None)
+        return _converted(module, examples, self.shapes, None, expected)
 
 
 def cached_runner(
@@ -306,9 +316,9 @@ def cached_runner(
     return CachedNetwork(name, facts, module, examples, shapes, streams=streams, half=half).runner()
 
 
-def _check_runs(name: str, module: Any, examples: Sequence[NDArray[Any]]) -> None:
+def _by_torch(name: str, module: Any, examples: Sequence[NDArray[Any]]) -> Sequence[FloatArray]:
     try:
-        TorchRunner(module)(*examples)
+        return TorchRunner(module)(*examples)
     except Exception as error:  # a stranger's weights may suit each other in no way
         raise ArtifactError(f"The network of {name} cannot be run ({last_line(error)}).") from error
 
