@@ -6,8 +6,8 @@ python runs/single_words.py --data flickr8k:PATH --travel coco:PATH [MATCHER ...
 MATCHER is a name or a folder. What is said of a noun and a picture is cross-fitted: by numbers from
 the other half of the nouns and of dev's pictures. Where DIR is given, 700 pictures of train teach
 two matchers more there, as ``train fusion`` does with and without ``--from visita-small``, and what
-these say themselves is measured. ``--calibrate`` first fits the numbers of each MATCHER that is a
-folder on dev, and saves them with it: its vectors stay what they are.
+these say themselves is measured. ``--calibrate`` first learns on train what words name, for each
+MATCHER that is a folder, fits its numbers on dev, and saves both: its vectors stay what they are.
 """
 
 import argparse
@@ -20,16 +20,15 @@ from typing import Any
 import numpy as np
 
 import visita
-from visita.api.closer import CloserLook
-from visita.api.finishing import words_on
+from visita.api.finishing import learn_words, words_on
 from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
 from visita.data.splits import split_by_component
 from visita.evaluation import fit_keyword_calibration, reliability
-from visita.evaluation.dense import as_vectors
 from visita.evaluation.intervals import Estimate, estimates
 from visita.evaluation.keyword_calibration import Words
-from visita.matchers.two_stage import TwoStageMatcher
+from visita.features.extract import picture_features
+from visita.matchers.two_stage import TwoStageMatcher, first_stage
 from visita.types import FloatArray, Matcher
 
 SHIPPED = ("visita-small", "visita-base")
@@ -67,10 +66,10 @@ def main() -> None:
     dev = pairs.take("dev")
     rows = []
     for name in options.matchers:
+        if options.calibrate:
+            calibrate(Path(name), pairs)
         matcher = visita.load(name)
         on_dev, elsewhere = words_of(matcher, dev), words_of(matcher, travel, least=3)
-        if options.calibrate:
-            calibrate(matcher, Path(name), on_dev, dev)
         rows.append(measured(f"{matcher.name}, dev", on_dev, cross_fitted(on_dev)))
         fitted = fit_keyword_calibration(on_dev).probability(elsewhere.scores, elsewhere.usual)
         rows.append(measured(f"{matcher.name}, coco80", elsewhere, fitted))
@@ -100,26 +99,23 @@ def trained(pairs: PairSet, work: Path) -> dict[str, Path]:
 
 
 def words_of(matcher: Matcher, pairs: PairSet, least: int = 5) -> Words:
-    """Return the nouns of the captions with their scores."""
-    features = features_for(matcher, pairs, None)
-    if not isinstance(matcher, TwoStageMatcher):
-        return words_on(matcher, features.pairs, vectors(matcher, features)[0], least=least)
-    look = CloserLook(matcher, features)
-
-    def embed(texts: Any) -> tuple[FloatArray, FloatArray]:
-        return as_vectors(look.of_texts(texts).dense())
-
-    return words_on(matcher, features.pairs, look.vectors[0], embed, least=least)
+    """Return the nouns of the captions with their scores, which vectors give."""
+    first = first_stage(matcher)
+    features = features_for(first, pairs, None)
+    return words_on(first, features.pairs, vectors(first, features)[0], least=least)
 
 
-def calibrate(matcher: Any, folder: Path, words: Words, dev: PairSet) -> None:
-    """Fit the numbers anew, those of a first stage too, and save them; no vector changes."""
-    fitted = replace(matcher, keyword_calibration=fit_keyword_calibration(words))
-    if isinstance(fitted, TwoStageMatcher):
-        seen = features_for(matcher, dev, None)
-        of_first = words_on(fitted.first, seen.pairs, vectors(fitted.first, seen)[0])
-        own = fit_keyword_calibration(of_first)
-        fitted = replace(fitted, first=replace(fitted.first, keyword_calibration=own))
+def calibrate(folder: Path, pairs: PairSet) -> None:
+    """Learn what words name and fit P(shows) anew, and save them; no vector changes."""
+    matcher: Any = visita.load(folder)
+    first: Any = first_stage(matcher)
+    seen, columns = picture_features(pairs.take("train"), first.recipe)
+    images = first.embed_images(columns)
+    first = replace(first, words=learn_words(first, seen, images))
+    shows = fit_keyword_calibration(words_of(first, pairs.take("dev")))
+    fitted = first = replace(first, keyword_calibration=shows)
+    if isinstance(matcher, TwoStageMatcher):
+        fitted = replace(matcher, first=first, keyword_calibration=shows)
     assert fitted.fingerprint() == matcher.fingerprint()
     with tempfile.TemporaryDirectory() as drawn:
         curve = shutil.copy(folder / "curve.png", drawn)
@@ -143,6 +139,7 @@ def cross_fitted(words: Words) -> FloatArray:
 def said_by(matcher: Matcher, words: Words) -> FloatArray:
     """Return what a matcher itself says of each noun and picture, (words, n)."""
     texts = matcher.embed_texts(matcher.open_text_encoder().encode(words.nouns))
+    texts = texts if matcher.words is None else matcher.words(texts)
     rows = [
         matcher.probability(scores, len(scores), keywords=text)
         for scores, text in zip(words.scores, texts, strict=True)
@@ -181,8 +178,8 @@ fewer. A picture shows a noun if two of its captions have it. *Recall* is the pa
 probability of one half or more, as the mean over nouns and of all together; *precision* the part of
 all with such a probability that have the noun in a caption. *Error* is the expected calibration
 error over all nouns and pictures, in points, where one caption counts and where two are asked for.
-95 % intervals are over nouns. On dev, what is said of a noun and a picture is cross-fitted:
-it comes from the other half of the nouns and of the pictures. On coco80 it is fitted on dev. What
+95 % intervals are over nouns. What words name is learnt on train. On dev, what is said of a noun
+and a picture is cross-fitted: it comes from the other half of the nouns and of the pictures. On coco80 it is fitted on dev. What
 `train fusion` makes of {TAUGHT} pictures of train says so by numbers of its own.
 
 | | nouns | recall, mean | recall, all | precision, all | error, one caption | error, two |

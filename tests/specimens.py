@@ -174,7 +174,7 @@ def torch_runs_everything() -> Iterator[None]:
                 graphs[self.folder] = kept(self)
             return graphs[self.folder]
         module = self.module()
-        engine._check_runs(self.name, module, self.examples())
+        engine._by_torch(self.name, module, self.examples())
         return engine.TorchRunner(module)
 
     engine.CachedNetwork.runner = runner  # type: ignore[method-assign]

@@ -100,6 +100,7 @@ class LinearMatcher:
         return f"{self.seed:08x}"
 
     background = None
+    words = None
 
     def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         joined = np.concatenate([columns[name] for name in self.recipe.columns()], axis=1)

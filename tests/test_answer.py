@@ -79,18 +79,12 @@ def test_choices_come_by_the_score_of_their_statements(finder, scene):
     assert [one.share for one in found] == sorted((one.share for one in found), reverse=True)
 
 
-@pytest.mark.parametrize("keywords", [False, True])
-def test_shares_are_the_calibrated_odds_of_just_one(keywords):
-    said = ["red circle", "a star"] if keywords else ["red circle", "a star on a blue picture"]
-    scores = np.array([0.7, 0.4], np.float32)
-    finder = visita.Finder("visita-small")
-    vectors = finder.embed_texts(said) if keywords else None
-    probable = finder.matcher.probability(scores, LARGE, keywords=vectors).astype(float)
+def test_shares_are_the_calibrated_odds_of_just_one():
+    scores, matcher = np.array([0.7, 0.4], np.float32), visita.load("visita-small")
+    probable = matcher.probability(scores, LARGE).astype(float)
     expected = [p / (1 - p) for p in probable]
-    found = shares(finder, scores, said)
-    assert found == pytest.approx(np.array(expected) / sum(expected), rel=1e-4)
-    never = replace(finder.matcher, calibration=None, keyword_calibration=None)
-    assert shares(visita.Finder(never), scores, said) is None
+    assert shares(matcher, scores) == pytest.approx(np.array(expected) / sum(expected), rel=1e-4)
+    assert shares(replace(matcher, calibration=None), scores) is None
 
 
 def test_yes_is_better_where_the_claim_reaches_the_threshold(finder, scene):

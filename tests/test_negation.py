@@ -69,7 +69,7 @@ def gallery(drawn_folder, tmp_path_factory):
 def closer(drawn_folder, drawn_pairs, tmp_path_factory):
     """Return such a gallery for a matcher of two stages that tells what a picture shows."""
     home = tmp_path_factory.mktemp("galleries")
-    shows = KeywordCalibration(intercept=0.0, height=5.0, spread=0.0)
+    shows = KeywordCalibration(intercept=0.0, score=0.0, height=5.0, spread=0.0)
     matcher = replace(visita.load(two_stages(drawn_pairs)), keyword_calibration=shows)
     found = visita.Gallery.open(drawn_folder, matcher=matcher, home=home)
     found.sync()
@@ -114,7 +114,7 @@ def test_a_match_says_what_a_search_says(gallery, text):
 
 def test_a_question_for_what_is_not_there_is_answered_the_other_way(gallery):
     for path in gallery.snapshot.paths[:10]:
-        pair = gallery.finder.match(path, "a star")
+        pair = gallery.finder.match(path, "star")
         [first, *_] = visita.answer(
             gallery.finder, path, "Is there no star in the picture?", ["yes", "no"]
         )

@@ -51,7 +51,7 @@ from visita.matchers.rescorer import Rescorer
 from visita.matchers.two_stage import DEPTH, TwoStageMatcher
 from visita.search.matches import Match
 from visita.search.passages import passages
-from visita.search.query import Query
+from visita.search.query import Query, kind_of
 from visita.search.rescoring import PASSAGES, Rescoring
 from visita.search.search import search
 from visita.testing import check_matcher
@@ -377,7 +377,7 @@ def test_vectors_without_parts_are_made_anew(matcher, pictures, tmp_path):
 
 
 @pytest.mark.parametrize("k", [1, 7, 20, 60, 1000])
-@pytest.mark.parametrize("text", [SENTENCE, ARTICLE, "green star"])
+@pytest.mark.parametrize("text", [SENTENCE, ARTICLE, "a small green star"])
 def test_the_best_of_the_first_stage_come_in_the_order_of_both(gallery, matcher, text, k):
     finder = gallery.finder
     query = Query.from_texts(passages(text), finder.texts, matcher)
@@ -426,20 +426,35 @@ def test_of_a_long_text_the_passages_that_weigh_most_are_looked_at(gallery, matc
     assert_same(gallery.search(text, 60), naive(gallery.finder, gallery.snapshot, text, DEPTH))
 
 
-def test_keywords_are_looked_at_again_and_have_a_probability_of_their_own(gallery, matcher):
+def test_keywords_of_a_matcher_that_learnt_no_words_are_looked_at_again(pictures, matcher):
+    bare = replace(matcher, first=replace(matcher.first, words=None))
+    gallery = visita.Gallery.open(pictures, matcher=bare)
     every = naive(gallery.finder, gallery.snapshot, "red star", 60)
     assert_same(gallery.search("red star", 60), every)
     some = naive(gallery.finder, gallery.snapshot, "red star", DEPTH)
     assert_same(gallery.search("red star", 20), some[:20])
-    of_words = KeywordCalibration(-1.0, 3.0, 0.2)
-    told = replace(matcher, keyword_calibration=of_words)
-    again = visita.Gallery.open(gallery.stored.folder, matcher=told)
+    of_words = KeywordCalibration(-1.0, 0.5, 3.0, 0.2)
+    told = replace(bare, keyword_calibration=of_words)
+    again = visita.Gallery.open(pictures, matcher=told)
     for one, other in zip(again.search("red star", 5), gallery.search("red star", 5), strict=True):
         assert (one.path, one.score) == (other.path, other.score)
         [vector] = gallery.finder.embed_texts(["red star"])
-        usual = usual_scores(matcher.background, vector)
+        usual = usual_scores(bare.background, vector)
         [expected] = of_words.probability(np.array([one.score], np.float32), usual)
         assert one.probability == pytest.approx(expected) != other.probability
+
+
+def test_keywords_are_found_by_what_was_learnt_of_words(gallery, matcher):
+    [vector] = matcher.words(gallery.finder.embed_texts(["red star"]))
+    scores = gallery.snapshot.vectors @ vector
+    found = gallery.search("red star", 60)
+    by_path = dict(zip(gallery.snapshot, scores.tolist(), strict=True))
+    assert [one.score for one in found] == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
+    for one in found[:5]:
+        assert one.score == pytest.approx(by_path[one.path], abs=1e-5)
+        pair = gallery.finder.match(one.path, "red star")
+        assert pair.score == pytest.approx(one.score, abs=1e-3)
+        assert pair.probability == pytest.approx(one.probability, abs=2e-3)
 
 
 def test_a_picture_is_compared_by_vectors_alone(gallery):
@@ -619,7 +634,7 @@ def test_adapting_asks_for_the_first_stage(folder, drawn_pairs, tmp_path):
 
 def test_the_demo_is_of_both_stages(matcher):
     pytest.importorskip("skimage", reason="needs the extra demo")
-    answer = run_demo(matcher)[0]
+    answer = next(one for one in run_demo(matcher) if kind_of(one.query) == "text")
     gallery = visita.Gallery.open(sample_pictures(), matcher=matcher)
     assert_same(answer.matches, naive(gallery.finder, gallery.snapshot, answer.query, DEPTH))
 

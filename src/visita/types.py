@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
@@ -310,6 +310,11 @@ class Matcher(Judge, Protocol):
     @property
     def match_probability(self) -> PairJudge | None:
         """What knows P(match), where it was fitted."""
+        ...
+
+    @property
+    def words(self) -> Callable[[FloatArray], FloatArray] | None:
+        """What maps vectors of single words to those that find what they name, if anything."""
         ...
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from visita.api.finishing import calibrate, caveats_on_words
+from visita.api.finishing import calibrate, caveats_on_words, learn_words
 from visita.api.learning import Trained, facts_of, report_on, rsum_on
 from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
 from visita.arguments import expect
@@ -81,6 +81,9 @@ def adapt(
     validate = rsum_on(dev.pairs.truth.tocsr())
     if validate(*before) >= validate(*embedded):
         found, embedded, weight = start, before, 0.0
+    if isinstance(found, JointMatcher | ScaledMatcher):
+        seen = found.embed_images(train.columns)
+        found = replace(found, words=learn_words(found, train.pairs, seen, start.words))
     seconds = time.perf_counter() - started
     comparison = _compare(start, found, used.take(held_back), held_back, weight, config.seed)
     inherited = {key: start.facts[key] for key in (TOPICS_FROM,) if key in start.facts}

@@ -15,8 +15,7 @@ from visita.arguments import expect, listed
 from visita.data.statements import claim, statement
 from visita.errors import ConfigError, DataError
 from visita.search.passages import passages
-from visita.search.query import kind_of
-from visita.types import FloatArray, Matcher
+from visita.types import FloatArray, Judge, Matcher
 
 LARGE = 1000
 """Pictures of the gallery whose odds are compared; their ratio hardly depends on it."""
@@ -83,7 +82,7 @@ def answer(
         seen = see(finder, [picture])
         said = [statement(question, text) for text in texts]
         found = [float(scores(finder, seen, passages(one))[0]) for one in said]
-        parts = shares(finder, np.array(found, np.float32), said)
+        parts = shares(finder.matcher, np.array(found, np.float32))
         known = [None] * len(texts) if parts is None else parts.tolist()
         rows = [Choice(*row) for row in zip(texts, said, found, known, strict=True)]
     return sorted(rows, key=lambda one: -one.score)
@@ -107,15 +106,13 @@ def _yes_or_no(
     ]
 
 
-def shares(finder: Finder, found: FloatArray, statements: Sequence[str]) -> FloatArray | None:
+def shares(matcher: Judge, found: FloatArray) -> FloatArray | None:
     """Return how probable each choice is if just one is right, float32 (c,).
 
     The odds that the matcher's calibration gives each score (c,), scaled to sum 1; None
     without a calibration.
     """
-    short = all(kind_of(one) == "keywords" for one in statements)
-    keywords = finder.embed_texts(statements) if short else None
-    probable = finder.matcher.probability(found, LARGE, keywords=keywords)
+    probable = matcher.probability(found, LARGE)
     if probable is None:
         return None
     odds = probable.astype(np.float64) / (1 - probable.astype(np.float64)).clip(1e-7)

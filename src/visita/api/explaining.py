@@ -19,7 +19,7 @@ from visita.experiments.explanation import SIDE, Explanation, Kernel, Word
 from visita.matchers.evidence import Evidence, evidence
 from visita.matchers.rescorer import Rescorer
 from visita.matchers.split import added, split
-from visita.matchers.two_stage import TwoStageMatcher
+from visita.matchers.two_stage import TwoStageMatcher, first_stage
 from visita.search.passages import passages
 from visita.search.query import Query
 from visita.search.rescoring import PASSAGES, Rescoring
@@ -61,7 +61,9 @@ def explain(
     query = Query.from_texts(parts, finder.texts, finder.matcher)
     query.pooled()  # refuses words that the matcher does not know
     seen = see(finder, chain([whole], hidden_one_by_one(whole)))
-    table = np.stack([scores(finder, seen, some) for some in (parts, *_without_each(parts))])
+    table = np.stack(
+        [scores(finder, seen, some, query.kind) for some in (parts, *_without_each(parts))]
+    )
     heat = table[:, :1] - table[:, 1:]
     # A text of one word is that word.
     effects = table[0, 0] - table[1:, 0] if len(words) > 1 else table[:1, 0]
@@ -131,8 +133,8 @@ def _taken_apart(
     """Return what each kernel adds, and what words and cells do, (words, cells), if known."""
     matcher = finder.matcher
     columns = finder.pictures.encode_pictures([picture])
-    if not isinstance(matcher, TwoStageMatcher):
-        return _first_stage(matcher, columns, query, finder), None
+    if not isinstance(matcher, TwoStageMatcher) or query.named:
+        return _first_stage(first_stage(matcher), columns, query, finder), None
     beta = matcher.weight
     kernels = [
         Kernel(f"vectors: {one.name}", (1 - beta) * one.weight, (1 - beta) * one.adds)
@@ -164,6 +166,8 @@ def _first_stage(
     kernels = split(matcher)
     parts = kernels.texts(finder.texts.encode(query.texts))
     text = np.einsum("p,pkd->kd", query.weights, parts)
+    if query.named and matcher.words is not None:
+        text = matcher.words(text)
     text *= np.linalg.norm(query.known()) / np.linalg.norm(text.sum(axis=0))
     [values] = added(kernels.images(columns), text[None])
     return tuple(

@@ -26,8 +26,12 @@ from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.matchers.calibrated import Calibrated
 from visita.matchers.keyword_calibration import KeywordCalibration, Usual, usual_scores
 from visita.matchers.match_probability import EVEN
+from visita.matchers.word_map import WordMap
+from visita.training.words import fit_word_map, named_things
 from visita.types import FloatArray, Matcher
 
+BACKGROUND = 200
+"""Pictures that stand for any, or somewhat more, where a matcher has none."""
 Vectors = tuple[FloatArray, FloatArray]
 """Of images (n, d) and of texts (m, d), whose inner products are scores."""
 
@@ -50,16 +54,18 @@ def calibrate_searches(
     embedded: Vectors,
     seed: int,
     *,
+    images: FloatArray | None = None,
     words: Callable[[Sequence[str]], Vectors] | None = None,
 ) -> dict[str, Any]:
     """Return the fields calibration and keyword_calibration, fitted on dev.
 
-    ``embedded`` are the matcher's vectors of ``dev``; ``words`` gives those of its images with
-    other texts, where they are not as the matcher embeds them.
+    ``embedded`` are the matcher's vectors of ``dev``, or others whose inner products are its
+    scores: then ``images`` are those that it embeds, and ``words`` gives such for other texts.
     """
+    seen = embedded[0] if images is None else images
     return {
         "calibration": fit_calibration(*embedded, dev.truth.tocsr(), seed=seed),
-        "keyword_calibration": _keyword_calibration(matcher, dev, embedded[0], words),
+        "keyword_calibration": _keyword_calibration(matcher, dev, seen, words),
     }
 
 
@@ -106,6 +112,8 @@ def words_on(
 ) -> Words:
     """Return the nouns that two captions each of ``least`` images hold, and what is known of them.
 
+    One caption is enough where most images have no more.
+
     ``images`` are the matcher's vectors of the images of ``pairs``; ``embed`` gives vectors of
     them and of texts whose inner products are scores, where they are not the matcher's.
 
@@ -114,14 +122,38 @@ def words_on(
     DataError
         If there is no such noun.
     """
-    queries = keyword_queries(pairs.texts, pairs.truth.tocsr(), images=least)
+    truth = pairs.truth.tocsr()
+    captions = min(2, max(1, int(np.median(truth.sum(axis=1)))))
+    queries = keyword_queries(pairs.texts, truth, captions=captions, images=least)
     texts = matcher.embed_texts(matcher.open_text_encoder().encode(queries.nouns))
+    if matcher.words is not None:
+        texts = matcher.words(texts)
     known = usual_scores(matcher.background, texts)
     usual = (np.broadcast_to(one, len(texts))[:, None] for one in known)
-    if embed:
+    if embed and matcher.words is None:
         images, texts = embed(queries.nouns)
     scores = np.asarray(texts @ images.T, np.float32)
-    return Words(queries.nouns, scores, Usual(*usual), queries.held.toarray())
+    named = matcher.words is not None
+    return Words(queries.nouns, scores, Usual(*usual), queries.held.toarray(), named)
+
+
+def learn_words(
+    matcher: Matcher, pairs: PairSet, images: FloatArray, base: object = None
+) -> WordMap | None:
+    """Return what finds the pictures of single words, learnt from the captions of train.
+
+    ``images`` are the matcher's vectors of those of ``pairs``. It goes out from the ``WordMap``
+    of a base, if that is of this width, and is that where the captions name too few things.
+    """
+    known = base if isinstance(base, WordMap) and len(base.matrix) == matcher.dim else None
+    names, held = named_things(pairs)
+    if len(names) < LEAST_WORDS:
+        return known
+    prior = None if known is None else known.matrix.astype(np.float32)
+    texts = matcher.embed_texts(matcher.open_text_encoder().encode(names))
+    some = images[:: max(1, len(images) // BACKGROUND)].astype(np.float16)
+    background = some if matcher.background is None else None
+    return WordMap(fit_word_map(images, texts, held, prior), background)
 
 
 def _keyword_calibration(

@@ -12,7 +12,7 @@ from typing import Any
 from scipy import sparse
 
 from visita.api.both_stages import vector_pair_scores
-from visita.api.finishing import calibrate, caveats_on_words, provenance
+from visita.api.finishing import calibrate, caveats_on_words, learn_words, provenance
 from visita.api.measuring import TOPICS_FROM, caveats, vectors
 from visita.artifact import check_free
 from visita.brief import Brief
@@ -35,7 +35,7 @@ from visita.training.fusion import train_fusion
 from visita.training.keywords import keyword_pairs
 from visita.training.loop import History
 from visita.training.paper import train_paper
-from visita.training.scaling import scaled_on
+from visita.training.scaling import scaled_on, vectors_of
 from visita.training.spans import level_widths
 from visita.training.tensors import PairTensors
 from visita.training.texts import text_encoder_of
@@ -141,6 +141,8 @@ def learn(
         keywords = _keywords(readable, tensors, config, text, features)
         found, history = train_fusion(*run, config, text, keywords)
         matcher = scaled_on(found, tensors, dev_tensors, run[-1], config)
+    seen, _ = vectors_of(matcher, tensors)
+    matcher = replace(matcher, words=learn_words(matcher, readable, seen))
     return matcher, history, time.perf_counter() - started
 
 

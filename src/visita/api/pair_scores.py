@@ -10,7 +10,7 @@ import numpy as np
 from PIL.Image import Image
 
 from visita.api.finding import Finder
-from visita.search.query import Query
+from visita.search.query import Kind, Query
 from visita.search.rescoring import Rescoring
 from visita.search.seen import Seen
 from visita.types import FloatArray
@@ -29,8 +29,10 @@ def see(finder: Finder, pictures: Iterable[Image | str | Path]) -> Seen:
     return Seen(vectors, np.concatenate(packed) if packed else None)
 
 
-def scores(finder: Finder, seen: Seen, passages: Sequence[str]) -> FloatArray:
+def scores(finder: Finder, seen: Seen, passages: Sequence[str], kind: Kind = "text") -> FloatArray:
     """Return the score of each picture with a text given by its passages, float32 (n,).
+
+    Scores of texts of several lengths are of one kind, unless told otherwise.
 
     A text of which the matcher knows no word has the score 0 in the first stage.
 
@@ -39,7 +41,7 @@ def scores(finder: Finder, seen: Seen, passages: Sequence[str]) -> FloatArray:
     DataError
         If there is no passage, or one is blank.
     """
-    query = Query.from_texts(passages, finder.texts, finder.matcher)
+    query = Query.from_texts(passages, finder.texts, finder.matcher, kind=kind)
     first = seen.vectors @ query.known()
     closer = Rescoring.of(query, finder.matcher)
     if closer is None or seen.packed is None:

@@ -85,9 +85,10 @@ def recommend(
     galleries = _opened(galleries, matcher)
     finder = shared_finder(galleries)
     parts = passages(text)
-    query = Query.from_texts(parts, finder.texts, finder.matcher)
+    kind = kind_of(text) if past is None else "text"
+    query = Query.from_texts(parts, finder.texts, finder.matcher, kind=kind)
     judge: Judge = finder.matcher
-    vector, kind = query.pooled(), kind_of(text)
+    vector = query.pooled()
     advice = closer = None
     if past is None:
         closer = Rescoring.of(query, finder.matcher)
@@ -96,7 +97,7 @@ def recommend(
 
         known = past if isinstance(past, Past) else Past.learn(finder, past)
         advice = known.advise(text)
-        vector, judge, kind = advice.combine(vector), known.judge, "text"
+        vector, judge = advice.combine(vector), known.judge
     matches = searched(
         galleries, vector, k, matcher=judge, threshold=threshold, kind=kind, closer=closer
     )

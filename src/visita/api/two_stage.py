@@ -150,6 +150,7 @@ def _finished(
     }
     fields = calibrate_searches(
         *(look.matcher, dev.pairs, as_vectors(dense), config.seed),
+        images=look.vectors[0],
         words=lambda texts: as_vectors(look.of_texts(texts).dense()),
     )
     fields |= calibrate_pairs(dev.pairs, look.match_features, config.seed)

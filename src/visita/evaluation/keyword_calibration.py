@@ -7,6 +7,7 @@ estimator: A. Chao, Biometrics 1987; a lower bound). The pictures with one stand
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,11 @@ from visita.matchers.keyword_calibration import KeywordCalibration, Usual, keywo
 from visita.types import FloatArray
 
 LEAST_WORDS = 20
+PIVOT = 0.1
+"""The probability that stays where it is when one half is put where it is asked for."""
+BETWEEN = (0.2, 0.8)
+SCORE, HEIGHT = 0, 1
+"""Columns of ``keyword_features``."""
 Counts = NDArray[np.int64]
 
 
@@ -34,23 +40,30 @@ class Words:
         Of the nouns, (words, 1) each.
     held : int64 (words, n)
         How many of a picture's captions have a noun.
+    named : bool
+        Whether the scores are estimates of ``held``, by a ``WordMap``.
     """
 
     nouns: tuple[str, ...]
     scores: FloatArray
     usual: Usual
     held: Counts
+    named: bool = False
 
     def part(self, nouns: NDArray[np.bool_], images: NDArray[np.bool_]) -> Words:
         """Return some of the nouns with some of the pictures."""
         place = np.ix_(nouns, images)
         usual = Usual(*(one[nouns] for one in self.usual))
         names = tuple(np.array(self.nouns)[nouns].tolist())
-        return Words(names, self.scores[place], usual, self.held[place])
+        return Words(names, self.scores[place], usual, self.held[place], self.named)
 
 
 def fit_keyword_calibration(words: Words) -> KeywordCalibration:
     """Fit P(shows) by logistic regression, on a split that was not trained on.
+
+    As much is unsaid, the log-odds are then turned about ``PIVOT`` so that at one half precision
+    and recall meet: who asks for one half finds as large a part of what is shown as of what is
+    found is right.
 
     Raises
     ------
@@ -60,13 +73,38 @@ def fit_keyword_calibration(words: Words) -> KeywordCalibration:
     if len(words.nouns) < LEAST_WORDS:
         raise DataError(f"Single words are calibrated on {LEAST_WORDS} words or more.")
     check_scores(words.scores)
-    features = keyword_features(words.scores, words.usual).reshape(2, -1).T
+    features = keyword_features(words.scores, words.usual).reshape(3, -1).T
     labels, weights = (words.held > 0).ravel(), shown_weights(words.held).ravel()
-    intercept, height, spread = logistic(features, labels, weights)
-    if height < 0:  # worse than chance: no score tells anything
-        features[:, 0] = 0
-        intercept, height, spread = logistic(features, labels, weights)
-    return KeywordCalibration(intercept, height, spread)
+    if not words.named:
+        features[:, SCORE] = 0
+    found = logistic(features, labels, weights)
+    for column in (SCORE, HEIGHT):
+        if found[1 + column] < 0:  # worse than chance: it tells nothing
+            features[:, column] = 0
+            found = logistic(features, labels, weights)
+    fitted = KeywordCalibration(*found)
+    even = _meeting(fitted.probability(words.scores, words.usual), words.held)
+    slope = _odds(PIVOT) / (_odds(PIVOT) - _odds(even))
+    numbers = np.array(found) * slope
+    numbers[0] -= slope * _odds(even)
+    return KeywordCalibration(*numbers.tolist())
+
+
+def _meeting(said: FloatArray, held: Counts) -> float:
+    """Return the probability, within ``BETWEEN``, from which precision and recall are equal.
+
+    To be found is what two captions of a picture have, and right is what one has.
+    """
+    order = np.argsort(-said, axis=None, kind="stable")
+    sure = (held >= min(2, held.max())).ravel()[order]
+    right = (held > 0).ravel()[order]
+    count = np.arange(1, len(order) + 1)
+    place = np.abs(np.cumsum(sure) / sure.sum() - np.cumsum(right) / count).argmin()
+    return float(np.clip(said.ravel()[order[place]], *BETWEEN))
+
+
+def _odds(probability: float) -> float:
+    return math.log(probability / (1 - probability))
 
 
 def shown_weights(held: Counts) -> NDArray[np.float64]:

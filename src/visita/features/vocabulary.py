@@ -134,9 +134,10 @@ class Vocabulary:
         words, longest = known_words(path, saved.get("words")), saved.get("longest")
         if type(longest) is not int or not 0 < longest <= LONGEST:
             raise ArtifactError(f"{path} is no vocabulary visita can read; copy it again.")
-        if saved.get("segmenter") != SEGMENTER:
+        rules = saved.get("segmenter")
+        if rules != SEGMENTER:
             raise MismatchError(
-                f"{path} knows words by the rules {saved.get('segmenter')}, this visita cuts them "
-                f"by {SEGMENTER}; train again."
+                f"{path} knows words by the rules {rules!s:.100}, this visita cuts them by "
+                f"{SEGMENTER}; train again."
             )
         return cls(words, longest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,10 +13,13 @@ from visita.matchers.calibration import Calibration
 from visita.matchers.coefficients import Coefficients
 from visita.matchers.keyword_calibration import KeywordCalibration, usual_scores
 from visita.matchers.match_probability import MatchProbability
+from visita.matchers.word_map import WordMap
 from visita.types import FloatArray, Recipe
 
-STANDARD = KeywordCalibration(intercept=4.71, height=1.04, spread=2.63)
+STANDARD = KeywordCalibration(intercept=8.64, score=62.1, height=0.6, spread=2.78)
 """Those of visita-small: what a word usually scores is measured, so they fit others too."""
+WITHOUT_WORDS = KeywordCalibration(intercept=11.8, score=0.0, height=1.63, spread=5.3)
+"""Those of visita-small without its map of words."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -41,9 +45,14 @@ class Calibrated:
     match_probability: MatchProbability | None = None
 
     @property
+    def words(self) -> Callable[[FloatArray], FloatArray] | None:
+        """What finds the pictures of single words, where that was learnt."""
+        return None
+
+    @property
     def background(self) -> FloatArray | None:
         """Vectors of pictures that stand for any, float32 (b, dim); None if there are none."""
-        return None
+        return self.words.background if isinstance(self.words, WordMap) else None
 
     def __repr__(self) -> str:
         """Return the kind of matcher and its name."""
@@ -54,8 +63,9 @@ class Calibrated:
     ) -> FloatArray | None:
         """Return P(match | score, gallery size) for each score, or None if never calibrated.
 
-        ``keywords`` is the vector (d,) of one to three words, or of one text a score, (m, d): then
-        it is the probability that a picture shows them, whatever the gallery. Where that was not
+        ``keywords`` is the vector (d,) of one to three words, by ``words`` where there is that, or
+        of one text a score, (m, d): then it is the probability that a picture shows them,
+        whatever the gallery. Where that was not
         fitted, what visita-small has stands in, or the probability of sentences where there is
         nothing to measure a score by.
         """
@@ -65,8 +75,9 @@ class Calibrated:
         return None if fitted is None else fitted.probability(scores, gallery_size)
 
     def _of_keywords(self) -> KeywordCalibration | None:
-        stand_in = STANDARD if self.calibration and self.background is not None else None
-        return self.keyword_calibration or stand_in
+        if self.keyword_calibration or self.calibration is None or self.background is None:
+            return self.keyword_calibration
+        return WITHOUT_WORDS if self.words is None else STANDARD
 
     def calibrated(self) -> dict[str, Any]:
         """Return the fields as JSON values, for a manifest."""

@@ -30,6 +30,7 @@ from visita.features.fitted import install_fitted, save_fitted
 from visita.matchers.calibrated import Calibrated, SavedMatcher, SavedRecipe
 from visita.matchers.network import checked, network_of
 from visita.matchers.rounding import restored
+from visita.matchers.word_map import WordMap
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures, TopicModel
 
 KIND = "matcher"
@@ -56,6 +57,8 @@ class JointMatcher(Calibrated):
         Fingerprint of every encoder that the features must come from.
     topic_model : TopicModel or None
         The text encoder where it was fitted: it travels inside the matcher.
+    words : WordMap or None
+        What finds the pictures of single words, where that was learnt.
     facts : dict
         What ran: configuration, seeds, versions, data, numbers.
     """
@@ -68,6 +71,7 @@ class JointMatcher(Calibrated):
     encoders: Mapping[str, str]
     topic_model: TopicModel | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    words: WordMap | None = None
 
     def fingerprint(self) -> str:
         """Return a hash over everything that decides the vectors, encoders included."""
@@ -182,6 +186,8 @@ class JointMatcher(Calibrated):
             if self.topic_model is not None:
                 self.topic_model.save(draft / TEXT)
             save_fitted(self.recipe, draft / IMAGES)
+            if self.words is not None:
+                self.words.save(draft)
             if beside:
                 beside(draft)
 
@@ -208,6 +214,7 @@ class JointMatcher(Calibrated):
             encoders=saved.encoders,
             topic_model=_topic_model(saved.text_encoder, folder / TEXT),
             facts=saved.facts,
+            words=WordMap.read(folder, saved.space.dim),
         )
         text = matcher.open_text_encoder()
         check_encoders(folder, matcher.encoders, matcher.recipe, text)

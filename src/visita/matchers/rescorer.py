@@ -304,6 +304,8 @@ class SavedNetwork(BaseModel):
     cells: Width
     grid_features: Width
     dim: Width | None = None
+    levels: list[Name] | None = None
+    kernels: list[Name] | None = None
     text: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -321,7 +323,7 @@ class SavedRescorer(Manifest):
     text_levels: Annotated[tuple[Name, ...], Field(min_length=1)]
     network: SavedNetwork
     encoders: dict[Name, Name]
-    rules: str
+    rules: Name
     fingerprint: Name
 
 

@@ -25,6 +25,7 @@ from visita.artifact import fingerprint_of, read_arrays, read_manifest, write_ar
 from visita.errors import ArtifactError
 from visita.matchers.calibrated import Calibrated, SavedMatcher
 from visita.matchers.kinds import load_folder
+from visita.matchers.word_map import WordMap
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 
 KIND = "scaled matcher"
@@ -52,6 +53,8 @@ class ScaledMatcher(Calibrated):
         1 to b.
     least : float
         Above 0. What is this far from its nearest, or farther, has a vector of length 1.
+    words : WordMap or None
+        What finds the pictures of single words, where that was learnt.
     facts : dict
         What ran: configuration, versions, data, numbers.
 
@@ -67,6 +70,7 @@ class ScaledMatcher(Calibrated):
     neighbours: int
     least: float
     facts: Mapping[str, Any] = field(default_factory=dict)
+    words: WordMap | None = None
 
     def __post_init__(self) -> None:
         banks = (self.images, self.texts)
@@ -178,6 +182,8 @@ class ScaledMatcher(Calibrated):
         with write_folder(folder, KIND, saved) as draft:
             self.part.save(draft / PART)
             write_arrays(draft / BANK, {"images": self.images, "texts": self.texts})
+            if self.words is not None:
+                self.words.save(draft)
             if beside:
                 beside(draft)
 
@@ -196,14 +202,16 @@ class ScaledMatcher(Calibrated):
         bank = read_arrays(folder / BANK)
         if bank.keys() != {"images", "texts"}:
             raise ArtifactError(f"{folder / BANK} holds no bank of images and texts.")
+        part = load_folder(folder / PART)
         return cls(
             **saved.calibrated(),
-            part=load_folder(folder / PART),
+            part=part,
             images=bank["images"],
             texts=bank["texts"],
             neighbours=saved.neighbours,
             least=saved.least,
             facts=saved.facts,
+            words=WordMap.read(folder, part.dim),
         )
 
 

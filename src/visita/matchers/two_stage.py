@@ -63,6 +63,11 @@ class TwoStageMatcher(Calibrated):
         return self.first.dim
 
     @property
+    def words(self) -> Callable[[FloatArray], FloatArray] | None:
+        """What finds the pictures of single words, by the first stage's vectors."""
+        return self.first.words
+
+    @property
     def background(self) -> FloatArray | None:
         """The first stage's vectors of pictures that stand for any, or None."""
         return self.first.background

@@ -15,12 +15,13 @@ from visita.progress import bar
 from visita.search.passages import agreement, pooled
 from visita.types import FloatArray, Matcher, TextEncoder
 
+Kind = Literal["text", "keywords"]
 MAX_KEYWORDS = 3
 AT_ONCE = 128
 """Texts that are embedded without a word; more show their progress."""
 
 
-def kind_of(text: str) -> Literal["text", "keywords"]:
+def kind_of(text: str) -> Kind:
     """Tell keywords, at most three words such as "dog beach", from a sentence."""
     return "keywords" if len(text.split()) <= MAX_KEYWORDS else "text"
 
@@ -37,6 +38,10 @@ class Query(Brief):
         How much each counts.
     texts : tuple of str
         What the vectors are of, where that is texts.
+    kind : str
+        What the texts are together.
+    named : bool
+        Whether the vectors are those that find what the words name; see ``WordMap``.
 
     Raises
     ------
@@ -47,6 +52,8 @@ class Query(Brief):
     vectors: FloatArray
     weights: FloatArray
     texts: tuple[str, ...] = ()
+    kind: Kind = "text"
+    named: bool = False
 
     def __post_init__(self) -> None:
         shape = self.vectors.shape
@@ -65,10 +72,13 @@ class Query(Brief):
         encoder: TextEncoder,
         matcher: Matcher,
         weights: Sequence[float] | None = None,
+        *,
+        kind: Kind | None = None,
     ) -> Self:
         """Return the query for one or more texts, such as the passages of a long one.
 
-        Unless told otherwise, each counts as much as it agrees with the others.
+        Unless told otherwise, each counts as much as it agrees with the others, and they are
+        keywords if they are few.
 
         Raises
         ------
@@ -79,17 +89,16 @@ class Query(Brief):
             raise DataError("The query is empty: describe what the picture should show.")
         vectors = _embedded(texts, encoder, matcher)
         counts = agreement(vectors) if weights is None else _weights(weights)
-        return cls(vectors, counts, tuple(texts))
+        kind = kind or kind_of(" ".join(texts))
+        words = matcher.words if kind == "keywords" else None
+        if words is not None:
+            vectors = words(vectors)
+        return cls(vectors, counts, tuple(texts), kind, words is not None)
 
     @classmethod
     def from_vectors(cls, vectors: FloatArray, weights: Sequence[float] | None = None) -> Self:
         """Return the query for vectors (p, d), such as those of pictures, equal unless told."""
         return cls(vectors, _weights([1] * len(vectors) if weights is None else weights))
-
-    @property
-    def kind(self) -> Literal["text", "keywords"]:
-        """What the texts are together."""
-        return kind_of(" ".join(self.texts))
 
     def words(self) -> float:
         """Return how many words a text has, in the mean by weight."""

@@ -38,9 +38,10 @@ class Rescoring:
     def of(cls, query: Query, matcher: Matcher) -> Self | None:
         """Return what a matcher looks at again for a query.
 
-        None if that is nothing, as the query has no text or the matcher no second stage.
+        None if that is nothing: the query has no text, or words whose pictures are known by
+        their vectors, or the matcher has no second stage.
         """
-        if not query.texts or not isinstance(matcher, TwoStage):
+        if not query.texts or query.named or not isinstance(matcher, TwoStage):
             return None
         heaviest = np.argsort(-query.weights, kind="stable")[:PASSAGES]
         packed = matcher.second.pack_texts([query.texts[row] for row in heaviest])
