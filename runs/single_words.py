@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import average_precision_score
 
 import visita
 from visita.api.finishing import learn_words, words_on
@@ -148,18 +149,21 @@ def said_by(matcher: Matcher, words: Words) -> FloatArray:
 
 
 def measured(name: str, words: Words, said: FloatArray) -> Row:
-    """Return recall, precision and calibration error of the most frequent nouns, in percent."""
+    """Return how the most frequent nouns are found and how sure that is, in percent."""
     said, held = said[:NOUNS], words.held[:NOUNS]
     found = said >= SURE
     columns = np.stack(
         [(found & (held > 1)).sum(1), (held > 1).sum(1), (found & (held > 0)).sum(1), found.sum(1)]
     ).astype(np.float64)
     recalls = columns[0] / columns[1]
+    pairs = zip(held > 1, words.scores, strict=False)
+    precisions = np.array([average_precision_score(shown, scores) for shown, scores in pairs])
 
     def statistic(weights: Any) -> Any:
         right, shown, named, all_found = columns @ weights.T
         mean = recalls @ weights.T / weights.sum(axis=1)
-        values = [mean, right / shown, named / np.maximum(all_found, 1)]
+        order = precisions @ weights.T / weights.sum(axis=1)
+        values = [order, mean, right / shown, named / np.maximum(all_found, 1)]
         errors = [[_error(said, held >= least, one) for one in weights] for least in (1, 2)]
         return 100 * np.stack([*values, *(np.array(one) / 100 for one in errors)], axis=1)
 
@@ -174,16 +178,17 @@ def _error(said: FloatArray, labels: Any, weights: Any) -> float:
 HEAD = f"""# Single words: does a picture show it?
 
 Written by `runs/single_words.py`: the {NOUNS} nouns that most pictures show, or all where there are
-fewer. A picture shows a noun if two of its captions have it. *Recall* is the part of those with a
-probability of one half or more, as the mean over nouns and of all together; *precision* the part of
-all with such a probability that have the noun in a caption. *Error* is the expected calibration
-error over all nouns and pictures, in points, where one caption counts and where two are asked for.
-95 % intervals are over nouns. What words name is learnt on train. On dev, what is said of a noun
-and a picture is cross-fitted: it comes from the other half of the nouns and of the pictures. On coco80 it is fitted on dev. What
-`train fusion` makes of {TAUGHT} pictures of train says so by numbers of its own.
+fewer. A picture shows a noun if two of its captions have it. *mAP* is of the order. *Recall* is
+the part of those with a probability of one half or more, as the mean over nouns and of all
+together; *precision* the part of all with such a probability that have the noun in a caption.
+*Error* is the expected calibration error over all nouns and pictures, in points, where one caption
+counts and where two are asked for. 95 % intervals are over nouns. What words name is learnt on
+train. On dev, what is said of a noun and a picture is cross-fitted: it comes from the other half
+of the nouns and of the pictures. On coco80 it is fitted on dev. What `train fusion` makes of
+{TAUGHT} pictures of train says so by numbers of its own.
 
-| | nouns | recall, mean | recall, all | precision, all | error, one caption | error, two |
-|---|--:|---|---|---|---|---|""".split("\n")
+| | nouns | mAP | recall, mean | recall, all | precision, all | error, one caption | error, two |
+|---|--:|---|---|---|---|---|---|""".split("\n")
 
 if __name__ == "__main__":
     main()

@@ -13,7 +13,7 @@ import visita
 from visita.errors import ArtifactError, DataError
 from visita.evaluation import Words, fit_keyword_calibration
 from visita.evaluation.keyword_calibration import LEAST_WORDS, shown_weights
-from visita.matchers.calibrated import STANDARD, WITHOUT_WORDS
+from visita.matchers.calibrated import STANDARD
 from visita.matchers.keyword_calibration import (
     NOT_KNOWN,
     KeywordCalibration,
@@ -145,11 +145,6 @@ def test_without_numbers_of_its_own_those_of_the_default_matcher_stand_in(galler
     vector = matcher.words(plain[None])[0]
     expected = STANDARD.probability(scores, usual_scores(matcher.background, vector))
     assert bare.probability(scores, 10, keywords=vector).tolist() == expected.tolist()
-    own = matcher.probability(scores, 10, keywords=vector)
-    assert own == pytest.approx(expected, abs=0.02)  # they are its own, rounded
-    wordless = replace(bare, words=None)
-    expected = WITHOUT_WORDS.probability(scores, usual_scores(matcher.background, plain))
-    assert wordless.probability(scores, 10, keywords=plain).tolist() == expected.tolist()
     part = replace(bare.part, calibration=matcher.calibration)
     assert part.background is None
     as_sentences = matcher.calibration.probability(scores, 10)

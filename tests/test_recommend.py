@@ -153,7 +153,7 @@ def test_the_reason_names_the_past_article_that_speaks_most_for_the_picture(past
 
 
 def test_an_article_that_is_like_nothing_past_is_judged_by_its_text_alone(past, gallery):
-    article = "Qqqq wwww."
+    article = "Qqqq wwww zzzz vvvv."
     found = visita.recommend([gallery], article, past=past, k=4)
     assert [m.precedent for m in found] == [None] * 4
     assert [m.path for m in found] == [m.path for m in gallery.search(article, 4)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -32,6 +33,8 @@ from visita.types import FloatArray, Matcher
 
 BACKGROUND = 200
 """Pictures that stand for any, or somewhat more, where a matcher has none."""
+LEAST_IMAGES = (5, 2)
+"""Pictures of dev that a noun needs to be calibrated on; the second where that leaves too few."""
 Vectors = tuple[FloatArray, FloatArray]
 """Of images (n, d) and of texts (m, d), whose inner products are scores."""
 
@@ -97,8 +100,8 @@ def caveats_on_words(matcher: Calibrated) -> list[str]:
         return []
     known = "as for visita-small" if matcher.background is not None else "as for sentences"
     return [
-        f"Dev has fewer than {LEAST_WORDS} nouns that two captions each of five pictures hold: the "
-        f"probability of one to three words is taken {known}."
+        f"Dev has fewer than {LEAST_WORDS} nouns that {LEAST_IMAGES[-1]} pictures are called: "
+        f"the probability of one to three words is taken {known}."
     ]
 
 
@@ -163,7 +166,7 @@ def _keyword_calibration(
     embed: Callable[[Sequence[str]], Vectors] | None,
 ) -> KeywordCalibration | None:
     """Fit the probability of keywords on the nouns of dev's captions; None if they are few."""
-    try:
-        return fit_keyword_calibration(words_on(matcher, dev, images, embed))
-    except DataError:  # such as with one caption an image
-        return None
+    for least in LEAST_IMAGES:
+        with suppress(DataError):
+            return fit_keyword_calibration(words_on(matcher, dev, images, embed, least=least))
+    return None

@@ -16,10 +16,9 @@ from visita.matchers.match_probability import MatchProbability
 from visita.matchers.word_map import WordMap
 from visita.types import FloatArray, Recipe
 
-STANDARD = KeywordCalibration(intercept=8.64, score=62.1, height=0.6, spread=2.78)
-"""Those of visita-small: what a word usually scores is measured, so they fit others too."""
-WITHOUT_WORDS = KeywordCalibration(intercept=11.8, score=0.0, height=1.63, spread=5.3)
-"""Those of visita-small without its map of words."""
+STANDARD = KeywordCalibration(intercept=11.8, score=0.0, height=1.63, spread=5.3)
+"""Those of visita-small without its map of words: what a word usually scores is measured, so they
+fit others too."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -75,9 +74,8 @@ class Calibrated:
         return None if fitted is None else fitted.probability(scores, gallery_size)
 
     def _of_keywords(self) -> KeywordCalibration | None:
-        if self.keyword_calibration or self.calibration is None or self.background is None:
-            return self.keyword_calibration
-        return WITHOUT_WORDS if self.words is None else STANDARD
+        stand_in = STANDARD if self.calibration and self.background is not None else None
+        return self.keyword_calibration or stand_in
 
     def calibrated(self) -> dict[str, Any]:
         """Return the fields as JSON values, for a manifest."""
