@@ -100,8 +100,8 @@ def caveats_on_words(matcher: Calibrated) -> list[str]:
         return []
     known = "as for visita-small" if matcher.background is not None else "as for sentences"
     return [
-        f"Dev has fewer than {LEAST_WORDS} nouns that {LEAST_IMAGES[-1]} pictures are called: "
-        f"the probability of one to three words is taken {known}."
+        f"Dev has fewer than {LEAST_WORDS} nouns that the captions of {LEAST_IMAGES[-1]} pictures "
+        f"hold: the probability of one to three words is taken {known}."
     ]
 
 
