@@ -6,6 +6,7 @@ Thousands more are in ``runs/fuzz_matchers.py``.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from specimens import (
 import visita
 from visita.artifact import MANIFEST
 from visita.errors import ArtifactError, VisitaError
+from visita.training.checkpoint import Checkpoint
 
 KINDS = [
     *("joint", "scaled", "fused", "two-stage", "whole"),
@@ -80,6 +82,23 @@ def test_what_a_saved_matcher_names_is_not_fetched(saved, family):
         assert "fetches nothing by itself: if you trust it, run  hf download evil/" in str(
             caught.value
         )
+
+
+def test_what_a_tuned_encoder_names_is_not_fetched(specimens, tmp_path):
+    folder = shutil.copytree(specimens["tuned"], tmp_path / "tuned")
+    forge(folder, base="transformers:evil/repository")
+    with pytest.raises(ArtifactError, match="fetches nothing by itself"):
+        use_of("tuned")(folder)
+    assert not asked
+
+
+@pytest.mark.parametrize("value", [-1, -1.5, 1e308])
+def test_a_generator_that_cannot_be_begins_a_training_anew(specimens, tmp_path, value):
+    folder = shutil.copytree(specimens["checkpoint"], tmp_path / "checkpoint")
+    state = json.loads((folder / MANIFEST).read_text())["rng"]
+    state["state"]["state"] = value
+    forge(folder, rng=state)
+    assert Checkpoint(folder, np.random.default_rng()).load() is None
 
 
 def test_a_link_in_the_place_of_a_file_is_not_followed(saved, tmp_path):

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from drawn import draw_pairs
 from PIL import Image
+from standin import draw_noise
 from test_cli import VISITA, run
 
-from visita.cli.places import folders
+from visita.cli.places import check_drawing, folders
 from visita.errors import ConfigError
 
 
@@ -44,6 +45,7 @@ def here(tmp_path, monkeypatch) -> Path:
         ("a", ["dog", "barks"], 'visita search "a dog barks" FOLDER'),
         ("Pictures", ["a dog"], 'the query comes first:  visita search "a dog" Pictures'),
         ("a dog", ["here", "there"], "There is no folder 'here'."),
+        ("-dog", ["Pictures", "-k", "2"], "no folder '-k': options come before the '--'"),
     ],
 )
 def test_a_wrong_folder_is_told_by_what_it_is(here, query, places, message):
@@ -243,3 +245,21 @@ def test_open_asks_the_systems_viewer_and_does_without(pictures, tmp_path):
         )
         assert ("no viewer" in done.stderr) == (place == tmp_path)
     assert opened.read_text() == f"{sheet}\n"
+
+
+def test_no_sheet_is_drawn_over_a_picture_that_is_searched(tmp_path):
+    with pytest.raises(ConfigError, match=r"is in the folder .* and would be overwritten"):
+        check_drawing(draw_noise(tmp_path / "a.png", 0), [tmp_path])
+    with pytest.raises(ConfigError, match="is the picture itself"):
+        check_drawing(tmp_path / "a.png", [tmp_path / "a.png"])
+    check_drawing(tmp_path / "b.png", [tmp_path])
+    done = run("search", "dog", tmp_path, "--sheet", tmp_path / "a.png")
+    assert (done.status, done.out) == (2, "") and "name another file" in done.err
+
+
+def test_with_a_picture_to_search_by_there_is_no_query(tmp_path):
+    picture = draw_noise(tmp_path / "a.png", 0)
+    done = run("search", "--image", picture, "dog", tmp_path)
+    assert (
+        done.status == 2 and "all arguments are folders, and there is no folder 'dog'" in done.err
+    )

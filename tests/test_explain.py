@@ -421,7 +421,17 @@ def test_explain_as_a_command(finder, photograph, tmp_path):
     assert sum(one["adds"] for one in found["kernels"]) == pytest.approx(found["score"], abs=1e-4)
 
 
+def test_what_is_not_to_be_there_is_not_explained(photograph):
+    for text in ("beach -dog", "a beach without a dog"):
+        with pytest.raises(DataError, match="leave out what it is not to show, here 'dog'"):
+            visita.explain("visita-small", photograph, text)
+
+
 def test_explain_refuses_in_one_line(photograph, tmp_path):
+    before = photograph.read_bytes()
+    own = run("explain", photograph, "a dog", "-o", photograph)
+    assert own.status == 2 and "is the picture itself, and would be overwritten" in own.err
+    assert photograph.read_bytes() == before
     wrong = run("explain", photograph, "x", "-o", tmp_path / "out.doc")
     assert wrong.status == 2
     assert "neither a .png nor an .html" in wrong.err

@@ -20,6 +20,7 @@ from visita.matchers.evidence import Evidence, evidence
 from visita.matchers.rescorer import Rescorer
 from visita.matchers.split import added, split
 from visita.matchers.two_stage import TwoStageMatcher, first_stage
+from visita.search.negation import wish
 from visita.search.passages import passages
 from visita.search.query import Query
 from visita.search.rescoring import PASSAGES, Rescoring
@@ -47,8 +48,14 @@ def explain(
     PictureError
         If the file cannot be decoded.
     DataError
-        If there is no text, it is too long, or the matcher knows no word of it.
+        If there is no text, it is too long, says what is not to be there, or the matcher knows no
+        word of it.
     """
+    if unwanted := wish(text).unwanted:
+        raise DataError(
+            "An explanation is of what a picture shows: leave out what it is not to show, here "
+            f"{', '.join(map(repr, unwanted))}, or explain that by itself."
+        )
     finder = finder_of(matcher)
     parts = passages(text)
     words = [word for part in parts for word, _ in words_of(part)]

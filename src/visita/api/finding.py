@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from visita.arguments import listed
+from visita.arguments import expect, listed
 from visita.data.thumbnails import cards
 from visita.errors import ConfigError, DamagedError, DataError, MismatchError
 from visita.features.pictures import PICTURE, RecipeEncoder
@@ -140,6 +141,7 @@ class Gallery:
         UnknownNameError
             If there is no such matcher.
         """
+        expect(folder, (str, os.PathLike), "A gallery is of a folder, a str or a Path")
         finder = finder_of(matcher)
         return cls(stored.Gallery.open(folder, home=home), finder)
 

@@ -10,6 +10,7 @@ import typer
 import visita
 from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder
 from visita.cli.output import print_json
+from visita.cli.places import check_drawing
 from visita.cli.texts import matcher_for, read_text
 from visita.errors import ConfigError
 from visita.names import one_line
@@ -38,6 +39,8 @@ def explain(
     """
     if out is not None and out.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{out} is neither a .png nor an .html file.")
+    if out is not None:
+        check_drawing(out, [image])
     words = read_text(text)
     with matcher_for([words], matcher, text_encoder) as chosen:
         explanation = visita.explain(chosen, image, words)

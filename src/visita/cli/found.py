@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 import visita
+from visita.cli.places import check_drawing
 from visita.names import one_line
 from visita.progress import note
 
@@ -53,11 +54,12 @@ def line(match: visita.Match) -> str:
     return f"{number:.3f}\t{one_line(match.path)}"
 
 
-def check_sheet(out: Path) -> None:
-    """Refuse a name that no sheet can have."""
+def check_sheet(out: Path, given: Sequence[Path]) -> None:
+    """Refuse a name that no sheet can have, or of one's own picture, ``given`` or in a folder."""
     from visita.experiments import contact_sheet  # noqa: PLC0415
 
     contact_sheet.check_sheet(out)
+    check_drawing(out, given)
 
 
 def draw_sheet(found: Sequence[Found], out: Path) -> None:

@@ -24,6 +24,8 @@ def folders(places: Sequence[str], query: str | None = None) -> list[Path]:
         If one is no folder; the message says what it is, and what to write.
     """
     wrong = [place for place in places if not Path(place).is_dir()]
+    if options := [place for place in wrong if place.startswith("-")]:
+        raise ConfigError(f"There is no folder {options[0]!r}: options come before the '--'.")
     if wrong:
         raise ConfigError(_misread(query, places, wrong) or _fault(wrong[0]))
     return [Path(place) for place in places]
@@ -42,6 +44,22 @@ def check_out(out: Path, force: bool | None = None) -> None:
     if not force and (out / MANIFEST).is_file():
         more = "" if force is None else ", or add --force to replace it"
         raise ConfigError(f"{out} holds a matcher or an encoder: name another --out{more}.")
+
+
+def check_drawing(out: Path, given: Sequence[str | Path]) -> None:
+    """Refuse to draw over a picture of one's own.
+
+    Raises
+    ------
+    ConfigError
+        If ``out`` is one of the files ``given``, or a file in one of the folders.
+    """
+    real = out.resolve()
+    for one in map(Path, given):
+        inside = one.is_dir() and real.is_relative_to(one.resolve())
+        if real.is_file() and (inside or (one.is_file() and real.samefile(one))):
+            where = f"is in the folder {one}" if inside else "is the picture itself"
+            raise ConfigError(f"{out} {where}, and would be overwritten: name another file.")
 
 
 def _misread(query: str | None, places: Sequence[str], wrong: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import visita
+from visita.cli.found import SURE
 from visita.cli.index import in_step
 from visita.cli.options import (
     DEFAULT,
@@ -84,6 +85,8 @@ def recommend(
         note(f"nothing found: no picture reaches {threshold}")
     elif found[0].probability is None:
         note("this matcher was never calibrated: the numbers are scores, not probabilities")
+    elif found[0].probability < SURE:
+        note(f"no sure match: the best has probability {found[0].probability:.2f}")
     if as_json:
         print_json(
             {

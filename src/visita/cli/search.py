@@ -87,10 +87,10 @@ def search(
         raise ConfigError("--image and --queries do not go together: search with one of them.")
     if null and (as_json or queries):
         raise ConfigError("--null prints the paths of one query: leave out --json and --queries.")
-    if sheet:
-        check_sheet(sheet)
     texts = [] if image else read_lines(queries) if queries else [read_text(query)]
     places = _places(query, folders or [], text=not (image or queries))
+    if sheet:
+        check_sheet(sheet, [*places, *([image] if image else [])])
     found = []
     with matcher_for(texts, matcher, text_encoder) as chosen:
         galleries, skipped = in_step(places, chosen, gallery, exclude)
@@ -119,6 +119,11 @@ def search(
 def _places(query: str, folders: list[str], text: bool) -> list[Path]:
     if text and not folders:
         raise ConfigError('Say where to look too:  visita search "a dog" Pictures')
+    if not text and not Path(query).exists():
+        raise ConfigError(
+            "With --image and --queries all arguments are folders, and there is no folder "
+            f"{query!r}."
+        )
     return checked(folders, query) if text else checked([query, *folders])
 
 

@@ -112,9 +112,10 @@ def identify(file: IO[bytes]) -> ImageFile.ImageFile:
         file.seek(0)
         try:
             return opener(file, "")
-        except (SyntaxError, IndexError, TypeError, struct.error) as error:
-            # What Pillow's drivers raise for a header they cannot use.
+        except SyntaxError as error:  # what Pillow's drivers raise for a header they cannot use
             reason = f"is a damaged {name} file: {error}"
+        except (IndexError, TypeError, struct.error):  # and where it ends too early
+            reason = f"is a damaged {name} file: its header is cut short"
     raise PictureError(reason)
 
 

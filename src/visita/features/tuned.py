@@ -22,6 +22,7 @@ from visita.artifact import (
     write_folder,
 )
 from visita.errors import ArtifactError, MismatchError
+from visita.features.adapters.hub import no_fetching
 from visita.features.encoders import IMAGE_ENCODERS
 from visita.features.fitted import installed
 from visita.types import ImageEncoder
@@ -113,7 +114,7 @@ class TunedEncoder:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read a saved one.
+        """Read a saved one; nothing that it names is fetched.
 
         Raises
         ------
@@ -124,7 +125,9 @@ class TunedEncoder:
         """
         saved = read_manifest(folder, cls.family, SavedTuned)
         found = cls(saved.base, read_arrays(folder / WEIGHTS))
-        if found.fingerprint() != saved.fingerprint:
+        with no_fetching():
+            fingerprint = found.fingerprint()
+        if fingerprint != saved.fingerprint:
             raise MismatchError(
                 f"{folder} was trained from another {found.base} than the installed one; install "
                 "that version or train again."

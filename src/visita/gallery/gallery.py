@@ -70,6 +70,8 @@ class Gallery:
             real = Path(folder).resolve()
         except (OSError, RuntimeError) as error:  # a loop of links
             raise DataError(f"{printable(str(folder))} cannot be followed: {error}.") from error
+        if real.is_file():
+            raise DataError(f"{printable(str(real))} is a file: open the folder that it is in.")
         if not real.is_dir():
             raise DataError(
                 f"{printable(str(real))} is not a folder. If it was moved, open it where it is now."

@@ -66,6 +66,7 @@ class Checkpoint:
             SafetensorError,
             OSError,
             LookupError,
+            OverflowError,
             TypeError,
             ValueError,
         ) as error:
