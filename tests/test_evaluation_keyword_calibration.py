@@ -111,6 +111,15 @@ def test_few_words_are_refused_and_numbers_that_fall():
         KeywordCalibration(0.0, 0.0, -1.0, 0.0)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_where_scores_tell_nothing_no_probability_falls_as_they_rise(seed):
+    words, rng = drawn(images=30, seed=seed), np.random.default_rng(seed)
+    scores = rng.normal(size=words.scores.shape).astype(np.float32)
+    usual = Usual(rng.normal(size=(40, 1)), rng.uniform(0.5, 2, (40, 1)))
+    fitted = fit_keyword_calibration(Words(words.nouns, scores, usual, words.held, named=True))
+    assert fitted.score >= 0 and fitted.height >= 0
+
+
 @pytest.fixture(scope="module")
 def gallery(drawn_folder, tmp_path_factory):
     """Return a gallery of drawn pictures, kept apart from those of other tests."""

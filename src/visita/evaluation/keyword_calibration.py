@@ -8,6 +8,7 @@ estimator: A. Chao, Biometrics 1987; a lower bound). The pictures with one stand
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ LEAST_WORDS = 20
 PIVOT = 0.1
 """The probability that stays where it is when one half is put where it is asked for."""
 BETWEEN = (0.2, 0.8)
-SCORE, HEIGHT = 0, 1
+SCORE, HEIGHT, SPREAD = range(3)
 """Columns of ``keyword_features``."""
 Counts = NDArray[np.int64]
 
@@ -75,19 +76,31 @@ def fit_keyword_calibration(words: Words) -> KeywordCalibration:
     check_scores(words.scores)
     features = keyword_features(words.scores, words.usual).reshape(3, -1).T
     labels, weights = (words.held > 0).ravel(), shown_weights(words.held).ravel()
-    if not words.named:
-        features[:, SCORE] = 0
-    found = logistic(features, labels, weights)
-    for column in (SCORE, HEIGHT):
-        if found[1 + column] < 0:  # worse than chance: it tells nothing
-            features[:, column] = 0
-            found = logistic(features, labels, weights)
+    told = [SCORE, HEIGHT] if words.named else [HEIGHT]
+    found = _fitted(features, told, labels, weights)
+    while falling := [column for column in told if found[1 + column] < 0]:
+        told.remove(falling[0])  # worse than chance: it tells nothing
+        found = _fitted(features, told, labels, weights)
     fitted = KeywordCalibration(*found)
     even = _meeting(fitted.probability(words.scores, words.usual), words.held)
     slope = _odds(PIVOT) / (_odds(PIVOT) - _odds(even))
-    numbers = np.array(found) * slope
+    numbers = found * slope
     numbers[0] -= slope * _odds(even)
     return KeywordCalibration(*numbers.tolist())
+
+
+def _fitted(
+    features: NDArray[np.float64],
+    told: Sequence[int],
+    labels: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return intercept and weights; that of a column which is not ``told`` is 0."""
+    columns = [*told, SPREAD]
+    intercept, *some = logistic(features[:, columns], labels, weights)
+    found = np.zeros(1 + features.shape[1])
+    found[0], found[1 + np.array(columns)] = intercept, some
+    return found
 
 
 def _meeting(said: FloatArray, held: Counts) -> float:
