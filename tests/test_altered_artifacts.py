@@ -167,6 +167,19 @@ def test_widths_that_no_memory_holds_are_refused_at_once(saved):
         use_matcher(saved)
 
 
+@pytest.mark.parametrize("depth", [10**6, 10**29])
+def test_a_depth_that_no_memory_holds_is_refused_at_once(specimens, tmp_path, depth):
+    folder = shutil.copytree(specimens["whole"], tmp_path / "whole")
+    network = json.loads((folder / "second" / MANIFEST).read_text())["network"]
+    forge(folder / "second", network={**network, "depth": depth})
+    forge(folder)
+    with (
+        torch_runs_everything(),
+        pytest.raises(ArtifactError, match="a transformer has at most 100 blocks"),
+    ):
+        use_matcher(folder)
+
+
 def test_weights_whose_vectors_are_no_numbers_blame_the_matcher(saved):
     from safetensors.numpy import load_file, save_file  # noqa: PLC0415
 

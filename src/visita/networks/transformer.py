@@ -8,6 +8,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+MOST_BLOCKS = 100
+
 
 class Block(nn.Module):
     """Self-attention and a two-layer perceptron, each added to what comes in (pre-norm).
@@ -46,10 +48,18 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """``depth`` blocks one after the other."""
+    """``depth`` blocks one after the other.
+
+    Raises
+    ------
+    ValueError
+        If they are more than ``MOST_BLOCKS``: a stranger's matcher may ask for any number.
+    """
 
     def __init__(self, width: int, heads: int, depth: int, dropout: float) -> None:
         super().__init__()
+        if depth > MOST_BLOCKS:
+            raise ValueError(f"a transformer has at most {MOST_BLOCKS} blocks")
         self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(depth)])
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -202,7 +202,7 @@ class CrossModalConfig(ContrastConfig):
     """Words at most, the most frequent ones of the training texts."""
     longest: Annotated[int, Field(ge=1)] = 64
     """Words of a text that are read with a vocabulary; stderr says how many texts are longer."""
-    text_depth: Annotated[int, Field(ge=1)] = 2
+    text_depth: Annotated[int, Field(ge=1, le=100)] = 2
     """Blocks of the text transformer."""
 
     epochs: Annotated[int, Field(ge=0)] = 12
@@ -225,7 +225,7 @@ class CrossModalConfig(ContrastConfig):
     dim: Annotated[int, Field(ge=8, le=77)] = 64
     """Of a packed part: with 25 cells, a picture takes at most 4 KB."""
     heads: Annotated[int, Field(ge=1)] = 4
-    depth: Annotated[int, Field(ge=0)] = 1
+    depth: Annotated[int, Field(ge=0, le=100)] = 1
     """Blocks of the visual transformer; 0 leaves it out."""
     levels: Levels = ("words", "phrases", "cells", "whole")
     kernels: Levels = ("linear", "polynomial:3", "rbf:2", "laplacian:1")
