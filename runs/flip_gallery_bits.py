@@ -1,6 +1,6 @@
 """Flip bits of every kind of file that a gallery keeps: no result may change, none may refuse.
 
-python runs/flip_gallery_bits.py --out docs/results/gallery-bits.md [--bits 2000] [--small 600]
+python runs/flip_gallery_bits.py --out docs/results/gallery-bits.md [--bits 2000] [--small 1100]
 
 Every bit of a file of at most ``--small`` bytes is flipped, one at a time, and ``--bits`` random
 ones of a larger one. After each, the galleries are listed and the gallery is searched: the
@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--bits", type=int, default=2000, help="of each larger file")
-    parser.add_argument("--small", type=int, default=600, help="bytes")
+    parser.add_argument("--small", type=int, default=1100, help="bytes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
