@@ -38,14 +38,19 @@ class Found:
 
     def remark(self, threshold: float | None) -> str:
         """Return how the numbers are to be read, where that is not plain, or ``""``."""
-        if not self.matches:
-            return f"nothing found: no picture reaches {threshold}"
-        if self.kind == "picture":
+        if self.matches and self.kind == "picture":
             return "the numbers are similarities (cosines), not probabilities"
-        best = self.matches[0].probability
-        if best is None:
-            return "this matcher was never calibrated: the numbers are scores, not probabilities"
-        return f"no sure match: the best has probability {best:.2f}" if best < SURE else ""
+        return remark(self.matches, threshold)
+
+
+def remark(matches: Sequence[visita.Match], threshold: float | None) -> str:
+    """Return how the numbers of matches for a text are to be read, or ``""`` where it is plain."""
+    if not matches:
+        return f"nothing found: no picture reaches {threshold}"
+    best = matches[0].probability
+    if best is None:
+        return "this matcher was never calibrated: the numbers are scores, not probabilities"
+    return f"no sure match: the best has probability {best:.2f}" if best < SURE else ""
 
 
 def line(match: visita.Match) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import visita
-from visita.cli.found import SURE
+from visita.cli.found import remark
 from visita.cli.index import in_step
 from visita.cli.options import (
     DEFAULT,
@@ -81,12 +81,8 @@ def recommend(
         if known:
             say(_learnt(known))
         found = visita.recommend(galleries, text, k, past=known, threshold=threshold)
-    if not found:
-        note(f"nothing found: no picture reaches {threshold}")
-    elif found[0].probability is None:
-        note("this matcher was never calibrated: the numbers are scores, not probabilities")
-    elif found[0].probability < SURE:
-        note(f"no sure match: the best has probability {found[0].probability:.2f}")
+    if said := remark(found, threshold):
+        note(said)
     if as_json:
         print_json(
             {

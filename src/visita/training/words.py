@@ -16,7 +16,6 @@ from visita.types import FloatArray
 
 LEAST_IMAGES = 5
 """That a word, or two side by side, is learnt from."""
-LEAST_WORDS = 20
 SURE = 2
 """Captions of a picture: named by so many, a thing is shown for sure."""
 PRIOR = 0.4
