@@ -141,7 +141,7 @@ def learn(
         keywords = _keywords(readable, tensors, config, text, features)
         found, history = train_fusion(*run, config, text, keywords)
         matcher = scaled_on(found, tensors, dev_tensors, run[-1], config)
-    seen, _ = vectors_of(matcher, tensors)
+    seen, _ = vectors_of(matcher, replace(tensors, texts=tensors.texts[:1]))  # images alone
     matcher = replace(matcher, words=learn_words(matcher, readable, seen))
     return matcher, history, time.perf_counter() - started
 
