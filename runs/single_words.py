@@ -5,9 +5,10 @@ python runs/single_words.py --data flickr8k:PATH --travel coco:PATH [MATCHER ...
 
 MATCHER is a name or a folder. What is said of a noun and a picture is cross-fitted: by numbers from
 the other half of the nouns and of dev's pictures. Where DIR is given, 700 pictures of train teach
-two matchers more there, as ``train fusion`` does with and without ``--from visita-small``, and what
-these say themselves is measured. ``--calibrate`` first learns on train what words name, for each
-MATCHER that is a folder, fits its numbers on dev, and saves both: its vectors stay what they are.
+two matchers more there, as ``train fusion`` does with and without ``--from visita-small``, and
+``fuse`` makes one of these two; what these say themselves is measured. ``--calibrate`` first learns
+on train what words name, for each MATCHER that is a folder, fits its numbers on dev, and saves
+both: its vectors stay what they are.
 """
 
 import argparse
@@ -85,17 +86,23 @@ def main() -> None:
 
 
 def trained(pairs: PairSet, work: Path) -> dict[str, Path]:
-    """Return two matchers that some of train teach, by name, taught unless they are there."""
+    """Return three matchers that some of train teach, by name, taught unless they are there."""
     train = pairs.take("train")
     rng = np.random.default_rng(SEED)
     own = train.subset(np.sort(rng.choice(len(train.image_ids), TAUGHT, replace=False)))
     image_split, text_split = split_by_component(own.truth, (0.8, 0.2, 0.0), SEED)
     own = replace(own, image_split=image_split, text_split=text_split)
-    found = {"train fusion": work / "fusion", "train fusion --from": work / "adapted"}
+    found = {
+        "train fusion": work / "fusion",
+        "train fusion --from": work / "adapted",
+        "fuse": work / "fused",
+    }
     if not found["train fusion"].is_dir():
         visita.train(own, found["train fusion"])
     if not found["train fusion --from"].is_dir():
         visita.adapt("visita-small", own, found["train fusion --from"])
+    if not found["fuse"].is_dir():
+        visita.fuse([work / "fusion", work / "adapted"], own, found["fuse"])
     return found
 
 
@@ -185,7 +192,7 @@ together; *precision* the part of all with such a probability that have the noun
 counts and where two are asked for. 95 % intervals are over nouns. What words name is learnt on
 train. On dev, what is said of a noun and a picture is cross-fitted: it comes from the other half
 of the nouns and of the pictures. On coco80 it is fitted on dev. What `train fusion` makes of
-{TAUGHT} pictures of train says so by numbers of its own.
+{TAUGHT} pictures of train, and `fuse` of both, is as they say it themselves.
 
 | | nouns | mAP | recall, mean | recall, all | precision, all | error, one caption | error, two |
 |---|--:|---|---|---|---|---|---|""".split("\n")

@@ -12,6 +12,7 @@ import pytest
 from scipy import sparse
 
 import visita
+from visita.api.measuring import features_for
 from visita.errors import ArtifactError, ConfigError, DataError, UnknownNameError
 from visita.evaluation import retrieval
 from visita.evaluation.ranks import mean_ranks
@@ -159,6 +160,19 @@ def test_what_is_saved_is_what_was_measured(made, drawn_pairs):
     assert report["protocols"]["retrieval"] == made.report["protocols"]["retrieval"]
     assert again.facts["fusion"] == json.loads(json.dumps(made.fusion))
     assert again.threshold is not None and again.calibration is not None
+    assert made.matcher.words is not None and again.words is not None
+    assert np.array_equal(again.words.matrix, made.matcher.words.matrix)
+    assert again.words.matrix.shape == (16, 16)
+
+
+def test_a_word_finds_what_train_calls_so(made, drawn_pairs):
+    train = drawn_pairs.take("train")
+    red = train.truth.tocsr() @ np.array(["red" in text for text in train.texts], float) > 0
+    matcher = made.matcher
+    vectors = matcher.embed_texts(matcher.open_text_encoder().encode(["red"]))
+    features = features_for(matcher, train, None)
+    found = matcher.embed_images(features.columns) @ matcher.words(vectors)[0]
+    assert found[red].mean() > found[~red].mean()
 
 
 def test_weights_gain_and_cost_are_told(made, matchers):

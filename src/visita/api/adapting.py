@@ -81,7 +81,7 @@ def adapt(
     validate = rsum_on(dev.pairs.truth.tocsr())
     if validate(*before) >= validate(*embedded):
         found, embedded, weight = start, before, 0.0
-    if isinstance(found, JointMatcher | ScaledMatcher):
+    if isinstance(found, JointMatcher | ScaledMatcher | FusedMatcher):
         seen = found.embed_images(train.columns)
         found = replace(found, words=learn_words(found, train.pairs, seen, start.words))
     seconds = time.perf_counter() - started

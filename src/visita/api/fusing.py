@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from visita.api.finishing import calibrate, caveats_on_words, provenance
+from visita.api.finishing import calibrate, caveats_on_words, learn_words, provenance
 from visita.api.learning import report_on
 from visita.api.measuring import TOPICS_FROM, caveats
 from visita.arguments import listed, whole
@@ -41,7 +41,7 @@ MAX_DIM = 1024
 MOST_DEV = 1000
 """Dev images that weights are learnt on; of more, so many are drawn."""
 MOST_TRAIN = 5000
-"""Train images that means and a shorter vector are learnt on; more would change neither."""
+"""Train images that means, words and a shorter vector are learnt on."""
 
 Vectors = tuple[list[FloatArray], list[FloatArray]]
 """Of images and of texts, by each part."""
@@ -85,9 +85,10 @@ def fuse(
 ) -> Fused:
     """Fuse matchers into one whose score is the weighted sum of theirs, and save it in ``out``.
 
-    Weights and probabilities are learnt on dev. Unless the fusion is better than its best
-    part for sure (cross-fitted, 95 %), that part alone is kept. Only vectors are added up: of a
-    matcher with two stages the first takes part, and stderr says so.
+    Weights and probabilities are learnt on dev, and on train what single words name. Unless the
+    fusion is better than its best part for sure (cross-fitted, 95 %), that part alone is kept.
+    Only vectors are added up: of a matcher with two stages the first takes part, and stderr says
+    so.
 
     Parameters
     ----------
@@ -130,6 +131,9 @@ def fuse(
     )
     own = [vectors[0][number] for number in kept], [vectors[1][number] for number in kept]
     matcher, shortened = _shortened(matcher, own, truth, read, dim, seed)
+    if read.train:
+        shown = matcher.embed_images(read.train.columns)
+        matcher = replace(matcher, words=learn_words(matcher, read.train.pairs, shown))
     embedded = matcher.fuse(own[0]), matcher.fuse(own[1])
     numbers = {**_numbers(names, parts, found), "shortened": shortened}
     matcher = replace(
@@ -180,7 +184,7 @@ def _vectors_of(matcher: Matcher) -> Matcher:
 
 @dataclass(frozen=True)
 class _Read:
-    """Features of dev and, where means or a shorter vector are to be learnt, of train."""
+    """Features of dev and of train: means, a shorter vector and words are learnt on train."""
 
     text: JoinedText
     dev: PairFeatures
@@ -203,8 +207,9 @@ def _read(given: Sequence[Matcher | Naming], pairs: PairSet, dim: int, seed: int
     recipe = Recipe.union(one.recipe for one in given)
     text = JoinedText([one.open_text_encoder() for one in given])
     dev = pair_features(interchangeable(_some(pairs, "dev", MOST_DEV, seed)), recipe, text)
+    learns = any(isinstance(one, Naming) for one in given) or sum(one.dim for one in given) > dim
     train = None
-    if any(isinstance(one, Naming) for one in given) or sum(one.dim for one in given) > dim:
+    if learns or pairs.splits()["train"]:
         train = pair_features(_some(pairs, "train", MOST_TRAIN, seed), recipe, text)
     return _Read(text, dev, train)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +21,7 @@ from visita.kernels.combination import join
 from visita.kernels.unit import unit
 from visita.matchers.calibrated import Calibrated, SavedMatcher
 from visita.matchers.kinds import load_folder
+from visita.matchers.word_map import WordMap
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 
 KIND = "fused matcher"
@@ -38,6 +39,8 @@ class FusedMatcher(Calibrated):
         beta of each part, above 0, with sum 1.
     basis : float16 (sum of the parts' dims, dim) or None
         Orthonormal columns that shorten the joined vector, where it is too long.
+    words : WordMap or None
+        What finds the pictures of single words, where that was learnt.
     facts : dict
         What ran: configuration, versions, data, numbers.
 
@@ -51,6 +54,7 @@ class FusedMatcher(Calibrated):
     weights: tuple[float, ...]
     basis: NDArray[np.float16] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    words: WordMap | None = None
 
     def __post_init__(self) -> None:
         joined = sum(part.dim for part in self.parts)
@@ -77,6 +81,11 @@ class FusedMatcher(Calibrated):
         """Width of the vectors."""
         joined = sum(part.dim for part in self.parts)
         return joined if self.basis is None else self.basis.shape[1]
+
+    @property
+    def background(self) -> FloatArray | None:
+        """Vectors of pictures that stand for any, float32 (b, dim), where words were learnt."""
+        return None if self.words is None else self.words.background
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -152,6 +161,8 @@ class FusedMatcher(Calibrated):
                 part.save(draft / part_folder(number))
             if self.basis is not None:
                 write_arrays(draft / BASIS, {"basis": np.ascontiguousarray(self.basis)})
+            if self.words is not None:
+                self.words.save(draft)
             if beside:
                 beside(draft)
 
@@ -168,13 +179,14 @@ class FusedMatcher(Calibrated):
         """
         saved = read_manifest(folder, KIND, SavedFused)
         count = len(saved.weights)
-        return cls(
+        matcher = cls(
             **saved.calibrated(),
             parts=tuple(load_folder(folder / part_folder(number)) for number in range(count)),
             weights=saved.weights,
             basis=_read_basis(folder / BASIS) if saved.shortened else None,
             facts=saved.facts,
         )
+        return replace(matcher, words=WordMap.read(folder, matcher.dim))
 
 
 class SavedFused(SavedMatcher):
