@@ -19,15 +19,15 @@ from PIL import Image
 
 import visita
 from visita.durable import make_folder
-from visita.features.pictures import RecipeEncoder
 from visita.gallery.gallery import Gallery
 from visita.gallery.stores import open_stores
+from visita.store.pictures import RecipeEncoder
 from visita.types import Matcher
 
 BLOCK = 500
 SEARCH = """
 import sys, time
-from visita.features.store import FeatureStore
+from visita.store.store import FeatureStore
 spent, plain = 0.0, FeatureStore.damaged
 def timed(*arguments, **options):
     global spent

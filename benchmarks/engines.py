@@ -26,12 +26,12 @@ import torch
 from numpy.typing import NDArray
 
 from visita.data import decode, open_pairs
-from visita.features.efficientnet import lite2
-from visita.features.engine import Graph, Runner, TorchRunner, cores, export
-from visita.features.minilm import BATCH, MiniLM
-from visita.features.openvino import ov
-from visita.features.pictures import CHUNK
-from visita.features.quantize import known_activations, quantize
+from visita.encoders.efficientnet import lite2
+from visita.encoders.engine import Graph, Runner, TorchRunner, cores, export
+from visita.encoders.minilm import BATCH, MiniLM
+from visita.encoders.openvino import ov
+from visita.encoders.quantize import known_activations, quantize
+from visita.store.pictures import CHUNK
 from visita.training.config import FusionConfig
 
 Batch = Sequence[NDArray[Any]]

@@ -19,9 +19,9 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from visita.data import decode, find_pictures
-from visita.features.encoders import IMAGE_ENCODERS
-from visita.features.engine import cores
-from visita.features.pictures import CHUNK, RecipeEncoder
+from visita.encoders.engine import cores
+from visita.encoders.table import IMAGE_ENCODERS
+from visita.store.pictures import CHUNK, RecipeEncoder
 from visita.training.config import FusionConfig
 from visita.types import Recipe
 

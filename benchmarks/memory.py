@@ -28,7 +28,7 @@ HEAD = """| pictures | cores | read | skipped | peak, MB | address space, MB | s
 CODE = """
 import re, sys
 from pathlib import Path
-from visita.features.pictures import RecipeEncoder
+from visita.store.pictures import RecipeEncoder
 from visita.types import Recipe
 encoder = RecipeEncoder(Recipe({"efficientnet-lite2": ("head:avg",)}))
 batches = list(encoder.encode((one.name, one) for one in sorted(Path(sys.argv[1]).iterdir())))

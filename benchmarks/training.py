@@ -12,9 +12,9 @@ import torch
 from scipy import sparse
 from torch.utils.flop_counter import FlopCounterMode
 
-from visita.features.cells import cell_count
-from visita.features.pictures import RecipeEncoder
-from visita.networks.towers import FusionNetwork
+from visita.encoders.contract import cell_count
+from visita.networks.fusion import FusionNetwork
+from visita.store.pictures import RecipeEncoder
 from visita.training.config import MklVisitaConfig
 from visita.training.cross_modal import CrossTensors, train_cross_modal
 from visita.training.spans import Spans, level_widths

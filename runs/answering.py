@@ -31,9 +31,9 @@ from visita.data import PairSet
 from visita.data.statements import claim, statement
 from visita.evaluation.intervals import estimates, group_sums, paired_difference
 from visita.evaluation.nouns import find_nouns
-from visita.features.extract import text_features
 from visita.matchers.match_probability import match_features, match_scores, word_counts
 from visita.search.seen import Seen
+from visita.store.extract import text_features
 from visita.types import FloatArray, Matcher, TwoStage
 
 COLOURS = (

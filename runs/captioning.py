@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 import visita
 from visita.api.measuring import features_for
+from visita.baselines.writer import Writer
 from visita.data import PairSet
 from visita.evaluation.captions import bleu, bleu_counts, cider_d
 from visita.evaluation.intervals import differences, estimates
-from visita.matchers.writer import Writer
 from visita.search.seen import Seen
 
 Values = NDArray[np.float64]

@@ -24,7 +24,7 @@ from PIL import Image
 import visita
 from visita.data import PairSet, decode, open_pairs
 from visita.evaluation import paired_retrieval, retrieval
-from visita.kernels.unit import unit
+from visita.vectors import unit
 
 NOISE = 6.0
 """Standard deviation of what is added to each pixel of the enlarged picture, of 255."""

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from altered import Outcome, judged
 from specimens import Use, small_matchers, small_parts, torch_runs_everything, use_of
 
+from visita.encoders.engine import CachedNetwork
 from visita.errors import ArtifactError
 from visita.experiments.cells import Cell, Result, _read, run_cells
-from visita.features.engine import CachedNetwork
 from visita.training.checkpoint import resumable
 
 SMALL = 16 * 1024

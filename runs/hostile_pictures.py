@@ -30,7 +30,7 @@ from bombs import write_hostile
 
 from visita.data import decode
 from visita.errors import PictureError
-from visita.names import one_line
+from visita.progress import one_line
 
 SECONDS = 60
 MEGABYTES = 700

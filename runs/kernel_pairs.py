@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from visita.api.measuring import features_for, vectors
 from visita.data import open_pairs
-from visita.data.splits import label_components
+from visita.data.pairs import label_components
 from visita.evaluation import paired_difference
 from visita.evaluation.intervals import Estimate, estimates, group_sums
-from visita.features.extract import PairFeatures
 from visita.kernels import (
     AlignmentMKL,
     Columns,
@@ -42,9 +41,10 @@ from visita.kernels import (
 from visita.kernels.cca import cca
 from visita.kernels.pairs import SCORES, WIDTHS, MatchPairs
 from visita.kernels.simplemkl import PAPER_TOLERANCE
-from visita.kernels.unit import unit
 from visita.matchers import load
+from visita.store.extract import PairFeatures
 from visita.types import FloatArray, Matcher
+from visita.vectors import unit
 
 LEVELS = ("block10:avg", "block15:avg", "block19:avg", "head:avg")
 DIRECTIONS, IMAGE_RIDGE, TEXT_RIDGE = 256, 2.0, 0.1

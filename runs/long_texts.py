@@ -23,17 +23,17 @@ from scipy.sparse import csr_array
 from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
 from visita.data.articles import articles
+from visita.encoders.topics.lsa import LSA
 from visita.evaluation.calibration import measure_results
 from visita.evaluation.galleries import draw_galleries
 from visita.evaluation.intervals import estimates
-from visita.features.extract import text_features
-from visita.features.topics.lsa import LSA
 from visita.kernels.cca import cca
-from visita.kernels.unit import unit
 from visita.matchers import load
 from visita.search.collaborative import past_pictures, recommendations
 from visita.search.passages import AGREEING, agreement, passages, pooled
+from visita.store.extract import text_features
 from visita.types import FloatArray, Matcher
+from visita.vectors import unit
 
 NOISES = (0, 10, 30, 100)
 SEEDS = (0, 1, 2)

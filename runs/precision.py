@@ -14,8 +14,8 @@ from compare import measured, plain
 
 from visita.data import open_pairs
 from visita.evaluation import mean_over_seeds, paired_retrieval
-from visita.features import pictures
 from visita.matchers import load
+from visita.store import pictures
 
 
 def main() -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-import visita.features
+import visita.encoders
 from visita.artifact import write_arrays
 from visita.data import decode, open_pairs
-from visita.features.encoders import IMAGE_ENCODERS
-from visita.features.openvino import trace
-from visita.features.quantize import MEASURED, measure
+from visita.encoders.openvino import trace
+from visita.encoders.quantize import MEASURED, measure
+from visita.encoders.table import IMAGE_ENCODERS
 
 ENCODERS = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 PICTURES, BATCH, SEED = 320, 8, 0
@@ -33,7 +33,7 @@ def main(spec: str) -> None:
         measured = measure(model, batches)
         tensors |= measured.to_tensors(name)
         print(name, len(measured.means), "convolutions", flush=True)
-    write_arrays(Path(visita.features.__file__).with_name(MEASURED), tensors)
+    write_arrays(Path(visita.encoders.__file__).with_name(MEASURED), tensors)
 
 
 if __name__ == "__main__":

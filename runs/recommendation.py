@@ -25,13 +25,12 @@ from visita.api.measuring import features_for
 from visita.api.past import LEAST_IMAGES, TOPICS, UNLEARNT_WEIGHT
 from visita.data import PairSet, open_pairs
 from visita.data.articles import articles
+from visita.encoders.topics.lsa import LSA
 from visita.evaluation import Ranks, best_ranks, cross_fitted_calibration_error, dot_blocks, hits
 from visita.evaluation.blocks import Truth
 from visita.evaluation.calibration import measure_results
 from visita.evaluation.galleries import draw_galleries
 from visita.evaluation.intervals import components, estimates, group_sums
-from visita.features.extract import PairFeatures, text_features
-from visita.features.topics.lsa import LSA
 from visita.matchers import load
 from visita.search.collaborative import past_pictures, recommendations
 from visita.search.passages import text_vectors
@@ -43,6 +42,7 @@ from visita.search.past import (
     cross_fitted_gain,
     cross_fitted_ranks,
 )
+from visita.store.extract import PairFeatures, text_features
 from visita.types import FloatArray, Matcher
 
 CUTOFFS = (1, 5, 10)

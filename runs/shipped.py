@@ -42,8 +42,8 @@ from visita.evaluation.dense import as_vectors
 from visita.evaluation.intervals import components
 from visita.evaluation.match_probability import features_of_pairs
 from visita.evaluation.pairs import draw_pairs
-from visita.features.extract import PairFeatures
 from visita.matchers.two_stage import TwoStageMatcher
+from visita.store.extract import PairFeatures
 from visita.training.config import FusionConfig, MklVisitaConfig
 from visita.types import FloatArray, Matcher
 

@@ -25,12 +25,12 @@ import visita
 from visita.api.finishing import learn_words, words_on
 from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
-from visita.data.splits import split_by_component
+from visita.data.pairs import split_by_component
 from visita.evaluation import fit_keyword_calibration, reliability
 from visita.evaluation.intervals import Estimate, estimates
 from visita.evaluation.keyword_calibration import Words
-from visita.features.extract import picture_features
 from visita.matchers.two_stage import TwoStageMatcher, first_stage
+from visita.store.extract import picture_features
 from visita.types import FloatArray, Matcher
 
 SHIPPED = ("visita-small", "visita-base")

@@ -19,7 +19,7 @@ import watching
 from drawn import draw_pairs
 
 from visita.data import PairSet, open_pairs
-from visita.features.minilm import MiniLM
+from visita.encoders.minilm import MiniLM
 from visita.types import Recipe
 
 

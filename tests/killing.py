@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from standin import ColourMeans, LinearMatcher
 
-from visita.features.contract import PictureEncoder
-from visita.features.store import FeatureStore
+from visita.encoders.contract import PictureEncoder
 from visita.gallery.gallery import Gallery
 from visita.progress import Advance
+from visita.store.store import FeatureStore
 from visita.types import FloatArray, Recipe
 
 Rows = Mapping[str, FloatArray]
@@ -52,7 +52,7 @@ def make_encoder(real: bool) -> PictureEncoder:
     """Return visita's encoder with one level, or the small one."""
     if not real:
         return ColourMeans()
-    from visita.features.pictures import RecipeEncoder  # noqa: PLC0415  heavy
+    from visita.store.pictures import RecipeEncoder  # noqa: PLC0415  heavy
 
     return RecipeEncoder(Recipe({"efficientnet-lite0": ("head:avg",)}))
 

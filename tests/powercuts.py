@@ -22,8 +22,8 @@ from blocklog import BlockLog, logged_disk, mounted
 from specimens import joint
 from standin import draw_noise
 
+from visita.encoders.engine import CachedNetwork
 from visita.errors import ArtifactError, DataError
-from visita.features.engine import CachedNetwork
 from visita.matchers.kinds import load_folder
 
 PICTURES = 24

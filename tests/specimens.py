@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from visita.encoders import engine
+from visita.encoders.fitted import install
+from visita.encoders.minilm import MiniLM
+from visita.encoders.topics.lsa import LSA
+from visita.encoders.tuned import TunedEncoder
+from visita.encoders.visual_words import VisualWords
+from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ArtifactError
-from visita.features import engine
-from visita.features.fitted import install
-from visita.features.minilm import MiniLM
-from visita.features.topics.lsa import LSA
-from visita.features.tuned import TunedEncoder
-from visita.features.visual_words import VisualWords
-from visita.features.vocabulary import Vocabulary
 from visita.matchers import shipped_folder
 from visita.matchers.calibration import Calibration
 from visita.matchers.fused import FusedMatcher
@@ -33,8 +33,8 @@ from visita.matchers.rounding import rounded
 from visita.matchers.scaled import ScaledMatcher
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.matchers.whole import WholeMatcher
-from visita.networks.joint import JointSpace
-from visita.networks.mkl_visita import MklVisita
+from visita.networks.cross_modal import MklVisita
+from visita.networks.fusion import JointSpace
 from visita.training.checkpoint import Checkpoint
 from visita.types import Recipe, TwoStage
 

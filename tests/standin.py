@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from visita.data.decode import decode
+from visita.encoders.contract import EncodedBatch
 from visita.errors import PassingError, PictureError
-from visita.features.contract import EncodedBatch
 from visita.types import FloatArray, Recipe, Skipped, TextFeatures
 
 

@@ -23,16 +23,16 @@ from visita.api.learning import rsum_on
 from visita.api.measuring import features_for, vectors
 from visita.cli.models import describe
 from visita.errors import ArtifactError, ConfigError, MismatchError
-from visita.features.pictures import RecipeEncoder
-from visita.kernels.unit import unit
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.pretrained import DualMatcher, PairedMatcher
 from visita.matchers.scaled import ScaledMatcher
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.training.config import AdaptConfig
 from visita.training.frozen import adapt_frozen
 from visita.training.head import MIXES, from_the_means
 from visita.training.tensors import PairTensors
+from visita.vectors import unit
 
 CONFIG = AdaptConfig(epochs=3, batch=32, learning_rate=1e-3, neighbours=0)
 WIDTH = 16

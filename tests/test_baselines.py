@@ -15,15 +15,15 @@ import visita
 from visita.api.baselines import train_baseline
 from visita.api.two_stage import cross_tensors
 from visita.api.writing import CaptionWriter
+from visita.baselines import BASELINES
+from visita.baselines.baseline import VectorBaseline
 from visita.data import PairSet
+from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ConfigError, UnknownNameError
-from visita.features.extract import pair_features, picture_features
-from visita.features.vocabulary import Vocabulary
 from visita.matchers import load
 from visita.matchers.rescorer import Rescorer, rescorer_of, stack_grids
+from visita.store.extract import pair_features, picture_features
 from visita.testing import check_matcher
-from visita.training.classical import BASELINES
-from visita.training.classical.baseline import VectorBaseline
 from visita.training.tensors import PairTensors
 from visita.training.texts import text_encoder_of
 from visita.types import Recipe, TwoStage

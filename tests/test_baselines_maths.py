@@ -12,23 +12,19 @@ from numpy.testing import assert_allclose
 from scipy import linalg, sparse
 from torch import Tensor
 
-from visita.features.vocabulary import Vocabulary
+from visita.baselines.adpm import ADPM, PyramidMatching
+from visita.baselines.captioner import NATS, Captioner, NextWord
+from visita.baselines.cca import Projection, fit_projection
+from visita.baselines.dan import STEPS, Attention, DualAttention
+from visita.baselines.dcca import correlation
+from visita.baselines.dspe import TINY, TwoBranch, structure_loss
+from visita.baselines.mcnn import MultimodalCNN
+from visita.baselines.scan import StackedAttention, hardest_after
+from visita.baselines.sentences import SentenceSpace
+from visita.baselines.words import all_negatives, hardest_negative, standardise
+from visita.encoders.vocabulary import Vocabulary
 from visita.kernels.estimators import SimpleMKL
 from visita.kernels.pairs import sample_pairs
-from visita.networks.classical.adpm import PyramidMatching
-from visita.networks.classical.captioner import NATS, Captioner, NextWord
-from visita.networks.classical.dan import STEPS, Attention, DualAttention
-from visita.networks.classical.dcca import correlation
-from visita.networks.classical.losses import all_negatives, hardest_negative
-from visita.networks.classical.mcnn import MultimodalCNN
-from visita.networks.classical.projection import Projection
-from visita.networks.classical.scan import StackedAttention
-from visita.networks.classical.sentences import SentenceSpace
-from visita.networks.classical.two_branch import TINY, TwoBranch, structure_loss
-from visita.training.classical.adpm import ADPM
-from visita.training.classical.cca import fit_projection
-from visita.training.classical.scan import hardest_after
-from visita.training.classical.words import standardise
 from visita.training.cross_modal import CrossTensors
 from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Tokens

@@ -9,20 +9,10 @@ import pytest
 from PIL import Image
 
 from visita.data.decode import decode
-from visita.errors import (
-    ArtifactError,
-    DataError,
-    MissingExtraError,
-    UnknownNameError,
-)
-from visita.features.fitted import install, install_fitted, save_fitted
-from visita.features.pictures import RecipeEncoder
-from visita.features.visual_words import (
-    VisualWords,
-    by_name,
-    hog,
-    sift,
-)
+from visita.encoders.fitted import install, install_fitted, save_fitted
+from visita.encoders.visual_words import VisualWords, by_name, hog, sift
+from visita.errors import ArtifactError, DataError, MissingExtraError, UnknownNameError
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.types import Recipe
 

@@ -14,9 +14,9 @@ import visita
 from visita.api.captioning import ALIKE
 from visita.errors import ConfigError, DataError, PictureError
 from visita.evaluation.captions import bleu, bleu_counts, caption_words, cider_d
-from visita.kernels.unit import unit
 from visita.matchers.two_stage import DEPTH
 from visita.search.seen import Seen
+from visita.vectors import unit
 
 REFERENCES = [
     ["A brown dog runs on the beach.", "A dog is running by the sea", "dog on sand"],

@@ -20,10 +20,9 @@ from visita.cli import options
 from visita.cli.app import app
 from visita.cli.models import SOURCES
 from visita.data.pictures import printable
-from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
+from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.matchers import DEFAULT
-from visita.names import one_line
-from visita.progress import report_skipped
+from visita.progress import one_line, report_skipped
 from visita.types import Skipped
 
 VISITA = (sys.executable, "-m", "visita")

@@ -20,13 +20,13 @@ import visita
 from visita.api.both_stages import ranks
 from visita.api.comparing import compare
 from visita.api.measuring import features_for
+from visita.baselines import BASELINES
 from visita.errors import ConfigError, TrainingError, UnknownNameError
 from visita.evaluation.intervals import Estimate
 from visita.evaluation.ranks import mean_ranks
 from visita.experiments.costs import measure
 from visita.experiments.report import Scatter
 from visita.experiments.systems import Fresh, Given, read_systems
-from visita.training.classical import BASELINES
 from visita.training.config import AdaptConfig, MklVisitaPaperConfig
 
 CCA = "cca=train:cca,topics=8,directions=4"

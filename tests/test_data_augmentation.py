@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from visita.data.augmentation import LEAST, SIDE, Patchwork, cropped, generator, mirrored
+from visita.data.augment import LEAST, SIDE, Patchwork, cropped, generator, mirrored
 
 COLOURS = ((250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0))
 

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 from zoo import landmark
 
-from visita.data.budget import Budget, budget
-from visita.data.decode import decode
+from visita.data.decode import Budget, budget, decode
 from visita.errors import ConfigError, PassingError
 
 DECODE_ALL = """

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from zoo import BAD, GOOD, HEIGHT, WIDTH, draw_zoo, landmark, ordinary_user, png_header
 
-from visita.data import decode, rgb
+from visita.data import decode
+from visita.data import decode as rgb
 from visita.data.decode import MOST_BYTES, REDUCED
 from visita.data.formats import BoundedFile, Jpeg
 from visita.errors import PictureError

@@ -7,7 +7,7 @@ import pytest
 from drawn import draw_pairs
 
 import visita
-from visita.data.enough import LEAST, check_enough
+from visita.data.pairs import LEAST, check_enough
 from visita.errors import DataError
 
 SMALL = "visita-small"

@@ -11,7 +11,7 @@ import pytest
 import visita
 from visita.api.measuring import features_for, vectors
 from visita.data import open_pairs
-from visita.data.identical import interchangeable
+from visita.data.join import interchangeable
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from visita.data import PairSet, split_by_component
-from visita.data.splits import label_components
+from visita.data.pairs import label_components
 from visita.errors import DataError, UnknownNameError
 from visita.types import Skipped
 

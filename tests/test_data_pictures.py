@@ -9,9 +9,9 @@ import pytest
 from zoo import landmark, ordinary_user
 
 from visita.data import find_pictures, picture_id
-from visita.data import kinds as kinds_of
-from visita.data.exclusion import Exclusion, ignores_case
-from visita.data.identical import identical_files
+from visita.data import pictures as kinds_of
+from visita.data.join import identical_files
+from visita.data.pictures import Exclusion, ignores_case
 from visita.errors import DataError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from zoo import ordinary_user
 
-from visita.data.encoding import LIMIT, decode_prose
+from visita.data.files import LIMIT, decode_prose
 from visita.data.prose import clean, read_article, sentences
 from visita.errors import DataError
 

@@ -4,12 +4,7 @@ from scipy import sparse
 
 from visita.errors import DataError
 from visita.evaluation import paired_difference
-from visita.evaluation.intervals import (
-    components,
-    estimates,
-    group_sums,
-    weighted_medians,
-)
+from visita.evaluation.intervals import components, estimates, group_sums, weighted_medians
 
 
 def test_components_hold_together_what_shares_a_text_and_nothing_else():

@@ -14,12 +14,7 @@ from visita.errors import ArtifactError, DataError
 from visita.evaluation import Words, fit_keyword_calibration
 from visita.evaluation.keyword_calibration import LEAST_WORDS, shown_weights
 from visita.matchers.calibrated import STANDARD
-from visita.matchers.keyword_calibration import (
-    NOT_KNOWN,
-    KeywordCalibration,
-    Usual,
-    usual_scores,
-)
+from visita.matchers.keyword_calibration import NOT_KNOWN, KeywordCalibration, Usual, usual_scores
 
 
 def drawn(words: int = 40, images: int = 400, seed: int = 0) -> Words:

@@ -26,7 +26,7 @@ from visita.gallery.exact import ExactIndex
 
 SIZE = 50_000
 DECIDING = (
-    *("artifact", "data/decode", "features/pictures", "kernels/alignment", "networks/multilevel"),
+    *("artifact", "data/decode", "store/pictures", "kernels/alignment", "networks/fusion"),
     *("matchers/joint", "training/loop", "evaluation/retrieval", "gallery/exact", "search/hits"),
     *("experiments/costs", "api/closer"),
 )

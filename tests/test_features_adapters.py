@@ -16,12 +16,18 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from visita.encoders.engine import Graph, TorchRunner, export
+from visita.encoders.library.layers import (
+    LayerNetwork,
+    Normalise,
+    Tokens,
+    check_preparation,
+    level_shapes,
+    pooled,
+    poolings,
+)
+from visita.encoders.library.networks import Library, LibraryEncoder, Preparation
 from visita.errors import ConfigError, MissingExtraError, UnknownNameError
-from visita.features.adapters.layers import LayerNetwork, Normalise, check_preparation, level_shapes
-from visita.features.adapters.libraries import Library, LibraryEncoder
-from visita.features.adapters.pooling import Tokens, pooled, poolings
-from visita.features.adapters.preparation import Preparation
-from visita.features.engine import Graph, TorchRunner, export
 from visita.testing import check_encoder
 
 PLAIN = Preparation(24, 24, True, "BICUBIC", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), rounds_crop=True)

@@ -15,11 +15,11 @@ import torch
 from huggingface_hub import constants
 from PIL import Image
 
+from visita.encoders.engine import Graph, TorchRunner, export
+from visita.encoders.library.torchvision_models import InceptionV3
+from visita.encoders.table import IMAGE_ENCODERS
 from visita.errors import ArtifactError, ConfigError, UnknownNameError
-from visita.features.adapters.inception import InceptionV3
-from visita.features.encoders import IMAGE_ENCODERS
-from visita.features.engine import Graph, TorchRunner, export
-from visita.features.pictures import RecipeEncoder
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.types import Recipe
 

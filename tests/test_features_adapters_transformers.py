@@ -19,10 +19,10 @@ from PIL import Image
 
 import visita
 from visita.data.decode import decode
+from visita.encoders.engine import Graph, TorchRunner, export
+from visita.encoders.table import IMAGE_ENCODERS
 from visita.errors import ArtifactError, UnknownNameError, VisitaError
-from visita.features.encoders import IMAGE_ENCODERS
-from visita.features.engine import Graph, TorchRunner, export
-from visita.features.pictures import RecipeEncoder
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.types import Recipe
 
@@ -313,9 +313,7 @@ def test_a_model_that_is_not_there_is_named_with_the_command_that_fetches_it(hub
 
 
 def test_the_hubs_own_switch_keeps_off_the_network(tmp_path):
-    program = (
-        "from visita.features.adapters.hub import model_files; model_files('someone/tiny-vit')"
-    )
+    program = "from visita.encoders.library.hub import model_files; model_files('someone/tiny-vit')"
     settings = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     command = [sys.executable, "-c", program]
     done = subprocess.run(
@@ -332,7 +330,7 @@ def test_opened_again_neither_torch_nor_transformers_is_imported(folders, photog
 import sys
 from pathlib import Path
 from visita.data.decode import decode
-from visita.features.pictures import RecipeEncoder
+from visita.store.pictures import RecipeEncoder
 from visita.types import Recipe
 encoder = RecipeEncoder(Recipe({dict(recipe.levels)!r}))
 print(encoder.facts()["encoders"])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from visita.data import PairSet, open_pairs
-from visita.data.augmentation import VIEWS, cropped, generator, mirrored
+from visita.data.augment import VIEWS, cropped, generator, mirrored
 from visita.data.decode import decode
 from visita.errors import DataError
-from visita.features.augmented import AugmentedEncoder, View, view_features
-from visita.features.extract import feature_folder
-from visita.features.pictures import RecipeEncoder
+from visita.store.altered import AugmentedEncoder, View, view_features
+from visita.store.extract import feature_folder
+from visita.store.pictures import RecipeEncoder
 from visita.types import Recipe
 
 RECIPE = Recipe({"colours": ("whole", "centre")})

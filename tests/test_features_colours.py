@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from visita.features.colours import FOCAL, SIDE, Colours
-from visita.features.engine import Graph
-from visita.features.pictures import RecipeEncoder
+from visita.encoders.colours import FOCAL, SIDE, Colours
+from visita.encoders.engine import Graph
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.types import Recipe
 

@@ -12,9 +12,9 @@ from visita.data import PairSet
 from visita.data.corruptions import corrupt
 from visita.data.decode import decode
 from visita.errors import MismatchError
-from visita.features.corrupted import CorruptedEncoder
-from visita.features.extract import feature_folder, image_features
-from visita.features.pictures import RecipeEncoder
+from visita.store.altered import CorruptedEncoder
+from visita.store.extract import feature_folder, image_features
+from visita.store.pictures import RecipeEncoder
 
 
 @pytest.fixture(scope="module")

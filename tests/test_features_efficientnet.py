@@ -14,9 +14,8 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 
+from visita.encoders.efficientnet import EfficientNetLite, class_names, lite0, lite1, lite2
 from visita.errors import MismatchError, UnknownNameError
-from visita.features.classnames import class_names
-from visita.features.efficientnet import EfficientNetLite, lite0, lite1, lite2
 from visita.testing import check_encoder
 
 NUMBERS = (0, 1, 2)

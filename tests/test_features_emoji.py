@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from visita.features.emoji import in_words
-from visita.features.minilm import MiniLM
+from visita.encoders.minilm import MiniLM, in_words
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from visita.encoders.efficientnet import lite0
+from visita.encoders.engine import CachedNetwork, Graph, TorchRunner, cached_runner, export
+from visita.encoders.minilm import MiniLM
+from visita.encoders.openvino import ov
 from visita.errors import ArtifactError, MismatchError
-from visita.features.efficientnet import lite0
-from visita.features.engine import CachedNetwork, Graph, TorchRunner, cached_runner, export
-from visita.features.minilm import MiniLM
-from visita.features.openvino import ov
-from visita.features.pictures import RecipeEncoder
+from visita.store.pictures import RecipeEncoder
 from visita.types import Recipe
 
 
@@ -240,7 +240,7 @@ import resource
 import numpy as np
 from torch import nn
 from visita.errors import ArtifactError, MismatchError
-from visita.features.engine import cached_runner
+from visita.encoders.engine import cached_runner
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
     cached_runner(
@@ -307,8 +307,8 @@ SECOND = """
 import sys
 import numpy as np
 from pathlib import Path
-from visita.features.minilm import MiniLM
-from visita.features.pictures import RecipeEncoder
+from visita.encoders.minilm import MiniLM
+from visita.store.pictures import RecipeEncoder
 from visita.types import Recipe
 levels, texts = sys.argv[1].split(), sys.argv[2].split()
 encoder = RecipeEncoder(Recipe({"efficientnet-lite0": tuple(levels)}, mirror=True))

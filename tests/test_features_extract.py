@@ -14,16 +14,11 @@ from standin import ColourMeans, draw_noise
 
 from visita.data import PairSet, open_pairs
 from visita.data.decode import decode
+from visita.encoders.minilm import MiniLM
 from visita.errors import DataError, MismatchError, UnknownNameError
-from visita.features.extract import (
-    PairFeatures,
-    extract_images,
-    extract_texts,
-    pair_features,
-)
-from visita.features.minilm import MiniLM
-from visita.features.pictures import RecipeEncoder
-from visita.features.store import FeatureStore
+from visita.store.extract import PairFeatures, extract_images, extract_texts, pair_features
+from visita.store.pictures import RecipeEncoder
+from visita.store.store import FeatureStore
 from visita.types import Recipe
 
 
@@ -219,7 +214,7 @@ EXTRACT = """
 import sys
 from pathlib import Path
 from standin import ColourMeans
-from visita.features.extract import extract_images
+from visita.store.extract import extract_images
 
 class Telling(ColourMeans):
     def encode(self, items):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from visita.features.extract import extract_texts
-from visita.features.joined_text import JoinedText, side_by_side
-from visita.features.minilm import MiniLM
-from visita.features.topics.lsa import LSA
+from visita.encoders.joined_text import JoinedText, side_by_side
+from visita.encoders.minilm import MiniLM
+from visita.encoders.topics.lsa import LSA
+from visita.store.extract import extract_texts
 from visita.testing import check_text_encoder
 from visita.types import TextFeatures
 

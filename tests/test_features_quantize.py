@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from torch import nn
 
-from visita.features.openvino import ov, trace
-from visita.features.quantize import FLOAT, Activations, known_activations, measure, quantize
+from visita.encoders.openvino import ov, trace
+from visita.encoders.quantize import FLOAT, Activations, known_activations, measure, quantize
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)

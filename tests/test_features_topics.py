@@ -17,19 +17,12 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from visita.artifact import MANIFEST
-from visita.errors import (
-    ArtifactError,
-    ConfigError,
-    DataError,
-    MismatchError,
-    UnknownNameError,
-)
-from visita.features.encoders import TOPIC_MODELS
-from visita.features.topics.corpus import read_corpus
-from visita.features.topics.doc2vec import EPOCHS, PIECE, RATES, Doc2Vec
-from visita.features.topics.lsa import LSA
-from visita.features.topics.model import ARRAYS, VOCABULARY
-from visita.features.topics.segment import words
+from visita.encoders.table import TOPIC_MODELS
+from visita.encoders.topics.corpus import read_corpus, words
+from visita.encoders.topics.doc2vec import EPOCHS, PIECE, RATES, Doc2Vec
+from visita.encoders.topics.lsa import LSA
+from visita.encoders.topics.model import ARRAYS, VOCABULARY
+from visita.errors import ArtifactError, ConfigError, DataError, MismatchError, UnknownNameError
 from visita.testing import TEXTS, check_text_encoder
 
 NOUNS = ("dog", "boat", "child", "snow", "beach", "horse", "狗", "海滩")
@@ -85,7 +78,7 @@ def test_a_text_gives_the_same_bits_alone_among_others_and_after_loading(model, 
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from visita.features.encoders import TOPIC_MODELS
+from visita.encoders.table import TOPIC_MODELS
 folder, texts = json.load(sys.stdin)
 for name in TOPIC_MODELS.names():
     kind = TOPIC_MODELS.load(name)
@@ -229,9 +222,7 @@ def test_chinese_is_cut_by_jieba_beside_other_words():
 
 def test_jieba_leaves_no_file_and_no_line_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    program = (
-        "from visita.features.topics.segment import words; print(*words('我来到北京清华大学'))"
-    )
+    program = "from visita.encoders.topics.corpus import words; print(*words('我来到北京清华大学'))"
     command = [sys.executable, "-W", "error", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["我", "来到", "北京", "清华大学"]
@@ -248,10 +239,10 @@ def without(library: str, program: str) -> str:
 
 def test_missing_libraries_are_named_only_when_needed():
     report = "from visita.errors import MissingExtraError as E\ntry: {}\nexcept E as e: print(e)"
-    cut = "from visita.features.topics.segment import words\n"
+    cut = "from visita.encoders.topics.corpus import words\n"
     assert "visita[chinese]" in without("jieba", cut + report.format("words('a 狗')"))
     assert without("jieba", cut + "print(*words('A dog'))").split() == ["a", "dog"]
-    load = "from visita.features.encoders import TOPIC_MODELS as T\n"
+    load = "from visita.encoders.table import TOPIC_MODELS as T\n"
     assert "visita[doc2vec]" in without("gensim", load + report.format("T.load('doc2vec')"))
 
 

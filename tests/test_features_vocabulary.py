@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from visita.encoders.vocabulary import PADDING, UNKNOWN, Vocabulary
 from visita.errors import ArtifactError, DataError, MismatchError
-from visita.features.vocabulary import PADDING, UNKNOWN, Vocabulary
 
 TEXTS = ["A dog, a dog and a cat.", "the dog sees the cat", "Ｄｏｇ on grass", "a lone zebra"]
 

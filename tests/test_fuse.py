@@ -13,19 +13,18 @@ from scipy import sparse
 
 import visita
 from visita.api.measuring import features_for
+from visita.encoders.colours import FOCAL
+from visita.encoders.efficientnet import class_names
 from visita.errors import ArtifactError, ConfigError, DataError, UnknownNameError
 from visita.evaluation import retrieval
 from visita.evaluation.ranks import mean_ranks
 from visita.experiments.fuse import Fusion, fuse
-from visita.features.classnames import class_names
-from visita.features.colours import FOCAL
-from visita.features.pictures import RecipeEncoder
-from visita.kernels.combination import join
-from visita.kernels.unit import unit
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.training.naming import NAMINGS, naming_matcher
 from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Recipe, TextFeatures
+from visita.vectors import join, unit
 
 IMAGES, TEXTS = 80, 2
 

@@ -12,11 +12,11 @@ import pytest
 from standin import ColourMeans, LinearMatcher, draw_noise
 
 from visita.errors import ArtifactError, PassingError
-from visita.features.lock import WriterLock
 from visita.gallery.catalog import Catalog
 from visita.gallery.gallery import Gallery
 from visita.gallery.listing import galleries
 from visita.gallery.upkeep import compact_gallery, verify_gallery
+from visita.store.lock import WriterLock
 
 FORMAT_1 = Path(__file__).parent / "data" / "format-1"
 

@@ -17,11 +17,11 @@ from standin import ColourMeans, LinearMatcher, draw_noise
 
 from visita.data import find_pictures
 from visita.errors import DataError, MismatchError
-from visita.features.store import FeatureStore
 from visita.gallery import survey
 from visita.gallery.content import digest_of
 from visita.gallery.gallery import Gallery
 from visita.gallery.sync import SyncReport
+from visita.store.store import FeatureStore
 
 
 class Place:

@@ -7,7 +7,8 @@ import pytest
 from scipy import linalg, sparse
 
 from visita.kernels.cca import cca
-from visita.kernels.combination import join, reduction, second_moments
+from visita.kernels.weights import reduction, second_moments
+from visita.vectors import join
 
 
 def many_to_many(n: int, m: int, seed: int = 0) -> sparse.csr_array:

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 from sklearn.svm import SVC
 
-from visita.data.splits import label_components
+from visita.data.pairs import label_components
 from visita.errors import ConfigError, DataError
 from visita.kernels import (
     Combination,
@@ -23,7 +23,7 @@ from visita.kernels import (
     pair_kernels,
     sample_pairs,
 )
-from visita.kernels.unit import unit
+from visita.vectors import unit
 
 RNG = np.random.default_rng(0)
 

@@ -20,13 +20,13 @@ from visita.data import PairSet, check_pairs, open_pairs
 from visita.data.articles import articles
 from visita.data.croissant import write_croissant
 from visita.data.join import join_pairs
+from visita.encoders.joined_text import JoinedText
+from visita.encoders.pretrained import siglip
+from visita.encoders.table import TEXT_ENCODERS
+from visita.encoders.topics.lsa import LSA
 from visita.errors import DataError
 from visita.evaluation import recall_by_language
 from visita.experiments.rearranged import rearranged
-from visita.features.encoders import TEXT_ENCODERS
-from visita.features.joined_text import JoinedText
-from visita.features.pretrained import siglip
-from visita.features.topics.lsa import LSA
 from visita.search.language import LANGUAGES, foreign, identifier, is_latin, plainly_english
 
 QUERIES = {

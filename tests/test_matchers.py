@@ -16,20 +16,14 @@ import torch
 from forging import GONE, forge
 
 from visita.data.decode import decode
+from visita.encoders.engine import Graph
+from visita.encoders.minilm import MiniLM
 from visita.errors import ArtifactError, MismatchError, UnknownNameError
-from visita.features.engine import Graph
-from visita.features.minilm import MiniLM
-from visita.features.pictures import RecipeEncoder
 from visita.matchers import SHIPPED, load, shipped_folder
 from visita.matchers.calibration import Calibration
-from visita.matchers.joint import (
-    ROWS,
-    WEIGHTS,
-    JointMatcher,
-    encoder_fingerprints,
-    stack_columns,
-)
-from visita.networks.joint import JointSpace
+from visita.matchers.joint import ROWS, WEIGHTS, JointMatcher, encoder_fingerprints, stack_columns
+from visita.networks.fusion import JointSpace
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.types import Recipe, TextFeatures
 

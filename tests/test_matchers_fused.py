@@ -12,16 +12,16 @@ import pytest
 from forging import GONE, forge
 
 from visita.data.decode import decode
+from visita.encoders.minilm import MiniLM
+from visita.encoders.topics.lsa import LSA
 from visita.errors import ArtifactError
-from visita.features.minilm import MiniLM
-from visita.features.pictures import RecipeEncoder
-from visita.features.topics.lsa import LSA
-from visita.kernels.combination import reduction, second_moments
+from visita.kernels.weights import reduction, second_moments
 from visita.matchers import load
 from visita.matchers.calibration import Calibration
 from visita.matchers.fused import BASIS, FusedMatcher
 from visita.matchers.joint import JointMatcher, encoder_fingerprints
-from visita.networks.joint import JointSpace
+from visita.networks.fusion import JointSpace
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.types import Recipe, TextEncoder, TextFeatures
 

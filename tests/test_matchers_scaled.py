@@ -16,9 +16,7 @@ from test_matchers_fused import drawn
 from visita.data.decode import decode
 from visita.errors import ArtifactError
 from visita.evaluation import retrieval
-from visita.features.pictures import RecipeEncoder
 from visita.gallery.gallery import Gallery
-from visita.kernels.unit import unit
 from visita.matchers import load
 from visita.matchers.calibration import Calibration
 from visita.matchers.fused import FusedMatcher
@@ -26,9 +24,11 @@ from visita.matchers.scaled import BANK, ScaledMatcher, nearness
 from visita.matchers.split import added, split
 from visita.search.query import Query
 from visita.search.search import search
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.training.scaling import A_NEIGHBOUR, LEAST, bank_rows, locally_scaled
 from visita.types import FloatArray, Recipe, TextFeatures
+from visita.vectors import unit
 
 RECIPE = Recipe({"efficientnet-lite0": ("block10:avg", "head:avg")}, mirror=True)
 TEXTS = ["an astronaut", "a cat and a book", "coffee " * 600]

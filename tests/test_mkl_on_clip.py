@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 
 import visita
 from visita.cli.app import app
+from visita.encoders.pretrained.tokens import Reading
+from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ConfigError, UnknownNameError
-from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
-from visita.features.pictures import RecipeEncoder
-from visita.features.pretrained.tokens import Reading
 from visita.matchers.fused import FusedMatcher
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.training.config import FusionConfig, MklVisitaConfig
 from visita.types import Recipe, TokenEncoder

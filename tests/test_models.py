@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
+from visita.baselines import BASELINES
 from visita.cli.models import describe, models
-from visita.features.pretrained.names import KNOWN
+from visita.encoders.pretrained.model import KNOWN
 from visita.matchers import shipped_folder
-from visita.training.classical import BASELINES
 
 
 def test_every_baseline_is_listed_with_paper_and_needs(capsys):

@@ -11,11 +11,18 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from visita.errors import UnknownNameError
-from visita.networks.classnames import ClassNames
-from visita.networks.joint import ImageSide, JointSpace, Part, TextSide
+from visita.networks.fusion import (
+    ClassNames,
+    FusionNetwork,
+    ImageSide,
+    JointSpace,
+    MultiLevel,
+    Part,
+    TextSide,
+    Tower,
+    mean_view,
+)
 from visita.networks.losses import hinge, info_nce, squared_weights
-from visita.networks.multilevel import MultiLevel
-from visita.networks.towers import FusionNetwork, Tower, mean_view
 
 
 def naive_info_nce(scores: np.ndarray, also_true: np.ndarray, temperature, smoothing) -> float:

@@ -19,17 +19,15 @@ from sklearn.metrics.pairwise import (
 )
 from torch import Tensor, nn
 
+from visita.encoders.minilm import MiniLM
+from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ConfigError, MismatchError
-from visita.features.minilm import MiniLM
-from visita.features.vocabulary import Vocabulary
 from visita.matchers.rescorer import Rescorer, rescorer_of
 from visita.matchers.whole import WholeMatcher
-from visita.networks.interaction import Parts, answered, parts
-from visita.networks.kernel_layer import FAMILIES, KernelLayer, kernel, parse
+from visita.networks.cross_modal import LEVELS, MklVisita, Parts, answered, parts
+from visita.networks.kernels import FAMILIES, KernelLayer, kernel, parse
 from visita.networks.losses import match_error
-from visita.networks.mkl_visita import LEVELS, MklVisita
-from visita.networks.transformer import Block
-from visita.networks.words import RecurrentWords
+from visita.networks.transformer import Block, RecurrentWords
 from visita.types import FloatArray, Recipe
 
 CELLS, FEATURES, WIDTH, DIM = 9, 7, 16, 8

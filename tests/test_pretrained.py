@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 import visita
 from visita.api.finding import Finder
 from visita.cli.app import app
+from visita.encoders.engine import TorchRunner
+from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError, UnknownNameError
-from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
-from visita.features.engine import TorchRunner
-from visita.features.pictures import RecipeEncoder
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder, check_matcher, check_text_encoder
 from visita.types import Recipe, TwoStage
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 import visita
+from visita.encoders.engine import TorchRunner
+from visita.encoders.pretrained import albef
 from visita.errors import ArtifactError, ConfigError, UnknownNameError
-from visita.features.engine import TorchRunner
-from visita.features.pictures import RecipeEncoder
-from visita.features.pretrained import albef
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher, check_text_encoder
 from visita.types import Recipe
 

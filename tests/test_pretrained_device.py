@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from visita.encoders.device import DeviceRunner, on_gpu
+from visita.encoders.engine import TorchRunner
 from visita.errors import ConfigError
-from visita.features.device import DeviceRunner, on_gpu
-from visita.features.engine import TorchRunner
 
 
 class Crowded(nn.Module):

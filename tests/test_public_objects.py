@@ -19,8 +19,8 @@ from visita.arguments import listed, number, one_of, whole
 from visita.data import PairSet
 from visita.data.thumbnails import MOST, SIDE
 from visita.errors import ConfigError, UnknownNameError
-from visita.features.store import FeatureStore
 from visita.search.matches import Match, Matches
+from visita.store.store import FeatureStore
 from visita.types import Recipe, TextFeatures, Tokens
 
 EVIL = "<img src=x onerror=alert(1)>\"'&.png"

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from visita.baselines import BASELINES
+from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import (
     ConfigError,
     MissingExtraError,
@@ -14,10 +16,8 @@ from visita.errors import (
     VisitaError,
     did_you_mean,
 )
-from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.networks import NETWORKS, PAIR_NETWORKS
 from visita.registry import Registry
-from visita.training.classical import BASELINES
 
 
 def test_a_name_is_imported_when_it_is_used():

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 
 import visita
 from visita.api.reproducing import reproduce, two_stages
-from visita.data.augmentation import RULES
+from visita.data.augment import RULES
 from visita.errors import ConfigError, UnknownNameError
 from visita.evaluation import measure_ranks
 from visita.evaluation.ranks import mean_ranks

@@ -24,7 +24,7 @@ from visita.errors import ConfigError, DataError, UnknownNameError
 from visita.evaluation import FREQUENCIES
 from visita.evaluation.ranks import mean_ranks
 from visita.experiments.robustness import Condition, Subject, plan
-from visita.features.pictures import RecipeEncoder
+from visita.store.pictures import RecipeEncoder
 from visita.types import Matcher
 
 CELLS = 1 + len(CORRUPTIONS) * len(STRENGTHS)

@@ -10,7 +10,6 @@ from standin import ColourMeans, LetterCounts, LinearMatcher
 
 from visita.data.articles import articles
 from visita.data.readers import open_pairs
-from visita.features.extract import pair_features
 from visita.matchers import load
 from visita.search.passages import (
     AGREEING,
@@ -23,6 +22,7 @@ from visita.search.passages import (
     unit,
 )
 from visita.search.query import AT_ONCE, Query
+from visita.store.extract import pair_features
 
 MATCHER = LinearMatcher(ColourMeans().recipe)
 

@@ -21,8 +21,8 @@ import visita
 from visita.api.finding import Finder
 from visita.cli.app import app
 from visita.data.decode import decode
+from visita.encoders.table import TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError, UnknownNameError
-from visita.features.encoders import TEXT_ENCODERS
 from visita.testing import check_matcher, check_text_encoder
 from visita.types import FloatArray
 

@@ -15,8 +15,8 @@ from killing import expected, kill_once
 from standin import ColourMeans, draw_noise
 
 from visita.errors import ArtifactError, DamagedError, DataError, MismatchError
-from visita.features.store import FeatureStore
 from visita.jsonfile import read_sealed, write_sealed
+from visita.store.store import FeatureStore
 from visita.types import Skipped
 
 COLUMNS = {"lite2/head:avg": 3, "lite2/head:avg@mirror": (3,), "lite2/block15:grid": (4, 2)}
@@ -71,7 +71,7 @@ def flipped(content: bytes, bit: int) -> bytes:
 def reopened(folder: Path) -> str:
     """Return what a new process says that opens a store."""
     code = (
-        "import sys; from pathlib import Path; from visita.features.store import FeatureStore\n"
+        "import sys; from pathlib import Path; from visita.store.store import FeatureStore\n"
         "FeatureStore.open(Path(sys.argv[1]))"
     )
     command = [sys.executable, "-c", code, folder]
@@ -336,7 +336,7 @@ def test_a_second_writer_waits_for_the_first_and_says_for_whom(tmp_path):
     folder = filled(tmp_path / "s", names(0, 3))
     with FeatureStore.open(folder, write=True):
         code = (
-            "import sys; from pathlib import Path; from visita.features.store import FeatureStore\n"
+            "import sys; from pathlib import Path; from visita.store.store import FeatureStore\n"
             "FeatureStore.open(Path(sys.argv[1]), write=True).close()"
         )
         other = subprocess.Popen(
@@ -366,7 +366,7 @@ def test_a_writer_whose_store_is_removed_is_told_so(tmp_path):
 
 def test_two_makers_of_one_store_share_it(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from visita.features.store import FeatureStore\n"
+        "import sys; from pathlib import Path; from visita.store.store import FeatureStore\n"
         "import numpy as np\n"
         "with FeatureStore.open_or_create(Path(sys.argv[1]), {'a': 1}, {}) as store:\n"
         "    store.append([sys.argv[2]], {'a': np.ones((1, 1))})"
@@ -491,7 +491,7 @@ def test_what_a_reader_needs_can_be_read_while_another_writes(tmp_path):
 NEEDS_Y = """
 import sys
 from pathlib import Path
-from visita.features.store import FeatureStore
+from visita.store.store import FeatureStore
 with FeatureStore.open_or_create(Path(sys.argv[1]), {"a": 2}, {}, lambda s: "y" in s) as store:
     print(list(store.ids))
 """

@@ -15,17 +15,18 @@ import visita
 
 SOURCE = Path(visita.__file__).parent
 FOUNDATIONS = (
-    *("errors", "arguments", "brief", "frozen", "types", "registry", "durable"),
-    *("jsonfile", "artifact", "home", "names", "progress"),
+    *("errors", "arguments", "brief", "types", "vectors", "registry", "durable"),
+    *("jsonfile", "artifact", "home", "progress"),
 )
 ORDER = (
-    *("data", "features", "kernels", "networks", "matchers", "training", "evaluation"),
+    *("data", "encoders", "store", "kernels", "networks", "matchers", "training", "baselines"),
+    *("evaluation",),
     *("gallery", "search", "experiments", "api", "", "serve", "cli", "__main__", "testing"),
 )
 """Rooms from first to last; the empty name is ``visita`` itself, the public names.
 ``testing`` checks parts of every room and is used by none."""
 
-TORCH_ROOMS = {"features", "networks", "matchers", "training", "testing"}
+TORCH_ROOMS = {"encoders", "store", "networks", "baselines", "matchers", "training", "testing"}
 NAMED = re.compile(r"visita(\.\w+)+(:\w+)?")
 """A module in a string, as in a registry's table."""
 
@@ -117,7 +118,7 @@ def test_one_module_imports_openvino_as_it_keeps_it_silent():
         for _, module in imported(path)
         if module.split(".")[0] == "openvino"
     }
-    assert found == {"features/openvino.py"}
+    assert found == {"encoders/openvino.py"}
 
 
 def loaded_by(program: str) -> set[str]:

@@ -17,15 +17,14 @@ import visita
 from visita.api.learning import rsum_on
 from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
+from visita.encoders.efficientnet import class_names
+from visita.encoders.minilm import MiniLM
 from visita.errors import TrainingError
-from visita.features.classnames import class_names
-from visita.features.extract import PairFeatures, pair_features
-from visita.features.minilm import MiniLM
 from visita.matchers import load
 from visita.matchers.joint import JointMatcher
 from visita.matchers.scaled import ScaledMatcher
-from visita.networks.joint import JointSpace
-from visita.networks.towers import FusionNetwork
+from visita.networks.fusion import FusionNetwork, JointSpace
+from visita.store.extract import PairFeatures, pair_features
 from visita.testing import check_matcher
 from visita.training.adapt import adapt, from_vectors
 from visita.training.config import AdaptConfig, ContrastConfig, FusionConfig

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from visita.encoders.minilm import MiniLM
 from visita.errors import ConfigError, UnknownNameError
-from visita.features.minilm import MiniLM
 from visita.training.config import AdaptConfig, FusionConfig, LoopConfig
 from visita.training.spans import spans_of
 from visita.training.texts import text_encoder_of

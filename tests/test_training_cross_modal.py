@@ -22,7 +22,7 @@ from visita.data import decode
 from visita.errors import ConfigError, MismatchError, UnknownNameError
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.matchers.whole import WholeMatcher
-from visita.networks.mkl_visita import MklVisita
+from visita.networks.cross_modal import MklVisita
 from visita.testing import check_matcher
 from visita.training.config import (
     CrossModalConfig,

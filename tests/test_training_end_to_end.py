@@ -19,12 +19,12 @@ import visita
 from visita.cli.encoders import named_levels
 from visita.data import PairSet, open_pairs
 from visita.data.decode import decode
+from visita.encoders.fitted import install_fitted, save_fitted
+from visita.encoders.tuned import TunedEncoder, by_name
 from visita.errors import ArtifactError, ConfigError, MismatchError
-from visita.features.fitted import install_fitted, save_fitted
-from visita.features.pictures import RecipeEncoder
-from visita.features.tuned import TunedEncoder, by_name
 from visita.home import cache_home
 from visita.matchers.rescorer import Rescorer
+from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.training.config import EndToEndConfig
 from visita.training.pixels import Pixels

@@ -12,13 +12,13 @@ from scipy import sparse
 
 import visita
 from visita.data import PairSet
+from visita.encoders.topics.lsa import LSA
 from visita.errors import ArtifactError, ConfigError, DataError, MismatchError
-from visita.features.extract import PairFeatures, pair_features
-from visita.features.topics.lsa import LSA
 from visita.matchers import load
 from visita.matchers.rounding import restored
 from visita.matchers.scaled import ScaledMatcher
-from visita.networks.multilevel import MultiLevel
+from visita.networks.fusion import MultiLevel
+from visita.store.extract import PairFeatures, pair_features
 from visita.testing import check_matcher
 from visita.training.config import AdaptConfig, FusionConfig, PaperConfig
 from visita.training.paper import _losses, train_paper

@@ -10,7 +10,7 @@ from test_training_cross_modal import config, hits_of, made_up
 from visita.errors import TrainingError
 from visita.kernels import SimpleMKL
 from visita.kernels.simplemkl import PAPER_TOLERANCE
-from visita.networks.kernel_layer import KernelLayer
+from visita.networks.kernels import KernelLayer
 from visita.training.cross_modal import all_scores, train_cross_modal
 from visita.training.refit import SLACK, kernel_values, refit
 

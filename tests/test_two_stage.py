@@ -26,21 +26,13 @@ from visita.api.robustness import ranks_of
 from visita.cli.models import describe
 from visita.data.corruptions import corrupt
 from visita.data.decode import decode
-from visita.errors import (
-    ArtifactError,
-    ConfigError,
-    DataError,
-    MismatchError,
-    UnknownNameError,
-)
+from visita.errors import ArtifactError, ConfigError, DataError, MismatchError, UnknownNameError
 from visita.evaluation.pairs import best_f1_threshold, draw_pairs
 from visita.evaluation.ranks import mean_ranks
 from visita.experiments.costs import measure, parameters
 from visita.experiments.demo import run as run_demo
 from visita.experiments.demo import sample_pictures
 from visita.experiments.robustness import Condition, Subject
-from visita.features.pictures import RecipeEncoder
-from visita.features.store import FeatureStore
 from visita.gallery.gallery import Gallery
 from visita.gallery.snapshot import PARTS, VECTOR, Parts, Snapshot
 from visita.gallery.stores import discard, vectors_folder
@@ -54,6 +46,8 @@ from visita.search.passages import passages
 from visita.search.query import Query, kind_of
 from visita.search.rescoring import PASSAGES, Rescoring
 from visita.search.search import search
+from visita.store.pictures import RecipeEncoder
+from visita.store.store import FeatureStore
 from visita.testing import check_matcher
 from visita.types import TextFeatures
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from visita.data import PairSet, open_pairs
     from visita.errors import VisitaError
     from visita.experiments.explanation import Explanation
-    from visita.kernels.unit import unit_and_length
     from visita.matchers import load
     from visita.search.matches import Match, Matches
     from visita.training.config import (
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
         MklVisitaPaperConfig,
         PaperConfig,
     )
+    from visita.vectors import unit_and_length
 
     __version__: str
 
@@ -118,7 +118,7 @@ _MODULES = {
     "robustness": "visita.api.robustness",
     "train": "visita.api.training",
     "train_encoder": "visita.api.end_to_end",
-    "unit_and_length": "visita.kernels.unit",
+    "unit_and_length": "visita.vectors",
 }
 
 

@@ -1,9 +1,13 @@
-"""One table of names per kind of part: ``"name": "module:attribute"``, imported on use."""
+"""One table of names per kind of part: ``"name": "module:attribute"``, imported on use.
+
+A package of your own adds a part by an entry point of the group that the table names, such as
+``visita.image_encoder``: what is installed beside visita is found without a change here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
 from typing import Any
 
@@ -13,26 +17,47 @@ from visita.errors import UnknownNameError, did_you_mean
 class Registry:
     """Names of one kind of part (readers, encoders, networks …) and where each lives.
 
-    The table is literal, so listing names imports nothing. A key that ends in a colon is
-    a *family*: ``"timm:": "module:by_name"`` makes every name that begins with ``timm:``
-    stand for ``by_name(the rest of it)``.
+    The table is literal, so listing names imports none of the parts. A key that ends in a colon
+    is a *family*: ``"timm:": "module:by_name"`` makes every name that begins with ``timm:``
+    stand for ``by_name(the rest of it)``. Entry points of installed packages come after the
+    table, and cannot take a name that it has.
+
+    Attributes
+    ----------
+    group : str
+        That of the entry points: ``visita.`` and the kind, such as ``visita.text_encoder``.
     """
 
     def __init__(self, kind: str, table: Mapping[str, str]) -> None:
         self.kind = kind
+        self.group = f"visita.{kind.replace(' ', '_')}"
         self._table = dict(table)
+
+    @cached_property
+    def _entries(self) -> dict[str, str]:
+        from importlib.metadata import entry_points  # noqa: PLC0415 - takes 20 ms
+
+        added = {entry.name: entry.value for entry in entry_points(group=self.group)}
+        return {**self._table, **added, **self._table}
 
     def names(self) -> tuple[str, ...]:
         """Return the known names, without the families, in the order of the table."""
-        return tuple(key for key in self._table if not key.endswith(":"))
+        return tuple(key for key in self._entries if not key.endswith(":"))
 
     def families(self) -> tuple[str, ...]:
         """Return the prefixes that open a family, colon included, in the order of the table."""
-        return tuple(key for key in self._table if key.endswith(":"))
+        return tuple(key for key in self._entries if key.endswith(":"))
 
     def __contains__(self, name: str) -> bool:
+        return self._key(name) is not None
+
+    def _key(self, name: str) -> str | None:
+        """Return the key that ``name`` is found by; entry points are asked only if need be."""
         family, colon, rest = name.partition(":")
-        return name in self.names() or (bool(rest) and family + colon in self.families())
+        if colon and not rest:
+            return None
+        key = family + colon
+        return key if key in self._table or key in self._entries else None
 
     def load(self, name: str) -> Any:
         """Import and return what ``name`` stands for; of a family, a callable without arguments.
@@ -42,15 +67,16 @@ class Registry:
         UnknownNameError
             If the table has no such name; the message lists the names and the nearest one.
         """
-        if name not in self:
+        key = self._key(name)
+        if key is None:
             raise UnknownNameError(
                 f"No {self.kind} is called {name!r}.{self._hint(name)} "
                 f"Known: {', '.join([*self.names(), *(f'{f}NAME' for f in self.families())])}."
             )
-        family, colon, rest = name.partition(":")
-        module, _, attribute = self._table[family + colon].partition(":")
+        value = self._table[key] if key in self._table else self._entries[key]
+        module, _, attribute = value.partition(":")
         found = getattr(import_module(module), attribute)
-        return partial(found, rest) if colon else found
+        return partial(found, name.removeprefix(key)) if key.endswith(":") else found
 
     def _hint(self, name: str) -> str:
         rest = name.partition(":")[2]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from visita.encoders.contract import Computed
 from visita.errors import ConfigError, DataError, MismatchError, UnknownNameError
-from visita.features.contract import Computed
 from visita.gallery.contract import Index
 from visita.types import (
     FloatArray,

@@ -170,7 +170,7 @@ class Tokens(Brief):
 class ImageEncoder(Protocol):
     """A frozen network with named levels. One short file per encoder implements this.
 
-    The network itself is touched only to export it; see ``visita.features.engine``.
+    The network itself is touched only to export it; see ``visita.encoders.engine``.
     """
 
     name: str

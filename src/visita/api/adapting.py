@@ -14,17 +14,17 @@ from visita.api.measuring import TOPICS_FROM, caveats, features_for, vectors
 from visita.arguments import expect
 from visita.artifact import check_free
 from visita.data import Data, open_pairs
-from visita.data.enough import LEAST, check_enough
-from visita.data.identical import interchangeable
+from visita.data.join import interchangeable
+from visita.data.pairs import LEAST, check_enough
 from visita.errors import ConfigError
 from visita.evaluation import paired_retrieval, retrieval
-from visita.features.extract import PairFeatures
 from visita.matchers import opened
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.joint import JointMatcher
 from visita.matchers.pretrained import DualMatcher, PairedMatcher
 from visita.matchers.scaled import ScaledMatcher
 from visita.matchers.two_stage import FIRST, TwoStageMatcher
+from visita.store.extract import PairFeatures
 from visita.training.adapt import adapt as adapt_joint
 from visita.training.adapt import from_vectors
 from visita.training.config import AdaptConfig

@@ -13,19 +13,19 @@ from visita.api.learning import Trained, rsum_on, topic_facts
 from visita.api.measuring import caveats, features_for, vectors
 from visita.api.two_stage import cross_tensors, rsum_of_scores
 from visita.artifact import check_free
+from visita.baselines.baseline import Baseline, VectorBaseline, WordBaseline
+from visita.baselines.words import PairBaseline
 from visita.data import Data, PairSet, open_pairs
-from visita.data.enough import LEAST, check_enough
-from visita.data.identical import interchangeable
+from visita.data.join import interchangeable
+from visita.data.pairs import LEAST, check_enough
+from visita.encoders.vocabulary import Vocabulary
 from visita.evaluation import PROTOCOLS, evaluate_vectors, fit_threshold
 from visita.evaluation.dense import as_vectors
-from visita.features.extract import PairFeatures, pair_features, picture_features
-from visita.features.vocabulary import Vocabulary
 from visita.matchers.joint import JointMatcher
 from visita.matchers.rescorer import Rescorer, rescorer_of
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.matchers.whole import WholeMatcher
-from visita.training.classical.baseline import Baseline, VectorBaseline, WordBaseline
-from visita.training.classical.pairs import PairBaseline
+from visita.store.extract import PairFeatures, pair_features, picture_features
 from visita.training.curve import save_curve
 from visita.training.loop import History
 from visita.training.matcher import as_matcher, whole_space

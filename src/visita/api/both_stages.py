@@ -13,9 +13,9 @@ from visita.evaluation.intervals import Values
 from visita.evaluation.match_probability import features_of_pairs
 from visita.evaluation.pairs import LabelledPairs, best_f1_threshold, draw_pairs, score_pairs
 from visita.evaluation.ranks import Ranks, best_ranks
-from visita.features.extract import PairFeatures
 from visita.matchers.match_probability import match_scores
 from visita.matchers.two_stage import TwoStageMatcher
+from visita.store.extract import PairFeatures
 from visita.types import FloatArray, Matcher
 
 

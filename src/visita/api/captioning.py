@@ -14,13 +14,13 @@ from visita.api.finding import Finder, finder_of
 from visita.api.pair_scores import see
 from visita.arguments import listed, whole
 from visita.data import open_pairs
+from visita.encoders.topics.corpus import read_corpus
 from visita.errors import DataError
-from visita.features.extract import text_features
-from visita.features.topics.corpus import read_corpus
-from visita.kernels.unit import unit
 from visita.matchers import DEFAULT
 from visita.search.seen import Seen
+from visita.store.extract import text_features
 from visita.types import FloatArray, Matcher, TwoStage
+from visita.vectors import unit
 
 ALIKE = 0.92
 """Cosine of their vectors from which two texts say the same, and one is enough."""

@@ -18,10 +18,10 @@ from visita.evaluation.pairs import LabelledPairs, draw_pairs, measure_pairs, sc
 from visita.evaluation.protocols import check_protocols
 from visita.evaluation.ranks import Ranks
 from visita.evaluation.two_stage import looked_at, two_stage_ranks
-from visita.features.extract import PairFeatures
 from visita.matchers.match_probability import match_scores
 from visita.matchers.two_stage import TwoStageMatcher
 from visita.progress import bar
+from visita.store.extract import PairFeatures
 from visita.types import FloatArray
 
 

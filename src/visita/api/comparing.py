@@ -20,8 +20,9 @@ from visita.arguments import listed, one_of, whole
 from visita.artifact import MANIFEST, fingerprint_of
 from visita.data import SPLITS, Data, PairSet, open_pairs
 from visita.data.decode import decode
-from visita.data.enough import LEAST, check_enough
-from visita.data.identical import interchangeable
+from visita.data.join import interchangeable
+from visita.data.pairs import LEAST, check_enough
+from visita.encoders.engine import cores
 from visita.errors import ArtifactError, DataError, PictureError, TrainingError, VisitaError
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.experiments.cells import Cell, Result, run_cells
@@ -31,7 +32,6 @@ from visita.experiments.costs import PICTURES, TEXTS, measure_apart
 from visita.experiments.report import Report, write_report
 from visita.experiments.source import source_fingerprint
 from visita.experiments.systems import TRAIN, Fresh, Given, System, read_systems, shown
-from visita.features.engine import cores
 from visita.jsonfile import read_sealed, write_sealed
 from visita.matchers import NAMES, load
 from visita.progress import bar, say

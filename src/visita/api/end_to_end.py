@@ -22,12 +22,12 @@ from visita.arguments import expect
 from visita.artifact import check_free
 from visita.brief import Brief
 from visita.data import Data, PairSet, open_pairs
-from visita.data.enough import LEAST, check_enough
-from visita.features.encoders import IMAGE_ENCODERS
-from visita.features.extract import picture_features
-from visita.features.fitted import install
-from visita.features.tuned import TunedEncoder
-from visita.features.vocabulary import Vocabulary
+from visita.data.pairs import LEAST, check_enough
+from visita.encoders.fitted import install
+from visita.encoders.table import IMAGE_ENCODERS
+from visita.encoders.tuned import TunedEncoder
+from visita.encoders.vocabulary import Vocabulary
+from visita.store.extract import picture_features
 from visita.training.checkpoint import partial_folder, resumable
 from visita.training.config import EndToEndConfig
 from visita.training.cross_modal import check_cross_modal

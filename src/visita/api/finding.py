@@ -13,11 +13,9 @@ from PIL.Image import Image
 from visita.arguments import expect, listed
 from visita.data.thumbnails import cards
 from visita.errors import ConfigError, DamagedError, DataError, MismatchError
-from visita.features.pictures import PICTURE, RecipeEncoder
 from visita.gallery import gallery as stored
 from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
-from visita.kernels.unit import unit
 from visita.matchers import DEFAULT, opened
 from visita.matchers.pair import Pair, without
 from visita.progress import bar, say
@@ -29,7 +27,9 @@ from visita.search.query import Query
 from visita.search.rescoring import Rescoring
 from visita.search.search import search
 from visita.search.seen import Seen
+from visita.store.pictures import PICTURE, RecipeEncoder
 from visita.types import FloatArray, Judge, Matcher, TextEncoder
+from visita.vectors import unit
 
 
 class Finder:

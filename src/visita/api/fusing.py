@@ -17,8 +17,9 @@ from visita.arguments import listed, whole
 from visita.artifact import check_free
 from visita.brief import Brief
 from visita.data import Data, PairSet, open_pairs
-from visita.data.enough import HALVED, check_enough
-from visita.data.identical import interchangeable
+from visita.data.join import interchangeable
+from visita.data.pairs import HALVED, check_enough
+from visita.encoders.joined_text import JoinedText
 from visita.errors import ConfigError
 from visita.evaluation import Estimate, retrieval
 from visita.evaluation.blocks import Truth
@@ -26,16 +27,16 @@ from visita.experiments.fuse import Fusion, rsum_gain
 from visita.experiments.fuse import fuse as learn_weights
 from visita.experiments.report import Bars
 from visita.experiments.report.figures import FORMATS, save_bars
-from visita.features.extract import PairFeatures, pair_features
-from visita.features.joined_text import JoinedText
-from visita.kernels.combination import join, reduction, second_moments
+from visita.kernels.weights import reduction, second_moments
 from visita.matchers import GIVEN, MATCHERS, opened
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.two_stage import first_stage
 from visita.progress import say
+from visita.store.extract import PairFeatures, pair_features
 from visita.training.naming import NAMINGS, Naming, naming_matcher
 from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Matcher, Recipe
+from visita.vectors import join
 
 MAX_DIM = 1024
 MOST_DEV = 1000

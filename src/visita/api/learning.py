@@ -17,18 +17,13 @@ from visita.api.measuring import TOPICS_FROM, caveats, vectors
 from visita.artifact import check_free
 from visita.brief import Brief
 from visita.data import Data, PairSet, open_pairs
-from visita.data.enough import LEAST, check_enough
-from visita.data.identical import interchangeable
-from visita.evaluation import (
-    best_ranks,
-    dot_blocks,
-    evaluate_vectors,
-    recall_sum,
-)
-from visita.features.encoders import TOPIC_MODELS
-from visita.features.extract import PairFeatures, pair_features, text_features
+from visita.data.join import interchangeable
+from visita.data.pairs import LEAST, check_enough
+from visita.encoders.table import TOPIC_MODELS
+from visita.evaluation import best_ranks, dot_blocks, evaluate_vectors, recall_sum
 from visita.matchers.joint import JointMatcher
 from visita.matchers.scaled import ScaledMatcher
+from visita.store.extract import PairFeatures, pair_features, text_features
 from visita.training.config import FeatureConfig, FusionConfig, LoopConfig, PaperConfig
 from visita.training.curve import save_curve
 from visita.training.fusion import train_fusion

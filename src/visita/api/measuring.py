@@ -11,13 +11,13 @@ from visita.api.both_stages import fitted_threshold, ranks, vector_pair_scores
 from visita.api.closer import CloserLook
 from visita.arguments import listed, one_of, whole
 from visita.data import SPLITS, Data, PairSet, open_pairs
-from visita.data.enough import LEAST, check_enough
-from visita.data.identical import interchangeable
+from visita.data.join import interchangeable
+from visita.data.pairs import LEAST, check_enough
 from visita.evaluation import PROTOCOLS, evaluate_vectors, recall_by_language
 from visita.evaluation.retrieval import CUTOFFS
-from visita.features.extract import PairFeatures, pair_features
 from visita.matchers import opened
 from visita.matchers.two_stage import TwoStageMatcher
+from visita.store.extract import PairFeatures, pair_features
 from visita.types import FloatArray, Matcher
 
 TOPICS_FROM = "topics_from"

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from visita.api.finding import Finder, finder_of
 from visita.brief import Brief
 from visita.data import Data, PairSet, open_pairs
+from visita.encoders.topics.lsa import LSA
+from visita.encoders.topics.model import most_topics
 from visita.evaluation import Difference, fit_calibration
-from visita.features.extract import pair_features, text_features
-from visita.features.topics.lsa import LSA
-from visita.features.topics.model import most_topics
 from visita.matchers.calibrated import Calibrated
 from visita.matchers.two_stage import first_stage
 from visita.progress import report_skipped
 from visita.search.collaborative import past_pictures
 from visita.search.passages import text_vectors
 from visita.search.past import PastArticles, choose_weight, combine, cross_fitted_gain
+from visita.store.extract import pair_features, text_features
 from visita.types import FloatArray, Judge, Matcher
 
 TOPICS = 500

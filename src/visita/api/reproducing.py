@@ -12,7 +12,7 @@ from visita.api.both_stages import pair_scores, ranks
 from visita.api.measuring import features_for
 from visita.arguments import listed, whole
 from visita.data import Data, PairSet, open_pairs
-from visita.data.enough import LEAST, check_enough
+from visita.data.pairs import LEAST, check_enough
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
 from visita.evaluation.pairs import best_f1_threshold
 from visita.experiments import (

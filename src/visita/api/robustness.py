@@ -11,8 +11,8 @@ from visita.api.both_stages import ranks
 from visita.api.measuring import caveats, features_for
 from visita.arguments import listed, one_of, whole
 from visita.data import SPLITS, Data, PairSet, open_pairs
-from visita.data.enough import LEAST, check_enough
-from visita.data.identical import interchangeable
+from visita.data.join import interchangeable
+from visita.data.pairs import LEAST, check_enough
 from visita.errors import ConfigError
 from visita.experiments.cells import Result, run_cells
 from visita.experiments.report import Report, write_report

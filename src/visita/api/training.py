@@ -10,14 +10,9 @@ from visita.api.baselines import train_baseline
 from visita.api.learning import Trained
 from visita.api.two_stage import train_two_stages
 from visita.arguments import expect
+from visita.baselines.baseline import Baseline
 from visita.data import Data
-from visita.training.classical.baseline import Baseline
-from visita.training.config import (
-    FusionConfig,
-    MklVisitaConfig,
-    MklVisitaPaperConfig,
-    PaperConfig,
-)
+from visita.training.config import FusionConfig, MklVisitaConfig, MklVisitaPaperConfig, PaperConfig
 
 CONFIGS = (FusionConfig, PaperConfig, MklVisitaConfig, MklVisitaPaperConfig, Baseline)
 TAKEN = (
@@ -43,7 +38,7 @@ def train(
     The class of ``config`` says what is trained: ``FusionConfig``, visita's own recipe of
     vectors; ``PaperConfig``, the multi-level fusion paper's; ``MklVisitaConfig``, vectors and a
     closer look at the first results; ``MklVisitaPaperConfig``, as the MKL-VisITA paper trains;
-    those of ``visita.training.classical.BASELINES``, a system that the papers compare with.
+    those of ``visita.baselines.BASELINES``, a system that the papers compare with.
 
     Raises
     ------

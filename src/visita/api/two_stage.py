@@ -25,23 +25,23 @@ from visita.api.learning import Learnt, Trained, learn
 from visita.api.measuring import caveats, vectors
 from visita.artifact import check_free
 from visita.data import Data, PairSet, open_pairs
-from visita.data.enough import LEAST, check_enough
-from visita.data.identical import interchangeable
+from visita.data.join import interchangeable
+from visita.data.pairs import LEAST, check_enough
+from visita.encoders.table import TEXT_ENCODERS
+from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ArtifactError, ConfigError
 from visita.evaluation import PROTOCOLS, best_ranks, recall_sum
 from visita.evaluation.blocks import dot_blocks
 from visita.evaluation.dense import DenseBlocks, as_vectors
 from visita.evaluation.two_stage import TwoStageBlocks, choose_weight
-from visita.features.augmented import view_features
-from visita.features.encoders import TEXT_ENCODERS
-from visita.features.extract import PairFeatures, pair_features, picture_features
-from visita.features.vocabulary import Vocabulary
 from visita.jsonfile import read_sealed, write_sealed
 from visita.matchers.kinds import load_folder
 from visita.matchers.rescorer import Rescorer, rescorer_of, stack_grids
 from visita.matchers.two_stage import DEPTH, TwoStageMatcher
 from visita.matchers.whole import WholeMatcher
 from visita.progress import say
+from visita.store.altered import view_features
+from visita.store.extract import PairFeatures, pair_features, picture_features
 from visita.training.checkpoint import partial_folder, resumable
 from visita.training.config import (
     CrossModalConfig,
@@ -49,12 +49,7 @@ from visita.training.config import (
     MklVisitaConfig,
     MklVisitaPaperConfig,
 )
-from visita.training.cross_modal import (
-    CrossTensors,
-    GridView,
-    check_cross_modal,
-    train_cross_modal,
-)
+from visita.training.cross_modal import CrossTensors, GridView, check_cross_modal, train_cross_modal
 from visita.training.curve import save_curve
 from visita.training.devices import Team
 from visita.training.loop import History

@@ -8,9 +8,9 @@ from PIL.Image import Image
 
 from visita.api.captioning import Caption
 from visita.api.finding import Finder, finder_of
+from visita.baselines.writer import Writer
 from visita.errors import ConfigError
 from visita.matchers.rescorer import Rescorer
-from visita.matchers.writer import Writer
 from visita.types import Matcher, TwoStage
 
 

@@ -11,8 +11,7 @@ import visita
 from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder
 from visita.cli.output import print_json
 from visita.cli.texts import matcher_for
-from visita.names import one_line
-from visita.progress import note
+from visita.progress import note, one_line
 
 
 def answer(

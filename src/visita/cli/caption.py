@@ -11,7 +11,7 @@ import typer
 import visita
 from visita.cli.options import DEFAULT, Json, Matcher, TextEncoder
 from visita.cli.output import print_json
-from visita.names import one_line
+from visita.progress import one_line
 
 
 def caption(

@@ -10,7 +10,7 @@ import typer
 import visita
 from visita.cli.options import Json, Root, rooted
 from visita.cli.output import print_json
-from visita.names import one_line
+from visita.progress import one_line
 
 if TYPE_CHECKING:
     from visita.data import Report

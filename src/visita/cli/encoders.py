@@ -41,8 +41,8 @@ def named_levels(encoder: str | None, levels: str | None) -> dict[str, list[str]
 
 def _named(encoder: str) -> str:
     """Return what recipes call an encoder that is given by its folder, ``tuned:FOLDER``."""
-    from visita.features.fitted import install  # noqa: PLC0415
-    from visita.features.tuned import TunedEncoder  # noqa: PLC0415
+    from visita.encoders.fitted import install  # noqa: PLC0415
+    from visita.encoders.tuned import TunedEncoder  # noqa: PLC0415
 
     family, _, folder = encoder.partition(":")
     if family != TunedEncoder.family or not Path(folder).is_dir():

@@ -13,7 +13,7 @@ from visita.cli.output import print_json
 from visita.cli.places import check_drawing
 from visita.cli.texts import matcher_for, read_text
 from visita.errors import ConfigError
-from visita.names import one_line
+from visita.progress import one_line
 
 SUFFIXES = (".png", ".html")
 

@@ -29,7 +29,7 @@ def extract(
 
     [bold]visita extract --data flickr8k:data/flickr8k --out features[/bold]
     """
-    from visita.features.extract import pair_features  # noqa: PLC0415
+    from visita.store.extract import pair_features  # noqa: PLC0415
     from visita.training import PRESETS  # noqa: PLC0415
     from visita.training.texts import text_encoder_of  # noqa: PLC0415
 

@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 from visita.cli.output import print_json
 from visita.errors import VisitaError
 from visita.home import cache_home
-from visita.names import one_line
+from visita.progress import one_line
 
 ERROR, INTERRUPTED = 2, 130
 KEEPING = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}

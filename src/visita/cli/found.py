@@ -11,8 +11,7 @@ import typer
 
 import visita
 from visita.cli.places import check_drawing
-from visita.names import one_line
-from visita.progress import note
+from visita.progress import note, one_line
 
 SURE = 0.5
 FIRST = 3

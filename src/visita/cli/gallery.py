@@ -11,7 +11,7 @@ import typer
 from visita.cli.options import Home, Json
 from visita.cli.output import print_json
 from visita.errors import ConfigError
-from visita.names import one_line
+from visita.progress import one_line
 
 gallery = typer.Typer(
     name="gallery", help="List, verify, compact and remove galleries.", no_args_is_help=True

@@ -13,8 +13,7 @@ import visita
 from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, TextEncoder
 from visita.cli.output import print_json
 from visita.cli.places import folders as checked
-from visita.names import one_line
-from visita.progress import report_skipped, say
+from visita.progress import one_line, report_skipped, say
 
 if TYPE_CHECKING:
     from visita import types

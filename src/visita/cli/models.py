@@ -87,7 +87,7 @@ def _matchers() -> list[dict[str, Any]]:
 
 
 def _pretrained() -> list[dict[str, Any]]:
-    from visita.features.pretrained.names import KNOWN  # noqa: PLC0415
+    from visita.encoders.pretrained.model import KNOWN  # noqa: PLC0415
 
     return [
         {
@@ -103,8 +103,8 @@ def _pretrained() -> list[dict[str, Any]]:
 
 
 def _baselines() -> list[dict[str, Any]]:
-    from visita.training.classical import BASELINES  # noqa: PLC0415
-    from visita.training.classical.pairs import PairBaseline  # noqa: PLC0415
+    from visita.baselines import BASELINES  # noqa: PLC0415
+    from visita.baselines.words import PairBaseline  # noqa: PLC0415
 
     found = []
     for name in BASELINES.names():
@@ -143,7 +143,7 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def _encoders() -> list[dict[str, Any]]:
-    from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS  # noqa: PLC0415
+    from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS  # noqa: PLC0415
 
     found = []
     for name in IMAGE_ENCODERS.names():
@@ -157,8 +157,8 @@ def _encoders() -> list[dict[str, Any]]:
 
 
 def _families() -> list[dict[str, str]]:
-    from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS  # noqa: PLC0415
-    from visita.features.fitted import FITTED  # noqa: PLC0415
+    from visita.encoders.fitted import FITTED  # noqa: PLC0415
+    from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS  # noqa: PLC0415
 
     return [
         {"prefix": prefix, "kind": kind, "library": _library(prefix.removesuffix(":"))}
@@ -169,7 +169,7 @@ def _families() -> list[dict[str, str]]:
 
 
 def _library(family: str) -> str:
-    from visita.features.pretrained.names import FAMILIES  # noqa: PLC0415
+    from visita.encoders.pretrained.model import FAMILIES  # noqa: PLC0415
 
     return "transformers" if family in FAMILIES else family
 

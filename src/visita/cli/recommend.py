@@ -26,8 +26,7 @@ from visita.cli.output import print_json, print_null
 from visita.cli.places import folders as checked
 from visita.cli.texts import matcher_for, read_stdin
 from visita.errors import ConfigError
-from visita.names import one_line
-from visita.progress import note, say
+from visita.progress import note, one_line, say
 
 SHOWN = 100
 """Characters of a reason; ``--json`` gives all."""

@@ -18,8 +18,7 @@ from visita.cli.places import folders as checked
 from visita.cli.texts import matcher_for, quoted, read_lines, read_text
 from visita.errors import ConfigError
 from visita.jsonfile import json_text
-from visita.names import one_line
-from visita.progress import note, say
+from visita.progress import note, one_line, say
 
 
 def search(

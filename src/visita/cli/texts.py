@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import visita
-from visita.data.encoding import LIMIT, decode_prose
+from visita.data.files import LIMIT, decode_prose
 from visita.errors import ConfigError
 from visita.progress import note
 

@@ -18,17 +18,7 @@ from visita.cli.encoders import (
     named_levels,
     read_by,
 )
-from visita.cli.options import (
-    Config,
-    Features,
-    Force,
-    Json,
-    Pairs,
-    Preset,
-    Root,
-    Settings,
-    rooted,
-)
+from visita.cli.options import Config, Features, Force, Json, Pairs, Preset, Root, Settings, rooted
 from visita.cli.output import print_json
 from visita.cli.places import check_out
 from visita.cli.tables import print_comparison, print_protocols
@@ -229,7 +219,7 @@ def baseline(
     [bold]visita train baseline bag-of-words --data mine.csv --out bow --set words=500[/bold]
     [bold]visita train baseline cca --data mine.csv --out cca --set distance=euclidean[/bold]
     """
-    from visita.training.classical import BASELINES  # noqa: PLC0415
+    from visita.baselines import BASELINES  # noqa: PLC0415
 
     check_out(out, force)
     fresh = BASELINES.load(name).read(config, settings or ())

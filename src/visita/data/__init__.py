@@ -12,9 +12,8 @@ from visita.data.pictures import PictureFile, find_pictures, picture_id
 
 if TYPE_CHECKING:
     from visita.data.check import Finding, Report, check_pairs
-    from visita.data.pairs import PairSet
+    from visita.data.pairs import SPLITS, PairSet, split_by_component
     from visita.data.readers import READERS, Data, Reader, Source, open_pairs
-    from visita.data.splits import SPLITS, split_by_component
 
 __all__ = [
     "READERS",
@@ -36,7 +35,7 @@ __all__ = [
 
 _MODULES = {
     "READERS": "visita.data.readers",
-    "SPLITS": "visita.data.splits",
+    "SPLITS": "visita.data.pairs",
     "Data": "visita.data.readers",
     "Finding": "visita.data.check",
     "PairSet": "visita.data.pairs",
@@ -45,7 +44,7 @@ _MODULES = {
     "Source": "visita.data.readers",
     "check_pairs": "visita.data.check",
     "open_pairs": "visita.data.readers",
-    "split_by_component": "visita.data.splits",
+    "split_by_component": "visita.data.pairs",
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from visita.brief import Brief
 from visita.data.decode import decode
-from visita.data.identical import identical_files
+from visita.data.join import identical_files
 from visita.data.pairs import PairSet
 from visita.errors import PictureError
 from visita.progress import Advance

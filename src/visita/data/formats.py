@@ -11,9 +11,12 @@ import logging
 import struct
 from collections.abc import Callable
 from functools import cache
-from io import BufferedReader
+from importlib.util import find_spec
+from io import BufferedReader, BytesIO
+from pathlib import Path
 from typing import IO
 
+import numpy as np
 from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -21,10 +24,16 @@ from visita.errors import MissingExtraError, PictureError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 
+
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
 _ORIENTATION = 274
 
+
 Opener = Callable[[IO[bytes], str | bytes], ImageFile.ImageFile]
+
+
 Accepts = Callable[[bytes], bool | str]
 
 
@@ -168,3 +177,50 @@ def _exif_orientation(exif: bytes) -> int:
         if tag == _ORIENTATION:
             return int(value)
     return 1
+
+
+RAW = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc"),
+    *(".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl"),
+    *(".sr2", ".srf", ".srw", ".x3f"),
+)
+
+
+_TURNED = {3: 3, 5: 8, 6: 6}
+"""LibRaw's flips as EXIF orientations."""
+
+
+def is_raw_name(name: str) -> bool:
+    """Tell whether a file's name ends like a RAW file's, in any case."""
+    return name.lower().endswith(RAW)
+
+
+def reads_raw() -> bool:
+    """Tell whether RAW files can be read here."""
+    return find_spec("rawpy") is not None
+
+
+def preview(path: Path) -> tuple[Image.Image, int]:
+    """Return the largest preview in a RAW file, not yet decoded, and its EXIF orientation.
+
+    Raises
+    ------
+    PictureError
+        If there is none, or the file is damaged. The message is the bare reason.
+    MissingExtraError
+        If rawpy is not installed.
+    """
+    try:
+        import rawpy  # noqa: PLC0415  an extra
+    except ImportError as error:
+        raise MissingExtraError("reading RAW pictures", "raw") from error
+    try:
+        with rawpy.imread(str(path)) as raw:
+            found, turned = raw.extract_thumb(), _TURNED.get(raw.sizes.flip, 1)
+    except rawpy.LibRawError as error:
+        raise PictureError(f"is a RAW file without a preview that can be read: {error}") from error
+    if not isinstance(found.data, bytes):
+        return Image.fromarray(np.asarray(found.data)), turned
+    picture = identify(BytesIO(found.data))
+    own = orientation(picture)  # mostly 1: the RAW file alone says how it is turned
+    return picture, own if own > 1 else turned

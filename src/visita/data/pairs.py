@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from visita.arguments import one_of
 from visita.artifact import fingerprint_of
 from visita.brief import brief
-from visita.data.splits import SPLITS, label_components
 from visita.errors import DataError
 from visita.types import Skipped
 
@@ -162,3 +162,127 @@ class PairSet:
             text_split=self.text_split[texts],
             languages=self.languages,
         )
+
+
+SPLITS = ("train", "dev", "test")
+
+
+def label_components(truth: sparse.csr_array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Label what hangs together: images and texts joined by any chain of true pairs.
+
+    Parameters
+    ----------
+    truth : sparse bool (n, m)
+
+    Returns
+    -------
+    image_labels : int64 (n,)
+    text_labels : int64 (m,)
+        Labels count from 0; an image without texts is a component of its own.
+    """
+    images, texts = truth.shape
+    rows, columns = truth.nonzero()
+    size = images + texts
+    links = (np.ones(len(rows), dtype=np.int8), (rows, columns + images))
+    graph = sparse.coo_array(links, shape=(size, size))
+    _, labels = connected_components(graph, directed=False)
+    return labels[:images].astype(np.int64), labels[images:].astype(np.int64)
+
+
+def split_by_component(
+    truth: sparse.csr_array,
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
+    seed: int = 0,
+) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """Draw a split such that no image and no text of a component is on two sides.
+
+    Components are placed from large to small, in a random order among equals, each where
+    most images are still missing; so the counts of images come as near to ``fractions`` as
+    components allow, and no split with a fraction stays empty while components last.
+
+    Parameters
+    ----------
+    truth : sparse bool (n, m)
+    fractions
+        Of the images, for train, dev and test; not negative, with sum 1.
+
+    Returns
+    -------
+    image_split : str (n,)
+    text_split : str (m,)
+
+    Raises
+    ------
+    DataError
+        If ``fractions`` are not such.
+    """
+    if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise DataError(f"Split fractions {fractions} should be three, none negative, with sum 1.")
+    image_labels, text_labels = label_components(truth)
+    components = 1 + max(image_labels.max(initial=-1), text_labels.max(initial=-1))
+    sizes = np.bincount(image_labels, minlength=components)
+    shuffled = np.random.default_rng(seed).permutation(components)
+    order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
+    sides = np.zeros(components, dtype=np.int64)  # texts without an image stay in train
+    with_images = order[: np.count_nonzero(sizes)]
+    sides[with_images] = _place(sizes[with_images].tolist(), fractions)
+    names = np.array(SPLITS)
+    return names[sides[image_labels]], names[sides[text_labels]]
+
+
+def _place(sizes: list[int], fractions: tuple[float, ...]) -> list[int]:
+    missing = [fraction * sum(sizes) for fraction in fractions]
+    empty = {side for side, fraction in enumerate(fractions) if fraction > 0}
+    wanted = sorted(empty)
+    sides = []
+    for placed, size in enumerate(sizes):
+        last_chance = len(sizes) - placed <= len(empty)
+        side = max(sorted(empty) if last_chance else wanted, key=lambda side: missing[side])
+        missing[side] -= size
+        empty.discard(side)
+        sides.append(side)
+    return sides
+
+
+LEAST = 2
+"""Images that share no text: an interval, or a probability, needs as many."""
+
+
+HALVED = 2 * LEAST
+"""Of a split of which each half is measured by what the other teaches."""
+
+
+def check_enough(pairs: PairSet, least: Mapping[str, int], doing: str) -> None:
+    """Refuse data with too few images that share no text.
+
+    Parameters
+    ----------
+    least
+        How many are needed, by split; ``all`` is the whole.
+    doing
+        What is to be done, to begin a sentence with.
+
+    Raises
+    ------
+    DataError
+        If there are fewer, or a split is empty.
+    """
+    for split in least:
+        if pairs.splits().get(split) == 0:
+            pairs.take(split)  # which says what there is instead
+    found = {split: _apart(pairs, split) for split in least}
+    if any(found[split] < count for split, count in least.items()):
+        wanted = ", ".join(f"{split} {count}" for split, count in least.items())
+        there = ", ".join(f"{split} {count}" for split, count in found.items())
+        raise DataError(
+            f"{doing} needs at least so many images with texts of their own: {wanted}; "
+            f"{pairs.source} has {there}. Add pairs; splits that are drawn take 70 / 15 / 15 %."
+        )
+
+
+def _apart(pairs: PairSet, split: str) -> int:
+    """Return how many images of a split have texts that no other image has."""
+    labels, _ = pairs.components()
+    texted = np.diff(pairs.truth.tocsr().indptr) > 0
+    inside = texted if split == "all" else texted & (pairs.image_split == split)
+    return len(np.unique(labels[inside]))

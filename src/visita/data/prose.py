@@ -7,7 +7,7 @@ from html import unescape
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from visita.data.encoding import decode_prose, name_of
+from visita.data.files import decode_prose, name_of
 from visita.errors import DataError
 
 # Not html.parser: on Python 3.11 its time grows with the square of broken markup, or its

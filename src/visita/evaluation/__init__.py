@@ -10,11 +10,7 @@ from visita.evaluation.calibration import (
 )
 from visita.evaluation.folds import Folds, measure_folds, retrieval_in_folds
 from visita.evaluation.intervals import Difference, Estimate, paired_difference
-from visita.evaluation.keyword_calibration import (
-    LEAST_WORDS,
-    Words,
-    fit_keyword_calibration,
-)
+from visita.evaluation.keyword_calibration import LEAST_WORDS, Words, fit_keyword_calibration
 from visita.evaluation.keywords import KeywordQueries, Keywords, keyword_queries, keywords
 from visita.evaluation.long_tail import FREQUENCIES, rarest_words, recall_by_frequency
 from visita.evaluation.match_probability import cross_fitted_pairs, fit_match_probability

@@ -16,13 +16,7 @@ from numpy.typing import NDArray
 from visita.brief import Brief
 from visita.errors import ConfigError, DataError
 from visita.evaluation.blocks import Truth, check_truth, dot_blocks
-from visita.evaluation.intervals import (
-    RESAMPLES,
-    Estimate,
-    Groups,
-    components,
-    mean_estimates,
-)
+from visita.evaluation.intervals import RESAMPLES, Estimate, Groups, components, mean_estimates
 from visita.evaluation.ranks import Ranks, best_ranks
 from visita.evaluation.retrieval import by_name, rank_statistic
 from visita.types import FloatArray

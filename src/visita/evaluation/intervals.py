@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.data.splits import label_components
+from visita.data.pairs import label_components
 from visita.errors import DataError
 from visita.evaluation.blocks import Truth
 

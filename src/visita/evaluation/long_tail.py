@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from visita.encoders.topics.corpus import words
 from visita.errors import DataError
 from visita.evaluation.intervals import RESAMPLES, Estimate, Values, estimates, mean_statistic
 from visita.evaluation.ranks import Ranks, hits
 from visita.evaluation.retrieval import CUTOFFS
-from visita.features.topics.segment import words
 
 FREQUENCIES = {"none": 0, "1–2": 2, "3–10": 10, "11–100": 100, "over 100": np.inf}
 """Each bin's greatest frequency."""

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 
+from visita.encoders.engine import cores
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
 from visita.experiments.claims import Claim, Measured, Verdict, decide
 from visita.experiments.claims import Comparison as Difference
@@ -13,7 +14,6 @@ from visita.experiments.comparison import Comparison
 from visita.experiments.costs import GALLERY, PICTURES, TEXTS
 from visita.experiments.outcomes import PAIR_METRICS
 from visita.experiments.report import Column, Report, Row, Scatter, Sheet, Table
-from visita.features.engine import cores
 from visita.types import Skipped
 
 WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))

@@ -21,17 +21,17 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
+from visita.encoders.joined_text import JoinedText
+from visita.encoders.table import IMAGE_ENCODERS
 from visita.errors import VisitaError
-from visita.features.encoders import IMAGE_ENCODERS
-from visita.features.joined_text import JoinedText
-from visita.features.pictures import CHUNK, RecipeEncoder
-from visita.kernels.unit import unit
 from visita.matchers import load
 from visita.matchers.rescorer import Rescorer
 from visita.search.passages import passages
 from visita.search.query import Query
 from visita.search.rescoring import Rescoring
+from visita.store.pictures import CHUNK, RecipeEncoder
 from visita.types import FloatArray, Matcher, TextEncoder, TwoStage
+from visita.vectors import unit
 
 GALLERY = 10_000
 """Vectors that a query is compared with."""

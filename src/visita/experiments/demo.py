@@ -11,7 +11,6 @@ from pathlib import Path
 
 from visita.errors import DataError, MissingExtraError
 from visita.experiments.contact_sheet import SHOWN, Head, Row, draw
-from visita.features.pictures import RecipeEncoder
 from visita.gallery.gallery import Gallery
 from visita.home import data_home
 from visita.progress import bar
@@ -19,6 +18,7 @@ from visita.search.matches import Match
 from visita.search.query import Query, kind_of
 from visita.search.rescoring import Rescoring
 from visita.search.search import search
+from visita.store.pictures import RecipeEncoder
 from visita.types import Matcher
 
 PICTURES = (

@@ -11,13 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from visita.data.thumbnails import picture_uri
 from visita.errors import ConfigError
 from visita.experiments.explanation import Explanation
-from visita.experiments.explanation_sheet import (
-    legend,
-    shown,
-    strongest,
-    tint,
-    words_note,
-)
+from visita.experiments.explanation_sheet import legend, shown, strongest, tint, words_note
 from visita.types import FloatArray
 
 

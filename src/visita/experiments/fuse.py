@@ -25,9 +25,9 @@ from visita.evaluation import (
 )
 from visita.evaluation.blocks import Truth
 from visita.evaluation.intervals import RESAMPLES, Groups, components
-from visita.kernels.combination import join
 from visita.kernels.weights import Choices
 from visita.types import FloatArray
+from visita.vectors import join
 
 LEAST_WEIGHT = 0.01
 """What would weigh less than this share of the heaviest is left out: it costs as much as any."""

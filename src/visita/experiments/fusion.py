@@ -33,7 +33,6 @@ from visita.experiments.fusion_claims import (
     SIGMOID_L2,
 )
 from visita.gallery.exact import ExactIndex
-from visita.kernels.unit import unit
 from visita.training.config import PaperConfig
 from visita.training.paper import train_paper
 from visita.training.spans import Spans
@@ -41,6 +40,7 @@ from visita.training.tensors import PairTensors
 from visita.training.tuning import Validate, embed
 from visita.training.watch import warnings_of
 from visita.types import FloatArray
+from visita.vectors import unit
 
 DIRECT, RECOMMEND = "direct", "recommendation"
 

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.data.pairs import PairSet
+from visita.encoders.topics.model import most_topics
 from visita.errors import ConfigError
 from visita.evaluation.blocks import Truth
 from visita.evaluation.intervals import components
 from visita.experiments.rearranged import rearranged
-from visita.features.extract import pair_features
-from visita.features.topics.model import most_topics
 from visita.progress import say
 from visita.search.collaborative import nearest_past, past_pictures
+from visita.store.extract import pair_features
 from visita.training.config import PaperConfig
 from visita.training.tensors import PairTensors
 from visita.training.texts import text_encoder_of

@@ -26,14 +26,7 @@ from visita.experiments.fusion_claims import (
     claims,
 )
 from visita.experiments.fusion_examples import examples
-from visita.experiments.report import (
-    Bars,
-    Column,
-    Curves,
-    Report,
-    Row,
-    Table,
-)
+from visita.experiments.report import Bars, Column, Curves, Report, Row, Table
 from visita.types import Skipped
 
 POINTS = tuple(range(1, 11))

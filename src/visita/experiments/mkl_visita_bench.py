@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from visita.data.pairs import PairSet
+from visita.encoders.table import TEXT_ENCODERS
+from visita.encoders.vocabulary import Vocabulary
 from visita.evaluation.blocks import Truth
 from visita.evaluation.intervals import Groups, components
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.experiments.rearranged import rearranged
-from visita.features.augmented import view_features
-from visita.features.encoders import TEXT_ENCODERS
-from visita.features.extract import PairFeatures, pair_features, text_features
-from visita.features.vocabulary import Vocabulary
 from visita.matchers.rescorer import stack_grids
+from visita.store.altered import view_features
+from visita.store.extract import PairFeatures, pair_features, text_features
 from visita.training.config import CrossModalConfig, FusionConfig, MklVisitaConfig
 from visita.training.cross_modal import CrossTensors, GridView, check_cross_modal
 from visita.training.keywords import keyword_pairs

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from visita.arguments import one_of
-from visita.data.pairs import PairSet
-from visita.data.splits import SPLITS, split_by_component
+from visita.data.pairs import SPLITS, PairSet, split_by_component
 from visita.errors import ConfigError
 
 

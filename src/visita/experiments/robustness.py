@@ -18,9 +18,9 @@ from visita.errors import DataError
 from visita.evaluation.intervals import components
 from visita.evaluation.retrieval import Retrieval, measure_ranks
 from visita.experiments.cells import Cell, Result
-from visita.features.corrupted import CorruptedEncoder
-from visita.features.extract import PairFeatures, image_features
-from visita.features.pictures import RecipeEncoder
+from visita.store.altered import CorruptedEncoder
+from visita.store.extract import PairFeatures, image_features
+from visita.store.pictures import RecipeEncoder
 from visita.types import FloatArray, Matcher
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from visita.baselines import BASELINES
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
 from visita.training import MKL_VISITA, PRESETS
-from visita.training.classical import BASELINES
 from visita.training.config import AdaptConfig
 from visita.training.settings import Settings
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from visita.data.pictures import printable
 from visita.durable import make_folder
+from visita.encoders.contract import PictureEncoder
 from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
-from visita.features.contract import PictureEncoder
-from visita.features.lock import WriterLock
 from visita.gallery.card import FORMAT, Card, read_card, write_card
 from visita.gallery.catalog import Catalog
 from visita.gallery.content import decoder_versions
@@ -23,6 +22,7 @@ from visita.gallery.survey import Survey, survey
 from visita.gallery.sync import ProgressBar, Sync, SyncReport
 from visita.gallery.walk import Walk
 from visita.progress import say
+from visita.store.lock import WriterLock
 from visita.types import Matcher, Skipped
 
 

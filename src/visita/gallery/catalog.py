@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from visita.errors import ArtifactError, DamagedError
-from visita.features.lock import WriterLock, unwritable
-from visita.features.sealed import append_line, read_lines, write_lines
 from visita.gallery import format_1
 from visita.progress import say_once
+from visita.store.journal import append_line, read_lines, write_lines
+from visita.store.lock import WriterLock, unwritable
 
 INDEX = "index.jsonl"
 _ROOM = 1000

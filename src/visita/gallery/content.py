@@ -8,8 +8,8 @@ import stat
 from importlib import metadata
 from typing import IO
 
+from visita.data.files import open_at_once
 from visita.data.pictures import PictureFile
-from visita.data.reading import open_at_once
 from visita.errors import PassingError, PictureError
 
 CHANGED = "changed or disappeared while it was read; it is tried again at the next sync"

@@ -21,11 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from visita.data.exclusion import Exclusion
-from visita.data.pictures import printable
+from visita.data.pictures import Exclusion, printable
+from visita.encoders.contract import PictureEncoder
 from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
-from visita.features.contract import PictureEncoder
-from visita.features.lock import WriterLock
 from visita.gallery.attempt import Attempt
 from visita.gallery.card import galleries_home, gallery_name, read_card
 from visita.gallery.catalog import Catalog
@@ -34,6 +32,7 @@ from visita.gallery.stores import read_vectors
 from visita.gallery.sync import ProgressBar, SyncReport
 from visita.gallery.walk import Walk, root_of
 from visita.progress import Advance, say, say_once
+from visita.store.lock import WriterLock
 from visita.types import Matcher
 
 _GLANCE = 1.0

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.errors import DamagedError, DataError
-from visita.features.store import FeatureStore
 from visita.gallery.contract import Index
 from visita.gallery.exact import ExactIndex
-from visita.kernels.unit import unit
+from visita.store.store import FeatureStore
 from visita.types import FloatArray
+from visita.vectors import unit
 
 VECTOR = "vector"
 PARTS = "parts"

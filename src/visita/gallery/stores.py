@@ -15,12 +15,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of
+from visita.encoders.contract import PictureEncoder
 from visita.errors import DamagedError, DataError, MismatchError
-from visita.features.contract import PictureEncoder
-from visita.features.layout import Shapes, is_store
-from visita.features.store import FeatureStore
 from visita.gallery.snapshot import PARTS, VECTOR
 from visita.progress import say_once
+from visita.store.layout import Shapes, is_store
+from visita.store.store import FeatureStore
 from visita.types import FloatArray, Matcher, TwoStage
 
 _BLOCK = 1024

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from visita.brief import Brief
 from visita.data.pictures import Found, PictureFile, printable
+from visita.encoders.contract import EncodedBatch, PictureEncoder
 from visita.errors import PictureError
-from visita.features.contract import EncodedBatch, PictureEncoder
-from visita.features.lock import WriterLock
 from visita.gallery.catalog import Catalog, Entry
 from visita.gallery.content import CHANGED, can_be_read, decoder_versions, digest_of, is_as_found
 from visita.gallery.stores import Stores
 from visita.gallery.survey import Survey
 from visita.progress import Advance
+from visita.store.lock import WriterLock
 from visita.types import Skipped
 
 ProgressBar = Callable[[str, int], AbstractContextManager[Advance]]

@@ -9,9 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Self
 
-from visita.data.exclusion import Exclusion
-from visita.data.kinds import SUFFIXES
-from visita.data.pictures import Found, PictureFile, find_pictures, printable
+from visita.data.pictures import SUFFIXES, Exclusion, Found, PictureFile, find_pictures, printable
 from visita.errors import DataError
 
 

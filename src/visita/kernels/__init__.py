@@ -9,19 +9,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from visita.kernels.alignment import align, centred_alignment
     from visita.kernels.approximate import NystroemMap, RandomMap, approximation_error
-    from visita.kernels.columns import Columns
     from visita.kernels.easymkl import easy_mkl
     from visita.kernels.estimators import AlignmentMKL, EasyMKL, SimpleMKL, UniformMKL
     from visita.kernels.functions import KERNELS, Combination, Kernel, Product
     from visita.kernels.gram import centre, check_gram, unit_diagonal, variance
-    from visita.kernels.pairs import MatchPairs, Space, pair_columns, pair_kernels, sample_pairs
+    from visita.kernels.pairs import (
+        Columns,
+        MatchPairs,
+        Space,
+        pair_columns,
+        pair_kernels,
+        sample_pairs,
+    )
     from visita.kernels.selection import Selection, Trial, select
     from visita.kernels.simplemkl import MKLSolution, simple_mkl
 
 _MODULES = {
     "KERNELS": "visita.kernels.functions",
     "AlignmentMKL": "visita.kernels.estimators",
-    "Columns": "visita.kernels.columns",
+    "Columns": "visita.kernels.pairs",
     "Combination": "visita.kernels.functions",
     "EasyMKL": "visita.kernels.estimators",
     "Kernel": "visita.kernels.functions",

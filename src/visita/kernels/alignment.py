@@ -14,14 +14,7 @@ from scipy import linalg
 from scipy.optimize import nnls
 
 from visita.kernels.functions import Gram
-from visita.kernels.gram import (
-    Signs,
-    centre,
-    check_problem,
-    check_weights,
-    unit_sum,
-    variance,
-)
+from visita.kernels.gram import Signs, centre, check_problem, check_weights, unit_sum, variance
 
 
 def centred_alignment(gram: Gram, other: Gram) -> float:

@@ -17,9 +17,9 @@ from sklearn.preprocessing import normalize
 
 from visita.brief import Brief
 from visita.errors import ConfigError, DataError
-from visita.kernels.combination import join
 from visita.kernels.functions import Combination, Kernel, Product, Rows
 from visita.types import FloatArray
+from visita.vectors import join
 
 RANDOM = ("linear", "cosine", "rbf", "polynomial")
 """Kernels that random features exist for, or that are an inner product as they are."""

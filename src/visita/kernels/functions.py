@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from sklearn.metrics.pairwise import manhattan_distances
 
+from visita.arguments import Frozen
 from visita.errors import ConfigError, DataError
-from visita.frozen import Frozen
 from visita.registry import Registry
 from visita.types import FloatArray
 

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, Stratifi
 
 from visita.brief import Brief
 from visita.errors import ConfigError
-from visita.kernels.classifier import MKLClassifier
+from visita.kernels.estimators import MKLClassifier
 from visita.kernels.functions import Kernel, Product
 
 

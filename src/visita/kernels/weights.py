@@ -4,10 +4,16 @@ Each true pair is two choices: its image among all images, its text among all te
 probability softmax(Σ_k w_k s_k) over the pair and whatever is not true (the conditional logit
 of McFadden, 1974; as a loss, symmetric InfoNCE). The loss is convex in w ≥ 0, so one w is best:
 beta = w / Σw are the weights, and 1 / Σw is the temperature.
+
+Linear kernels joined into one vector, and the joined vector made shorter again.
+
+Sum_k beta_k <a_k, b_k> is the inner product of the vectors sqrt(beta_k) a_k laid end
+to end, so any weighted sum of similarities needs one vector a picture.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +24,44 @@ from scipy import linalg, optimize, special
 from visita.errors import DataError
 from visita.types import FloatArray
 
+
+def second_moments(blocks: Iterable[FloatArray]) -> FloatArray:
+    """Return the mean over all rows x of x xᵀ, (d, d), from blocks (b, d) of them."""
+    total, count = np.zeros((), np.float32), 0
+    for block in blocks:
+        total, count = total + block.T @ block, count + len(block)
+    return np.asarray(total / np.float32(count))
+
+
+def reduction(images: FloatArray, texts: FloatArray, dim: int) -> FloatArray:
+    """Return P (d, dim), orthonormal columns, so that <xP, yP> is near <x, y>.
+
+    The columns span the leading directions of both sides together (SVD of the two
+    second-moment matrices' sum, each side counted alike).
+
+    Parameters
+    ----------
+    images, texts : float32 (d, d)
+        Each side's ``second_moments``.
+    """
+    moments = images + texts
+    size = len(moments)
+    _, vectors = linalg.eigh(moments, subset_by_index=(max(0, size - dim), size - 1))
+    return np.ascontiguousarray(vectors[:, ::-1], dtype=np.float32)
+
+
 Values = NDArray[np.float64]
+
 
 SPREAD = 30.0
 """Standard deviation of the normal prior on each w: faint beside ten pairs, but pairs that can be
 told apart without a mistake would otherwise ask for an infinite one."""
+
+
 START = 20.0
 """Sum of w at the start, a temperature of 0.05."""
+
+
 STEP = 0.01
 """Of the finite differences, as a share of Σw: larger would curve, smaller round."""
 

@@ -23,10 +23,10 @@ from visita.artifact import (
     write_arrays,
     write_folder,
 )
+from visita.encoders.engine import Runner, cached_runner, cores
+from visita.encoders.fitted import install_fitted, save_fitted
+from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
 from visita.errors import ArtifactError, MismatchError
-from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
-from visita.features.engine import Runner, cached_runner, cores
-from visita.features.fitted import install_fitted, save_fitted
 from visita.matchers.calibrated import Calibrated, SavedMatcher, SavedRecipe
 from visita.matchers.network import checked, network_of
 from visita.matchers.rounding import restored
@@ -136,7 +136,7 @@ class JointMatcher(Calibrated):
 
     def network(self) -> Any:
         """Return the torch ``JointSpace`` with this matcher's weights, in evaluation mode."""
-        from visita.networks.joint import JointSpace  # noqa: PLC0415 - training and first export
+        from visita.networks.fusion import JointSpace  # noqa: PLC0415 - training and first export
 
         return network_of(self.name, lambda: JointSpace(**self.space), restored(self.tensors))
 
@@ -161,7 +161,7 @@ class JointMatcher(Calibrated):
         )
 
     def _side(self, side: str) -> Any:
-        from visita.networks.joint import ImageSide, TextSide  # noqa: PLC0415 - first export only
+        from visita.networks.fusion import ImageSide, TextSide  # noqa: PLC0415 - first export only
 
         return (ImageSide if side == "image" else TextSide)(self.network()).eval()
 

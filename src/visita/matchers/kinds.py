@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from visita.artifact import MANIFEST
+from visita.encoders.library.hub import no_fetching
 from visita.errors import ArtifactError
-from visita.features.adapters.hub import no_fetching
 from visita.jsonfile import read_json
 from visita.matchers.joint import KIND
 from visita.matchers.match_probability import MatchProbability

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of
+from visita.encoders.engine import Runner
+from visita.encoders.pretrained.text import PretrainedText
+from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import MismatchError
-from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
-from visita.features.engine import Runner
-from visita.features.pretrained.text import PretrainedText
 from visita.types import FloatArray, Recipe
 
 PICTURES = 64

@@ -15,11 +15,10 @@ from typing import Annotated, Any
 from pydantic import StringConstraints
 
 from visita.artifact import Name, fingerprint_of, read_manifest, write_folder
+from visita.encoders.pretrained.model import FAMILIES, repository
+from visita.encoders.pretrained.text import VECTOR, PretrainedText
+from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError
-from visita.features.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
-from visita.features.pretrained.names import FAMILIES, repository
-from visita.features.pretrained.text import VECTOR, PretrainedText
-from visita.kernels.unit import unit
 from visita.matchers.calibrated import Calibrated, SavedMatcher
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.kinds import load_folder
@@ -27,6 +26,7 @@ from visita.matchers.pair_head import PairScorer
 from visita.matchers.scaled import ScaledMatcher
 from visita.matchers.two_stage import FIRST, TwoStageMatcher
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
+from visita.vectors import unit
 
 KIND = "pretrained matcher"
 Beside = Callable[[Path], None] | None

@@ -24,12 +24,12 @@ from visita.artifact import (
     write_folder,
 )
 from visita.brief import Brief
+from visita.encoders.contract import cell_count
+from visita.encoders.engine import Runner, cached_runner, cores
+from visita.encoders.fitted import install_fitted, save_fitted
+from visita.encoders.table import TEXT_ENCODERS
+from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ArtifactError, MismatchError
-from visita.features.cells import cell_count
-from visita.features.encoders import TEXT_ENCODERS
-from visita.features.engine import Runner, cached_runner, cores
-from visita.features.fitted import install_fitted, save_fitted
-from visita.features.vocabulary import Vocabulary
 from visita.matchers.calibrated import SavedRecipe
 from visita.matchers.joint import IMAGES, check_encoders, encoder_fingerprints, level_shapes
 from visita.matchers.network import checked, network_of
@@ -50,7 +50,7 @@ class Rescorer(Brief):
     """Scores pictures against texts, part by part.
 
     A picture or a text is packed once, by one of ``PAIR_NETWORKS``: for MKL-VisITA, one row a
-    part, its unit vector and then how much it counts; see ``visita.networks.mkl_visita``.
+    part, its unit vector and then how much it counts; see ``visita.networks.cross_modal``.
 
     Attributes
     ----------
@@ -219,7 +219,7 @@ class Rescorer(Brief):
         )
 
     def _part(self, part: str) -> Any:
-        from visita.networks import mkl_visita  # noqa: PLC0415 - first export only
+        from visita.networks import cross_modal as mkl_visita  # noqa: PLC0415 - first export only
 
         return getattr(mkl_visita, part)(self.torch_network()).eval()
 

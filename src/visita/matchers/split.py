@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.features.engine import cached_runner, cores
-from visita.features.joined_text import JoinedText
+from visita.encoders.engine import cached_runner, cores
+from visita.encoders.joined_text import JoinedText
 from visita.matchers.fused import FusedMatcher, joined_length
 from visita.matchers.joint import JointMatcher
 from visita.matchers.rounding import restored
@@ -104,7 +104,7 @@ def _joint(matcher: JointMatcher) -> Split:
 
 
 def _part_vectors(matcher: JointMatcher, side: Any) -> Any:
-    from visita.networks.parts import PartVectors  # noqa: PLC0415 - first export only
+    from visita.networks.fusion import PartVectors  # noqa: PLC0415 - first export only
 
     return PartVectors(matcher.network(), side).eval()
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from visita.artifact import fingerprint_of, read_manifest, write_folder
 from visita.errors import ArtifactError
-from visita.kernels.unit import unit
 from visita.matchers.calibrated import Calibrated, SavedMatcher
 from visita.matchers.rescorer import Rescorer
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
+from visita.vectors import unit
 
 KIND = "whole matcher"
 SECOND = "second"

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from visita.errors import DataError
 from visita.evaluation.blocks import ScoreBlocks, Truth, dot_blocks
 from visita.gallery.exact import ExactIndex
-from visita.kernels.unit import unit
 from visita.types import FloatArray
+from visita.vectors import unit
 
 
 def past_pictures(truth: Truth) -> NDArray[np.int64]:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.gallery.snapshot import Snapshot
-from visita.kernels.unit import unit
 from visita.search.hits import Hit, nearest
 from visita.search.matches import Match, Matches
 from visita.search.query import Query
 from visita.search.rescoring import Rescoring
 from visita.search.search import check_asked, never_calibrated
 from visita.types import FloatArray, Matcher
+from visita.vectors import unit
 
 CANDIDATES = 500
 """Pictures at least, the nearest to what is wanted, among which the unwanted is looked for."""

@@ -18,8 +18,8 @@ import numpy as np
 from visita.arguments import expect
 from visita.data.prose import sentences
 from visita.errors import DataError
-from visita.kernels.unit import unit
 from visita.types import FloatArray
+from visita.vectors import unit
 
 MAX_PASSAGES = 2048
 """A longer text has longer passages, not more: their agreement is a table of this many squared."""

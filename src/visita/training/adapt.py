@@ -8,10 +8,8 @@ from __future__ import annotations
 from scipy import sparse
 
 from visita.errors import ConfigError
-from visita.kernels.combination import join
 from visita.matchers.joint import JointMatcher
-from visita.networks.joint import JointSpace, Part
-from visita.networks.towers import FusionNetwork
+from visita.networks.fusion import FusionNetwork, JointSpace, Part
 from visita.training.config import AdaptConfig
 from visita.training.head import Vectors, best_mix, learn_head
 from visita.training.loop import History
@@ -19,6 +17,7 @@ from visita.training.matcher import as_matcher
 from visita.training.spans import Spans
 from visita.training.tensors import PairTensors
 from visita.training.tuning import Validate, embed
+from visita.vectors import join
 
 MAX_DIM = 1024
 

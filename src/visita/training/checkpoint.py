@@ -16,9 +16,9 @@ from torch import Tensor
 from visita.artifact import MANIFEST, Manifest, read_manifest, write_folder
 from visita.durable import draft_beside, make_folder
 from visita.errors import ArtifactError, MismatchError, TrainingError
-from visita.features.layout import check_same
 from visita.jsonfile import read_sealed, write_sealed
 from visita.progress import say
+from visita.store.layout import check_same
 
 KIND = "checkpoint"
 TENSORS = "tensors.safetensors"

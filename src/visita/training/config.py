@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from visita.encoders.table import TEXT_ENCODERS, TOPIC_MODELS
 from visita.errors import ConfigError
-from visita.features.encoders import TEXT_ENCODERS, TOPIC_MODELS
 from visita.training.settings import Settings
 from visita.types import Recipe
 

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from visita.encoders.contract import cell_count
+from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ConfigError
-from visita.features.cells import cell_count
-from visita.features.pictures import RecipeEncoder
-from visita.features.vocabulary import Vocabulary
+from visita.networks.cross_modal import MklVisita
 from visita.networks.losses import info_nce, match_error
-from visita.networks.mkl_visita import MklVisita
+from visita.store.pictures import RecipeEncoder
 from visita.training.checkpoint import Checkpoint, set_apart
 from visita.training.config import CrossModalConfig
 from visita.training.devices import Team

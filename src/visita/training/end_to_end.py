@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from visita.features.vocabulary import Vocabulary
-from visita.networks.mkl_visita import MklVisita
+from visita.encoders.vocabulary import Vocabulary
+from visita.networks.cross_modal import MklVisita
 from visita.training.checkpoint import Checkpoint, set_apart
 from visita.training.config import EndToEndConfig
 from visita.training.cross_modal import (

@@ -6,13 +6,12 @@ from functools import partial
 
 import torch
 
-from visita.features.classnames import class_names
+from visita.encoders.efficientnet import class_names
 from visita.kernels.cca import cca
-from visita.kernels.combination import reduction, second_moments
+from visita.kernels.weights import reduction, second_moments
 from visita.matchers.joint import JointMatcher
-from visita.networks.joint import JointSpace, Part
+from visita.networks.fusion import FusionNetwork, JointSpace, Part, Tower
 from visita.networks.losses import random_hinge
-from visita.networks.towers import FusionNetwork, Tower
 from visita.training.config import FusionConfig
 from visita.training.loop import History
 from visita.training.matcher import as_matcher

@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from visita.kernels.combination import join
-from visita.networks.towers import FusionNetwork, Tower
+from visita.networks.fusion import FusionNetwork, Tower
 from visita.training.config import AdaptConfig
 from visita.training.loop import History
 from visita.training.spans import Spans
 from visita.training.tensors import PairTensors
 from visita.training.tuning import Validate, train_network
 from visita.types import FloatArray
+from visita.vectors import join
 
 Vectors = tuple[FloatArray, FloatArray]
 """Of images (n, d) and of texts (m, d)."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from visita.features.encoders import TOPIC_MODELS
+from visita.encoders.table import TOPIC_MODELS
 from visita.matchers.joint import JointMatcher, encoder_fingerprints
 from visita.matchers.rounding import rounded
-from visita.networks.joint import JointSpace, Part
+from visita.networks.fusion import JointSpace, Part
 from visita.types import Recipe, TextEncoder, TopicModel
 
 

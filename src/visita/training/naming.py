@@ -7,17 +7,16 @@ from dataclasses import dataclass
 
 import torch
 
-from visita.features.classnames import class_names
-from visita.features.colours import FOCAL, LEVELS
-from visita.features.encoders import TEXT_ENCODERS
-from visita.features.extract import text_features
-from visita.kernels.unit import unit
+from visita.encoders.colours import FOCAL, LEVELS
+from visita.encoders.efficientnet import class_names
+from visita.encoders.table import TEXT_ENCODERS
 from visita.matchers.joint import JointMatcher
-from visita.networks.classnames import ClassNames
-from visita.networks.joint import JointSpace, Part
+from visita.networks.fusion import ClassNames, JointSpace, Part
+from visita.store.extract import text_features
 from visita.training.matcher import as_matcher
 from visita.training.tensors import PairTensors
 from visita.types import Recipe, TextEncoder
+from visita.vectors import unit
 
 
 @dataclass(frozen=True)

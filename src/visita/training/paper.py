@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from visita.matchers.joint import JointMatcher
-from visita.networks.joint import JointSpace, Part
+from visita.networks.fusion import JointSpace, MultiLevel, Part
 from visita.networks.losses import hinge, squared_weights
-from visita.networks.multilevel import MultiLevel
 from visita.training.config import PaperConfig
 from visita.training.loop import History, Losses, fit
 from visita.training.matcher import as_matcher

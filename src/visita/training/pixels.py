@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from visita.data.augmentation import cropped, mirrored
+from visita.data.augment import cropped, mirrored
 from visita.data.decode import decoding
-from visita.features.engine import cores
+from visita.encoders.engine import cores
 from visita.types import ImageEncoder
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from visita.errors import TrainingError
 from visita.kernels.gram import variance
 from visita.kernels.simplemkl import PAPER_TOLERANCE, simple_mkl
-from visita.networks.kernel_layer import KernelLayer
+from visita.networks.kernels import KernelLayer
 
 PAIRS = 1500
 """At most; the Gram matrices of sixteen kernels take 0.3 GB then."""

@@ -9,9 +9,9 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any, Self
 
-from visita.data.reading import read_limited
+from visita.arguments import LONG, Frozen
+from visita.data.files import read_limited
 from visita.errors import ConfigError, DataError
-from visita.frozen import LONG, Frozen
 
 MOST_BYTES = 1_000_000
 """Of a file with settings."""

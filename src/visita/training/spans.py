@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from visita.errors import ConfigError
-from visita.features.pictures import RecipeEncoder
+from visita.store.pictures import RecipeEncoder
 from visita.training.config import FeatureConfig, FusionConfig
 from visita.types import Recipe, TextEncoder
 

@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from visita.features.extract import PairFeatures
 from visita.matchers.joint import stack_columns
+from visita.store.extract import PairFeatures
 from visita.types import FloatArray, Recipe
 
 ROWS = 1024

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from visita.data.pairs import PairSet
+from visita.encoders.table import TEXT_ENCODERS, TOPIC_MODELS
+from visita.encoders.topics.corpus import read_corpus
 from visita.errors import UnknownNameError, did_you_mean
-from visita.features.encoders import TEXT_ENCODERS, TOPIC_MODELS
-from visita.features.topics.corpus import read_corpus
 from visita.training.config import FeatureConfig
 from visita.types import TextEncoder
 

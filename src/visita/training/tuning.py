@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from visita.networks.joint import ImageSide, TextSide
+from visita.networks.fusion import ImageSide, TextSide
 from visita.networks.losses import info_nce
 from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import ContrastConfig

@@ -117,7 +117,7 @@ def open_pairs(
             raise DataError(f"The root {printable(str(one))} is not a folder; check the path.")
     if isinstance(data, str | Path):
         return _read(str(data), seed, roots)
-    from visita.data.readers.frames import is_frame, read_frame  # noqa: PLC0415  rarely needed
+    from visita.data.readers.records import is_frame, read_frame  # noqa: PLC0415  rarely needed
 
     if is_frame(data):
         return read_frame(data, seed, roots)

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from visita.data.files import COCO, json_kind, read_json
 from visita.data.pairs import PairSet
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import Bounds, is_file
-from visita.data.readers.jsonkind import COCO, json_kind
-from visita.data.readers.textfile import read_json
 from visita.errors import DataError
 from visita.progress import say
 from visita.types import Skipped

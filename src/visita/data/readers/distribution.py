@@ -10,10 +10,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from visita.data.croissant import PARQUET
+from visita.data.files import read_json
 from visita.data.readers.bounds import Bounds
-from visita.data.readers.columns import plain
-from visita.data.readers.rows import READ_ROWS
-from visita.data.readers.textfile import read_json
+from visita.data.readers.table import READ_ROWS, plain
 from visita.errors import DataError, MissingExtraError
 from visita.types import Skipped
 

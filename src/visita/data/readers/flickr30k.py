@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
+from visita.data.files import read_lines
 from visita.data.pairs import PairSet
 from visita.data.readers import karpathy
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import Bounds
-from visita.data.readers.published import KARPATHY, M_RNN, compare_sizes
-from visita.data.readers.textfile import read_lines
+from visita.data.readers.karpathy import M_RNN, PUBLISHED, compare_sizes
 from visita.errors import DataError
 from visita.progress import say
 from visita.types import Skipped
@@ -73,7 +73,7 @@ class Flickr30kKarpathy:
         ]
         splits = {entry.name: LISTS[entry.split] for entry in entries if entry.split in LISTS}
         pairs = _read(f"flickr30k-karpathy:{path}", bounds, splits, problems, seed)
-        return compare_sizes(pairs, KARPATHY["flickr30k"])
+        return compare_sizes(pairs, PUBLISHED["flickr30k"])
 
 
 class Flickr30kMRnn:

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from visita.data.identical import identical_files
-from visita.data.kinds import is_picture_name
+from visita.data.files import read_lines
+from visita.data.join import identical_files
 from visita.data.pairs import PairSet
+from visita.data.pictures import is_picture_name
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import Bounds, inner_folders
-from visita.data.readers.columns import choose_roles
-from visita.data.readers.delimited import read_delimited
-from visita.data.readers.textfile import read_lines
+from visita.data.readers.table import choose_roles, read_delimited
 from visita.errors import DataError
 from visita.progress import say
 from visita.types import Skipped

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from visita.data.files import read_lines
 from visita.data.pairs import PairSet
 from visita.data.pictures import find_pictures, picture_id
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import Bounds
-from visita.data.readers.textfile import read_lines
 from visita.errors import DataError
 from visita.types import Skipped
 

@@ -11,21 +11,52 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from visita.data.files import KARPATHY, json_kind, read_json
 from visita.data.pairs import PairSet
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import Bounds
-from visita.data.readers.jsonkind import KARPATHY as KIND
-from visita.data.readers.jsonkind import json_kind
-from visita.data.readers.published import KARPATHY, KARPATHY_COCO_WITH_RESTVAL, compare_sizes
-from visita.data.readers.textfile import read_json
 from visita.errors import DataError
 from visita.progress import say
 from visita.types import Skipped
 
+Sizes = tuple[int, int, int]
+"""Images in train, dev and test."""
+
+
+PUBLISHED: dict[str, Sizes] = {
+    "flickr8k": (6_000, 1_000, 1_000),
+    "flickr30k": (29_000, 1_014, 1_000),
+    "coco": (82_783, 5_000, 5_000),
+}
+
+
+KARPATHY_COCO_WITH_RESTVAL: Sizes = (113_287, 5_000, 5_000)
+
+
+M_RNN: Sizes = (29_783, 1_000, 1_000)
+
+
+def compare_sizes(pairs: PairSet, published: Sizes) -> PairSet:
+    """Return ``pairs``; where its splits have other sizes, that is said and added as a problem."""
+    found = tuple(pairs.splits().values())
+    if found == published:
+        return pairs
+    reason = f"has {_listed(found)} images, the published split {_listed(published)}"
+    say(f"{pairs.source} {reason}: numbers on it are not comparable")
+    return replace(pairs, problems=(*pairs.problems, Skipped("splits", reason)))
+
+
+def _listed(sizes: tuple[int, ...]) -> str:
+    return " / ".join(f"{size:,}" for size in sizes)
+
+
 RESTVAL = "restval"
+
+
 PICTURE_FOLDERS = (
     *("", "images", "Images", "Flicker8k_Dataset"),
     *("flickr30k-images", "flickr30k_images", "flickr30k_images/flickr30k_images"),
@@ -42,7 +73,7 @@ class Karpathy:
 
     def recognises(self, path: Path) -> bool:
         # With and without restval are two data sets: one says which.
-        return self.name == Karpathy.name and json_kind(path) == KIND
+        return self.name == Karpathy.name and json_kind(path) == KARPATHY
 
     def read(self, path: Path, seed: int, roots: Sequence[Path] = ()) -> PairSet:
         problems: list[Skipped] = []
@@ -67,7 +98,7 @@ class Karpathy:
             for number, text in enumerate(entry.texts)
         )
         pairs = assemble(f"{self.name}:{path}", captions, problems, seed, bounds)
-        published = KARPATHY.get(dataset)
+        published = PUBLISHED.get(dataset)
         if dataset == "coco" and self.splits.get(RESTVAL):
             published = KARPATHY_COCO_WITH_RESTVAL
         return compare_sizes(pairs, published) if published else pairs

@@ -14,12 +14,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from visita.data.files import read_lines
 from visita.data.pairs import PairSet
 from visita.data.pictures import printable
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import Bounds
-from visita.data.readers.columns import SPLITS
-from visita.data.readers.textfile import read_lines
+from visita.data.readers.table import SPLITS
 from visita.errors import DataError
 from visita.types import Skipped
 

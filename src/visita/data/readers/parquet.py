@@ -1,24 +1,79 @@
-"""Rows of Parquet files, a few at a time, so that a small file cannot fill the memory."""
+"""Rows of Parquet files, a few at a time, and the pictures that their cells hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from visita.data.pictures import printable
-from visita.data.readers.columns import Choose
+from visita.data.readers.bounds import Bounds
+from visita.data.readers.table import Choose
+from visita.data.readers.webdataset import MOST_PICTURE, Unpacked
 from visita.errors import DataError, MissingExtraError
 from visita.types import Skipped
 
+
+class UnusableError(DataError):
+    """What makes one row no use."""
+
+
+class Pictures:
+    """Finds the pictures that cells name, and unpacks those that they hold."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._unpacked = Unpacked()
+        self._names: dict[str, Path] = {}
+
+    def of(self, cell: Any, bases: Sequence[Path]) -> tuple[str, Path]:
+        """Return id and file of the picture in a cell, which names it from one of ``bases``.
+
+        Raises
+        ------
+        UnusableError
+            If the cell holds none.
+        """
+        match cell:
+            case str() | os.PathLike() if str(cell).strip():
+                return self._bounds.find(str(cell), bases)
+            case bytes() if cell:
+                return self._keep("", cell)
+            case {"bytes": bytes() as content, **rest} if content:
+                return self._keep(str(rest.get("path") or ""), content)
+            case {"path": str() as name} if name.strip():
+                return self._bounds.find(name, bases)
+        raise UnusableError("names no picture")
+
+    def _keep(self, name: str, content: bytes) -> tuple[str, Path]:
+        if len(content) > MOST_PICTURE:
+            raise UnusableError(f"holds a picture of more than {MOST_PICTURE:,} bytes")
+        file = self._unpacked.keep(content, name)
+        wanted = name or file.stem[:16]
+        if self._names.setdefault(wanted, file) != file:
+            wanted = f"{name} {file.stem[:16]}"
+        return wanted, file
+
+
 MOST_VALUES = 50_000_000
+
+
 MOST_IN_ROW = 10_000
 """Texts of a picture, on average."""
+
+
 MOST_TEXT = 100_000_000
 """Bytes of the texts of ``FLAT`` rows."""
+
+
 SMALL = 100_000_000
+
+
 EXPANDS = 200
 """How many times its bytes on disk a column above ``SMALL`` bytes may hold."""
+
+
 FLAT, NESTED = 1024, 8
 """Rows at a time, of texts alone and with lists or pictures."""
 

@@ -1,20 +1,20 @@
-"""From records of an image with a text, as linked data have them, to a ``PairSet``."""
+"""Pairs that are in memory: records as linked data have them, DataFrames, ``datasets``."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from visita.data.pairs import PairSet
+from visita.data.pairs import PairSet, split_by_component
 from visita.data.pictures import printable
-from visita.data.readers.assemble import clean_text, picture_fault
+from visita.data.readers.assemble import Gathered, assemble, clean_text, picture_fault
 from visita.data.readers.bounds import Bounds
-from visita.data.readers.cells import Pictures, UnusableError
-from visita.data.splits import split_by_component
+from visita.data.readers.parquet import Pictures, UnusableError
+from visita.data.readers.table import SPLITS, choose_roles, plain
 from visita.errors import DataError
 from visita.types import Skipped
 
@@ -143,3 +143,78 @@ class Records:
         key = (split, number if numbered else text)
         self._texts.setdefault(key, _Text(text, number if numbered else len(self._texts), split))
         return key
+
+
+BATCH = 100
+"""Rows of a data set that are in memory at a time, with their pictures."""
+
+
+Cells = Iterator[tuple[str, dict[str, Any]]]
+
+
+def is_frame(data: object) -> bool:
+    """Tell a DataFrame, a ``datasets.Dataset`` or a ``DatasetDict``."""
+    return _is_dataset(data) or _is_datasets(data) or _narwhal(data) is not None
+
+
+def read_frame(data: Any, seed: int, roots: Sequence[Path] = ()) -> PairSet:
+    """Return the pairs of the rows, which have the columns of a table.
+
+    Pictures are files, named from the folder one is in, from ``roots`` or in full; or they are
+    in the rows, as bytes or as ``{bytes, path}``. A ``DatasetDict`` says the splits by its names.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, or nothing is usable.
+    """
+    # Who has the rows in memory names what they like: the paths are not a stranger's file.
+    bounds = Bounds(Path.cwd(), (*roots, Path(Path.cwd().anchor)))
+    gathered = Gathered(bounds)
+    parts = data if _is_datasets(data) else {"": data}
+    for name, part in parts.items():
+        split = SPLITS.get(plain(name))
+        if name and split is None:
+            raise DataError(f"The split {name!r} is none of train, validation and test.")
+        gathered.add(_rows(part), [bounds.folder], split)
+    source = f"{type(data).__module__.partition('.')[0]}:{type(data).__name__}"
+    return assemble(source, gathered.captions, gathered.all_problems(), seed, bounds)
+
+
+def _is_dataset(data: Any) -> bool:
+    return hasattr(data, "features") and hasattr(data, "with_format")
+
+
+def _is_datasets(data: Any) -> bool:
+    return isinstance(data, Mapping) and bool(data) and all(map(_is_dataset, data.values()))
+
+
+def _narwhal(data: Any) -> Any:
+    import narwhals  # noqa: PLC0415  only where rows are in memory
+
+    try:
+        return narwhals.from_native(data, eager_only=True)
+    except TypeError:
+        return None
+
+
+def _rows(data: Any) -> Cells:
+    rows, columns = _of_dataset(data) if _is_dataset(data) else _of_frame(_narwhal(data))
+    chosen = choose_roles("The table")(columns)
+    for number, row in enumerate(rows):
+        yield f"row {number}", {role: _plain(row[column]) for role, column in chosen.items()}
+
+
+def _of_frame(frame: Any) -> tuple[Iterator[dict[str, Any]], list[str]]:
+    return frame.iter_rows(named=True), [str(one) for one in frame.columns]
+
+
+def _of_dataset(data: Any) -> tuple[Iterator[dict[str, Any]], list[str]]:
+    """Return the rows as Arrow holds them: pictures as bytes and paths, not decoded."""
+    batches = data.with_format("arrow").iter(batch_size=BATCH)
+    return (row for batch in batches for row in batch.to_pylist()), list(data.column_names)
+
+
+def _plain(cell: Any) -> Any:
+    """Return a cell of numpy as Python's own."""
+    return cell.tolist() if hasattr(cell, "tolist") else cell

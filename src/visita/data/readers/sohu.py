@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
-from visita.data.encoding import decode_prose
-from visita.data.kinds import is_picture_name
+from visita.data.files import decode_prose
 from visita.data.pairs import PairSet
-from visita.data.pictures import printable
+from visita.data.pictures import is_picture_name, printable
 from visita.data.prose import clean
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import OUTSIDE, Bounds

@@ -8,21 +8,283 @@ Flickr8k and Flickr30k of Kaggle and of nlphuji.
 
 from __future__ import annotations
 
+import ast
+import csv
+import io
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from visita.data.files import LIST, json_kind, read_json, read_lines, read_text
+from visita.data.pairs import SPLITS as SIDES
 from visita.data.pairs import PairSet
-from visita.data.readers.assemble import assemble
+from visita.data.pictures import printable
+from visita.data.readers.assemble import Gathered, assemble
 from visita.data.readers.bounds import Bounds, inner_folders
-from visita.data.readers.columns import IMAGE, SPLITS, TEXT, choose_roles
-from visita.data.readers.gather import Gathered
-from visita.data.readers.jsonkind import LIST, json_kind
-from visita.data.readers.rows import READ_ROWS
-from visita.data.splits import SPLITS as SIDES
+from visita.data.readers.parquet import read_parquet
 from visita.errors import DataError
+from visita.progress import say
+from visita.types import Skipped
+
+IMAGE = (
+    *("image", "file", "filename", "path", "image_path", "filepath"),
+    *("file_name", "image_name", "img", "jpg", "jpeg", "png", "webp"),
+)
+
+
+TEXT = (
+    *("text", "caption", "title", "sentence", "description"),
+    *("captions", "sentences", "comment", "raw", "conversations"),
+)
+
+
+SPLIT = ("split",)
+
+
+LANGUAGE = ("language",)
+
+
+ROLES = {"image": IMAGE, "text": TEXT, "split": SPLIT, "language": LANGUAGE}
+"""What may be in a table; the first two must be there."""
+
+
+SPLITS = {
+    **dict.fromkeys(("train", "training", "restval"), "train"),
+    **dict.fromkeys(("dev", "val", "valid", "validation"), "dev"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+LONGEST = 1_000_000
+"""Characters of a text."""
+
+
+_ANSWERS = ("gpt", "assistant")
+
+
+_MARK = "<image>"
+
+
+Choose = Callable[[Sequence[str]], Mapping[str, str]]
+"""From the columns of a table to those that are read, by their role."""
+
+
+def plain(column: str) -> str:
+    """Return a column's name without case or surrounding space."""
+    return column.strip().lower()
+
+
+def choose_roles(name: str) -> Choose:
+    """Return what finds the columns of a table called ``name`` by what they are called."""
+
+    def choose(columns: Sequence[str]) -> dict[str, str]:
+        known = {plain(column): column for column in reversed(columns)}
+        found = {role: _first(known, names) for role, names in ROLES.items()}
+        for role in ("image", "text"):
+            if not found[role]:
+                raise DataError(_lacks(name, role, columns))
+        return {role: column for role, column in found.items() if column}
+
+    return choose
+
+
+def _first(known: Mapping[str, str], names: Sequence[str]) -> str:
+    return next((known[name] for name in names if name in known), "")
+
+
+def _lacks(name: str, role: str, columns: Sequence[str]) -> str:
+    names = {plain(column) for column in columns}
+    hint = ""
+    if role == "image" and {"key", "url"} <= names:
+        hint = " It lists what img2dataset fetched: name the .tar files or folders beside it."
+    elif role == "image" and "url" in names:
+        hint = " It holds addresses, and visita reads local files only: fetch the pictures first."
+    found = ", ".join(map(repr, columns[:30])) or "none"
+    return (
+        f"{printable(name)} needs a column named {' or '.join(ROLES[role])}; "
+        f"its columns: {found}.{hint}"
+    )
+
+
+def texts_of(cell: Any) -> Iterator[str | None]:
+    """Yield the texts of a cell, None for each thing in it that is no text.
+
+    A cell holds one text or a list of them, also a list written as text, or a conversation
+    about the picture, whose answers are its texts.
+    """
+    if isinstance(cell, str) and cell.lstrip().startswith(('["', "['")):
+        cell = _listed(cell)
+    for one in cell if isinstance(cell, list | tuple) else [cell]:
+        match one:
+            case str() if len(one) <= LONGEST:
+                yield one
+            case {"from": speaker, "value": str() as said}:
+                yield from _answers(speaker, said)
+            case {"role": speaker, "content": str() as said}:
+                yield from _answers(speaker, said)
+            case {"raw": str() as said} | {"caption": str() as said}:
+                yield said
+            case _:
+                yield None
+
+
+def _answers(speaker: Any, said: str) -> Iterator[str]:
+    if speaker in _ANSWERS:
+        yield said.replace(_MARK, " ").strip()
+
+
+def _listed(cell: str) -> Any:
+    """Return the list that a cell spells, as JSON or as Python does; else the cell."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(cell)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(found, list):
+            return found
+    return cell
+
+
+DELIMITERS = ",;\t|"
+
+
+SHOWN = 10
+
+
+def read_delimited(
+    path: Path, choose: Choose, problems: list[Skipped]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows; what parts their cells is what makes sense of the header.
+
+    A text in the last column that holds the delimiter without quotes is kept whole, and
+    stderr says so. Where it is unclear what such a row means, it is left out.
+    """
+    text = read_text(path)
+    delimiter, columns, chosen = _header(path, text, choose)
+    places = {role: columns.index(column) for role, column in chosen.items()}
+    last = len(columns) - 1
+    mended: list[str] = []
+    for number, cells in islice(_cells(path, text, delimiter), 1, None):
+        place, whole = f"{path.name}:{number}", cells
+        if any(cell.strip() for cell in cells[len(columns) :]):
+            if places.get("text") != last:
+                problems.append(Skipped(place, _surplus(cells, columns)))
+                continue
+            whole = [*cells[:last], delimiter.join(cells[last:])]
+            mended.append(place)
+        yield place, {role: whole[at] if at < len(whole) else None for role, at in places.items()}
+    reason = f"has a {delimiter!r} in its text without quotes around it; the text is kept whole"
+    for place in mended[:SHOWN]:
+        say(f"warning: {printable(place)} {reason}")
+    if len(mended) > SHOWN:
+        say(f"warning: {len(mended) - SHOWN:,} more rows of {printable(path.name)} are like these")
+    problems += [Skipped(place, reason) for place in mended]
+
+
+def _header(path: Path, text: str, choose: Choose) -> tuple[str, list[str], Mapping[str, str]]:
+    """Return the delimiter, all columns, and those that are read, by their role."""
+    faults: dict[int, DataError] = {}
+    for delimiter in DELIMITERS:
+        _, cells = next(_cells(path, text, delimiter), (0, []))
+        while cells and not cells[-1].strip():
+            cells.pop()  # as spreadsheets leave them
+        try:
+            return delimiter, cells, choose(cells)
+        except DataError as error:
+            faults.setdefault(len(cells), error)
+    raise faults[max(faults)]
+
+
+def _cells(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the cells of each row that is not blank."""
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        for cells in filter(None, lines):
+            yield lines.line_num, cells
+    except csv.Error as error:
+        name = printable(str(path))
+        raise DataError(f"{name}, line {lines.line_num}: {error}; check its quotes.") from error
+
+
+def _surplus(cells: list[str], columns: list[str]) -> str:
+    return (
+        f"has {len(cells)} cells for {len(columns)} columns, and which belong together is unclear; "
+        f"put quotes around a text that holds what parts the cells"
+    )
+
+
+TOLD = 1000
+"""Things that are no rows and are named, each; millions would fill the memory."""
+
+
+Row = tuple[str, dict[str, Any]]
+"""A row's place in its file, and its cells by their role."""
+
+
+ReadRows = Callable[[Path, Choose, list[Skipped]], Iterator[Row]]
+"""Reads the columns that are chosen, row by row; what is no row is added to the problems."""
+
+
+def read_json_lines(path: Path, choose: Choose, problems: list[Skipped]) -> Iterator[Row]:
+    """Yield one JSON object a line; other lines are reported."""
+    lines = enumerate(read_lines(path), start=1)
+    found = ((f"{path.name}:{number}", _loaded(line)) for number, line in lines if line.strip())
+    return _objects(found, choose, problems)
+
+
+def read_json_list(path: Path, choose: Choose, problems: list[Skipped]) -> Iterator[Row]:
+    """Yield the objects of a JSON file that is a list, as those of BLIP, LAVIS and LLaVA are."""
+    content = read_json(path)
+    if not isinstance(content, list):
+        raise DataError(f"{printable(str(path))} is not a list of objects, one for each picture.")
+    found = ((f"{path.name}[{number}]", one) for number, one in enumerate(content))
+    return _objects(found, choose, problems)
+
+
+READ_ROWS: Mapping[str, ReadRows] = {
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".json": read_json_list,
+    ".parquet": read_parquet,
+}
+
+
+def _loaded(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _objects(
+    found: Iterator[tuple[str, Any]], choose: Choose, problems: list[Skipped]
+) -> Iterator[Row]:
+    objects: list[tuple[str, dict[str, Any]]] = []
+    others = 0
+    for place, one in found:
+        if isinstance(one, dict):
+            objects.append((place, one))
+            continue
+        others += 1
+        if others <= TOLD:
+            problems.append(Skipped(place, "is not a JSON object"))
+    if others > TOLD:
+        problems.append(Skipped(f"{others - TOLD:,} more", "are not JSON objects either"))
+    columns = dict.fromkeys(column for _, one in objects for column in one)
+    chosen = {role: plain(column) for role, column in choose(list(columns)).items()}
+    for place, one in objects:
+        cells = {plain(column): cell for column, cell in one.items()}
+        yield place, {role: cells.get(column) for role, column in chosen.items()}
+
 
 METADATA = tuple(f"metadata{suffix}" for suffix in (".csv", ".jsonl", ".parquet"))
+
+
 PICTURE_FOLDERS = (
     *("images", "Images", "imgs", "pictures", "flickr30k-images", "flickr30k_images"),
     "flickr30k_images/flickr30k_images",
@@ -81,7 +343,7 @@ def _tables_in(folder: Path) -> dict[Path, str | None]:
     inner = [(one, _metadata(one)) for one in inner_folders(folder)]
     named = [(split_named(one.name), file) for one, file in inner if file]
     for place in (folder, folder / "data", folder / "annotations"):
-        files = (one for one in _listed(place) if one.is_file() and split_named(one.name))
+        files = (one for one in _entries(place) if one.is_file() and split_named(one.name))
         named += [(split_named(one.name), one) for one in files if _is_table(one)]
     return {file: split for side in SIDES for split, file in named if split == side}
 
@@ -90,7 +352,7 @@ def _metadata(folder: Path) -> Path | None:
     return next((folder / name for name in METADATA if (folder / name).is_file()), None)
 
 
-def _listed(folder: Path) -> list[Path]:
+def _entries(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 

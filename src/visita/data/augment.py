@@ -1,0 +1,105 @@
+"""Views of pictures to train on: cropped, mirrored, and patched together of four.
+
+RICAP is that of Takahashi, Matsubara & Uehara, *Data Augmentation using Random Image Cropping
+and Patching for Deep CNNs* (2018): a random corner of each of four pictures, which meet at a
+random point, and the share of the area that each takes as its label. What is random depends
+on the picture's key alone, so that a view is the same whenever it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+VIEWS = ("crop", "flip", "crop-flip", "ricap")
+"""A random crop, the mirrored picture, another crop of that, and RICAP."""
+
+
+LEAST = 0.5
+"""Share of the area that a crop keeps at least; it keeps the proportions."""
+
+
+SIDE = 320
+"""Pixels a side of what is patched together."""
+
+
+BETA = 0.3
+"""Of the beta distribution that the meeting point is drawn from, as the RICAP paper advises."""
+
+
+RULES = "views-1"
+"""Raised whenever the same key would give other pixels."""
+
+
+def generator(view: str, key: str) -> np.random.Generator:
+    """Return what a view of the picture ``key`` is drawn with."""
+    text = f"{RULES}/{view}/{key}"
+    return np.random.default_rng(int.from_bytes(sha256(text.encode()).digest()))
+
+
+def cropped(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Return a random part of a picture, of its proportions and ``LEAST`` of its area or more."""
+    edge = rng.uniform(LEAST, 1) ** 0.5
+    size = [max(1, round(edge * length)) for length in picture.size]
+    return _part(picture, size, rng.random(2))
+
+
+def mirrored(picture: Image.Image) -> Image.Image:
+    """Return the picture with left and right exchanged."""
+    return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+@dataclass(frozen=True, eq=False)
+class Patchwork:
+    """How four pictures become one of ``SIDE`` x ``SIDE`` pixels.
+
+    Attributes
+    ----------
+    meeting : int64 (2,)
+        The point where they meet, from the left and from the top.
+    places : float64 (4, 2)
+        Where in each picture its patch is cut out, 0 to 1, from the left and from the top.
+    """
+
+    meeting: NDArray[np.int64]
+    places: NDArray[np.float64]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Self:
+        """Return a random one."""
+        meeting = np.rint(SIDE * rng.beta(BETA, BETA, 2)).astype(np.int64)
+        return cls(meeting, rng.random((4, 2)))
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Return width and height of each patch: top left and right, bottom left and right."""
+        (x, y), rest = self.meeting, SIDE - self.meeting
+        return np.array([[x, y], [rest[0], y], [x, rest[1]], rest])
+
+    def shares(self) -> NDArray[np.float64]:
+        """Return the share of the area that each picture takes, (4,); they sum to 1."""
+        return np.asarray(self.sizes().prod(axis=1) / SIDE**2)
+
+    def of(self, pictures: Sequence[Image.Image]) -> Image.Image:
+        """Return four RGB pictures as one; each is first squashed to the same square."""
+        whole = Image.new("RGB", (SIDE, SIDE))
+        corners = [(x, y) for y in (0, self.meeting[1]) for x in (0, self.meeting[0])]
+        for picture, size, place, (x, y) in zip(
+            pictures, self.sizes(), self.places, corners, strict=True
+        ):
+            if size.all():
+                square = picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+                whole.paste(_part(square, size.tolist(), place), (int(x), int(y)))
+        return whole
+
+
+def _part(picture: Image.Image, size: Sequence[int], place: NDArray[np.float64]) -> Image.Image:
+    width, height = size
+    left = int(place[0] * (picture.width - width + 1))
+    top = int(place[1] * (picture.height - height + 1))
+    return picture.crop((left, top, left + width, top + height))

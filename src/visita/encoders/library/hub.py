@@ -1,0 +1,111 @@
+"""The folder that holds a model: one of the user's own, or the Hugging Face hub's in its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from visita.errors import ArtifactError
+
+CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
+
+
+TOKENIZERS = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt", "vocab.txt", "spiece.model", "tokenizer.model"),
+)
+
+
+WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+"""Only safetensors: a pickle may run what its maker wrote into it."""
+
+
+PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+"""What older repositories have instead; of these torch must read tensors and nothing else."""
+
+
+CARD = "README.md"
+"""What a model's makers say of it; it decides no vector."""
+
+
+_FETCHING: ContextVar[bool] = ContextVar("fetching", default=True)
+
+
+@contextmanager
+def no_fetching() -> Iterator[None]:
+    """Let nothing be downloaded: what a saved matcher names, a stranger may have chosen."""
+    before = _FETCHING.set(False)
+    try:
+        yield
+    finally:
+        _FETCHING.reset(before)
+
+
+def may_fetch() -> bool:
+    """Tell whether a model may be downloaded: its name was given by the user."""
+    return _FETCHING.get()
+
+
+def model_files(
+    folder_or_repository: str, more: Sequence[str] = (), *, pickled: bool = False
+) -> Sequence[Path]:
+    """Return the configuration and the weights, downloaded where they are not there yet.
+
+    A download that broke off is gone on with. ``more`` names further files, or patterns of
+    them, that are wanted where there are any. ``pickled`` takes ``PICKLED`` where there are no
+    safetensors: whoever builds the network must then load with ``weights_only``.
+    ``HF_HUB_OFFLINE`` and ``HF_HOME`` are those of huggingface_hub.
+
+    Raises
+    ------
+    ArtifactError
+        If the model cannot be found or fetched, or lacks its configuration or safetensors.
+    """
+    folder = Path(folder_or_repository).expanduser()
+    if not folder.is_dir():
+        folder = _downloaded(folder_or_repository, [*WEIGHTS, *more])
+        if pickled and not _found(folder, WEIGHTS):
+            folder = _downloaded(folder_or_repository, [*PICKLED, *more])
+    configs = [folder / name for name in CONFIGS if (folder / name).is_file()]
+    weights = _found(folder, WEIGHTS) or (_found(folder, PICKLED) if pickled else [])
+    if folder / CONFIGS[0] not in configs:
+        raise ArtifactError(f"{folder} holds no model: it has no {CONFIGS[0]}.")
+    if not weights:
+        raise ArtifactError(
+            f"{folder} has no model.safetensors, and visita unpickles no weights: save the "
+            "model with its library (save_pretrained writes safetensors) and name that folder."
+        )
+    return [*configs, *weights, *_found(folder, more)]
+
+
+def _found(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+
+
+def _downloaded(repository: str, patterns: Sequence[str]) -> Path:
+    from huggingface_hub import constants, snapshot_download  # noqa: PLC0415 - an extra's
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
+
+    wanted = [*CONFIGS, *patterns]
+    try:
+        return Path(
+            snapshot_download(repository, allow_patterns=wanted, local_files_only=not may_fetch())
+        )
+    except HFValidationError as error:
+        raise ArtifactError(
+            f"{repository!r} is neither a folder nor the name of a repository on the hub."
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        if not may_fetch():
+            raise ArtifactError(
+                f"{repository!r} is not in {constants.HF_HUB_CACHE}, and a saved matcher fetches "
+                f"nothing by itself: if you trust it, run  hf download {repository}  first."
+            ) from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ArtifactError(
+            f"{repository!r} is not in {constants.HF_HUB_CACHE} and could not be fetched: "
+            f"{reason} Where there is a network, run  hf download {repository}  first; "
+            "HF_HOME says where it is kept."
+        ) from error

@@ -1,0 +1,123 @@
+"""Models and tokenizers as transformers loads them, for the families that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from visita.encoders.library.hub import TOKENIZERS, model_files
+from visita.encoders.library.networks import Preparation, imported
+from visita.encoders.library.transformers_models import preparation_of, quiet
+from visita.encoders.pretrained.model import repository
+from visita.encoders.pretrained.tokens import Reading
+from visita.errors import ConfigError
+from visita.jsonfile import read_json
+
+
+def fetch(model: str) -> Sequence[Path]:
+    """Return the files of a model: configuration, weights and tokenizer.
+
+    Raises
+    ------
+    ArtifactError
+        If they cannot be found or fetched.
+    """
+    return model_files(repository(model), TOKENIZERS, pickled=True)
+
+
+def load(
+    family: str, class_name: str, model: str, files: Sequence[Path]
+) -> tuple[Any, Preparation]:
+    """Return a model of transformers, in evaluation mode and float32, and how it sees pictures.
+
+    Raises
+    ------
+    ConfigError
+        If the files hold another kind of model, or lack weights.
+    """
+    kind = read_json(files[0]).get("model_type")
+    if kind != family:
+        raise ConfigError(f"{model} is no {family} model: its config.json says {kind!r}.")
+    folder = files[0].parent
+    network, missing = network_of(class_name, folder)
+    if missing:
+        raise ConfigError(
+            f"{model} lacks {len(missing)} weights of a {family} model, such as {missing[0]}: "
+            "choose a checkpoint with both towers and their projections."
+        )
+    library = imported("transformers")
+    with quiet(library.logging):
+        return network, preparation_of(library, model, folder)
+
+
+def network_of(class_name: str, folder: Path) -> tuple[Any, list[str]]:
+    """Return a model of transformers, in evaluation mode and float32, and the weights it lacks."""
+    import torch  # noqa: PLC0415 - once for each model
+
+    library = imported("transformers")
+    with quiet(library.logging):
+        network, report = getattr(library, class_name).from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
+            weights_only=True,
+        )
+    return network.eval(), sorted(report["missing_keys"])
+
+
+def text_config(files: Sequence[Path]) -> Any:
+    """Return the configuration of a model's text tower."""
+    return config_of(files).text_config
+
+
+def config_of(files: Sequence[Path]) -> Any:
+    """Return the configuration of a model."""
+    library = imported("transformers")
+    with quiet(library.logging):
+        return library.AutoConfig.from_pretrained(files[0].parent, local_files_only=True)
+
+
+def reading(
+    model: str,
+    files: Sequence[Path],
+    place: Path,
+    *,
+    longest: int | None,
+    fixed: bool = False,
+    pair: int | None = None,
+) -> Reading:
+    """Return how a model's own tokenizer reads texts; it is written to ``place``.
+
+    ``longest`` is how many ids a text has at most; None, as many as tokenizer and model take.
+
+    Raises
+    ------
+    ConfigError
+        If it is not one of the library tokenizers.
+    """
+    library = imported("transformers")
+    with quiet(library.logging):
+        tokenizer = library.AutoTokenizer.from_pretrained(
+            files[0].parent, local_files_only=True, trust_remote_code=False
+        )
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise ConfigError(f"{model} has a tokenizer that visita cannot read: choose another model.")
+    place.write_text(tokenizer.backend_tokenizer.to_str(), "utf-8")
+    if longest is None:
+        positions = config_of(files).max_position_embeddings
+        longest = min(tokenizer.model_max_length, positions)
+    before, after = _around(tokenizer)
+    left = tokenizer.padding_side == "left"
+    return Reading(
+        str(place), before, after, tokenizer.pad_token_id, longest, fixed, left, pair=pair
+    )
+
+
+def _around(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the special ids before and after a text."""
+    whole = tokenizer("a")["input_ids"]
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+    return tuple(whole[:start]), tuple(whole[start + len(bare) :])

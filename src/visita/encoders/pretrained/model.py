@@ -1,0 +1,192 @@
+"""What a pretrained model consists of, and the families and checkpoints that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from visita.encoders.library.networks import Library, LibraryEncoder, Preparation
+from visita.encoders.pretrained.tokens import Reading
+from visita.errors import ConfigError, VisitaError
+
+FAMILIES = ("clip", "siglip", "blip", "albef")
+
+
+OPEN_CLIP = {
+    "ViT-B-32/openai": "openai/clip-vit-base-patch32",
+    "ViT-B-16/openai": "openai/clip-vit-base-patch16",
+    "ViT-L-14/openai": "openai/clip-vit-large-patch14",
+    "ViT-L-14-336/openai": "openai/clip-vit-large-patch14-336",
+    "ViT-B-32/laion2b_s34b_b79k": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+    "ViT-B-16/laion2b_s34b_b88k": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
+    "ViT-L-14/laion2b_s32b_b82k": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
+    "ViT-H-14/laion2b_s32b_b79k": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+    "ViT-g-14/laion2b_s12b_b42k": "laion/CLIP-ViT-g-14-laion2B-s12B-b42K",
+}
+"""What open_clip calls MODEL/WEIGHTS, and the same weights for transformers. Which activation
+they were trained with is in the configuration there, and no matter of the name."""
+
+
+def repository(model: str) -> str:
+    """Return the repository on the hub for a name of open_clip; any other name as it is."""
+    return OPEN_CLIP.get(model, model)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A checkpoint worth knowing.
+
+    Attributes
+    ----------
+    name : str
+        What ``visita.load`` takes; for ALBEF with the path of the file.
+    megabytes : int
+        About what is downloaded: its weights in float32.
+    licence : str
+        Of the weights, as its makers state it, or of the code that they came with.
+    source : str
+        How it comes to this machine.
+    """
+
+    name: str
+    megabytes: int
+    licence: str
+    source: str = "fetched from the Hugging Face hub on first use"
+
+    @property
+    def two_stages(self) -> bool:
+        """Tell whether it also scores a picture and a text together."""
+        return self.name.startswith(("blip:", "albef:"))
+
+
+OPENAI = "MIT for the code; the model card names no licence"
+
+
+KNOWN = (
+    Known("clip:openai/clip-vit-base-patch32", 605, OPENAI),
+    Known("clip:openai/clip-vit-large-patch14", 1710, OPENAI),
+    Known("clip:ViT-B-32/laion2b_s34b_b79k", 605, "MIT"),
+    Known("siglip:google/siglip-base-patch16-224", 813, "Apache-2.0"),
+    Known("siglip:google/siglip2-base-patch16-224", 1500, "Apache-2.0"),
+    Known("blip:Salesforce/blip-itm-base-flickr", 895, "BSD-3-Clause"),
+    Known("blip:Salesforce/blip-itm-base-coco", 895, "BSD-3-Clause"),
+    Known(
+        "albef:flickr30k.pth",
+        800,
+        "BSD-3-Clause for the code",
+        "a file that github.com/salesforce/ALBEF links to",
+    ),
+)
+"""Any other checkpoint of a family loads as well."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model in torch, in evaluation mode and float32.
+
+    Attributes
+    ----------
+    pictures : PictureTower or None
+    preparation : Preparation or None
+        None where it reads texts only.
+    texts : DualText, BertText or SentenceText
+    layers : tuple of int
+        How many a text runs through, and their width.
+    width : int
+        Of the vectors.
+    pairs : PairHead or None
+        What looks at a picture and a text together.
+    threshold : float or None
+        Cosine at which the model itself takes a pair for a match.
+    """
+
+    pictures: Any
+    preparation: Preparation | None
+    texts: Any
+    layers: tuple[int, int]
+    width: int
+    pairs: Any = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """Pretrained models of one kind, built by transformers.
+
+    Attributes
+    ----------
+    name : str
+        What comes before the colon, as in ``clip:NAME``.
+    fetch : callable
+        NAME → its files, downloaded where they are not there.
+    build : callable
+        NAME and files → the model.
+    tokenizer : callable
+        NAME, files and where a tokenizer may be written → how its texts become ids.
+    languages : callable
+        Files → the languages of the texts it was trained on, as ``TextEncoder`` has them.
+    """
+
+    name: str
+    fetch: Callable[[str], Sequence[Path]]
+    build: Callable[[str, Sequence[Path]], Model]
+    tokenizer: Callable[[str, Sequence[Path], Path], Reading]
+    languages: Callable[[Sequence[Path]], Sequence[str] | None] = lambda _: ("en",)
+
+    @property
+    def library(self) -> Library:
+        """The family's image encoders."""
+        return Library(self.name, self.fetch, self._picture_side, "transformers")
+
+    def pictures(self, model: str) -> LibraryEncoder:
+        """Return the image encoder of a model."""
+        return LibraryEncoder(self.library, model)
+
+    def _picture_side(self, model: str, files: Sequence[Path]) -> tuple[Any, Preparation]:
+        read = self.read(model, files)
+        assert read.preparation is not None  # the families of image encoders all have one
+        return read.pictures, read.preparation
+
+    def read(self, model: str, files: Sequence[Path]) -> Model:
+        """Return a model from its files.
+
+        Raises
+        ------
+        ConfigError
+            If they hold no model of this family.
+        """
+        return self._sound(model, lambda: self.build(model, files))
+
+    def reading(self, model: str, files: Sequence[Path], place: Path) -> Reading:
+        """Return how the texts of a model become ids.
+
+        Raises
+        ------
+        ConfigError
+            If the files hold no tokenizer of this family.
+        """
+        return self._sound(model, lambda: self.tokenizer(model, files, place))
+
+    def spoken(self, model: str, files: Sequence[Path]) -> Sequence[str] | None:
+        """Return the languages of a model.
+
+        Raises
+        ------
+        ConfigError
+            If what says so is damaged.
+        """
+        return self._sound(model, lambda: self.languages(files))
+
+    def _sound(self, model: str, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except VisitaError:
+            raise
+        except Exception as error:  # whatever transformers finds wrong with the files
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ConfigError(f"{self.name}:{model} cannot be loaded: {reason}") from error

@@ -1,0 +1,198 @@
+"""The journal of a feature store: one sealed line for each batch that is safely on disk.
+
+A line holds the number of rows so far, the ids and the skipped items of the batch, and a
+checksum of each row of each column. Where a line is damaged, its rows belong to no one and are
+made again; the others stay.
+
+Files that show their own damage: JSON objects, one a line, each with a seal.
+
+A line ends with a CRC-32 of itself. What a crash leaves of a line that was being written has
+no end, and counts as never written; a whole line with another checksum is damage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.durable import write_durably
+from visita.types import Skipped
+
+_LINE_SEAL = ',"crc32":"%08x"}'
+
+
+_LINE_SEAL_LENGTH = len(_LINE_SEAL % 0)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What a file of sealed lines holds.
+
+    Attributes
+    ----------
+    whole : list of dict
+        The objects of all lines that are as they were written, in their order.
+    damaged : int
+        How many others there are.
+    torn : int
+        Bytes of one that has no end.
+    """
+
+    whole: list[dict[str, Any]]
+    damaged: int
+    torn: int
+
+
+def read_lines(path: Path) -> Lines:
+    """Return the lines of a file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    *lines, torn = path.read_bytes().split(b"\n")
+    opened = [_opened(line) for line in lines]
+    whole = [value for value in opened if value is not None]
+    return Lines(whole, len(opened) - len(whole), len(torn))
+
+
+def append_line(path: Path, value: Mapping[str, Any]) -> None:
+    """Add a line; on return it is on disk."""
+    append_bytes(path, _sealed(value))
+
+
+def write_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
+    """Put lines in the place of all there are, in one step that is then on disk."""
+    write_durably(path, b"".join(map(_sealed, values)))
+
+
+def mend_lines(path: Path) -> None:
+    """Take out of a file what a crash left at its end, and the lines that are damaged."""
+    lines = read_lines(path)
+    if lines.damaged:
+        write_lines(path, lines.whole)
+    elif lines.torn:
+        os.truncate(path, path.stat().st_size - lines.torn)
+
+
+def append_bytes(path: Path, data: bytes) -> None:
+    """Add ``data`` to the end of a file and wait until the disk has it."""
+    with path.open("ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sealed(value: Mapping[str, Any]) -> bytes:
+    # "surrogatepass" keeps file names that are not valid Unicode exactly as they are.
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    body = text[:-1].encode("utf-8", "surrogatepass")
+    return body + (_LINE_SEAL % zlib.crc32(body)).encode() + b"\n"
+
+
+def _opened(line: bytes) -> dict[str, Any] | None:
+    body, seal = line[:-_LINE_SEAL_LENGTH], line[-_LINE_SEAL_LENGTH:]
+    if seal != (_LINE_SEAL % zlib.crc32(body)).encode():
+        return None
+    value: dict[str, Any] = json.loads((body + b"}").decode("utf-8", "surrogatepass"))
+    return value
+
+
+Sums = NDArray[np.uint64]
+"""XXH3 of some rows, (rows, columns)."""
+
+
+class Journal:
+    """The committed batches of one store, in memory and in its file.
+
+    Attributes
+    ----------
+    rows : dict
+        Row of each id, in the order of the rows.
+    skipped : dict
+        Reason of each item that failed and has not succeeded since.
+    count : int
+        Rows on disk, those that belong to no id among them.
+    starts : list of int
+        First row of each batch.
+    damaged : int
+        Lines that are not as they were written.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        lines = read_lines(path)
+        self.path = path
+        self.rows: dict[str, int] = {}
+        self.skipped: dict[str, str] = {}
+        self.count = 0
+        self.starts: list[int] = []
+        self.damaged = lines.damaged
+        self._torn = lines.torn
+        self._sums: list[tuple[int, Sums]] = []
+        self._table: tuple[Sums, NDArray[np.bool_]] | None = None
+        for batch in lines.whole:
+            self._take_in(batch)
+
+    def append(self, ids: Sequence[str], sums: Sums, skipped: Sequence[Skipped] = ()) -> None:
+        """Commit one batch; on return it is on disk."""
+        pairs = [(one.item, one.reason) for one in skipped]
+        self._commit({"count": self.count + len(ids), "ids": list(ids), "skipped": pairs}, sums)
+
+    def seal(self, first: int, sums: Sums) -> None:
+        """Add the checksums of rows from ``first`` that were written without."""
+        self._commit({"count": self.count, "ids": [], "skipped": [], "first": first}, sums)
+
+    def drop(self, ids: Sequence[str]) -> None:
+        """Take ids out; their rows belong to no one then."""
+        self._commit({"count": self.count, "ids": [], "skipped": [], "dropped": list(ids)})
+
+    def mend(self) -> None:
+        """Take out of the file what a crash or damage left in it."""
+        if self.damaged or self._torn:
+            mend_lines(self.path)
+        self.damaged = self._torn = 0
+
+    def sums(self, columns: int) -> tuple[Sums, NDArray[np.bool_]]:
+        """Return the checksums of all rows, (count, columns), and of which rows they are known."""
+        if self._table is None:
+            sums, known = np.zeros((self.count, columns), np.uint64), np.zeros(self.count, np.bool_)
+            for first, some in self._sums:
+                sums[first : first + len(some)] = some
+                known[first : first + len(some)] = True
+            self._table = sums, known
+        return self._table
+
+    def _commit(self, batch: dict[str, Any], sums: Sums | None = None) -> None:
+        if sums is not None:
+            batch |= {"sums": sums.astype(">u8").tobytes().hex(), "width": sums.shape[1]}
+        append_line(self.path, batch)
+        self._take_in(batch)
+
+    def _take_in(self, batch: dict[str, Any]) -> None:
+        ids, self.count, self._table = batch["ids"], batch["count"], None
+        first = batch.get("first", self.count - len(ids))
+        self.starts.append(first)
+        for one in batch.get("dropped", ()):
+            self.rows.pop(one, None)
+        for row, one in enumerate(ids, first):
+            self.rows.pop(one, None)  # lest it keep the place of a row that was lost
+            self.rows[one] = row
+            self.skipped.pop(one, None)
+        self.skipped.update((item, reason) for item, reason in batch["skipped"])
+        if "sums" in batch:
+            found = np.frombuffer(bytes.fromhex(batch["sums"]), ">u8").astype(np.uint64)
+            self._sums.append((first, found.reshape(-1, batch["width"])))

@@ -1,0 +1,402 @@
+"""Rows of features keyed by id, on disk: append-only, memory-mapped, safe to kill.
+
+::
+
+    folder/
+      store.json           columns and facts: what the numbers are and what made them
+      data-1/              the number grows when the store is compacted
+        00-lite2-head-avg  one file a column: its rows, one after the other
+        journal.jsonl      which rows are whole, their ids and their checksums
+        store.json         a copy
+
+A batch counts once its line is in the journal, written after its columns are on disk.
+What a crash leaves beyond that is never read, and the next writer cuts it off. Rows that
+damage took are as if they had never been added: whoever needs them makes them again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from numpy.typing import NDArray
+
+from visita.durable import make_folder, sync_folder
+from visita.errors import ArtifactError, DamagedError, DataError
+from visita.progress import say_once
+from visita.store.layout import (
+    FORMAT,
+    JOURNAL,
+    Rows,
+    Shapes,
+    blocks,
+    check_same,
+    clear_data,
+    header_is_sound,
+    header_of,
+    is_store,
+    make_data,
+    number_of,
+    read_header,
+    write_header,
+)
+from visita.store.lock import WriterLock, unwritable
+from visita.types import Skipped
+
+
+class FeatureStore:
+    """Named columns with one row an id; made by ``create``, ``open`` or ``open_or_create``.
+
+    Pooled columns, (d,) a row, are float32; grids, (cells, d) a row, are float16. A reader
+    sees what was committed when it opened the store, whatever a writer does meanwhile, and
+    needs no right to write. A writer holds a lock until ``close``; use it in a ``with`` block.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it is.
+    facts : mapping
+        What the numbers were made with.
+    columns : dict
+        Shape of a row of each column.
+    """
+
+    def __init__(self, folder: Path, header: Mapping[str, Any], lock: WriterLock | None) -> None:
+        self.folder = folder
+        self.facts: Mapping[str, Any] = header["facts"]
+        self._lock = lock
+        self._attach(header)
+
+    def _attach(self, header: Mapping[str, Any]) -> None:
+        self._header = header
+        self._rows = Rows(self.folder / header["data"], header["columns"])
+        self.columns = {name: column.shape for name, column in self._rows.columns.items()}
+
+    @classmethod
+    def create(cls, folder: Path, columns: Shapes, facts: Mapping[str, Any]) -> Self:
+        """Make an empty store and open it for writing.
+
+        ``columns`` gives the shape of a row, where d means (d,); ``facts`` are JSON values.
+
+        Raises
+        ------
+        ArtifactError
+            If ``folder`` holds something already.
+        UnwritableError
+            If it cannot be written.
+        """
+        made = None if is_store(folder) else cls._make(folder, columns, facts)
+        if made is None:
+            raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
+        return made
+
+    @classmethod
+    def _make(cls, folder: Path, columns: Shapes, facts: Mapping[str, Any]) -> Self | None:
+        """Make an empty store, in place of one that cannot be read; None if there is one."""
+        header = header_of(columns, facts)
+        with _writing(folder):
+            make_folder(folder)
+        lock = WriterLock(folder)
+        lock.acquire()
+        try:
+            if _is_readable(folder):  # another process made it meanwhile
+                lock.release()
+                return None
+            with _writing(folder):
+                clear_data(folder, header)
+                make_data(folder / header["data"], header)
+                write_header(folder, header)
+            return cls(folder, header, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(
+        cls, folder: Path, facts: Mapping[str, Any] | None = None, *, write: bool = False
+    ) -> Self:
+        """Open a store for reading, or for writing too, once no other process writes.
+
+        Raises
+        ------
+        MismatchError
+            If ``facts`` are given and differ from the store's; the message names what differs.
+        ArtifactError
+            If there is no store, or this process has it open for writing already.
+        DamagedError
+            If too little of it can be read to tell what it held.
+        UnwritableError
+            If it cannot be written.
+        """
+        if facts is not None:
+            check_same(folder, read_header(folder)["facts"], facts)
+        if not write:
+            return cls._open(folder, None)
+        read_header(folder)
+        lock = WriterLock(folder)
+        lock.acquire()
+        try:
+            store = cls._open(folder, lock)
+            with _writing(folder, lock):
+                store._mend()
+        except BaseException:
+            lock.release()
+            raise
+        return store
+
+    @classmethod
+    def _open(cls, folder: Path, lock: WriterLock | None) -> Self:
+        header = read_header(folder)
+        missing = None
+        try:
+            store = cls(folder, header, lock)
+            if store._rows.is_sound:
+                return store
+        except FileNotFoundError as error:
+            missing = error.filename
+        if read_header(folder) != header:  # compacted between the two reads
+            return cls._open(folder, lock)
+        if missing and not lock:
+            raise DamagedError(f"{missing} is missing.")
+        if missing:
+            with _writing(folder, lock):
+                (folder / header["data"]).mkdir(exist_ok=True)
+                (folder / header["data"] / JOURNAL).touch()
+            return cls._open(folder, lock)
+        say_once(f"{folder} is damaged: what is lost of it is made again")
+        return store
+
+    @classmethod
+    def open_or_create(
+        cls,
+        folder: Path,
+        columns: Shapes,
+        facts: Mapping[str, Any],
+        is_enough: Callable[[Self], bool] = lambda _: False,
+    ) -> Self:
+        """Open a store for writing, or make it if there is none or none that can be read.
+
+        One that ``is_enough`` is only read, so it may have another writer, and needs no right
+        to write.
+
+        Raises
+        ------
+        MismatchError
+            If the store has other columns or facts; the message names what differs.
+        ArtifactError
+            As for ``create`` and ``open``.
+        """
+        if not _is_readable(folder):
+            made = cls._make(folder, columns, facts)
+            if made is not None:
+                return made
+        there, wanted = read_header(folder), header_of(columns, facts)
+        check_same(folder, _shapes(there), _shapes(wanted))
+        with suppress(DamagedError):
+            whole = cls.open(folder, facts)
+            if is_enough(whole):
+                return whole
+        return cls.open(folder, facts, write=True)
+
+    def __len__(self) -> int:
+        return len(self._rows.journal.rows)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the ids in the order of their rows."""
+        return iter(self.ids)
+
+    def __repr__(self) -> str:
+        """Return where it is, and how many rows and columns it has."""
+        return f"<FeatureStore {self.folder}: {len(self)} rows, {len(self.columns)} columns>"
+
+    def __contains__(self, one: object) -> bool:
+        return one in self._rows.journal.rows
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process write. What was read stays readable."""
+        if self._lock:
+            self._lock.release()
+            self._lock = None
+
+    @property
+    def ids(self) -> list[str]:
+        """All ids in the order of their rows."""
+        return list(self._rows.journal.rows)
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """Reason of each item that failed and has not succeeded since."""
+        return self._rows.journal.skipped
+
+    @property
+    def is_sound(self) -> bool:
+        """Tell whether header and journal are as they were written, and columns as long."""
+        headers = [self.folder, self._rows.folder] if self._header["format"] == FORMAT else []
+        return self._rows.is_sound and all(map(header_is_sound, headers))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows of all columns."""
+        return len(self) * sum(column.row_bytes for column in self._rows.columns.values())
+
+    def row(self, one: str) -> int:
+        """Return the row of an id.
+
+        Raises
+        ------
+        DataError
+            If the store has no such id.
+        """
+        return self._rows.row(one)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a column, (n, …), as a read-only memory map; ``damaged`` checks it.
+
+        Raises
+        ------
+        DataError
+            If the store has no such column; the message lists those it has.
+        """
+        maps = self._rows.maps
+        if name not in maps:
+            raise DataError(f"{self.folder} has no column {name!r}, only {', '.join(maps)}.")
+        return maps[name]
+
+    def damaged(
+        self, ids: Iterable[str] | None = None, columns: Iterable[str] | None = None
+    ) -> list[str]:
+        """Return which ids, of some or of all, have a row that is not as it was written.
+
+        ``columns`` are those looked at, all by default.
+        """
+        asked = self.ids if ids is None else ids
+        return self._rows.damaged(asked, self.columns if columns is None else columns)
+
+    def append(
+        self,
+        ids: Sequence[str],
+        arrays: Mapping[str, NDArray[Any]],
+        skipped: Sequence[Skipped] = (),
+    ) -> None:
+        """Add one batch; on return it is on disk, and a crash before leaves it out whole.
+
+        ``arrays`` holds (len(ids), …) for every column; ``skipped``, what failed and why.
+
+        Raises
+        ------
+        DataError
+            If an id is there already, or an array is missing or of another shape.
+        ArtifactError
+            If the store is not open for writing, or was removed.
+        UnwritableError
+            If the disk refuses; earlier batches stay whole, and the store is closed.
+        """
+        lock = self._writer()
+        rows = self._rows.checked(ids, arrays)
+        try:
+            with _writing(self.folder, lock):
+                self._rows.append(ids, rows, skipped)
+        except BaseException:
+            self.close()  # a half-written batch stays behind, for the next writer to cut off
+            raise
+
+    def _writer(self) -> WriterLock:
+        if not self._lock:
+            raise ArtifactError(f"{self.folder} is not open for writing: open it with write=True.")
+        self._lock.check()
+        return self._lock
+
+    def drop(self, ids: Sequence[str]) -> None:
+        """Take out some ids, whose rows are damaged; they may be added again.
+
+        Raises
+        ------
+        ArtifactError
+            As for ``append``.
+        """
+        if ids:
+            lock = self._writer()
+            with _writing(self.folder, lock):
+                self._rows.journal.drop(ids)
+
+    def compact(self, keep: Container[str]) -> None:
+        """Drop all rows and skipped items but those in ``keep``; the disk gets the room back.
+
+        The rest is copied to a new ``data-…``, which replaces the old one in one step. Damaged
+        rows are dropped too.
+
+        Raises
+        ------
+        ArtifactError
+            As for ``append``; nothing is dropped then.
+        """
+        lock = self._writer()
+        damaged = set(self.damaged())
+        ids = [one for one in self.ids if one in keep and one not in damaged]
+        skipped = [Skipped(*pair) for pair in self.skipped.items() if pair[0] in keep]
+        header = {**self._header, "data": f"data-{number_of(self._rows.folder) + 1}"}
+        with _writing(self.folder, lock):
+            make_data(self.folder / header["data"], header)
+        self._lock, maps = None, self._rows.maps
+        fresh = type(self)(self.folder, header, lock)
+        try:
+            for some in blocks(len(ids)):
+                rows = [self.row(one) for one in ids[some]]
+                fresh.append(ids[some], {name: column[rows] for name, column in maps.items()})
+            fresh.append([], {}, skipped)
+            with _writing(self.folder, lock):
+                write_header(self.folder, header)
+                sync_folder(self.folder)
+        except BaseException:
+            fresh.close()
+            raise
+        self._lock = lock
+        self._attach(header)
+        self._drop_old_data()
+
+    def _mend(self) -> None:
+        """Bring all files to what the journal says, and to the format of today."""
+        outdated = self._header["format"] < FORMAT
+        self._header = {**self._header, "format": FORMAT}
+        for place in (self.folder, self._rows.folder):
+            if outdated or not header_is_sound(place):
+                write_header(place, self._header)
+        self._rows.mend()
+        self._drop_old_data()
+
+    def _drop_old_data(self) -> None:
+        for other in self.folder.glob("data-*"):
+            if other != self._rows.folder:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def _is_readable(folder: Path) -> bool:
+    """Tell whether there is a store whose header, or its copy, can be read."""
+    try:
+        return is_store(folder) and bool(read_header(folder))
+    except DamagedError as error:
+        say_once(f"{error} It is made anew.")
+        return False
+
+
+def _shapes(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"column {name}": facts["shape"] for name, facts in header["columns"].items()}
+
+
+@contextmanager
+def _writing(folder: Path, lock: WriterLock | None = None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if lock:
+            lock.check()  # a folder that was removed cannot be written either
+        raise unwritable(folder, error) from error
