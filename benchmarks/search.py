@@ -17,12 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from visita.api.finding import Gallery
 from visita.matchers import DEFAULT
-from visita.matchers.two_stage import DEPTH
-from visita.search.hits import nearest
+from visita.matchers.rerank import DEPTH
+from visita.search.finder import Gallery
 from visita.search.query import Query
-from visita.search.rescoring import Rescoring
+from visita.search.search import Rescoring, nearest
 from visita.types import TwoStage
 
 SUBJECTS = ("a dog", "two children", "a man on a bicycle", "a red car", "a bird", "a woman")

@@ -17,8 +17,7 @@ from visita.networks.fusion import FusionNetwork
 from visita.store.pictures import RecipeEncoder
 from visita.training.config import MklVisitaConfig
 from visita.training.cross_modal import CrossTensors, train_cross_modal
-from visita.training.spans import Spans, level_widths
-from visita.training.tensors import PairTensors
+from visita.training.tensors import PairTensors, Spans, level_widths
 from visita.training.tuning import train_network
 from visita.types import Tokens
 

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.api.adapting import adapt
-from visita.api.learning import train
 from visita.data import PairSet, open_pairs
+from visita.training.adapt import adapt
 from visita.training.config import FusionConfig
+from visita.training.train import train
 from visita.types import Matcher
 
 WORDS = (

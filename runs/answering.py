@@ -25,14 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import visita
-from visita.api.answering import shares
-from visita.api.measuring import features_for
 from visita.data import PairSet
-from visita.data.statements import claim, statement
 from visita.evaluation.intervals import estimates, group_sums, paired_difference
-from visita.evaluation.nouns import find_nouns
-from visita.matchers.match_probability import match_features, match_scores, word_counts
-from visita.search.seen import Seen
+from visita.evaluation.keywords import find_nouns
+from visita.evaluation.measure import features_for
+from visita.matchers.probability import match_features, match_scores, word_counts
+from visita.search.answer import claim, shares, statement
+from visita.search.pair import Seen
 from visita.store.extract import text_features
 from visita.types import FloatArray, Matcher, TwoStage
 

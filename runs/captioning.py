@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import visita
-from visita.api.measuring import features_for
 from visita.baselines.writer import Writer
 from visita.data import PairSet
 from visita.evaluation.captions import bleu, bleu_counts, cider_d
 from visita.evaluation.intervals import differences, estimates
-from visita.search.seen import Seen
+from visita.evaluation.measure import features_for
+from visita.search.pair import Seen
 
 Values = NDArray[np.float64]
 CHANCE, PEOPLE = "a training caption at random", "people"

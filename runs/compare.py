@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from visita.api.learning import train
-from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
 from visita.evaluation import Retrieval, mean_over_seeds, paired_retrieval, retrieval
+from visita.evaluation.measure import features_for, vectors
 from visita.matchers import load
 from visita.training.config import FusionConfig
+from visita.training.train import train
 from visita.types import Matcher
 
 

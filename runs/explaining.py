@@ -23,12 +23,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import visita
-from visita.api.explaining import hide, words_of
-from visita.api.pair_scores import scores, see
 from visita.data import PairSet
 from visita.evaluation.intervals import estimates, group_sums, paired_difference
-from visita.evaluation.nouns import find_nouns
-from visita.experiments.explanation import SIDE, Explanation
+from visita.evaluation.keywords import find_nouns
+from visita.search.explain import SIDE, Explanation, hide, words_of
+from visita.search.finder import scores, see
 from visita.search.passages import passages
 
 DELETED, DRAWS = 5, 5

@@ -20,17 +20,17 @@ from shlex import quote
 
 import numpy as np
 
-from visita.api.learning import train
-from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs, split_by_component
 from visita.errors import DataError
 from visita.evaluation import Retrieval, measure_ranks, retrieval
 from visita.evaluation.intervals import components
+from visita.evaluation.measure import features_for, vectors
 from visita.evaluation.retrieval import CUTOFFS
-from visita.experiments.cells import Cell, Result, run_cells
-from visita.experiments.report import Column, Curves, Report, Row, Table, write_report
-from visita.experiments.robustness_report import WAYS
+from visita.report import Column, Curves, Report, Row, Table, write_report
+from visita.reports.cells import Cell, Result, run_cells
+from visita.reports.robustness_report import WAYS
 from visita.training.config import FusionConfig
+from visita.training.train import train
 
 SIZES = (100, 300, 1000, 3000, 6000)
 TEACHING = (0.9, 0.1, 0.0)

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.api.measuring import features_for, vectors
 from visita.data import open_pairs
 from visita.data.pairs import label_components
 from visita.evaluation import paired_difference
 from visita.evaluation.intervals import Estimate, estimates, group_sums
+from visita.evaluation.measure import features_for, vectors
 from visita.kernels import (
     AlignmentMKL,
     Columns,

@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse import csr_array
 
-from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
 from visita.data.articles import articles
 from visita.encoders.topics.lsa import LSA
-from visita.evaluation.calibration import measure_results
-from visita.evaluation.galleries import draw_galleries
+from visita.evaluation.calibrate import draw_galleries, measure_results
 from visita.evaluation.intervals import estimates
+from visita.evaluation.measure import features_for, vectors
 from visita.kernels.cca import cca
 from visita.matchers import load
 from visita.search.collaborative import past_pictures, recommendations

@@ -14,12 +14,12 @@ import numpy as np
 from single_words import SEED, SHIPPED, said_by, words_of
 
 import visita
-from visita.api.closer import CloserLook
-from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
 from visita.evaluation import Words
 from visita.evaluation.intervals import estimates, mean_statistic
-from visita.matchers.two_stage import TwoStageMatcher
+from visita.evaluation.measure import features_for, vectors
+from visita.evaluation.rerank import CloserLook
+from visita.matchers.rerank import TwoStageMatcher
 from visita.types import FloatArray, Matcher
 
 FIRST = 10

@@ -21,21 +21,22 @@ from typing import Any
 
 import numpy as np
 
-from visita.api.measuring import features_for
-from visita.api.past import LEAST_IMAGES, TOPICS, UNLEARNT_WEIGHT
 from visita.data import PairSet, open_pairs
 from visita.data.articles import articles
 from visita.encoders.topics.lsa import LSA
 from visita.evaluation import Ranks, best_ranks, cross_fitted_calibration_error, dot_blocks, hits
 from visita.evaluation.blocks import Truth
-from visita.evaluation.calibration import measure_results
-from visita.evaluation.galleries import draw_galleries
+from visita.evaluation.calibrate import draw_galleries, measure_results
 from visita.evaluation.intervals import components, estimates, group_sums
+from visita.evaluation.measure import features_for
 from visita.matchers import load
 from visita.search.collaborative import past_pictures, recommendations
 from visita.search.passages import text_vectors
 from visita.search.past import (
+    LEAST_IMAGES,
     NEIGHBOURS,
+    TOPICS,
+    UNLEARNT_WEIGHT,
     PastArticles,
     choose_weight,
     combine,

@@ -22,9 +22,6 @@ from compare import plain
 from shipped_report import Kept, draw_reliability, markdown
 
 import visita
-from visita.api.both_stages import vector_pair_scores
-from visita.api.closer import CloserLook
-from visita.api.measuring import evaluate, features_for, vectors
 from visita.data import PairSet, open_pairs
 from visita.evaluation import (
     Retrieval,
@@ -38,11 +35,13 @@ from visita.evaluation import (
     reliability,
     retrieval,
 )
-from visita.evaluation.dense import as_vectors
+from visita.evaluation.blocks import as_vectors
 from visita.evaluation.intervals import components
 from visita.evaluation.match_probability import features_of_pairs
+from visita.evaluation.measure import evaluate, features_for, vectors
 from visita.evaluation.pairs import draw_pairs
-from visita.matchers.two_stage import TwoStageMatcher
+from visita.evaluation.rerank import CloserLook, vector_pair_scores
+from visita.matchers.rerank import TwoStageMatcher
 from visita.store.extract import PairFeatures
 from visita.training.config import FusionConfig, MklVisitaConfig
 from visita.types import FloatArray, Matcher

@@ -22,15 +22,15 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 import visita
-from visita.api.finishing import learn_words, words_on
-from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
 from visita.data.pairs import split_by_component
 from visita.evaluation import fit_keyword_calibration, reliability
 from visita.evaluation.intervals import Estimate, estimates
-from visita.evaluation.keyword_calibration import Words
-from visita.matchers.two_stage import TwoStageMatcher, first_stage
+from visita.evaluation.keywords import Words
+from visita.evaluation.measure import features_for, vectors
+from visita.matchers.rerank import TwoStageMatcher, first_stage
 from visita.store.extract import picture_features
+from visita.training.calibrate import learn_words, words_on
 from visita.types import FloatArray, Matcher
 
 SHIPPED = ("visita-small", "visita-base")

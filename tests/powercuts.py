@@ -24,7 +24,7 @@ from standin import draw_noise
 
 from visita.encoders.engine import CachedNetwork
 from visita.errors import ArtifactError, DataError
-from visita.matchers.kinds import load_folder
+from visita.matchers.base import load_folder
 
 PICTURES = 24
 
@@ -121,9 +121,9 @@ def _train(disk: Path, other: Path) -> None:
     from tiny import FUSION  # noqa: PLC0415
 
     import visita  # noqa: PLC0415
-    from visita.api.two_stage import train_two_stages  # noqa: PLC0415
     from visita.training.checkpoint import Checkpoint  # noqa: PLC0415
     from visita.training.config import CrossModalConfig, MklVisitaConfig  # noqa: PLC0415
+    from visita.training.two_stage import train_two_stages  # noqa: PLC0415
 
     save = Checkpoint.save
 

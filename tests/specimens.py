@@ -23,15 +23,14 @@ from visita.encoders.visual_words import VisualWords
 from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ArtifactError
 from visita.matchers import shipped_folder
-from visita.matchers.calibration import Calibration
+from visita.matchers.base import load_folder
+from visita.matchers.cross_modal import Rescorer, rescorer_of
+from visita.matchers.embed import JointMatcher, encoder_fingerprints, level_shapes
 from visita.matchers.fused import FusedMatcher
-from visita.matchers.joint import JointMatcher, encoder_fingerprints, level_shapes
-from visita.matchers.kinds import load_folder
-from visita.matchers.match_probability import MatchProbability
-from visita.matchers.rescorer import Rescorer, rescorer_of
-from visita.matchers.rounding import rounded
+from visita.matchers.probability import Calibration, MatchProbability
+from visita.matchers.rerank import TwoStageMatcher
 from visita.matchers.scaled import ScaledMatcher
-from visita.matchers.two_stage import TwoStageMatcher
+from visita.matchers.weights import rounded
 from visita.matchers.whole import WholeMatcher
 from visita.networks.cross_modal import MklVisita
 from visita.networks.fusion import JointSpace

@@ -19,18 +19,17 @@ from PIL import Image
 from scipy import sparse
 
 import visita
-from visita.api.learning import rsum_on
-from visita.api.measuring import features_for, vectors
 from visita.cli.models import describe
 from visita.errors import ArtifactError, ConfigError, MismatchError
+from visita.evaluation.measure import features_for, vectors
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.pretrained import DualMatcher, PairedMatcher
 from visita.matchers.scaled import ScaledMatcher
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.training.config import AdaptConfig
-from visita.training.frozen import adapt_frozen
-from visita.training.head import MIXES, from_the_means
+from visita.training.head import MIXES, adapt_frozen, from_the_means
+from visita.training.learn import rsum_on
 from visita.training.tensors import PairTensors
 from visita.vectors import unit
 

@@ -10,9 +10,8 @@ from PIL import Image
 from tiny import draw_scene, folder_of, run, two_stages
 
 import visita
-from visita.api.answering import LARGE, shares
-from visita.data.statements import claim, statement
 from visita.errors import ConfigError, DataError, PictureError
+from visita.search.answer import LARGE, claim, shares, statement
 
 
 @pytest.fixture(scope="module")

@@ -12,20 +12,20 @@ import torch
 from tiny import run
 
 import visita
-from visita.api.baselines import train_baseline
-from visita.api.two_stage import cross_tensors
-from visita.api.writing import CaptionWriter
 from visita.baselines import BASELINES
 from visita.baselines.baseline import VectorBaseline
+from visita.baselines.train import train_baseline
 from visita.data import PairSet
 from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ConfigError, UnknownNameError
 from visita.matchers import load
-from visita.matchers.rescorer import Rescorer, rescorer_of, stack_grids
+from visita.matchers.cross_modal import Rescorer, rescorer_of, stack_grids
+from visita.search.caption import CaptionWriter
 from visita.store.extract import pair_features, picture_features
 from visita.testing import check_matcher
+from visita.training.learn import text_encoder_of
 from visita.training.tensors import PairTensors
-from visita.training.texts import text_encoder_of
+from visita.training.two_stage import cross_tensors
 from visita.types import Recipe, TwoStage
 
 POOLED = {"efficientnet-lite0": ("block10:avg", "head:avg", "classes")}

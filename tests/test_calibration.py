@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from visita.errors import ArtifactError, DataError
-from visita.matchers.calibration import Calibration
+from visita.matchers.probability import Calibration
 
 
 def test_the_probability_is_the_documented_formula():

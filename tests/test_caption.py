@@ -11,11 +11,11 @@ import pytest
 from tiny import draw_scene, folder_of, run, two_stages
 
 import visita
-from visita.api.captioning import ALIKE
 from visita.errors import ConfigError, DataError, PictureError
 from visita.evaluation.captions import bleu, bleu_counts, caption_words, cider_d
-from visita.matchers.two_stage import DEPTH
-from visita.search.seen import Seen
+from visita.matchers.rerank import DEPTH
+from visita.search.caption import ALIKE
+from visita.search.pair import Seen
 from visita.vectors import unit
 
 REFERENCES = [

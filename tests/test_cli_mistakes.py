@@ -16,7 +16,7 @@ from PIL import Image
 from standin import draw_noise
 from test_cli import VISITA, run
 
-from visita.cli.places import check_drawing, folders
+from visita.cli.options import check_drawing, folders
 from visita.errors import ConfigError
 
 

@@ -17,16 +17,16 @@ from PIL import Image
 from tiny import FUSION
 
 import visita
-from visita.api.both_stages import ranks
-from visita.api.comparing import compare
-from visita.api.measuring import features_for
 from visita.baselines import BASELINES
 from visita.errors import ConfigError, TrainingError, UnknownNameError
 from visita.evaluation.intervals import Estimate
+from visita.evaluation.measure import features_for
 from visita.evaluation.ranks import mean_ranks
-from visita.experiments.costs import measure
-from visita.experiments.report import Scatter
-from visita.experiments.systems import Fresh, Given, read_systems
+from visita.evaluation.rerank import ranks
+from visita.report import Scatter
+from visita.reports.compare import compare
+from visita.reports.costs import measure
+from visita.reports.systems import Fresh, Given, read_systems
 from visita.training.config import AdaptConfig, MklVisitaPaperConfig
 
 CCA = "cca=train:cca,topics=8,directions=4"

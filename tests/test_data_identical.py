@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import visita
-from visita.api.measuring import features_for, vectors
 from visita.data import open_pairs
 from visita.data.join import interchangeable
+from visita.evaluation.measure import features_for, vectors
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from visita.errors import ConfigError
-from visita.experiments import contact_sheet
-from visita.experiments.demo import PICTURES, QUERIES, Answer, draw_answers
+from visita.reports.demo import PICTURES, QUERIES, Answer, draw_answers
+from visita.search import sheet as contact_sheet
 from visita.search.matches import Match
 
 WITHOUT_SCIKIT_IMAGE = """

@@ -11,8 +11,8 @@ from visita.evaluation import (
     fit_calibration,
     reliability,
 )
-from visita.evaluation.galleries import TOP, draw_galleries
-from visita.matchers.calibration import Calibration
+from visita.evaluation.calibrate import TOP, draw_galleries
+from visita.matchers.probability import Calibration
 
 
 def split(images=400, texts=3, width=48, noise=0.15, seed=0):

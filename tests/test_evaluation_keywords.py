@@ -10,8 +10,7 @@ from sklearn.metrics import average_precision_score
 
 from visita.errors import DataError
 from visita.evaluation import keyword_queries, keywords
-from visita.evaluation.keywords import precision_at
-from visita.evaluation.nouns import find_nouns
+from visita.evaluation.keywords import find_nouns, precision_at
 
 CAPTIONS = [  # two of each image
     ["A brown dog runs on the grass .", "The dog is running through tall grass."],

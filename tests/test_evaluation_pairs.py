@@ -8,8 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from visita.errors import DataError
 from visita.evaluation import best_f1_threshold, fit_threshold, pairs
 from visita.evaluation.intervals import components, estimates
-from visita.evaluation.pairs import draw_pairs, score_pairs
-from visita.evaluation.ranking import ranking_metrics
+from visita.evaluation.pairs import draw_pairs, ranking_metrics, score_pairs
 
 
 def split(rng, images=40, width=8, noise=0.5):

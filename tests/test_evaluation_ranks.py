@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.metrics import top_k_accuracy_score
 
 from visita.evaluation import best_ranks, hits, mean_ranks, recall_at, retrieval
-from visita.evaluation.dense import DenseBlocks
+from visita.evaluation.blocks import DenseBlocks
 from visita.evaluation.ranks import median_ranks
 
 CUTOFFS = (1, 2, 5, 10)

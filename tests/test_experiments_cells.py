@@ -19,16 +19,24 @@ import numpy as np
 import pytest
 
 from visita.errors import DataError, TrainingError
-from visita.experiments import cells as cells_module
-from visita.experiments.cells import Cell, Result, run_cells
-from visita.experiments.source import PACKAGE, fingerprint_reached, reached, source_fingerprint
-from visita.gallery.exact import ExactIndex
+from visita.gallery.engines import ExactIndex
+from visita.reports import cells as cells_module
+from visita.reports.cells import (
+    PACKAGE,
+    Cell,
+    Result,
+    fingerprint_reached,
+    reached,
+    run_cells,
+    source_fingerprint,
+)
 
 SIZE = 50_000
 DECIDING = (
-    *("artifact", "data/decode", "store/pictures", "kernels/alignment", "networks/fusion"),
-    *("matchers/joint", "training/loop", "evaluation/retrieval", "gallery/exact", "search/hits"),
-    *("experiments/costs", "api/closer"),
+    *("artifact", "data/decode", "encoders/engine", "store/pictures", "kernels/alignment"),
+    *("networks/fusion", "matchers/embed", "evaluation/retrieval", "evaluation/rerank"),
+    *("report/claims", "training/loop", "baselines/cca", "gallery/engines", "search/search"),
+    *("reports/costs",),
 )
 """One module of each room that a comparison computes with."""
 
@@ -96,15 +104,17 @@ def test_other_settings_data_or_code_are_other_cells(tmp_path, monkeypatch):
 
 def test_all_source_that_a_comparison_reaches_counts_and_nothing_else(tmp_path):
     package = shutil.copytree(PACKAGE, tmp_path / "visita")
-    files = [package / "api" / "comparing.py"]
+    files = [package / "reports" / "compare.py"]
     found = {path.relative_to(package).as_posix() for path in reached(files, package)}
     assert {f"{module}.py" for module in DECIDING} <= found
-    assert found.isdisjoint({"cli/search.py", "cli/app.py", "api/recommending.py"})
+    assert found.isdisjoint({"cli/search.py", "cli/app.py", "search/recommend.py"})
     before = fingerprint_reached(files, package)
-    for edited, counts in (("cli/search.py", False), (f"{DECIDING[0]}.py", True)):
-        with (package / edited).open("a") as file:
-            file.write("\n# other source\n")
-        assert (fingerprint_reached(files, package) != before) is counts
+    for module in (*DECIDING, "cli/search"):
+        path = package / f"{module}.py"
+        source = path.read_text("utf-8")
+        path.write_text(f"{source}\n# other source\n", "utf-8")
+        assert (fingerprint_reached(files, package) != before) is (module in DECIDING), module
+        path.write_text(source, "utf-8")
 
 
 def test_a_module_that_is_only_named_in_a_table_counts(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from visita.evaluation import paired_difference
 from visita.evaluation.intervals import mean_statistic
-from visita.experiments.claims import Claim, Comparison, Measured, at_least, decide, holm, tally
+from visita.report.claims import Claim, Comparison, Measured, at_least, decide, holm, tally
 
 QUERIES = 600
 

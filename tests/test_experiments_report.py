@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 
 from visita.evaluation.intervals import Difference, Estimate
-from visita.experiments.claims import Claim, Comparison, Verdict
-from visita.experiments.report import (
+from visita.report import (
     Bars,
     Column,
     Curves,
@@ -28,7 +27,8 @@ from visita.experiments.report import (
     Table,
     write_report,
 )
-from visita.experiments.report.write import plain
+from visita.report.claims import Claim, Comparison, Verdict
+from visita.report.write import plain
 from visita.types import Skipped
 
 HOSTILE = '<script>alert("x")</script> & $x_1$ | `a` *b* {{ 1 + 1 }} </title>'

@@ -16,18 +16,15 @@ from PIL import Image
 from tiny import draw_scene, folder_of, run, two_stages
 
 import visita
-from visita.api.explaining import GREY, hide, words_of
 from visita.encoders.minilm import MiniLM
 from visita.errors import ConfigError, DataError, PictureError
-from visita.experiments.explanation import Explanation, Kernel, Word
-from visita.experiments.explanation_page import write_page
-from visita.experiments.explanation_sheet import AGAINST, FOR, KERNELS, draw, shown, tint
-from visita.matchers.evidence import evidence
+from visita.matchers.cross_modal import Rescorer
+from visita.matchers.evidence import added, evidence, split
 from visita.matchers.fused import FusedMatcher
-from visita.matchers.pair import Pair
-from visita.matchers.rescorer import Rescorer
-from visita.matchers.split import added, split
 from visita.networks.cross_modal import LEVELS, MklVisita
+from visita.search.explain import GREY, Explanation, Kernel, Word, hide, words_of
+from visita.search.explained import AGAINST, FOR, KERNELS, draw, shown, tint, write_page
+from visita.search.pair import Pair
 from visita.types import Recipe, TextFeatures
 
 TEXT = "a red circle on a blue background"

@@ -12,16 +12,15 @@ import pytest
 from scipy import sparse
 
 import visita
-from visita.api.measuring import features_for
 from visita.encoders.colours import FOCAL
 from visita.encoders.efficientnet import class_names
 from visita.errors import ArtifactError, ConfigError, DataError, UnknownNameError
 from visita.evaluation import retrieval
+from visita.evaluation.measure import features_for
 from visita.evaluation.ranks import mean_ranks
-from visita.experiments.fuse import Fusion, fuse
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
-from visita.training.naming import NAMINGS, naming_matcher
+from visita.training.similarities import NAMINGS, Fusion, learn_weights, naming_matcher
 from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Recipe, TextFeatures
 from visita.vectors import join, unit
@@ -50,7 +49,7 @@ def views(noises: list[float], dim: int = 12, seed: int = 0) -> Parts:
 
 
 def fused(parts: Parts) -> Fusion:
-    return fuse([a for a, _ in parts], [b for _, b in parts], truth_of(), seed=0)
+    return learn_weights([a for a, _ in parts], [b for _, b in parts], truth_of(), seed=0)
 
 
 def test_parts_that_complement_each_other_gain():
@@ -87,10 +86,10 @@ def test_too_few_images_or_nothing_but_contradiction_is_refused():
     rng = np.random.default_rng(0)
     three = [unit(rng.normal(size=(3, 4)))] * 2, [unit(rng.normal(size=(6, 4)))] * 2
     with pytest.raises(DataError, match="4 dev images"):
-        fuse(*three, truth_of(3), seed=0)
+        learn_weights(*three, truth_of(3), seed=0)
     [(a, b)] = views([1.0])
     with pytest.raises(DataError, match="None of these matchers"):
-        fuse([a, a], [-b, -b], truth_of(), seed=0)
+        learn_weights([a, a], [-b, -b], truth_of(), seed=0)
 
 
 def test_names_are_as_many_as_what_they_name():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from visita.errors import DataError
-from visita.gallery import exact
-from visita.gallery.exact import ExactIndex
+from visita.gallery import engines as exact
+from visita.gallery.engines import ExactIndex
 from visita.testing import check_index
 
 

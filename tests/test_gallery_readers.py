@@ -19,7 +19,7 @@ from visita.gallery.listing import remove_gallery
 SEARCH = """
 import os, sys
 from standin import ColourMeans, LinearMatcher
-from visita.gallery.content import decoder_versions
+from visita.gallery.survey import decoder_versions
 from visita.gallery.gallery import Gallery
 if sys.argv[3:]:
     decoder_versions()  # imports what the other user may not read

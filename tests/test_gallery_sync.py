@@ -18,8 +18,8 @@ from standin import ColourMeans, LinearMatcher, draw_noise
 from visita.data import find_pictures
 from visita.errors import DataError, MismatchError
 from visita.gallery import survey
-from visita.gallery.content import digest_of
 from visita.gallery.gallery import Gallery
+from visita.gallery.survey import digest_of
 from visita.gallery.sync import SyncReport
 from visita.store.store import FeatureStore
 
@@ -178,7 +178,7 @@ def test_a_broken_picture_is_tried_again_with_another_decoder(place, monkeypatch
     place.draw("a.png")
     (place.folder / "b.png").write_bytes(b"no picture")
     place.sync()
-    monkeypatch.setattr("visita.gallery.content._version", lambda _: "99")
+    monkeypatch.setattr("visita.gallery.survey._version", lambda _: "99")
     assert len(place.sync().skipped) == 1
     assert len(place.encoder.encoded) == 1
 

@@ -14,19 +14,19 @@ import tiny_sentences
 from typer.testing import CliRunner
 
 import visita
-from visita.api.measuring import features_for, vectors
 from visita.cli.app import app
 from visita.data import PairSet, check_pairs, open_pairs
 from visita.data.articles import articles
 from visita.data.croissant import write_croissant
 from visita.data.join import join_pairs
+from visita.data.pairs import held_out
 from visita.encoders.joined_text import JoinedText
 from visita.encoders.pretrained import siglip
 from visita.encoders.table import TEXT_ENCODERS
 from visita.encoders.topics.lsa import LSA
 from visita.errors import DataError
 from visita.evaluation import recall_by_language
-from visita.experiments.rearranged import rearranged
+from visita.evaluation.measure import features_for, vectors
 from visita.search.language import LANGUAGES, foreign, identifier, is_latin, plainly_english
 
 QUERIES = {
@@ -256,7 +256,7 @@ def test_a_table_says_the_language_of_each_text_and_no_step_loses_it(table, draw
     assert pairs.text_languages == tuple(map(said_in, pairs.texts))
     counts = {code: pairs.text_languages.count(code) for code in ("de", "en", "")}
     assert counts == {"de": 48, "en": 90, "": 30}
-    parts = [pairs.take("test"), pairs.subset(np.array([7, 3])), rearranged(pairs, "dev", 0)]
+    parts = [pairs.take("test"), pairs.subset(np.array([7, 3])), held_out(pairs, "dev", 0)]
     for part in parts:
         assert part.text_languages == tuple(map(said_in, part.texts)) and any(part.text_languages)
     joined = join_pairs([drawn_pairs, pairs], "id")

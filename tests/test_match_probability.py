@@ -13,12 +13,12 @@ from sklearn.metrics import precision_recall_fscore_support
 from tiny import two_stages
 
 import visita
-from visita.api.closer import CloserLook
-from visita.api.measuring import features_for, vectors
 from visita.errors import ArtifactError, DataError
 from visita.evaluation import cross_fitted_pairs, fit_match_probability
+from visita.evaluation.measure import features_for, vectors
 from visita.evaluation.pairs import draw_pairs
-from visita.matchers.match_probability import MatchProbability, match_features
+from visita.evaluation.rerank import CloserLook
+from visita.matchers.probability import MatchProbability, match_features
 
 NUMBERS = {
     "intercept": 0.5,

@@ -20,8 +20,8 @@ from visita.encoders.engine import Graph
 from visita.encoders.minilm import MiniLM
 from visita.errors import ArtifactError, MismatchError, UnknownNameError
 from visita.matchers import SHIPPED, load, shipped_folder
-from visita.matchers.calibration import Calibration
-from visita.matchers.joint import ROWS, WEIGHTS, JointMatcher, encoder_fingerprints, stack_columns
+from visita.matchers.embed import ROWS, WEIGHTS, JointMatcher, encoder_fingerprints, stack_columns
+from visita.matchers.probability import Calibration
 from visita.networks.fusion import JointSpace
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher

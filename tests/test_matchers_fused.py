@@ -17,9 +17,9 @@ from visita.encoders.topics.lsa import LSA
 from visita.errors import ArtifactError
 from visita.kernels.weights import reduction, second_moments
 from visita.matchers import load
-from visita.matchers.calibration import Calibration
+from visita.matchers.embed import JointMatcher, encoder_fingerprints
 from visita.matchers.fused import BASIS, FusedMatcher
-from visita.matchers.joint import JointMatcher, encoder_fingerprints
+from visita.matchers.probability import Calibration
 from visita.networks.fusion import JointSpace
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from visita.errors import ArtifactError
-from visita.matchers.rounding import LARGE, SCALE, restored, rounded
+from visita.matchers.weights import LARGE, SCALE, restored, rounded
 
 ROWS = 400
 

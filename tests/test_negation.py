@@ -10,9 +10,9 @@ from tiny import run, two_stages
 
 import visita
 from visita.errors import ConfigError
-from visita.matchers.keyword_calibration import KeywordCalibration
-from visita.matchers.pair import Pair, without
-from visita.search.negation import misread, wish
+from visita.matchers.probability import KeywordCalibration
+from visita.search.pair import Pair, without
+from visita.search.query import misread, wish
 
 
 @pytest.mark.parametrize(

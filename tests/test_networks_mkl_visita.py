@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from visita.encoders.minilm import MiniLM
 from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ConfigError, MismatchError
-from visita.matchers.rescorer import Rescorer, rescorer_of
+from visita.matchers.cross_modal import Rescorer, rescorer_of
 from visita.matchers.whole import WholeMatcher
 from visita.networks.cross_modal import LEVELS, MklVisita, Parts, answered, parts
 from visita.networks.kernels import FAMILIES, KernelLayer, kernel, parse

@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import visita
-from visita.api.finding import Finder
 from visita.cli.app import app
 from visita.encoders.engine import TorchRunner
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError, UnknownNameError
+from visita.search.finder import Finder
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder, check_matcher, check_text_encoder
 from visita.types import Recipe, TwoStage

@@ -15,9 +15,9 @@ import pytest
 from drawn import COLOURS, SHAPES
 
 import visita
-from visita.api.past import UNLEARNT_WEIGHT
 from visita.data.pairs import PairSet
 from visita.errors import ConfigError, DataError
+from visita.search.past import UNLEARNT_WEIGHT
 
 ARTICLE = """The exhibition opens on Sunday
 There is a red circle on a blue background. Tickets cost five euros for adults.

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 import visita
-from visita.api.reproducing import levels_of, reproduce
+from visita.data.pairs import held_out
 from visita.errors import ConfigError, DataError, UnknownNameError
 from visita.evaluation.ranks import mean_ranks
-from visita.experiments.fusion import SYSTEMS, Outcomes, compute, plan
-from visita.experiments.fusion_bench import SMALL, WHOLE, Bench, make_bench
-from visita.experiments.fusion_claims import claims
-from visita.experiments.rearranged import rearranged
+from visita.papers.fusion import SMALL, SYSTEMS, WHOLE, Bench, Outcomes, compute, make_bench, plan
+from visita.papers.fusion_claims import claims
+from visita.papers.reproduce import levels_of, reproduce
 from visita.training.config import PaperConfig
 
 LEVELS = {"efficientnet-lite0": ("block10:avg", "head:avg")}
@@ -99,14 +98,14 @@ def test_the_report_names_no_place_of_this_machine(made, drawn_folder):
 
 
 def test_pictures_that_are_measured_choose_no_epoch_and_teach_nothing(drawn_pairs):
-    found = rearranged(drawn_pairs, "dev", 0)
+    found = held_out(drawn_pairs, "dev", 0)
     ids = {part: set(found.take(part).image_ids) for part in ("train", "dev", "test")}
     before = {part: set(drawn_pairs.take(part).image_ids) for part in ("train", "dev", "test")}
     assert ids["test"] == before["dev"]
     assert ids["train"] | ids["dev"] == before["train"]
     assert not ids["train"] & ids["dev"]
     assert len(ids["dev"]) == 8  # a tenth of 84
-    same = rearranged(drawn_pairs, "test", 0)
+    same = held_out(drawn_pairs, "test", 0)
     assert {part: set(same.take(part).image_ids) for part in ids} == before
 
 

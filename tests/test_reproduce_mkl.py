@@ -13,25 +13,26 @@ import tiny_pretrained
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
 import visita
-from visita.api.reproducing import reproduce, two_stages
 from visita.data.augment import RULES
+from visita.data.pairs import held_out
 from visita.errors import ConfigError, UnknownNameError
 from visita.evaluation import measure_ranks
 from visita.evaluation.ranks import mean_ranks
-from visita.evaluation.two_stage import WEIGHTS
-from visita.experiments.cells import Result
-from visita.experiments.mkl_visita import (
+from visita.evaluation.rerank import WEIGHTS
+from visita.matchers.rerank import DEPTH
+from visita.papers.mkl_visita import (
     ABLATION_EPOCHS,
     EPOCHS,
     Plan,
+    Reproduced,
     augmented,
     compute,
     join,
     joinable,
     plan,
 )
-from visita.experiments.mkl_visita_bench import DEV, TEST, TRAIN, Bench, make_bench
-from visita.experiments.mkl_visita_claims import (
+from visita.papers.mkl_visita_bench import DEV, TEST, TRAIN, Bench, make_bench
+from visita.papers.mkl_visita_claims import (
     BOTH,
     FIRST,
     FUSION,
@@ -51,9 +52,8 @@ from visita.experiments.mkl_visita_claims import (
     UNSCALED,
     claims,
 )
-from visita.experiments.mkl_visita_outcomes import Reproduced
-from visita.experiments.rearranged import rearranged
-from visita.matchers.two_stage import DEPTH
+from visita.papers.reproduce import reproduce, two_stages
+from visita.reports.cells import Result
 from visita.training.config import (
     CrossModalConfig,
     FusionConfig,
@@ -162,7 +162,7 @@ def test_the_command_writes_the_report_and_prints_every_verdict(made):
 def test_what_the_paper_compares_with_is_a_row_and_a_claim(made, checkpoint, drawn_pairs):
     report = json.loads((made[0] / "report.json").read_text())
     matcher = visita.load(f"clip:{checkpoint}")
-    pairs = rearranged(drawn_pairs, "dev", CONFIG.seed)
+    pairs = held_out(drawn_pairs, "dev", CONFIG.seed)
     found = visita.evaluate(matcher, pairs, split="test", seed=CONFIG.seed)["protocols"]
     rows = [
         next(row["cells"] for row in table["rows"] if row["name"] == "clip:tiny")

@@ -15,15 +15,15 @@ import pytest
 from tiny import FUSION
 
 import visita
-from visita.api.measuring import features_for
-from visita.api.robustness import ranks_of, robustness
 from visita.data import PairSet
 from visita.data.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from visita.data.decode import decode
 from visita.errors import ConfigError, DataError, UnknownNameError
 from visita.evaluation import FREQUENCIES
+from visita.evaluation.measure import features_for
 from visita.evaluation.ranks import mean_ranks
-from visita.experiments.robustness import Condition, Subject, plan
+from visita.reports.robustness import ranks_of, robustness
+from visita.reports.robustness_report import Condition, Subject, plan
 from visita.store.pictures import RecipeEncoder
 from visita.types import Matcher
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from visita.baselines import BASELINES
-from visita.experiments.systems import read_systems
+from visita.reports.systems import read_systems
 
 RUNS = Path(__file__).parents[1] / "runs"
 RECIPES = {"flickr30k.sh": "ALBEF_FLICKR", "mscoco.sh": "ALBEF_COCO"}

@@ -18,11 +18,11 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import visita
-from visita.api.finding import Finder
 from visita.cli.app import app
 from visita.data.decode import decode
 from visita.encoders.table import TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError, UnknownNameError
+from visita.search.finder import Finder
 from visita.testing import check_matcher, check_text_encoder
 from visita.types import FloatArray
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,9 @@ FOUNDATIONS = (
     *("jsonfile", "artifact", "home", "progress"),
 )
 ORDER = (
-    *("data", "encoders", "store", "kernels", "networks", "matchers", "training", "baselines"),
-    *("evaluation",),
-    *("gallery", "search", "experiments", "api", "", "serve", "cli", "__main__", "testing"),
+    *("data", "encoders", "store", "kernels", "networks", "matchers", "evaluation", "report"),
+    *("training", "baselines", "gallery", "search", "reports", "papers", "", "cli"),
+    *("__main__", "testing"),
 )
 """Rooms from first to last; the empty name is ``visita`` itself, the public names.
 ``testing`` checks parts of every room and is used by none."""
@@ -86,7 +87,7 @@ def test_every_import_points_to_the_same_room_or_an_earlier_one():
         "def late():\n    from visita.search.query import Query",
         "import visita.training.loop as loop",
         "from visita import cli",
-        "TABLE = {'x': 'visita.gallery.exact:Exact'}",
+        "TABLE = {'x': 'visita.gallery.engines:Exact'}",
         "from visita import Gallery",
     ],
 )
@@ -98,6 +99,37 @@ def test_an_arrow_back_is_found(tmp_path, monkeypatch, line):
     wrong.write_text(line)
     monkeypatch.setitem(globals(), "SOURCE", tmp_path)
     assert len(wrong_arrows([wrong])) == 1
+
+
+def test_no_modules_import_each_other():
+    names = {module_of(path): path for path in SOURCE.rglob("*.py")}
+    graph = {
+        name: {found for _, module in imported_at_once(path) if (found := nearest(module, names))}
+        for name, path in names.items()
+    }
+    TopologicalSorter({name: graph[name] - {name} for name in graph}).prepare()
+
+
+def module_of(path: Path) -> str:
+    return ".".join(["visita", *path.relative_to(SOURCE).with_suffix("").parts]).removesuffix(
+        ".__init__"
+    )
+
+
+def nearest(module: str, names: dict[str, Path]) -> str:
+    """Return the module that a name is of, which may be of something in it."""
+    while module and module not in names:
+        module = module.rpartition(".")[0]
+    return module
+
+
+def imported_at_once(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield what a file imports when it is imported itself."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
 def test_only_rooms_that_compute_networks_name_torch():

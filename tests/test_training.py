@@ -14,29 +14,27 @@ from scipy import sparse
 from torch.nn import functional
 
 import visita
-from visita.api.learning import rsum_on
-from visita.api.measuring import features_for, vectors
 from visita.data import PairSet, open_pairs
 from visita.encoders.efficientnet import class_names
 from visita.encoders.minilm import MiniLM
 from visita.errors import TrainingError
+from visita.evaluation.measure import features_for, vectors
 from visita.matchers import load
-from visita.matchers.joint import JointMatcher
+from visita.matchers.embed import JointMatcher
 from visita.matchers.scaled import ScaledMatcher
 from visita.networks.fusion import FusionNetwork, JointSpace
 from visita.store.extract import PairFeatures, pair_features
 from visita.testing import check_matcher
-from visita.training.adapt import adapt, from_vectors
+from visita.training.adapt import adapt_joint, from_vectors
 from visita.training.config import AdaptConfig, ContrastConfig, FusionConfig
 from visita.training.fusion import start_closed_form, train_fusion
 from visita.training.head import MIXES
-from visita.training.keywords import keyword_pairs
+from visita.training.learn import rsum_on, warnings_of
 from visita.training.loop import History
 from visita.training.scaling import vectors_of
-from visita.training.spans import Spans, spans_of
-from visita.training.tensors import ROWS, PairTensors, standardised, statistics
+from visita.training.tensors import ROWS, PairTensors, Spans, spans_of, standardised, statistics
 from visita.training.tuning import Extra, embed, train_network
-from visita.training.watch import warnings_of
+from visita.training.words import keyword_pairs
 from visita.types import FloatArray, Recipe
 
 Splits = dict[str, PairTensors]
@@ -296,7 +294,9 @@ def rising() -> Callable[[FloatArray, FloatArray], float]:
 
 def adapted(base: JointMatcher, tensors: Splits, validate: Any) -> tuple[JointMatcher, float]:
     settings = AdaptConfig(epochs=2, batch=32, learning_rate=1e-3)
-    found, _, weight = adapt("mine", base, tensors["train"], tensors["dev"], validate, settings)
+    found, _, weight = adapt_joint(
+        "mine", base, tensors["train"], tensors["dev"], validate, settings
+    )
     return found, weight
 
 
@@ -378,7 +378,9 @@ def test_adapting_to_pairs_of_another_kind_helps_on_them(whole, tensors, feature
     own = {split: renamed(split) for split in ("train", "dev")}
     validate = recall(own["dev"].truth)
     settings = AdaptConfig(epochs=8, batch=32, learning_rate=1e-3)
-    found, history, weight = adapt("mine", whole, own["train"], own["dev"], validate, settings)
+    found, history, weight = adapt_joint(
+        "mine", whole, own["train"], own["dev"], validate, settings
+    )
 
     def score(matcher: JointMatcher) -> float:
         network = matcher.network()

@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from visita.data import PairSet
 from visita.training.batches import Batch, batch_count, batches
-from visita.training.keywords import MAX_WORDS, keyword_pairs, shared_words
+from visita.training.words import MAX_WORDS, keyword_pairs, shared_words
 
 
 def many_to_many() -> sparse.csr_array:

@@ -20,10 +20,11 @@ from test_cli import VISITA, Done, run
 import visita
 from visita.data import decode
 from visita.errors import ConfigError, MismatchError, UnknownNameError
-from visita.matchers.two_stage import TwoStageMatcher
+from visita.matchers.rerank import TwoStageMatcher
 from visita.matchers.whole import WholeMatcher
 from visita.networks.cross_modal import MklVisita
 from visita.testing import check_matcher
+from visita.training.batches import labelled_pairs, labels_of
 from visita.training.config import (
     CrossModalConfig,
     MklVisitaConfig,
@@ -37,9 +38,8 @@ from visita.training.cross_modal import (
     check_cross_modal,
     train_cross_modal,
 )
-from visita.training.labelled import labelled_pairs, labels_of
+from visita.training.learn import warnings_of
 from visita.training.loop import History
-from visita.training.watch import warnings_of
 from visita.types import FloatArray, Tokens
 
 GRIDS = {"efficientnet-lite0": ("block11:5x5", "block15:5x5")}

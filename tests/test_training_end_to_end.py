@@ -16,18 +16,18 @@ from test_cli import run
 from test_training_cross_modal import TINY
 
 import visita
-from visita.cli.encoders import named_levels
+from visita.cli.train import named_levels
 from visita.data import PairSet, open_pairs
 from visita.data.decode import decode
 from visita.encoders.fitted import install_fitted, save_fitted
 from visita.encoders.tuned import TunedEncoder, by_name
 from visita.errors import ArtifactError, ConfigError, MismatchError
 from visita.home import cache_home
-from visita.matchers.rescorer import Rescorer
+from visita.matchers.cross_modal import Rescorer
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
+from visita.training.batches import Pixels
 from visita.training.config import EndToEndConfig
-from visita.training.pixels import Pixels
 from visita.types import Recipe
 
 BASE = "efficientnet-lite0"

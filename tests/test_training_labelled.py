@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from visita.training.labelled import PairBatch, labelled_pairs, labels_of, pair_count
+from visita.training.batches import PairBatch, labelled_pairs, labels_of, pair_count
 
 IMAGES, TEXTS = 12, 30
 

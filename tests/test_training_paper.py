@@ -15,16 +15,16 @@ from visita.data import PairSet
 from visita.encoders.topics.lsa import LSA
 from visita.errors import ArtifactError, ConfigError, DataError, MismatchError
 from visita.matchers import load
-from visita.matchers.rounding import restored
 from visita.matchers.scaled import ScaledMatcher
+from visita.matchers.weights import restored
 from visita.networks.fusion import MultiLevel
 from visita.store.extract import PairFeatures, pair_features
 from visita.testing import check_matcher
+from visita.training.batches import TripletBatch, triplet_batches
 from visita.training.config import AdaptConfig, FusionConfig, PaperConfig
+from visita.training.learn import text_encoder_of
 from visita.training.paper import _losses, train_paper
 from visita.training.tensors import PairTensors
-from visita.training.texts import text_encoder_of
-from visita.training.triplets import TripletBatch, triplet_batches
 from visita.types import FloatArray, Recipe
 
 LEVELS = {"efficientnet-lite0": ("block10:avg", "head:avg", "classes")}

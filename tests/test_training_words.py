@@ -12,9 +12,9 @@ from tiny import FUSION, two_stages
 import visita
 from visita.errors import ArtifactError
 from visita.matchers.scaled import ScaledMatcher
-from visita.matchers.word_map import WordMap
+from visita.matchers.words import WordMap
 from visita.search.query import Query
-from visita.search.rescoring import Rescoring
+from visita.search.search import Rescoring
 from visita.training import words as training
 from visita.training.config import AdaptConfig
 

@@ -20,32 +20,31 @@ from forging import GONE, forge
 from tiny import two_stages
 
 import visita
-from visita.api.closer import CloserLook
-from visita.api.measuring import features_for
-from visita.api.robustness import ranks_of
 from visita.cli.models import describe
 from visita.data.corruptions import corrupt
 from visita.data.decode import decode
 from visita.errors import ArtifactError, ConfigError, DataError, MismatchError, UnknownNameError
+from visita.evaluation.measure import features_for
 from visita.evaluation.pairs import best_f1_threshold, draw_pairs
 from visita.evaluation.ranks import mean_ranks
-from visita.experiments.costs import measure, parameters
-from visita.experiments.demo import run as run_demo
-from visita.experiments.demo import sample_pictures
-from visita.experiments.robustness import Condition, Subject
+from visita.evaluation.rerank import CloserLook
 from visita.gallery.gallery import Gallery
 from visita.gallery.snapshot import PARTS, VECTOR, Parts, Snapshot
 from visita.gallery.stores import discard, vectors_folder
 from visita.gallery.upkeep import compact_gallery
 from visita.matchers import shipped_folder
-from visita.matchers.keyword_calibration import KeywordCalibration, usual_scores
-from visita.matchers.rescorer import Rescorer
-from visita.matchers.two_stage import DEPTH, TwoStageMatcher
+from visita.matchers.cross_modal import Rescorer
+from visita.matchers.probability import KeywordCalibration, usual_scores
+from visita.matchers.rerank import DEPTH, TwoStageMatcher
+from visita.reports.costs import measure, parameters
+from visita.reports.demo import run as run_demo
+from visita.reports.demo import sample_pictures
+from visita.reports.robustness import ranks_of
+from visita.reports.robustness_report import Condition, Subject
 from visita.search.matches import Match
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
-from visita.search.rescoring import PASSAGES, Rescoring
-from visita.search.search import search
+from visita.search.search import PASSAGES, Rescoring, search
 from visita.store.pictures import RecipeEncoder
 from visita.store.store import FeatureStore
 from visita.testing import check_matcher

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
-from visita.api.finding import Finder
-from visita.api.two_stage import train_two_stages
 from visita.data import PairSet
 from visita.home import cache_home
+from visita.search.finder import Finder
 from visita.training.config import CrossModalConfig, FusionConfig, MklVisitaConfig
+from visita.training.two_stage import train_two_stages
 
 NAME = "tiny-two-stages"
 FUSION = FusionConfig(

@@ -8,26 +8,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from visita.api.adapting import adapt
-    from visita.api.answering import Choice, answer
-    from visita.api.captioning import Caption, Captioner
-    from visita.api.comparing import compare
-    from visita.api.end_to_end import TrainedEncoder, train_encoder
-    from visita.api.explaining import explain
-    from visita.api.finding import Finder, Gallery, find, find_like
-    from visita.api.fusing import Fused, fuse
-    from visita.api.learning import Trained
-    from visita.api.measuring import evaluate
-    from visita.api.past import Past
-    from visita.api.recommending import Recommendation, recommend
-    from visita.api.reproducing import reproduce
-    from visita.api.robustness import robustness
-    from visita.api.training import train
     from visita.data import PairSet, open_pairs
     from visita.errors import VisitaError
-    from visita.experiments.explanation import Explanation
+    from visita.evaluation.measure import evaluate
     from visita.matchers import load
+    from visita.papers.reproduce import reproduce
+    from visita.reports.compare import compare
+    from visita.reports.robustness import robustness
+    from visita.search.answer import Choice, answer
+    from visita.search.caption import Caption, Captioner
+    from visita.search.explain import Explanation, explain
+    from visita.search.finder import Finder, Gallery, find, find_like
     from visita.search.matches import Match, Matches
+    from visita.search.past import Past
+    from visita.search.recommend import Recommendation, recommend
+    from visita.training.adapt import adapt
     from visita.training.config import (
         AdaptConfig,
         EndToEndConfig,
@@ -36,6 +31,10 @@ if TYPE_CHECKING:
         MklVisitaPaperConfig,
         PaperConfig,
     )
+    from visita.training.encoder import TrainedEncoder, train_encoder
+    from visita.training.fuse import Fused, fuse
+    from visita.training.learn import Trained
+    from visita.training.train import train
     from visita.vectors import unit_and_length
 
     __version__: str
@@ -83,41 +82,41 @@ __all__ = [
 
 _MODULES = {
     "AdaptConfig": "visita.training.config",
-    "Caption": "visita.api.captioning",
-    "Captioner": "visita.api.captioning",
-    "Choice": "visita.api.answering",
+    "Caption": "visita.search.caption",
+    "Captioner": "visita.search.caption",
+    "Choice": "visita.search.answer",
     "EndToEndConfig": "visita.training.config",
-    "Explanation": "visita.experiments.explanation",
-    "Finder": "visita.api.finding",
-    "Fused": "visita.api.fusing",
+    "Explanation": "visita.search.explain",
+    "Finder": "visita.search.finder",
+    "Fused": "visita.training.fuse",
     "FusionConfig": "visita.training.config",
-    "Gallery": "visita.api.finding",
+    "Gallery": "visita.search.finder",
     "Match": "visita.search.matches",
     "Matches": "visita.search.matches",
     "MklVisitaConfig": "visita.training.config",
     "MklVisitaPaperConfig": "visita.training.config",
     "PairSet": "visita.data",
     "PaperConfig": "visita.training.config",
-    "Past": "visita.api.past",
-    "Recommendation": "visita.api.recommending",
-    "Trained": "visita.api.learning",
-    "TrainedEncoder": "visita.api.end_to_end",
+    "Past": "visita.search.past",
+    "Recommendation": "visita.search.recommend",
+    "Trained": "visita.training.learn",
+    "TrainedEncoder": "visita.training.encoder",
     "VisitaError": "visita.errors",
-    "adapt": "visita.api.adapting",
-    "answer": "visita.api.answering",
-    "compare": "visita.api.comparing",
-    "evaluate": "visita.api.measuring",
-    "explain": "visita.api.explaining",
-    "find": "visita.api.finding",
-    "find_like": "visita.api.finding",
-    "fuse": "visita.api.fusing",
+    "adapt": "visita.training.adapt",
+    "answer": "visita.search.answer",
+    "compare": "visita.reports.compare",
+    "evaluate": "visita.evaluation.measure",
+    "explain": "visita.search.explain",
+    "find": "visita.search.finder",
+    "find_like": "visita.search.finder",
+    "fuse": "visita.training.fuse",
     "load": "visita.matchers",
     "open_pairs": "visita.data",
-    "recommend": "visita.api.recommending",
-    "reproduce": "visita.api.reproducing",
-    "robustness": "visita.api.robustness",
-    "train": "visita.api.training",
-    "train_encoder": "visita.api.end_to_end",
+    "recommend": "visita.search.recommend",
+    "reproduce": "visita.papers.reproduce",
+    "robustness": "visita.reports.robustness",
+    "train": "visita.training.train",
+    "train_encoder": "visita.training.encoder",
     "unit_and_length": "visita.vectors",
 }
 

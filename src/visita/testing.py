@@ -13,7 +13,7 @@ from PIL import Image
 
 from visita.encoders.contract import Computed
 from visita.errors import ConfigError, DataError, MismatchError, UnknownNameError
-from visita.gallery.contract import Index
+from visita.gallery.engines import Index
 from visita.types import (
     FloatArray,
     ImageEncoder,

@@ -17,8 +17,7 @@ from visita.store.pictures import RecipeEncoder
 from visita.training.config import FeatureConfig, ImageLevels, Levels, LoopConfig
 from visita.training.cross_modal import CrossTensors
 from visita.training.loop import History
-from visita.training.spans import level_widths
-from visita.training.tensors import PairTensors
+from visita.training.tensors import PairTensors, level_widths
 from visita.types import FloatArray, Recipe
 
 POOLED: dict[str, Levels] = {"efficientnet-lite2": ("head:avg",)}
@@ -36,6 +35,7 @@ Validate = Callable[[FloatArray, FloatArray], float]
 class Baseline(LoopConfig, ABC):
     """A system that the papers compare with; the first line of its docstring says what it is."""
 
+    trained_by: ClassVar[str] = "visita.baselines.train:train_baseline"
     paper: ClassVar[str]
     """Who wrote of it and when; the titles are with its network."""
     extra: ClassVar[str | None] = None

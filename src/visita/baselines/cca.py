@@ -29,8 +29,7 @@ from torch.nn import functional
 from visita.baselines.baseline import Validate, VectorBaseline, mean_view
 from visita.kernels.cca import cca
 from visita.training.loop import History
-from visita.training.spans import Spans
-from visita.training.tensors import PairTensors, standardised, statistics
+from visita.training.tensors import PairTensors, Spans, standardised, statistics
 from visita.training.tuning import embed
 from visita.types import FloatArray
 

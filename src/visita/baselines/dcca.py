@@ -29,8 +29,7 @@ from visita.baselines.cca import Projection, Sides, fit_projection
 from visita.training.batches import batch_count, batches
 from visita.training.config import Share
 from visita.training.loop import History, Losses, fit, warm_up_and_cosine
-from visita.training.spans import Spans
-from visita.training.tensors import PairTensors, statistics
+from visita.training.tensors import PairTensors, Spans, statistics
 from visita.training.tuning import embed, in_blocks
 
 

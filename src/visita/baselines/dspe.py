@@ -30,11 +30,10 @@ from torch.nn import functional
 
 from visita.baselines.baseline import Validate, VectorBaseline, mean_view
 from visita.baselines.cca import Sides
+from visita.training.batches import drawn_texts
 from visita.training.config import Share
-from visita.training.labelled import drawn_texts
 from visita.training.loop import History, Losses, fit, warm_up_and_cosine
-from visita.training.spans import Spans
-from visita.training.tensors import PairTensors, statistics
+from visita.training.tensors import PairTensors, Spans, statistics
 from visita.training.tuning import embed
 
 TINY = 1e-4

@@ -17,7 +17,7 @@ from torch.nn import functional
 from visita.baselines.baseline import WordBaseline
 from visita.baselines.cca import CCA
 from visita.encoders.vocabulary import Vocabulary
-from visita.matchers.two_stage import DEPTH
+from visita.matchers.rerank import DEPTH
 from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import LoopConfig
 from visita.training.cross_modal import CrossTensors, ValidateScores

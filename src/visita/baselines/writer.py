@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from visita.encoders.engine import Runner, cached_runner, cores
 from visita.encoders.vocabulary import PADDING, UNKNOWN, Vocabulary
 from visita.errors import ConfigError
-from visita.matchers.rescorer import Rescorer
+from visita.matchers.cross_modal import Rescorer
 
 CAPTIONER = "captioner"
 

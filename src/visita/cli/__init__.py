@@ -19,6 +19,6 @@ def main() -> None:
         app()
     except KeyboardInterrupt:  # while something was imported
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        from visita.cli.failing import interrupted  # noqa: PLC0415
+        from visita.cli.app import interrupted  # noqa: PLC0415
 
         sys.exit(interrupted())

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder
+from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder, matcher_for
 from visita.cli.output import print_json
-from visita.cli.texts import matcher_for
 from visita.progress import note, one_line
 
 

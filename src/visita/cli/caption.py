@@ -41,9 +41,9 @@ def caption(
     [bold]visita caption *.jpg --from flickr8k:data/flickr8k -k 1[/bold]
     [bold]visita caption dog.jpg --matcher my-captioner -k 1[/bold]
     """
-    from visita.api.writing import CaptionWriter  # noqa: PLC0415
     from visita.errors import PictureError  # noqa: PLC0415
     from visita.progress import note, report_skipped  # noqa: PLC0415
+    from visita.search.caption import CaptionWriter  # noqa: PLC0415
     from visita.types import Skipped  # noqa: PLC0415
 
     captioner: visita.Captioner | CaptionWriter

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Features, Folds, Json, Pairs, Root, rooted
+from visita.cli.options import Features, Folds, Json, Pairs, Root, check_out, rooted
 from visita.cli.output import print_json
-from visita.cli.places import check_out
 from visita.progress import say, warn
 
 

@@ -12,7 +12,7 @@ from visita.cli.options import DEFAULT, Json, Matcher
 from visita.cli.output import print_json
 
 if TYPE_CHECKING:
-    from visita.experiments.demo import Answer
+    from visita.reports.demo import Answer
 
 
 def demo(
@@ -28,8 +28,8 @@ def demo(
 
     [bold]visita demo --out sheet.png[/bold]
     """
-    from visita.experiments.contact_sheet import check_sheet  # noqa: PLC0415
-    from visita.experiments.demo import draw_answers, run  # noqa: PLC0415
+    from visita.reports.demo import draw_answers, run  # noqa: PLC0415
+    from visita.search.sheet import check_sheet  # noqa: PLC0415
 
     check_sheet(out)
     answers = run(visita.load(matcher))

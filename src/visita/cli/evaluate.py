@@ -8,8 +8,7 @@ import typer
 
 import visita
 from visita.cli.options import Features, Folds, Json, Pairs, Root, TextEncoder, rooted
-from visita.cli.output import print_json
-from visita.cli.tables import print_languages, print_protocols
+from visita.cli.output import print_json, print_languages, print_protocols
 from visita.progress import warn
 
 

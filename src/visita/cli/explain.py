@@ -8,10 +8,17 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder
+from visita.cli.options import (
+    DEFAULT,
+    Image,
+    Json,
+    Matcher,
+    TextEncoder,
+    check_drawing,
+    matcher_for,
+    read_text,
+)
 from visita.cli.output import print_json
-from visita.cli.places import check_drawing
-from visita.cli.texts import matcher_for, read_text
 from visita.errors import ConfigError
 from visita.progress import one_line
 
@@ -45,8 +52,7 @@ def explain(
     with matcher_for([words], matcher, text_encoder) as chosen:
         explanation = visita.explain(chosen, image, words)
     if out is not None:
-        from visita.experiments.explanation_page import write_page  # noqa: PLC0415
-        from visita.experiments.explanation_sheet import draw  # noqa: PLC0415
+        from visita.search.explained import draw, write_page  # noqa: PLC0415 - where needed
 
         write = draw if out.suffix.lower() == ".png" else write_page
         write(explanation, out)

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Config, Json, Pairs, Preset, Root, Settings, rooted
+from visita.cli.options import Config, Json, Pairs, Preset, Root, Settings, check_out, rooted
 from visita.cli.output import print_json
-from visita.cli.places import check_out
 
 
 def extract(
@@ -31,7 +30,7 @@ def extract(
     """
     from visita.store.extract import pair_features  # noqa: PLC0415
     from visita.training import PRESETS  # noqa: PLC0415
-    from visita.training.texts import text_encoder_of  # noqa: PLC0415
+    from visita.training.learn import text_encoder_of  # noqa: PLC0415
 
     check_out(out)
     chosen = PRESETS.load(preset or "default").read(config, settings or ())

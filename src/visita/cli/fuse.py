@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import Force, Json, Pairs, Root, rooted
-from visita.cli.output import print_json
-from visita.cli.places import check_out
-from visita.cli.tables import interval
+from visita.cli.options import Force, Json, Pairs, Root, check_out, rooted
+from visita.cli.output import interval, print_json
 from visita.progress import warn
 
 

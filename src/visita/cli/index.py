@@ -11,8 +11,8 @@ import typer
 
 import visita
 from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, TextEncoder
+from visita.cli.options import folders as checked
 from visita.cli.output import print_json
-from visita.cli.places import folders as checked
 from visita.progress import one_line, report_skipped, say
 
 if TYPE_CHECKING:

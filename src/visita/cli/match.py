@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder
+from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder, matcher_for, read_text
 from visita.cli.output import print_json
-from visita.cli.texts import matcher_for, read_text
 
 
 def match(

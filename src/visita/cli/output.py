@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,3 +21,54 @@ def print_null(paths: Iterable[Path]) -> None:
     sys.stdout.flush()
     for path in paths:
         sys.stdout.buffer.write(os.fsencode(path) + b"\0")
+
+
+DIRECTIONS = {"image_to_text": "image to text", "text_to_image": "text to image"}
+
+
+def print_protocols(protocols: Mapping[str, Any]) -> None:
+    """Print one line a metric: ``value [low, high]``; recalls and the like are in percent."""
+    rows = [(name, interval(one)) for name, one in _estimates(protocols)]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"  {name:{width}}  {value}")
+    if "pairs" in protocols:
+        threshold, source = (protocols["pairs"][key] for key in ("threshold", "threshold_from"))
+        print(f"  a pair matches from {threshold:.3f} on (from {source})")
+
+
+def print_languages(languages: Mapping[str, Any]) -> None:
+    """Print one line a language: its texts, and their recall of pictures."""
+    for code, one in languages.items():
+        recall = "  ".join(f"{k} {interval(found)}" for k, found in one["text_to_image"].items())
+        print(f"  text to image, {code} ({one['texts']:,} texts): {recall}")
+
+
+def print_comparison(comparison: Mapping[str, Any]) -> None:
+    """Print before, after and the paired difference of each metric."""
+    print(f"before and after on {comparison['images']:,} images of {comparison['split']}")
+    sides = [dict(_estimates({"retrieval": comparison[side]})) for side in ("before", "after")]
+    rows: list[tuple[str, ...]] = [("", "before", "after", "difference [95 % interval]")]
+    for name, difference in _estimates({"retrieval": comparison["difference"]}):
+        values = (f"{side[name]['value']:.1f}" for side in sides)
+        rows.append((name, *values, interval(difference, sign="+")))
+    width = max(len(row[0]) for row in rows)
+    for name, before, after, change in rows:
+        print(f"  {name:{width}}  {before:>6}  {after:>6}  {change}")
+
+
+def _estimates(protocols: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float]]]:
+    for protocol, metrics in protocols.items():
+        for name, one in metrics.items():
+            if name in DIRECTIONS:
+                alone = "" if protocol == "retrieval" else f"{protocol}, "
+                direction = f"{alone}{DIRECTIONS[name]}"
+                yield from ((f"{direction} {metric}", e) for metric, e in one.items())
+            elif isinstance(one, Mapping):
+                yield f"{protocol} {name}", one
+
+
+def interval(estimate: Mapping[str, float], *, sign: str = "", digits: int = 1) -> str:
+    """Return ``value [low, high]``; ``sign="+"`` shows both signs."""
+    value, low, high = (f"{estimate[key]:{sign}.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 import visita
-from visita.cli.found import remark
 from visita.cli.index import in_step
 from visita.cli.options import (
     DEFAULT,
@@ -20,11 +19,13 @@ from visita.cli.options import (
     Null,
     Root,
     TextEncoder,
+    matcher_for,
+    read_stdin,
     rooted,
 )
+from visita.cli.options import folders as checked
 from visita.cli.output import print_json, print_null
-from visita.cli.places import folders as checked
-from visita.cli.texts import matcher_for, read_stdin
+from visita.cli.search import remark
 from visita.errors import ConfigError
 from visita.progress import note, one_line, say
 

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 
 import visita
-from visita.cli.options import Features, Json, Pairs, Root, Settings, rooted
+from visita.cli.options import Features, Json, Pairs, Root, Settings, check_out, rooted
 from visita.cli.output import print_json
-from visita.cli.places import check_out
 from visita.progress import warn
 
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Where report and cells go.")]
@@ -57,7 +56,7 @@ def fusion(
 
     [bold]visita reproduce fusion --data flickr8k:data/flickr8k --out fusion[/bold]
     """
-    from visita.api.reproducing import levels_of  # noqa: PLC0415
+    from visita.papers.reproduce import levels_of  # noqa: PLC0415
 
     check_out(out)
     chosen = levels_of(image_encoder, levels.split(",") if levels else None)
@@ -110,7 +109,7 @@ def mkl_visita(
     [bold]visita reproduce mkl-visita --data flickr30k:data/flickr30k --out it --split test
     --also clip:openai/clip-vit-base-patch32 --also blip:Salesforce/blip-itm-base-flickr[/bold]
     """
-    from visita.api.reproducing import two_stages  # noqa: PLC0415
+    from visita.papers.reproduce import two_stages  # noqa: PLC0415
 
     check_out(out)
     config = two_stages(settings or ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from visita.arguments import one_of
 from visita.artifact import fingerprint_of
 from visita.brief import brief
-from visita.errors import DataError
+from visita.errors import ConfigError, DataError
 from visita.types import Skipped
 
 
@@ -286,3 +286,26 @@ def _apart(pairs: PairSet, split: str) -> int:
     texted = np.diff(pairs.truth.tocsr().indptr) > 0
     inside = texted if split == "all" else texted & (pairs.image_split == split)
     return len(np.unique(labels[inside]))
+
+
+def held_out(pairs: PairSet, split: str, seed: int) -> PairSet:
+    """Return the pairs with ``split`` as test; where that was dev, a tenth of train becomes dev.
+
+    So the pictures that are measured never choose an epoch.
+
+    Raises
+    ------
+    ConfigError
+        If ``split`` is train, or unknown.
+    DataError
+        If a split is empty.
+    """
+    if one_of(split, "split", SPLITS) == "train":
+        raise ConfigError("Measure on dev or on test; 'train' is what was learnt from.")
+    if split == "test":
+        return pairs.subset(np.arange(len(pairs.image_ids)))  # without texts that match nothing
+    pairs = pairs.subset(np.flatnonzero(pairs.image_split != "test"))
+    chosen, read = split_by_component(pairs.take("train").truth, (0.9, 0.1, 0.0), seed)
+    images, texts = (np.where(s == "dev", "test", s) for s in (pairs.image_split, pairs.text_split))
+    images[images == "train"], texts[texts == "train"] = chosen, read
+    return replace(pairs, image_split=images, text_split=texts)

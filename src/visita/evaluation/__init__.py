@@ -1,29 +1,42 @@
 """Metrics with intervals, from vectors or blocks of scores; numpy only."""
 
 from visita.evaluation.blocks import ScoreBlocks, dot_blocks
-from visita.evaluation.by_language import recall_by_language
-from visita.evaluation.calibration import (
+from visita.evaluation.calibrate import (
     calibration_error,
     cross_fitted_calibration_error,
     fit_calibration,
     reliability,
 )
-from visita.evaluation.folds import Folds, measure_folds, retrieval_in_folds
 from visita.evaluation.intervals import Difference, Estimate, paired_difference
-from visita.evaluation.keyword_calibration import LEAST_WORDS, Words, fit_keyword_calibration
-from visita.evaluation.keywords import KeywordQueries, Keywords, keyword_queries, keywords
-from visita.evaluation.long_tail import FREQUENCIES, rarest_words, recall_by_frequency
+from visita.evaluation.keywords import (
+    LEAST_WORDS,
+    KeywordQueries,
+    Keywords,
+    Words,
+    fit_keyword_calibration,
+    keyword_queries,
+    keywords,
+)
 from visita.evaluation.match_probability import cross_fitted_pairs, fit_match_probability
 from visita.evaluation.pairs import Pairs, best_f1_threshold, fit_threshold, pairs
 from visita.evaluation.protocols import PROTOCOLS, evaluate_vectors
 from visita.evaluation.ranks import Ranks, best_ranks, hits, mean_ranks, recall_at
 from visita.evaluation.retrieval import (
+    Folds,
     Retrieval,
     mean_over_seeds,
+    measure_folds,
     measure_ranks,
     paired_retrieval,
     recall_sum,
     retrieval,
+    retrieval_in_folds,
+)
+from visita.evaluation.tail import (
+    FREQUENCIES,
+    rarest_words,
+    recall_by_frequency,
+    recall_by_language,
 )
 
 __all__ = [

@@ -1,4 +1,12 @@
-"""Scores of queries against items, a block of rows at a time.
+"""Scores of queries against items, a block of rows at a time, or all in memory.
+
+The rank of a query is that of its best true item: 1 + the number of *other* items that come
+before it, those that are not true for this query. A true sibling is never a competitor. Items
+with one score come in any order, so whatever is measured is the expectation over all orders of
+what is tied: what the mean over many shuffles of the items comes to. So a collapsed model has
+the recall of chance.
+
+Scores of queries against items, a block of rows at a time.
 
 Everything that ranks goes through these blocks, so evaluation needs neither a
 gallery nor the whole (queries, items) matrix in memory.
@@ -16,6 +24,30 @@ from scipy import sparse
 
 from visita.errors import DataError
 from visita.types import FloatArray
+
+
+@dataclass(frozen=True)
+class DenseBlocks:
+    """``ScoreBlocks`` of a matrix, float32 (q, n), in one block."""
+
+    scores: FloatArray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (q, n)."""
+        return self.scores.shape[0], self.scores.shape[1]
+
+    def __iter__(self) -> Iterator[tuple[slice, FloatArray]]:
+        yield slice(0, len(self.scores)), self.scores
+
+
+def as_vectors(scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return vectors (n, m) and (m, m) whose inner products are ``scores``, float32 (n, m).
+
+    For what measures vectors; of a few thousand texts, as they take m² numbers.
+    """
+    return scores, np.eye(scores.shape[1], dtype=np.float32)
+
 
 Truth = Any
 """Sparse boolean (images, texts), as in a ``PairSet``; scipy has no types to name it with."""

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from visita.errors import DataError
 from visita.evaluation.blocks import Truth, check_truth
+from visita.evaluation.calibrate import logistic
 from visita.evaluation.intervals import components
-from visita.evaluation.logistic import logistic
 from visita.evaluation.pairs import LabelledPairs, Pairs, measure_pairs
-from visita.matchers.match_probability import EVEN, MatchProbability, match_features, word_counts
+from visita.matchers.probability import EVEN, MatchProbability, match_features, word_counts
 from visita.types import FloatArray
 
 _ROWS = 4096

@@ -7,9 +7,8 @@ from typing import Any
 
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
 from visita.evaluation.blocks import Truth
-from visita.evaluation.folds import retrieval_in_folds
 from visita.evaluation.pairs import PairScores, pairs
-from visita.evaluation.retrieval import retrieval
+from visita.evaluation.retrieval import retrieval, retrieval_in_folds
 from visita.types import FloatArray
 
 PROTOCOLS = ("retrieval", "pairs")

@@ -5,6 +5,11 @@ before it, those that are not true for this query. A true sibling is never a com
 with one score come in any order, so whatever is measured is the expectation over all orders of
 what is tied: what the mean over many shuffles of the items comes to. So a collapsed model has
 the recall of chance.
+
+Scores of queries against items, a block of rows at a time.
+
+Everything that ranks goes through these blocks, so evaluation needs neither a
+gallery nor the whole (queries, items) matrix in memory.
 """
 
 from __future__ import annotations
@@ -22,8 +27,12 @@ from visita.evaluation.intervals import Statistic, Values, group_sums, weighted_
 Ranks = NDArray[np.int64]
 """int64 (…, 3), of a query's best true item: how many others score more, how many others score
 the same, and how many true items do, itself among them."""
+
+
 _EVERY = 1000
 """Ranks up to this are told apart in a median under ties, and a thousand of those above."""
+
+
 _SPREAD = 1e-6
 """A smaller standard deviation is none, but rounding."""
 

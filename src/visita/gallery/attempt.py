@@ -13,14 +13,11 @@ from visita.data.pictures import printable
 from visita.durable import make_folder
 from visita.encoders.contract import PictureEncoder
 from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
-from visita.gallery.card import FORMAT, Card, read_card, write_card
 from visita.gallery.catalog import Catalog
-from visita.gallery.content import decoder_versions
-from visita.gallery.moved import adopt_moved
+from visita.gallery.listing import FORMAT, Card, adopt_moved, read_card, write_card
 from visita.gallery.stores import made_by_of, open_stores, remove_leftovers, stored_digests
-from visita.gallery.survey import Survey, survey
+from visita.gallery.survey import Survey, Walk, decoder_versions, survey
 from visita.gallery.sync import ProgressBar, Sync, SyncReport
-from visita.gallery.walk import Walk
 from visita.progress import say
 from visita.store.lock import WriterLock
 from visita.types import Matcher, Skipped

@@ -7,18 +7,76 @@ seen: it is looked at again. Paths are relative to the gallery's folder.
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from visita.errors import ArtifactError, DamagedError
-from visita.gallery import format_1
 from visita.progress import say_once
 from visita.store.journal import append_line, read_lines, write_lines
 from visita.store.lock import WriterLock, unwritable
 
+_INDEX = "index.sqlite"
+
+
+_QUERY = "SELECT path, size, mtime_ns, digest, error, decoder FROM pictures"
+
+
+_PASSING = "cannot be read"
+"""What errors began with that said nothing of the content."""
+
+
+def read_index(place: Path) -> dict[str, tuple[Any, ...]]:
+    """Return the facts of ``catalog.Entry`` by path; none if there is no such catalogue.
+
+    Raises
+    ------
+    DamagedError
+        If it cannot be read.
+    """
+    path = place / _INDEX
+    if not path.exists():
+        return {}
+    try:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
+            connection.text_factory = bytes
+            rows = [_checked(row) for row in connection.execute(_QUERY)]
+    except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+        raise DamagedError(f"{path} is damaged ({error}).") from error
+    return {row[0]: row[1:] for row in rows if not (row[5] or "").startswith(_PASSING)}
+
+
+def remove_index(place: Path) -> None:
+    """Delete the catalogue, once another has taken its place."""
+    for name in (_INDEX, f"{_INDEX}-journal"):
+        (place / name).unlink(missing_ok=True)
+
+
+def _checked(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return path and facts of one row.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are of other kinds: SQLite keeps whatever damage makes of them.
+    """
+    path, size, mtime_ns, digest, error, decoder = row
+    if not (isinstance(size, int) and isinstance(mtime_ns, int) and len(digest) == 64):
+        raise ValueError("a row holds other kinds of values")
+    bytes.fromhex(digest.decode())
+    words = None if error is None else error.decode()
+    return os.fsdecode(path), size, mtime_ns, 0, digest.decode(), words, decoder.decode()
+
+
 INDEX = "index.jsonl"
+
+
 _ROOM = 1000
 """Entries that may be out of date in the file before it is written anew."""
 
@@ -126,7 +184,7 @@ class Catalog:
                 self._path, ({"files": files[at : at + _ROOM], "removed": []} for at in starts)
             )
             self._written, self._torn, self.is_sound = len(files), False, True
-        format_1.remove_index(self._place)
+        remove_index(self._place)
 
     def _take_in(self, line: Mapping[str, Any]) -> None:
         for path in line["removed"]:
@@ -138,7 +196,7 @@ class Catalog:
 
 def _before(place: Path) -> Mapping[str, Any]:
     try:
-        return format_1.read_index(place)
+        return read_index(place)
     except DamagedError as error:
         say_once(f"{error} All files are looked at again.")
         return {}

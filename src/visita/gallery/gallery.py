@@ -25,12 +25,12 @@ from visita.data.pictures import Exclusion, printable
 from visita.encoders.contract import PictureEncoder
 from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
 from visita.gallery.attempt import Attempt
-from visita.gallery.card import galleries_home, gallery_name, read_card
 from visita.gallery.catalog import Catalog
+from visita.gallery.listing import galleries_home, gallery_name, read_card
 from visita.gallery.snapshot import PARTS, VECTOR, Parts, Snapshot
 from visita.gallery.stores import read_vectors
+from visita.gallery.survey import Walk, root_of
 from visita.gallery.sync import ProgressBar, SyncReport
-from visita.gallery.walk import Walk, root_of
 from visita.progress import Advance, say, say_once
 from visita.store.lock import WriterLock
 from visita.types import Matcher

@@ -2,16 +2,110 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from visita.errors import ArtifactError, UnknownNameError, did_you_mean
-from visita.gallery.card import CARD, galleries_home, gallery_name, read_card
+from visita.data.pictures import PictureFile, printable
+from visita.errors import ArtifactError, DamagedError, UnknownNameError, did_you_mean
 from visita.gallery.catalog import INDEX, Catalog
 from visita.gallery.stores import discard
-from visita.progress import say_once
+from visita.home import data_home
+from visita.jsonfile import read_sealed, write_sealed
+from visita.progress import say, say_once
+
+FORMAT = 2
+"""Format 1 had no seal, and its catalogue in SQLite."""
+
+
+CARD = "gallery.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is written on it: the folder, with what UTF-8 cannot hold escaped, and the format."""
+
+    folder: str
+    format: int
+
+
+def galleries_home(home: str | Path | None) -> Path:
+    """Return the folder that holds all galleries below ``home``, or the user's."""
+    return Path(home or data_home()) / "galleries"
+
+
+def gallery_name(folder: Path) -> str:
+    """Return the name of the gallery of a folder, which is absolute and without links."""
+    slug = re.sub(r"[^\w-]+", "-", folder.name.lower()).strip("-")[:40] or "pictures"
+    return f"{slug}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
+
+
+def read_card(place: Path) -> Card:
+    """Return the card of the gallery in ``place``.
+
+    Raises
+    ------
+    DamagedError
+        If it is missing or not as it was written.
+    ArtifactError
+        If the gallery was written by a newer visita.
+    """
+    card = read_sealed(place / CARD)
+    version, folder = card.get("format"), card.get("folder")
+    if not isinstance(version, int) or not isinstance(folder, str):
+        raise DamagedError(f"{place / CARD} is damaged: it is no card of a gallery.")
+    if version > FORMAT:
+        raise ArtifactError(f"{place} was written by a newer visita; upgrade to use it.")
+    return Card(folder, version)
+
+
+def write_card(place: Path, folder: Path) -> None:
+    """Write the card of a gallery; on return it is on disk."""
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    write_sealed(
+        place / CARD, {"format": FORMAT, "folder": printable(str(folder)), "created": created}
+    )
+
+
+def adopt_moved(place: Path, folder: Path, files: Mapping[str, PictureFile]) -> None:
+    """Move the gallery that knows most of some files to ``place``, where there is none.
+
+    Its own folder has to be gone, and at least half of its pictures to be among the files, by
+    relative path and size; whether they are the same is then found as for any known file.
+
+    Parameters
+    ----------
+    folder
+        Where the files are.
+    files
+        By path relative to it.
+    """
+    if place.exists() or not place.parent.is_dir():
+        return
+    fits = {other: _fit(other, files) for other in sorted(place.parent.iterdir())}
+    best = max(fits, key=fits.__getitem__, default=place)
+    if fits.get(best, 0) >= 0.5:
+        with suppress(OSError):  # then it is as if it had not been found
+            before = read_card(best).folder
+            best.replace(place)
+            say(f"{printable(str(folder))} is taken for {before}, which is gone: nothing is lost")
+
+
+def _fit(other: Path, files: Mapping[str, PictureFile]) -> float:
+    """Return how much of what a gallery knows is among the files; 0 if its folder is there."""
+    with suppress(ArtifactError):
+        if not other.is_symlink() and (other / CARD).is_file():
+            before = Path(read_card(other).folder)
+            if gallery_name(before) == other.name and not before.exists():
+                known = {p: e for p, e in Catalog(other).entries.items() if e.gone is None}
+                here = sum(p in files and files[p].size == e.size for p, e in known.items())
+                return here / max(1, len(known))
+    return 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.errors import DamagedError, DataError
-from visita.gallery.contract import Index
-from visita.gallery.exact import ExactIndex
+from visita.gallery.engines import ExactIndex, Index
 from visita.store.store import FeatureStore
 from visita.types import FloatArray
 from visita.vectors import unit

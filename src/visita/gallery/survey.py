@@ -2,13 +2,152 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path, PurePath
+from typing import IO, Self
 
-from visita.data.pictures import PictureFile
+from visita.data.files import open_at_once
+from visita.data.pictures import SUFFIXES, Exclusion, Found, PictureFile, find_pictures, printable
+from visita.errors import DataError, PassingError, PictureError
 from visita.gallery.catalog import Entry
+
+CHANGED = "changed or disappeared while it was read; it is tried again at the next sync"
+
+
+_PIECE = 2**18
+
+
+def digest_of(file: PictureFile) -> str:
+    """Return the hex SHA-256 of a file's content.
+
+    Raises
+    ------
+    PassingError
+        If it cannot be read or is no longer as it was found. The message is the bare reason.
+    """
+    try:
+        with open(file.path, "rb", opener=open_at_once) as opened:
+            status = os.fstat(opened.fileno())
+            if not stat.S_ISREG(status.st_mode) or not _same(file, status):
+                raise PassingError(CHANGED)
+            return _digest(opened, file.size)
+    except FileNotFoundError as error:
+        raise PassingError(CHANGED) from error
+    except OSError as error:
+        raise PassingError(f"cannot be read: {error.strerror or error}") from error
+
+
+def _digest(opened: IO[bytes], size: int) -> str:
+    # So many bytes and no more: what the system makes up as it is read may never end.
+    digest = hashlib.sha256()
+    while size > 0 and (some := opened.read(min(size, _PIECE))):
+        digest.update(some)
+        size -= len(some)
+    return digest.hexdigest()
+
+
+def is_as_found(file: PictureFile) -> bool:
+    """Tell whether the file still has the size and time of change it was found with."""
+    try:
+        return _same(file, file.path.stat())
+    except OSError:
+        return False
+
+
+def can_be_read(file: PictureFile, digest: str) -> bool:
+    """Tell whether a file can be read to its end, and is what it was."""
+    try:
+        return digest_of(file) == digest
+    except PictureError:
+        return False
+
+
+def decoder_versions() -> str:
+    """Return what decodes pictures here; what failed with other versions is tried again."""
+    return ", ".join(f"{name} {_version(name)}" for name in ("visita", "pillow", "pillow-heif"))
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _same(file: PictureFile, status: os.stat_result) -> bool:
+    return (status.st_size, status.st_mtime_ns, status.st_ino) == (
+        file.size,
+        file.mtime_ns,
+        file.inode,
+    )
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The picture files of a folder.
+
+    Attributes
+    ----------
+    folder : Path
+    files : dict of PictureFile
+        By path relative to the folder.
+    found : Found
+        The same, and what else there is.
+    excluded : Exclusion
+        What was not looked at.
+    """
+
+    folder: Path
+    files: dict[str, PictureFile]
+    found: Found
+    excluded: Exclusion
+
+    @classmethod
+    def through(cls, folder: Path, exclude: Iterable[str]) -> Self:
+        """Look for the pictures of a folder.
+
+        Raises
+        ------
+        DataError
+            If there are none.
+        """
+        patterns = tuple(exclude)
+        found = find_pictures(folder, patterns)
+        if not found.pictures:
+            one = next(iter(found.skipped), None)
+            reason = f" ({one.item}: {one.reason})" if one else ""
+            raise DataError(
+                f"No pictures were found in {printable(str(folder))}{reason}; looked for names "
+                f"that end in {', '.join(SUFFIXES)}."
+            )
+        start = len(root_of(folder))
+        files = {str(file.path)[start:]: file for file in found.pictures}
+        return cls(folder, files, found, Exclusion(patterns, folder))
+
+    def hides(self, path: str) -> bool:
+        """Tell whether a file may be there all the same: excluded, or where none could look."""
+        file = PurePath(printable(root_of(self.folder) + path))
+        return self.excluded.hides(path) or any(
+            str(one) in self._unseen for one in (file, *file.parents)
+        )
+
+    @cached_property
+    def _unseen(self) -> frozenset[str]:
+        return frozenset(one.item for one in self.found.skipped)
+
+
+def root_of(folder: Path) -> str:
+    """Return what a path relative to ``folder`` is added to."""
+    return os.path.join(folder, "")  # noqa: PTH118  ends with a slash, unlike a Path
+
 
 KEPT_DAYS = 30
 """How long what is gone is kept; it may be on a disk that comes back."""
@@ -98,7 +237,7 @@ def _same_content(
     changed places. Some file systems number their files anew each time that they are mounted:
     where most inodes are others, only files that could be taken for each other are in doubt.
     """
-    known = [path for path in files if path in entries and _same(entries[path], files[path])]
+    known = [path for path in files if path in entries and _looks_same(entries[path], files[path])]
     moved = [path for path in known if entries[path].inode not in (0, files[path].inode)]
     doubtful = set(moved)
     if 2 * len(moved) > len(known):
@@ -108,5 +247,5 @@ def _same_content(
     return same.__contains__
 
 
-def _same(entry: Entry, file: PictureFile) -> bool:
+def _looks_same(entry: Entry, file: PictureFile) -> bool:
     return (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)

@@ -19,9 +19,15 @@ from visita.data.pictures import Found, PictureFile, printable
 from visita.encoders.contract import EncodedBatch, PictureEncoder
 from visita.errors import PictureError
 from visita.gallery.catalog import Catalog, Entry
-from visita.gallery.content import CHANGED, can_be_read, decoder_versions, digest_of, is_as_found
 from visita.gallery.stores import Stores
-from visita.gallery.survey import Survey
+from visita.gallery.survey import (
+    CHANGED,
+    Survey,
+    can_be_read,
+    decoder_versions,
+    digest_of,
+    is_as_found,
+)
 from visita.progress import Advance
 from visita.store.lock import WriterLock
 from visita.types import Skipped

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from visita.errors import ArtifactError, DamagedError, UnwritableError
-from visita.gallery.card import CARD, read_card
 from visita.gallery.catalog import INDEX, Catalog
+from visita.gallery.listing import CARD, read_card
 from visita.gallery.stores import discard
 from visita.store.lock import WriterLock
 from visita.store.store import FeatureStore

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from visita.arguments import expect
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
-from visita.matchers.kinds import load_folder
+from visita.matchers.base import load_folder
 from visita.registry import Registry
 from visita.types import FloatArray, Matcher
 

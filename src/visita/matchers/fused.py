@@ -17,9 +17,8 @@ from pydantic import Field
 from visita.artifact import fingerprint_of, read_arrays, read_manifest, write_arrays, write_folder
 from visita.encoders.joined_text import JoinedText
 from visita.errors import ArtifactError
-from visita.matchers.calibrated import Calibrated, SavedMatcher
-from visita.matchers.kinds import load_folder
-from visita.matchers.word_map import WordMap
+from visita.matchers.base import Calibrated, SavedMatcher, load_folder
+from visita.matchers.words import WordMap
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 from visita.vectors import join, unit
 

@@ -19,12 +19,10 @@ from visita.encoders.pretrained.model import FAMILIES, repository
 from visita.encoders.pretrained.text import VECTOR, PretrainedText
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError
-from visita.matchers.calibrated import Calibrated, SavedMatcher
+from visita.matchers.base import Calibrated, SavedMatcher, load_folder
 from visita.matchers.fused import FusedMatcher
-from visita.matchers.kinds import load_folder
-from visita.matchers.pair_head import PairScorer
+from visita.matchers.rerank import FIRST, PairScorer, TwoStageMatcher
 from visita.matchers.scaled import ScaledMatcher
-from visita.matchers.two_stage import FIRST, TwoStageMatcher
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
 from visita.vectors import unit
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from visita.artifact import fingerprint_of, read_manifest, write_folder
 from visita.errors import ArtifactError
-from visita.matchers.calibrated import Calibrated, SavedMatcher
-from visita.matchers.rescorer import Rescorer
+from visita.matchers.base import Calibrated, SavedMatcher
+from visita.matchers.cross_modal import Rescorer
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
 from visita.vectors import unit
 

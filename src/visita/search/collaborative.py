@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from visita.errors import DataError
 from visita.evaluation.blocks import ScoreBlocks, Truth, dot_blocks
-from visita.gallery.exact import ExactIndex
+from visita.gallery.engines import ExactIndex
 from visita.types import FloatArray
 from visita.vectors import unit
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from visita.search.query import kind_of
+from visita.search.query import kind_of, misread
+from visita.types import Matcher
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
@@ -29,6 +30,8 @@ IN_LATIN_LETTERS = _table(
     "nl Dutch, no Norwegian, pl Polish, pt Portuguese, ro Romanian, sk Slovak, sl Slovenian, "
     "sq Albanian, sv Swedish, sw Swahili, tl Tagalog, tr Turkish, vi Vietnamese"
 )
+
+
 LANGUAGES = IN_LATIN_LETTERS | _table(
     "ar Arabic, bg Bulgarian, bn Bengali, el Greek, fa Persian, gu Gujarati, he Hebrew, hi Hindi, "
     "hy Armenian, ja Japanese, ka Georgian, kn Kannada, ko Korean, mk Macedonian, ml Malayalam, "
@@ -36,9 +39,13 @@ LANGUAGES = IN_LATIN_LETTERS | _table(
     "zh Chinese"
 )
 """Names by ISO 639-1 code."""
+
+
 CERTAIN = 0.05
 """A text whose languages are this improbable together is foreign. Chosen on Flickr8k's 30,000
 training captions, of which it takes one for foreign; see ``docs/notebook.md``."""
+
+
 FUNCTION_WORDS = frozenset(
     {
         *("the", "with", "and", "while", "through", "his", "their", "two", "three", "from", "into"),
@@ -46,6 +53,8 @@ FUNCTION_WORDS = frozenset(
     }
 )
 """English ones; 75 % of Flickr8k's dev captions have one, which spares them 0.2 s."""
+
+
 ENOUGH = 1000
 """Characters that are read of a text."""
 
@@ -88,3 +97,29 @@ def identifier() -> LanguageIdentifier:
     found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     found.set_languages(LANGUAGES)
     return found
+
+
+def remarks(text: str, matcher: Matcher) -> list[str]:
+    """Return what is to be said of a text for a matcher, nothing for most."""
+    return [one for one in (_language(text, matcher), _negation(text)) if one]
+
+
+def _language(text: str, matcher: Matcher) -> str:
+    languages = matcher.open_text_encoder().languages or ()
+    found = foreign(text, languages)
+    if not found:
+        return ""
+    known = ", ".join(LANGUAGES.get(code, code) for code in languages)
+    return (
+        f"this text seems to be {found}, and {matcher.text_encoder} was trained on {known}: expect "
+        "poor matches. More languages:  --matcher clip:NAME --text-encoder "
+        "sentence-transformers:NAME"
+    )
+
+
+def _negation(text: str) -> str:
+    word = misread(text)
+    return word and (
+        f"{word!r} is read as any other word. What is understood: 'beach -dog', 'a street without "
+        "cars', 'no cat', 'not a dog'"
+    )

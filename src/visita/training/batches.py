@@ -1,15 +1,28 @@
-"""Which pairs are seen together: seeded batches of true pairs."""
+"""Which pairs are seen together: seeded batches of true pairs.
+
+Batches for the hinge loss: images with all their texts, one false image for each text.
+
+The paper draws one random negative image for each text and iteration but names no batch.
+Ours is a batch of images: each goes through the network once, for all its texts, and the
+negatives are drawn among the batch's other images, so they cost nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 from scipy import sparse
 
-from visita.types import FloatArray
+from visita.data.augment import cropped, mirrored
+from visita.data.decode import decoding
+from visita.encoders.engine import cores
+from visita.types import FloatArray, ImageEncoder
 
 
 @dataclass(frozen=True)
@@ -75,3 +88,184 @@ def _batch(
         rng.integers(0, views, b),
         also_true.astype(bool),
     )
+
+
+@dataclass(frozen=True)
+class TripletBatch:
+    """b images and the t texts that match any of them.
+
+    Attributes
+    ----------
+    images, texts : int64 (b,) and (t,)
+        Their rows.
+    views : int64 (b,)
+        Which view of each image.
+    true : bool (b, t)
+        Which of them belong together.
+    negatives : int64 (t,)
+        Place in the batch of an image that the text does not match.
+    """
+
+    images: NDArray[np.int64]
+    texts: NDArray[np.int64]
+    views: NDArray[np.int64]
+    true: NDArray[np.bool_]
+    negatives: NDArray[np.int64]
+
+
+def triplet_batches(
+    truth: sparse.csr_array, size: int, views: int, rng: np.random.Generator
+) -> Iterator[TripletBatch]:
+    """Yield every image once, in random order; a text that matches a whole batch is left out."""
+    order = rng.permutation(truth.shape[0])
+    for start in range(0, len(order), size):
+        images = order[start : start + size]
+        rows = truth[images]
+        texts = np.unique(rows.indices).astype(np.int64)
+        true = rows[:, texts].toarray().astype(bool)
+        useful = ~true.all(axis=0)
+        if useful.any():
+            texts, true = texts[useful], true[:, useful]
+            # The largest of random numbers: any false image is as likely as any other.
+            negatives = np.where(true, -1, rng.random(true.shape)).argmax(axis=0)
+            seen = rng.integers(0, views, len(images))
+            yield TripletBatch(images, texts, seen, true, negatives)
+
+
+TRIES = 20
+"""Draws of a false picture for a text; one that matches nearly all goes without."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairBatch:
+    """p pairs.
+
+    Attributes
+    ----------
+    seen : int64 (p,)
+        Row of the picture in one of its views, as in ``labels_of``.
+    texts : int64 (p,)
+    labels : float32 (p,)
+        0 to 1: how much of the picture the text belongs to.
+    """
+
+    seen: NDArray[np.int64]
+    texts: NDArray[np.int64]
+    labels: FloatArray
+
+
+def labels_of(truth: sparse.csr_array, made_of: Sequence[sparse.csr_array]) -> sparse.csr_array:
+    """Return how much of each seen picture each text belongs to, csr float32 ((1 + v) n, m).
+
+    Row ``view * n + i`` is picture i in that view; view 0 is the picture itself.
+
+    Parameters
+    ----------
+    truth : csr bool (n, m)
+    made_of : v of csr float32 (n, n)
+        How much of the further views of one picture is which picture.
+    """
+    plain = truth.astype(np.float32)
+    return sparse.vstack([plain, *(one @ plain for one in made_of)], format="csr")
+
+
+def labelled_pairs(
+    labels: sparse.csr_array, images: int, count: int, size: int, rng: np.random.Generator
+) -> Iterator[PairBatch]:
+    """Yield one epoch in batches of ``size`` pairs, in random order.
+
+    Each picture comes in a random one of its views, with at most ``count`` texts that belong
+    to any of it, drawn at random; each such text also comes with a random false picture.
+
+    Parameters
+    ----------
+    labels : csr float32 (views * images, m)
+        As of ``labels_of``.
+    """
+    views = labels.shape[0] // images
+    view = rng.integers(0, views, images) * images + np.arange(images)
+    texts, owners = drawn_texts(labels, view, count, rng)
+    seen = view[owners]
+    others, found = _false(labels, view, texts, rng)
+    rows = np.concatenate([seen, others[found]])
+    columns = np.concatenate([texts, texts[found]])
+    order = rng.permutation(len(rows))
+    for start in range(0, len(order), size):
+        some = order[start : start + size]
+        shares = labels[rows[some], columns[some]]
+        yield PairBatch(rows[some], columns[some], np.asarray(shares, np.float32))
+
+
+def pair_count(truth: sparse.csr_array, count: int) -> int:
+    """Return how many pairs an epoch has, where every picture is seen as it is."""
+    return 2 * int(np.minimum(np.diff(truth.indptr), count).sum())
+
+
+def drawn_texts(
+    truth: sparse.csr_array, rows: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return at most ``count`` texts of each of ``rows``, and for each the place of its row."""
+    drawn = [
+        rng.permutation(truth.indices[truth.indptr[row] : truth.indptr[row + 1]])[:count]
+        for row in rows
+    ]
+    owners = np.repeat(np.arange(len(rows)), [len(texts) for texts in drawn])
+    return np.concatenate(drawn).astype(np.int64), owners
+
+
+def _false(
+    labels: sparse.csr_array,
+    view: NDArray[np.int64],
+    texts: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return a row of ``view`` for each text that it does not belong to, and where there is one."""
+    rows = view[rng.integers(0, len(view), len(texts))]
+    for _ in range(TRIES):
+        wrong = np.flatnonzero(labels[rows, texts] > 0)
+        rows[wrong] = view[rng.integers(0, len(view), len(wrong))]
+    return rows, np.asarray(labels[rows, texts] == 0)
+
+
+class Pixels:
+    """The pictures of n files, prepared for ``encoder``; a thread a core reads them."""
+
+    def __init__(self, encoder: ImageEncoder, paths: Sequence[Path]) -> None:
+        self._encoder = encoder
+        self._paths = paths
+        self._threads = ThreadPoolExecutor(cores())
+
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self._paths)
+
+    def whole(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return pictures as they are, uint8 (b, side, side, 3).
+
+        Raises
+        ------
+        PictureError
+            If one can no longer be decoded.
+        """
+        return np.stack(list(self._threads.map(self._prepared, rows)))
+
+    def varied(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Return random parts of pictures, every other one mirrored by chance.
+
+        Raises
+        ------
+        PictureError
+            If one can no longer be decoded.
+        """
+        seeds = rng.integers(0, 2**63, len(rows))
+        return np.stack(list(self._threads.map(self._prepared, rows, seeds)))
+
+    def _prepared(self, row: int, seed: int | None = None) -> NDArray[np.uint8]:
+        with decoding(self._paths[row], reduced=self._encoder.reduced) as picture:
+            return self._encoder.prepare(picture if seed is None else _varied(picture, seed))
+
+
+def _varied(picture: Image, seed: int) -> Image:
+    rng = np.random.default_rng(seed)
+    part = cropped(picture, rng)
+    return mirrored(part) if rng.random() < 0.5 else part

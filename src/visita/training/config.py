@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -157,6 +157,8 @@ class FusionConfig(FeatureConfig, ContrastConfig):
     ``classes``, if any, feeds only the class-name kernel.
     """
 
+    trained_by: ClassVar[str] = "visita.training.learn:train_vectors"
+
     image_levels: ImageLevels = SMALL
     mirror: bool = True
     text_encoder: str = "minilm-l6"
@@ -283,6 +285,8 @@ class PaperCrossModalConfig(CrossModalConfig):
 class MklVisitaConfig(Settings):
     """Both stages of MKL-VisITA, with the values that ``visita-base`` has."""
 
+    trained_by: ClassVar[str] = "visita.training.two_stage:train_two_stages"
+
     seed: Seed = 0
     first: FusionConfig = FusionConfig(image_levels=BASE, hidden=768)
     """The vectors; its own seed is not used."""
@@ -297,6 +301,8 @@ class MklVisitaConfig(Settings):
 
 class MklVisitaPaperConfig(Settings):
     """MKL-VisITA as its paper trains it: one network, for the vectors and for the closer look."""
+
+    trained_by: ClassVar[str] = "visita.training.two_stage:train_two_stages"
 
     seed: Seed = 0
     second: PaperCrossModalConfig = PaperCrossModalConfig()
@@ -344,6 +350,8 @@ class PaperConfig(FeatureConfig):
 
     It leaves out the batch, the number of epochs and how one is chosen: those are ours.
     """
+
+    trained_by: ClassVar[str] = "visita.training.learn:train_vectors"
 
     image_levels: ImageLevels = INCEPTION
     mirror: bool = False

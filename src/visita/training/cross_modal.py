@@ -26,10 +26,10 @@ from visita.errors import ConfigError
 from visita.networks.cross_modal import MklVisita
 from visita.networks.losses import info_nce, match_error
 from visita.store.pictures import RecipeEncoder
+from visita.training.batches import drawn_texts, labelled_pairs, labels_of, pair_count
 from visita.training.checkpoint import Checkpoint, set_apart
 from visita.training.config import CrossModalConfig
 from visita.training.devices import Team
-from visita.training.labelled import drawn_texts, labelled_pairs, labels_of, pair_count
 from visita.training.loop import History, Losses, constant, fit, warm_up_and_cosine
 from visita.training.refit import kernel_values, refit
 from visita.training.tensors import statistics

@@ -9,15 +9,20 @@ import torch
 from visita.encoders.efficientnet import class_names
 from visita.kernels.cca import cca
 from visita.kernels.weights import reduction, second_moments
-from visita.matchers.joint import JointMatcher
+from visita.matchers.embed import JointMatcher
 from visita.networks.fusion import FusionNetwork, JointSpace, Part, Tower
 from visita.networks.losses import random_hinge
 from visita.training.config import FusionConfig
 from visita.training.loop import History
-from visita.training.matcher import as_matcher
-from visita.training.naming import set_names
-from visita.training.spans import Spans, spans_of
-from visita.training.tensors import PairTensors, standardised, statistics
+from visita.training.similarities import set_names
+from visita.training.tensors import (
+    PairTensors,
+    Spans,
+    as_matcher,
+    spans_of,
+    standardised,
+    statistics,
+)
 from visita.training.tuning import Extra, Validate, in_blocks, train_network
 from visita.types import FloatArray, TextEncoder
 

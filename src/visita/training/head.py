@@ -2,6 +2,10 @@
 
 It reads the vectors of a trained matcher or of two frozen towers, so that nothing but cached
 features is needed, and few pairs teach it much; see *Adapting* in ``docs/notebook.md``.
+
+Learning from a user's own pairs on top of two frozen towers, such as CLIP's.
+
+The towers stay as they are, and their similarity one of two kernels.
 """
 
 from __future__ import annotations
@@ -9,19 +13,26 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from visita.matchers.fused import FusedMatcher
+from visita.matchers.pretrained import DualMatcher
 from visita.networks.fusion import FusionNetwork, Tower
 from visita.training.config import AdaptConfig
 from visita.training.loop import History
-from visita.training.spans import Spans
-from visita.training.tensors import PairTensors
-from visita.training.tuning import Validate, train_network
+from visita.training.tensors import PairTensors, Spans, as_matcher, whole_space
+from visita.training.tuning import Validate, embed, train_network
 from visita.types import FloatArray
 from visita.vectors import join
 
 Vectors = tuple[FloatArray, FloatArray]
 """Of images (n, d) and of texts (m, d)."""
+
+
 HIDDEN = 1024
+
+
 DROPOUT, INPUT_DROPOUT = 0.3, 0.2
+
+
 MIXES = (0.0, 0.25, 0.5, 0.75)
 """Weights of the learnt kernel that are tried on dev; at 0 the base stays as it was."""
 
@@ -73,3 +84,38 @@ def _centre(tower: Tower, rows: FloatArray) -> None:
     tower.mean.copy_(torch.from_numpy(mean))
     tower.scale.fill_(scale)
     tower.linear.copy_(torch.eye(len(mean)))
+
+
+def adapt_frozen(
+    name: str,
+    base: DualMatcher,
+    train: PairTensors,
+    dev: PairTensors,
+    of_base: Vectors,
+    validate: Validate,
+    config: AdaptConfig,
+) -> tuple[DualMatcher | FusedMatcher, History, float]:
+    """Return the adapted matcher, what happened, and the weight of the learnt kernel.
+
+    The base itself where no weight above 0 is better on dev. Else the vectors are twice as long.
+
+    Parameters
+    ----------
+    of_base
+        The base's vectors of dev.
+
+    Raises
+    ------
+    TrainingError
+        If the loss stops being a number.
+    """
+    network, history = learn_head(train, dev, validate, config)
+    spans = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
+    space = whole_space(network, "fusion", spans.fusion[1], spans.text[1])
+    learnt = as_matcher(f"{name}-tuned", space, base.recipe, base.open_text_encoder())
+    # Dev decides about the weights that are saved, which are rounded to half precision.
+    weight = best_mix(of_base, embed(learnt.network(), dev, spans), validate)
+    if weight == 0:
+        return base, history, weight
+    both = FusedMatcher(name=name, parts=(base, learnt), weights=(1 - weight, weight))
+    return both, history, weight

@@ -12,15 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from visita.matchers.joint import JointMatcher
+from visita.matchers.embed import JointMatcher
 from visita.networks.fusion import JointSpace, MultiLevel, Part
 from visita.networks.losses import hinge, squared_weights
+from visita.training.batches import triplet_batches
 from visita.training.config import PaperConfig
 from visita.training.loop import History, Losses, fit
-from visita.training.matcher import as_matcher
-from visita.training.spans import Spans
-from visita.training.tensors import PairTensors, statistics
-from visita.training.triplets import triplet_batches
+from visita.training.tensors import PairTensors, Spans, as_matcher, statistics
 from visita.training.tuning import Validate, embed
 from visita.types import TextEncoder
 

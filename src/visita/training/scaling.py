@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from visita.matchers.joint import JointMatcher
+from visita.matchers.embed import JointMatcher
 from visita.matchers.scaled import ScaledMatcher, nearness
 from visita.training.config import FusionConfig
-from visita.training.spans import Spans
-from visita.training.tensors import PairTensors
+from visita.training.tensors import PairTensors, Spans
 from visita.training.tuning import Validate, embed
 from visita.types import FloatArray, Matcher
 

@@ -17,8 +17,7 @@ from visita.networks.losses import info_nce
 from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import ContrastConfig
 from visita.training.loop import History, Losses, fit, warm_up_and_cosine
-from visita.training.spans import Spans
-from visita.training.tensors import ROWS, PairTensors
+from visita.training.tensors import ROWS, PairTensors, Spans
 from visita.types import FloatArray
 
 Validate = Callable[[FloatArray, FloatArray], float]

@@ -14,8 +14,8 @@ from scipy import sparse
 from visita.data.pairs import PairSet, split_by_component
 from visita.data.pictures import printable
 from visita.data.readers.bounds import ADDRESS, OUTSIDE, Bounds
+from visita.data.readers.columns import SPLITS, plain, texts_of
 from visita.data.readers.parquet import Pictures, UnusableError
-from visita.data.readers.table import SPLITS, plain, texts_of
 from visita.errors import DataError
 from visita.types import Skipped
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 
 from visita.data.pictures import printable
-from visita.data.readers.webdataset import pictures_home
+from visita.data.readers.unpacked import pictures_home
 from visita.errors import DataError
 
 OUTSIDE = "lies outside the data set's folder; --root DIR allows what is in DIR"

@@ -18,9 +18,9 @@ from visita.data.files import COCO, CROISSANT, json_kind, read_json
 from visita.data.pairs import PairSet
 from visita.data.readers.bounds import Bounds
 from visita.data.readers.coco import Coco
+from visita.data.readers.columns import IMAGE, LANGUAGE, SPLIT, SPLITS, TEXT, plain, texts_of
 from visita.data.readers.distribution import Distribution
 from visita.data.readers.records import Records
-from visita.data.readers.table import IMAGE, LANGUAGE, SPLIT, SPLITS, TEXT, plain, texts_of
 from visita.errors import DataError
 from visita.types import Skipped
 

@@ -12,7 +12,8 @@ from typing import Any
 from visita.data.croissant import PARQUET
 from visita.data.files import read_json
 from visita.data.readers.bounds import Bounds
-from visita.data.readers.table import READ_ROWS, plain
+from visita.data.readers.columns import plain
+from visita.data.readers.table import READ_ROWS
 from visita.errors import DataError, MissingExtraError
 from visita.types import Skipped
 

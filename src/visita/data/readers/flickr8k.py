@@ -16,7 +16,8 @@ from visita.data.pairs import PairSet
 from visita.data.pictures import is_picture_name
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import Bounds, inner_folders
-from visita.data.readers.table import choose_roles, read_delimited
+from visita.data.readers.columns import choose_roles
+from visita.data.readers.table import read_delimited
 from visita.errors import DataError
 from visita.progress import say
 from visita.types import Skipped

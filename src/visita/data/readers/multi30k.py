@@ -19,7 +19,7 @@ from visita.data.pairs import PairSet
 from visita.data.pictures import printable
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import Bounds
-from visita.data.readers.table import SPLITS
+from visita.data.readers.columns import SPLITS
 from visita.errors import DataError
 from visita.types import Skipped
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from visita.data.pictures import printable
 from visita.data.readers.bounds import Bounds
-from visita.data.readers.table import Choose
-from visita.data.readers.webdataset import MOST_PICTURE, Unpacked
+from visita.data.readers.columns import Choose
+from visita.data.readers.unpacked import MOST_PICTURE, Unpacked
 from visita.errors import DataError, MissingExtraError
 from visita.types import Skipped
 

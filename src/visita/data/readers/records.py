@@ -13,8 +13,8 @@ from visita.data.pairs import PairSet, split_by_component
 from visita.data.pictures import printable
 from visita.data.readers.assemble import Gathered, assemble, clean_text, picture_fault
 from visita.data.readers.bounds import Bounds
+from visita.data.readers.columns import SPLITS, choose_roles, plain
 from visita.data.readers.parquet import Pictures, UnusableError
-from visita.data.readers.table import SPLITS, choose_roles, plain
 from visita.errors import DataError
 from visita.types import Skipped
 

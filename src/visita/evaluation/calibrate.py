@@ -1,0 +1,318 @@
+"""Logistic regression, as every probability of a match is fitted.
+
+Fitting and measuring P(match | score, gallery size), on galleries as in ``galleries.py``.
+
+The examples are the first ten results of text queries, labelled match or no match;
+the first result weighs as much as the other nine together, and each gallery size
+the same. One formula for all ten is a compromise: at equal score a first result is
+right more often than a fifth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from visita.errors import DataError
+from visita.evaluation.blocks import Truth, blocks_with_truth, check_truth, dot_blocks
+from visita.evaluation.intervals import components
+from visita.matchers.probability import Calibration, score_feature
+from visita.types import FloatArray
+
+
+def logistic(
+    features: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    weights: NDArray[np.float64] | None = None,
+) -> tuple[float, ...]:
+    """Return the intercept and a number for each feature.
+
+    Parameters
+    ----------
+    features : float64 (e, f)
+    labels : bool (e,)
+        Not all alike.
+    weights : float64 (e,) or None
+        How much each example counts.
+    """
+    # A faint penalty: it only matters where the labels can be told apart perfectly.
+    model = LogisticRegression(C=1e4, tol=1e-6, max_iter=1000)
+    model.fit(features, labels, sample_weight=weights)
+    return float(model.intercept_[0]), *map(float, model.coef_[0])
+
+
+TOP = 10
+
+
+_QUERIES = 5000  # more texts than this are sampled: enough for three numbers, and minutes saved
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GalleryResults:
+    """The first results of q queries in galleries of about one size.
+
+    ``scores`` float32 (q, TOP), best first, -inf where a gallery has fewer pictures;
+    ``labels`` bool (q, TOP); ``size`` is what the galleries hold.
+    """
+
+    size: int
+    scores: FloatArray
+    labels: NDArray[np.bool_]
+
+
+def draw_galleries(
+    image_vectors: FloatArray,
+    text_vectors: FloatArray,
+    truth: Truth,
+    sizes: Sequence[int],
+    seed: int,
+) -> Iterator[GalleryResults]:
+    """Search with each text in a random gallery of each size, one result a size.
+
+    Half of the texts, drawn at random, have one true picture in the gallery, the
+    others none; the rest are pictures that are not true for the text. More than
+    5,000 texts are sampled. Sizes above n become n.
+
+    Parameters
+    ----------
+    image_vectors, text_vectors : float32 (n, d), (m, d)
+    truth : csr bool (n, m)
+    sizes : sequence of int
+        At least 1.
+
+    Raises
+    ------
+    DataError
+        If shapes disagree, a text has no image, a score is not finite or there is one image.
+    """
+    truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
+    images_of = truth.T.tocsr()
+    if len(image_vectors) < 2 or not np.diff(images_of.indptr).all():
+        raise DataError(
+            "A calibration needs two images or more, and texts that each have an image; "
+            "leave out texts without one."
+        )
+    rng = np.random.default_rng(seed)
+    if len(text_vectors) > _QUERIES:
+        rows = np.sort(rng.choice(len(text_vectors), _QUERIES, replace=False))
+        text_vectors, images_of = text_vectors[rows], images_of[rows]
+    blocks = dot_blocks(text_vectors, image_vectors)
+    for size in sorted({min(size, len(image_vectors)) for size in sizes}):
+        found = [
+            _search(scores, true, size, rng)
+            for _, scores, true in blocks_with_truth(blocks, images_of)
+        ]
+        scores, labels = (np.concatenate(part) for part in zip(*found, strict=True))
+        yield GalleryResults(size, scores, labels)
+
+
+def _search(
+    scores: FloatArray, true: Truth, size: int, rng: np.random.Generator
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Draw one gallery a query and return its first results, as in ``GalleryResults``."""
+    queries = len(scores)
+    matches = true.toarray()
+    # The gallery is the pictures with the smallest keys: a true one for sure, or none.
+    keys = np.where(matches, 2, rng.random(scores.shape))
+    present = np.flatnonzero(rng.random(queries) < 0.5)
+    picked = true.indptr[:-1] + (rng.random(queries) * np.diff(true.indptr)).astype(int)
+    keys[present, true.indices[picked[present]]] = -1
+    last = np.partition(keys, size - 1, axis=1)[:, size - 1, None]
+    held = np.where(keys <= np.minimum(last, 1), scores, -np.inf).astype(np.float32)
+    first = np.argsort(-held, axis=1, kind="stable")[:, :TOP]
+    top = np.full((queries, TOP), -np.inf, dtype=np.float32)
+    labels = np.zeros((queries, TOP), dtype=bool)
+    top[:, : first.shape[1]] = np.take_along_axis(held, first, axis=1)
+    labels[:, : first.shape[1]] = np.take_along_axis(matches, first, axis=1)
+    return top, labels & np.isfinite(top)
+
+
+FIT_SIZES = (10, 30, 100, 300, 1000)
+
+
+MEASURED_SIZES = (10, 100, 1000)
+
+
+BINS = 15
+
+
+def fit_calibration(
+    image_vectors: FloatArray,
+    text_vectors: FloatArray,
+    truth: Truth,
+    *,
+    sizes: Sequence[int] = FIT_SIZES,
+    seed: int,
+) -> Calibration:
+    """Fit the calibration on a split that was not trained on, by logistic regression.
+
+    Parameters
+    ----------
+    image_vectors, text_vectors : float32 (n, d), (m, d)
+        Inner products are scores.
+    truth : csr bool (n, m)
+        Every text needs an image; images without texts are further pictures of the galleries.
+    sizes : sequence of int
+        Gallery sizes; those above n become n.
+    seed : int
+        Seed of the galleries.
+
+    Raises
+    ------
+    DataError
+        If shapes disagree, a text has no image, a score is not finite, or there are
+        too few images or texts.
+    """
+    return fit_results(draw_galleries(image_vectors, text_vectors, truth, sizes, seed))
+
+
+def fit_results(drawn: Iterable[GalleryResults]) -> Calibration:
+    """Fit the calibration on results already labelled, each gallery size counting the same.
+
+    Raises
+    ------
+    DataError
+        If all labels are alike.
+    """
+    parts = [_examples(found) for found in drawn]
+    features, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+    if labels.all() or not labels.any():
+        raise DataError("There are too few texts to calibrate with; give twenty or more.")
+    intercept, score_weight, size_weight = logistic(features, labels, weights)
+    if score_weight < 0:  # worse than chance: no score tells anything
+        features[:, 0] = 0
+        intercept, score_weight, size_weight = logistic(features, labels, weights)
+    return Calibration(intercept, score_weight, size_weight)
+
+
+def calibration_error(
+    calibration: Calibration,
+    image_vectors: FloatArray,
+    text_vectors: FloatArray,
+    truth: Truth,
+    *,
+    sizes: Sequence[int] = MEASURED_SIZES,
+    seed: int,
+) -> dict[str, Any]:
+    """Measure how far the probabilities are from what happens, galleries drawn as for fitting.
+
+    Returns ``{"top1": {"10": {"error", "bins": [{"predicted", "observed", "count"}]},
+    …}, "top10": …}``, keyed by gallery size; all in percent. ``error`` is the expected
+    calibration error over 15 bins of equally many results.
+
+    Raises
+    ------
+    DataError
+        As ``fit_calibration``.
+    """
+    drawn = draw_galleries(image_vectors, text_vectors, truth, sizes, seed)
+    return measure_results([(calibration, list(drawn))])
+
+
+def cross_fitted_calibration_error(
+    image_vectors: FloatArray,
+    text_vectors: FloatArray,
+    truth: Truth,
+    *,
+    sizes: Sequence[int] = MEASURED_SIZES,
+    seed: int,
+) -> dict[str, Any]:
+    """Fit on the texts of one half of the images, measure on the other, and the other way round.
+
+    Galleries are drawn from all images. Images that share a text are in one half.
+    Returns the same as ``calibration_error``.
+
+    Raises
+    ------
+    DataError
+        As ``fit_calibration``, or if all images hang together through shared texts.
+    """
+    truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
+    components_of, groups = np.unique(components(truth).texts, return_inverse=True)
+    if len(components_of) < 2:
+        raise DataError("All texts share images, so they cannot be halved; add more pairs.")
+    first = np.random.default_rng(seed).permutation(len(components_of)) % 2 == 0
+    halves = [np.flatnonzero(first[groups]), np.flatnonzero(~first[groups])]
+    both = []
+    for fitted, measured in (halves, halves[::-1]):
+        calibration = fit_calibration(
+            image_vectors, text_vectors[fitted], truth[:, fitted], seed=seed
+        )
+        drawn = draw_galleries(
+            image_vectors, text_vectors[measured], truth[:, measured], sizes, seed
+        )
+        both.append((calibration, list(drawn)))
+    return measure_results(both)
+
+
+def measure_results(
+    fitted: Sequence[tuple[Calibration, Sequence[GalleryResults]]],
+) -> dict[str, Any]:
+    """Return the calibration error over several calibrations, each on results of its own."""
+    predicted = [[_predict(one, found) for found in drawn] for one, drawn in fitted]
+    return _report([_join(parts) for parts in zip(*predicted, strict=True)])
+
+
+def reliability(probabilities: FloatArray, labels: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the expected calibration error and its bins, in percent; NaN entries are left out.
+
+    Results are sorted by probability and cut into 15 bins of equally many; the
+    error is the mean distance, over results, of a bin's mean probability from its
+    share of matches.
+    """
+    shown = np.isfinite(probabilities)
+    order = np.argsort(probabilities[shown], kind="stable")
+    predicted = probabilities[shown][order].astype(np.float64)
+    observed = labels[shown][order]
+    bins = [
+        {
+            "predicted": float(100 * predicted[rows].mean()),
+            "observed": float(100 * observed[rows].mean()),
+            "count": len(rows),
+        }
+        for rows in np.array_split(np.arange(len(predicted)), min(BINS, len(predicted)))
+    ]
+    error = sum(abs(b["predicted"] - b["observed"]) * b["count"] for b in bins) / len(predicted)
+    return {"error": error, "bins": bins}
+
+
+def _examples(
+    found: GalleryResults,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Return features (e, 2), labels (e,) and weights (e,) that sum to the number of queries."""
+    shown = np.isfinite(found.scores)
+    scores = found.scores[shown]
+    weights = np.broadcast_to(np.where(np.arange(TOP) == 0, TOP - 1.0, 1.0), shown.shape)[shown]
+    features = np.stack([score_feature(scores), np.full(len(scores), np.log(found.size))], axis=1)
+    return features, found.labels[shown], weights * (len(shown) / weights.sum())
+
+
+def _predict(calibration: Calibration, found: GalleryResults) -> GalleryResults:
+    """Return the results with probabilities in place of scores, NaN where there is no result."""
+    shown = np.isfinite(found.scores)
+    probabilities = np.full_like(found.scores, np.nan)
+    probabilities[shown] = calibration.probability(found.scores[shown], found.size)
+    return GalleryResults(found.size, probabilities, found.labels)
+
+
+def _report(predicted: Sequence[GalleryResults]) -> dict[str, Any]:
+    return {
+        f"top{top}": {
+            str(one.size): reliability(one.scores[:, :top].ravel(), one.labels[:, :top].ravel())
+            for one in predicted
+        }
+        for top in (1, TOP)
+    }
+
+
+def _join(parts: Sequence[GalleryResults]) -> GalleryResults:
+    return GalleryResults(
+        parts[0].size,
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+    )

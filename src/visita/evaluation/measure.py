@@ -1,0 +1,135 @@
+"""Measuring a matcher on pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from visita.arguments import listed, one_of, whole
+from visita.data import SPLITS, Data, PairSet, open_pairs
+from visita.data.join import interchangeable
+from visita.data.pairs import LEAST, check_enough
+from visita.evaluation import PROTOCOLS, evaluate_vectors, recall_by_language
+from visita.evaluation.rerank import CloserLook, fitted_threshold, ranks, vector_pair_scores
+from visita.evaluation.retrieval import CUTOFFS
+from visita.matchers import opened
+from visita.matchers.rerank import TwoStageMatcher
+from visita.store.extract import PairFeatures, pair_features
+from visita.types import FloatArray, Matcher
+
+TOPICS_FROM = "topics_from"
+"""Fact of a matcher with a topic model: fitted on a "corpus", on texts of "train" or "all"."""
+
+
+def evaluate(
+    matcher: Matcher | str | Path,
+    data: Data,
+    *,
+    split: str = "test",
+    protocols: Sequence[str] = PROTOCOLS,
+    folds: int = 1,
+    seed: int = 0,
+    features: str | Path | None = None,
+) -> dict[str, Any]:
+    """Return the numbers of a matcher on one split, each with a 95 % interval, as JSON values.
+
+    Where the texts are in two languages or more, retrieval in one gallery comes with
+    ``by_language``: how many texts each has, and the recall of pictures for them.
+
+    ``split`` may be "all"; ``warnings`` says what makes the numbers too good. Of exact copies
+    of a picture any will do, and equal scores count as the mean over their orders. With
+    ``folds``, retrieval is the mean over that many galleries: 5 on the test split of
+    ``karpathy-with-restval:dataset_coco.json`` is COCO's 1K protocol, 1 its 5K. The
+    ``pairs`` protocol uses the matcher's own threshold; for a matcher without one it is
+    fitted on the data's dev split, and ``threshold_from`` says so.
+
+    Raises
+    ------
+    DataError
+        If the split is empty, or a fold.
+    ConfigError
+        If ``folds`` is not positive, or is given without ``retrieval``.
+    UnknownNameError
+        If the matcher, the split or a protocol is unknown.
+    """
+    matcher = opened(matcher)
+    one_of(split, "split", (*SPLITS, "all"))
+    protocols = listed(protocols, str, "Protocols are a list of str")
+    whole(folds, "folds", 1)
+    pairs = open_pairs(data, seed=seed)
+    check_enough(pairs, {split: LEAST}, "Measuring")
+    chosen = interchangeable(pairs if split == "all" else pairs.take(split))
+    measured = features_for(matcher, chosen, features)
+    threshold, source = matcher.threshold, "matcher"
+    if threshold is None and "pairs" in protocols:
+        dev = features_for(matcher, pairs.take("dev"), features)
+        threshold = fitted_threshold(matcher, dev, seed)
+        source = "dev"
+    look = CloserLook(matcher, measured) if isinstance(matcher, TwoStageMatcher) else None
+    if look:
+        numbers = look.report(protocols, threshold, source, seed, folds)
+    else:
+        embedded = vectors(matcher, measured)
+        numbers = evaluate_vectors(
+            *embedded,
+            measured.pairs.truth.tocsr(),
+            protocols=protocols,
+            folds=folds,
+            threshold=threshold,
+            threshold_from=source,
+            pair_scores=partial(vector_pair_scores, matcher, embedded, measured.pairs.texts),
+            seed=seed,
+        )
+    one_gallery = "retrieval" in protocols and folds == 1
+    by_language = _by_language(matcher, measured, look, seed) if one_gallery else {}
+    return {
+        "matcher": {"name": matcher.name, "fingerprint": matcher.fingerprint()},
+        "data": {"source": pairs.source, "fingerprint": pairs.fingerprint()},
+        "split": split,
+        "warnings": caveats(matcher),
+        **numbers,
+        **by_language,
+    }
+
+
+def _by_language(
+    matcher: Matcher, measured: PairFeatures, look: CloserLook | None, seed: int
+) -> dict[str, Any]:
+    languages = measured.pairs.text_languages
+    if len({*languages} - {""}) < 2:
+        return {}
+    _, ranked = look.ranks() if look else ranks(matcher, measured)
+    _, groups = measured.pairs.components()
+    bins = recall_by_language(ranked, languages, groups, seed=seed)
+    found = {
+        code: {
+            "texts": one.texts,
+            "text_to_image": {
+                f"R@{k}": value.to_dict() for k, value in zip(CUTOFFS, one.recall, strict=True)
+            },
+        }
+        for code, one in bins.items()
+    }
+    return {"by_language": found}
+
+
+def caveats(matcher: Matcher) -> list[str]:
+    """Return a sentence for each thing that makes the numbers of a matcher too good."""
+    if matcher.facts.get(TOPICS_FROM) != "all":
+        return []
+    return [
+        "The topic model was fitted on all texts of its data, dev and test included, as the "
+        "fusion paper does on Flickr30K: numbers on that data are too good."
+    ]
+
+
+def features_for(matcher: Matcher, pairs: PairSet, folder: str | Path | None) -> PairFeatures:
+    """Return the features of ``pairs`` that ``matcher`` reads, computing what is not stored."""
+    return pair_features(pairs, matcher.recipe, matcher.open_text_encoder(), folder)
+
+
+def vectors(matcher: Matcher, features: PairFeatures) -> tuple[FloatArray, FloatArray]:
+    """Return vectors of the images, float32 (n, dim), and of the texts, (m, dim)."""
+    return matcher.embed_images(features.columns), matcher.embed_texts(features.texts)

@@ -1,0 +1,338 @@
+"""Two stages measured: a query's first few items by the vectors, in the order of both stages.
+
+What the second stage does not look at comes after what it does, in the first stage's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from visita.evaluation import measure_folds, measure_ranks, retrieval, retrieval_in_folds
+from visita.evaluation.blocks import ScoreBlocks, Truth, dot_blocks
+from visita.evaluation.intervals import Values, components
+from visita.evaluation.match_probability import features_of_pairs
+from visita.evaluation.pairs import (
+    LabelledPairs,
+    best_f1_threshold,
+    draw_pairs,
+    measure_pairs,
+    score_pairs,
+)
+from visita.evaluation.protocols import check_protocols
+from visita.evaluation.ranks import Ranks, best_ranks
+from visita.evaluation.retrieval import fold_rows, recall_sum
+from visita.matchers.probability import match_scores
+from visita.matchers.rerank import TwoStageMatcher
+from visita.progress import bar
+from visita.store.extract import PairFeatures
+from visita.types import FloatArray, Matcher
+
+BELOW = 4.0
+"""Taken off the cosine of what is not looked at, so that it is below all that is."""
+
+
+WEIGHTS = tuple(step / 20 for step in range(20))
+"""Among which beta of the second stage is chosen."""
+
+
+@dataclass(frozen=True)
+class TwoStageBlocks:
+    """``ScoreBlocks`` of q queries and n items, of which each query's first are re-scored.
+
+    Attributes
+    ----------
+    first : ScoreBlocks
+        Cosines.
+    second : csr float32 (q, n)
+        The second stage's scores, -1 to 1, at least where it looks.
+    weight : float
+        beta of the second stage.
+    depth : int
+        How many of a query's items it looks at.
+    """
+
+    first: ScoreBlocks
+    second: sparse.csr_array
+    weight: float
+    depth: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (q, n)."""
+        return self.first.shape
+
+    def __iter__(self) -> Iterator[tuple[slice, FloatArray]]:
+        for rows, cosines in self.first:
+            looked = first_items(cosines, self.depth)
+            second = self.second[rows].toarray()
+            scores = cosines - np.float32(BELOW)
+            both = (1 - self.weight) * cosines + self.weight * second
+            np.put_along_axis(scores, looked, np.take_along_axis(both, looked, 1), 1)
+            yield rows, scores.astype(np.float32)
+
+
+def first_items(scores: FloatArray, depth: int) -> NDArray[np.int64]:
+    """Return the items with each query's ``depth`` best scores, in no order: int64 (q, depth)."""
+    depth = min(depth, scores.shape[1])
+    return np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
+
+
+def looked_at(images: FloatArray, texts: FloatArray, depth: int) -> Truth:
+    """Return which pairs the second stage looks at in either direction, csr bool (n, m)."""
+    by_image = _marked(dot_blocks(images, texts), depth)
+    by_text = _marked(dot_blocks(texts, images), depth)
+    return (by_image + by_text.T).tocsr()
+
+
+def _marked(blocks: ScoreBlocks, depth: int) -> Truth:
+    items = [first_items(scores, depth) for _, scores in blocks]
+    columns = np.concatenate(items)
+    rows = np.repeat(np.arange(len(columns)), columns.shape[1])
+    marks = np.ones(columns.size, bool)
+    return sparse.csr_array((marks, (rows, columns.ravel())), shape=blocks.shape)
+
+
+def two_stage_ranks(
+    images: FloatArray,
+    texts: FloatArray,
+    second: sparse.csr_array,
+    truth: Truth,
+    weight: float,
+    depth: int,
+) -> tuple[Ranks, Ranks]:
+    """Return ``best_ranks`` of both directions, of images (n, 3) and of texts (m, 3).
+
+    Parameters
+    ----------
+    images, texts : float32 (n, d), (m, d)
+        The first stage's vectors.
+    second : csr float32 (n, m)
+        The second stage's scores where ``looked_at``.
+    """
+    forward = TwoStageBlocks(dot_blocks(images, texts), second, weight, depth)
+    backward = TwoStageBlocks(dot_blocks(texts, images), second.T.tocsr(), weight, depth)
+    return best_ranks(forward, truth), best_ranks(backward, truth.T.tocsr())
+
+
+def choose_weight(by_image: TwoStageBlocks, by_text: TwoStageBlocks, truth: Truth) -> float:
+    """Return the beta with the best rsum, of equally good ones the smallest.
+
+    Parameters
+    ----------
+    by_image, by_text : TwoStageBlocks
+        Of n images that ask for m texts, and the other way round; their own weight is not used.
+    truth : csr bool (n, m)
+    """
+    mirrored = truth.T.tocsr()
+    found = [
+        recall_sum(
+            best_ranks(replace(by_image, weight=weight), truth),
+            best_ranks(replace(by_text, weight=weight), mirrored),
+        )
+        for weight in WEIGHTS
+    ]
+    return WEIGHTS[int(np.argmax(found))]
+
+
+@dataclass(frozen=True)
+class CloserLook:
+    """Both stages over the images and texts of one split.
+
+    Attributes
+    ----------
+    matcher : TwoStageMatcher
+    features : PairFeatures
+        Of its recipe.
+    """
+
+    matcher: TwoStageMatcher
+    features: PairFeatures
+
+    @cached_property
+    def vectors(self) -> tuple[FloatArray, FloatArray]:
+        """The first stage's vectors of images (n, d) and texts (m, d)."""
+        images = self.matcher.embed_images(self.features.columns)
+        return images, self.matcher.embed_texts(self.features.texts)
+
+    @cached_property
+    def _packed(self) -> tuple[NDArray[np.float16], list[FloatArray]]:
+        second = self.matcher.second
+        return second.pack_images(self.features.columns), second.pack_texts(
+            self.features.pairs.texts
+        )
+
+    def second(self, wanted: sparse.csr_array) -> sparse.csr_array:
+        """Return the second stage's scores of the pairs ``wanted``, csr float32 (n, m)."""
+        by_text = wanted.tocsc()
+        images, texts = self._packed
+        scores = np.empty(by_text.nnz, np.float32)
+        with bar("closer looks", by_text.shape[1]) as advance:
+            for number, text in enumerate(texts):
+                span = slice(by_text.indptr[number], by_text.indptr[number + 1])
+                if span.stop > span.start:
+                    scores[span] = self.matcher.second.scores(images[by_text.indices[span]], text)
+                advance(1)
+        found = sparse.csc_array((scores, by_text.indices, by_text.indptr), shape=by_text.shape)
+        return found.tocsr()
+
+    def match_scores(self, pairs: LabelledPairs) -> NDArray[np.float64]:
+        """Return what the matcher's threshold is for, float64 (p,), of each pair by itself."""
+        second = self._second_of(pairs)
+        first = score_pairs(*self.vectors, pairs).astype(np.float32)
+        scores = self.matcher.combine(first, second)
+        features = features_of_pairs(self.vectors, self.features.pairs.texts, pairs, second)
+        return match_scores(self.matcher, scores, features).astype(np.float64)
+
+    def match_features(self, pairs: LabelledPairs) -> NDArray[np.float64]:
+        """Return what ``MatchProbability`` is of, float64 (p, 5)."""
+        second = self._second_of(pairs)
+        return features_of_pairs(self.vectors, self.features.pairs.texts, pairs, second)
+
+    def _second_of(self, pairs: LabelledPairs) -> FloatArray:
+        at = pairs.images, pairs.texts
+        shape = len(self.vectors[0]), len(self.vectors[1])
+        wanted = sparse.csr_array((np.ones(len(pairs.labels), bool), at), shape=shape)
+        return np.asarray(self.second(wanted)[at], np.float32)
+
+    def by(self, matcher: TwoStageMatcher) -> CloserLook:
+        """Return the look by a matcher of the same stages, which are not asked again."""
+        other = replace(self, matcher=matcher)
+        vars(other).update(vectors=self.vectors, _packed=self._packed)
+        return other
+
+    def of_texts(self, texts: Sequence[str]) -> CloserLook:
+        """Return the look at the same images with other texts, none of which is known as true."""
+        images = self.features.pairs
+        pairs = replace(
+            images,
+            texts=tuple(texts),
+            truth=sparse.csr_array((len(images.image_ids), len(texts)), dtype=bool),
+            text_split=np.full(len(texts), images.image_split[0]),
+        )
+        encoded = self.matcher.open_text_encoder().encode(texts)
+        return CloserLook(self.matcher, PairFeatures(pairs, self.features.columns, encoded))
+
+    def _ranks_within(self, images: NDArray[np.int64], *_: Any) -> tuple[Ranks, Ranks]:
+        """Return the ranks of some images, by row, and their texts among themselves."""
+        return CloserLook(self.matcher, self.features.of_images(images)).ranks()
+
+    def dense(self) -> FloatArray:
+        """Return the score of both stages for every pair, float32 (n, m); for some thousands."""
+        first = self.vectors[0] @ self.vectors[1].T
+        everything = sparse.csr_array(np.ones(first.shape, bool))
+        return np.asarray(
+            self.matcher.combine(first, self.second(everything).toarray()), np.float32
+        )
+
+    def ranks(self) -> tuple[Ranks, Ranks]:
+        """Return the ranks by both stages: of images (n, 3) and of texts (m, 3)."""
+        return self._ranks
+
+    @cached_property
+    def _ranks(self) -> tuple[Ranks, Ranks]:
+        weight, depth = self.matcher.weight, self.matcher.depth
+        second = self.second(looked_at(*self.vectors, depth))
+        truth = self.features.pairs.truth.tocsr()
+        return two_stage_ranks(*self.vectors, second, truth, weight, depth)
+
+    def report(
+        self,
+        protocols: Sequence[str],
+        threshold: float | None,
+        source: str,
+        seed: int,
+        folds: int = 1,
+    ) -> dict[str, Any]:
+        """Return what ``evaluate_vectors`` does; retrieval by both stages and by the first.
+
+        Raises
+        ------
+        UnknownNameError, ConfigError, DataError
+            As there.
+        """
+        check_protocols(protocols, folds)
+        truth = self.features.pairs.truth.tocsr()
+        images, texts = self.vectors
+        results: dict[str, Any] = {}
+        if "retrieval" in protocols and folds == 1:
+            ranks = self.ranks()
+            both = measure_ranks(ranks[0][None], ranks[1][None], components(truth), seed=seed)
+            results["retrieval"] = both.to_dict()
+            results["first stage"] = retrieval(images, texts, truth, seed=seed).to_dict()
+        elif "retrieval" in protocols:
+            mean = measure_folds(self._ranks_within, truth, folds, seed=seed)
+            first = retrieval_in_folds(images, texts, truth, folds, seed=seed)
+            results["retrieval"], results["first stage"] = mean.to_dict(), first.to_dict()
+        if "pairs" in protocols:
+            assert threshold is not None  # a caller fits one, or the matcher has it
+            drawn = draw_pairs(truth, seed=seed)
+            results["pairs"] = measure_pairs(
+                self.match_scores(drawn),
+                drawn,
+                truth,
+                threshold=threshold,
+                threshold_from=source,
+                seed=seed,
+            ).to_dict()
+        return {"protocols": results, "seed": seed, "images": len(images), "texts": len(texts)}
+
+
+def ranks(matcher: Matcher, features: PairFeatures, folds: int = 1) -> tuple[Ranks, Ranks]:
+    """Return the rank of each image's best text, int64 (n, 3), and of each text's image (m, 3).
+
+    With ``folds``, each ranks among those of its fold.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If there cannot be so many folds.
+    """
+    pairs = features.pairs
+    images, texts = (np.empty((count, 3), np.int64) for count in pairs.truth.shape)
+    for some_images, some_texts in fold_rows(pairs.truth.tocsr(), folds):
+        part = features if folds == 1 else features.of_images(some_images)
+        images[some_images], texts[some_texts] = _ranks(matcher, part)
+    return images, texts
+
+
+def pair_scores(matcher: Matcher, features: PairFeatures, drawn: LabelledPairs) -> Values:
+    """Return what the matcher's threshold is for, float64 (p,), of each drawn pair."""
+    if isinstance(matcher, TwoStageMatcher):
+        return CloserLook(matcher, features).match_scores(drawn)
+    vectors = matcher.embed_images(features.columns), matcher.embed_texts(features.texts)
+    return vector_pair_scores(matcher, vectors, features.pairs.texts, drawn)
+
+
+def vector_pair_scores(
+    matcher: Matcher,
+    vectors: tuple[FloatArray, FloatArray],
+    texts: Sequence[str],
+    drawn: LabelledPairs,
+) -> Values:
+    """Return what ``pair_scores`` does, by a matcher's vectors of images and of ``texts``."""
+    features = features_of_pairs(vectors, texts, drawn)
+    return match_scores(matcher, score_pairs(*vectors, drawn), features).astype(np.float64)
+
+
+def fitted_threshold(matcher: Matcher, features: PairFeatures, seed: int) -> float:
+    """Return the score from which a pair counts as a match, with the best F1 on drawn pairs."""
+    drawn = draw_pairs(features.pairs.truth.tocsr(), seed=seed)
+    return best_f1_threshold(pair_scores(matcher, features, drawn), drawn.labels)
+
+
+def _ranks(matcher: Matcher, features: PairFeatures) -> tuple[Ranks, Ranks]:
+    if isinstance(matcher, TwoStageMatcher):
+        return CloserLook(matcher, features).ranks()
+    images, texts = matcher.embed_images(features.columns), matcher.embed_texts(features.texts)
+    truth = features.pairs.truth.tocsr()
+    return (
+        best_ranks(dot_blocks(images, texts), truth),
+        best_ranks(dot_blocks(texts, images), truth.T.tocsr()),
+    )

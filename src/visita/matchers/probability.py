@@ -1,0 +1,265 @@
+"""The numbers of a fitted formula, as a manifest keeps them: by name.
+
+Whether a picture shows what one to three words name, however many others are searched.
+
+Words differ in how near they come to pictures: "dog" is either far or near, "park" never quite
+either. So a score also counts by how the word scores pictures that stand for any: how far it is
+above their median, in units of their spread. The wider the word's scores are, the better it tells
+pictures apart.
+
+Whether a picture and a text belong together, from all that a matcher knows of the pair.
+
+A search orders the pictures for one text, and how that text is in general changes no order. One
+pair by itself is another question: at the same score a text that is near to everything, or a
+picture, says less, and so do many words. So cosine, lengths and words count apart here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict
+
+from visita.errors import ArtifactError, DataError
+from visita.types import FloatArray, Matcher
+
+LARGEST = 1e9
+"""In a fitted formula a number beyond it says that nothing was fitted."""
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Numbers by name, as a manifest has them. One whose default is None may be missing.
+
+    Raises
+    ------
+    ArtifactError
+        If they are not ``usable``.
+    """
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    def __post_init__(self) -> None:
+        if not self.usable():
+            raise ArtifactError(f"{self} is not usable; fit it again.")
+
+    def usable(self) -> bool:
+        """Tell whether no number is as large as to overflow, or not finite."""
+        return all(abs(value) < LARGEST for value in self.to_dict().values())
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the numbers by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def sigmoid(log_odds: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the probabilities of log-odds, float32 of the same shape; none overflows."""
+    found: NDArray[np.float32] = np.exp(-np.logaddexp(0, -log_odds)).astype(np.float32)
+    return found
+
+
+@dataclass(frozen=True)
+class Calibration(Coefficients):
+    """P(match | score, gallery size) = sigmoid(intercept - w_s (1 - score)³ + w_n ln N).
+
+    1 - score is half the squared distance of two unit vectors. Its cube fits better
+    than the score itself, at no further parameter: the log-odds rise a little more
+    slowly among good scores than among bad ones. Beyond the sizes it was fitted on,
+    P is extrapolated in ln N. It is the probability for a result among the first ten
+    when half of the queries have their picture in the gallery.
+
+    Attributes
+    ----------
+    intercept : float
+    score_weight : float
+        w_s ≥ 0, so P never falls as the score rises (scores above 1 count as 1).
+    size_weight : float
+        w_n, below 0 where more pictures mean more that merely look right.
+
+    Raises
+    ------
+    ArtifactError
+        If a number is not finite or ``score_weight`` is negative.
+    """
+
+    intercept: float
+    score_weight: float
+    size_weight: float
+
+    def usable(self) -> bool:
+        """Tell whether no number is too large, and P does not fall as the score rises."""
+        return super().usable() and self.score_weight >= 0
+
+    def probability(self, scores: FloatArray, gallery_size: int) -> FloatArray:
+        """Return P(match) for each score, float32 of the same shape.
+
+        Raises
+        ------
+        DataError
+            If the gallery is empty.
+        """
+        if gallery_size < 1:
+            raise DataError("A probability needs a gallery of at least one picture.")
+        log_odds = (
+            self.intercept
+            + self.score_weight * score_feature(scores)
+            + self.size_weight * math.log(gallery_size)
+        )
+        return sigmoid(log_odds)
+
+
+def score_feature(scores: FloatArray) -> NDArray[np.float64]:
+    """Return -(1 - score)³, which rises with the score up to 1 and stays there."""
+    return np.asarray(-(np.maximum(1 - np.asarray(scores, np.float64), 0) ** 3))
+
+
+LEAST = 1e-6
+"""Scores that vary less do not vary."""
+
+
+class Usual(NamedTuple):
+    """How a text usually scores, each a number or an array (m,): see this file's top."""
+
+    median: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+
+NOT_KNOWN = Usual(*np.array([0.0, 1.0]))
+"""Without pictures that stand for any, a score is taken as it is."""
+
+
+@dataclass(frozen=True)
+class KeywordCalibration(Coefficients):
+    """P(shows) = sigmoid(intercept + weights · ``keyword_features``).
+
+    Attributes
+    ----------
+    intercept : float
+    score, height : float
+        At least 0, so P never falls as the score rises.
+    spread : float
+
+    Raises
+    ------
+    ArtifactError
+        If a number is not finite, or ``score`` or ``height`` is negative.
+    """
+
+    intercept: float
+    score: float
+    height: float
+    spread: float
+
+    def usable(self) -> bool:
+        """Tell whether all numbers are finite, and P does not fall as the score rises."""
+        return super().usable() and self.score >= 0 and self.height >= 0
+
+    def probability(self, scores: FloatArray, usual: Usual) -> FloatArray:
+        """Return P(shows) for each score, float32 of the same shape."""
+        intercept, *weights = self.to_dict().values()
+        return sigmoid(intercept + np.tensordot(weights, keyword_features(scores, usual), 1))
+
+
+def keyword_features(scores: FloatArray, usual: Usual) -> NDArray[np.float64]:
+    """Return what P(shows) is of, float64 (3, …), shaped as the scores.
+
+    That is the score, how many standard deviations it is above the median, and the logarithm
+    of that deviation.
+    """
+    found = np.asarray(scores, np.float64)
+    height = (found - usual.median) / usual.spread
+    return np.stack([found, height, np.broadcast_to(np.log(usual.spread), found.shape)])
+
+
+def usual_scores(background: FloatArray | None, texts: FloatArray) -> Usual:
+    """Return how texts, float32 (d,) or (m, d), score the pictures that stand for any, (b, d)."""
+    if background is None:
+        return NOT_KNOWN
+    scores = np.asarray(texts @ background.T, np.float64)
+    return Usual(np.median(scores, axis=-1), np.maximum(scores.std(axis=-1), LEAST))
+
+
+EVEN = 0.5
+"""A pair from this probability is a match: it is more likely one than not."""
+
+
+@dataclass(frozen=True)
+class MatchProbability(Coefficients):
+    """P(match) = sigmoid(intercept + weights · ``match_features``), where half of the pairs are.
+
+    The weights are called as the features are; ``second`` is None where there is no second
+    stage. The pairs that are no match are a picture and a caption of another one.
+
+    Raises
+    ------
+    ArtifactError
+        If a number is not finite.
+    """
+
+    intercept: float
+    cosine: float
+    image_length: float
+    text_length: float
+    words: float
+    second: float | None = None
+
+    def of(self, features: NDArray[np.float64]) -> FloatArray:
+        """Return P(match) of each row of ``match_features``, float32 (p,)."""
+        intercept, *weights = self.to_dict().values()
+        return sigmoid(intercept + features @ weights)
+
+
+def match_features(
+    images: FloatArray, texts: FloatArray, words: FloatArray, second: FloatArray | None = None
+) -> NDArray[np.float64]:
+    """Return what is known of each pair, float64 (p, 4), or (p, 5) with a second stage.
+
+    That is the cosine of the vectors, the logarithms of their lengths, that of the number of
+    words, and the second stage's score. A zero vector has the cosine 0 and counts as 1 long; no
+    word counts as one.
+
+    Parameters
+    ----------
+    images, texts : float32 (p, d)
+        Vectors.
+    words : float32 (p,)
+        How many each text has.
+    second : float32 (p,) or None
+        The second stage's scores.
+    """
+    lengths = [np.linalg.norm(side.astype(np.float64), axis=1) for side in (images, texts)]
+    image_lengths, text_lengths = (np.where(length > 0, length, 1) for length in lengths)
+    products = np.einsum("pd,pd->p", images, texts, dtype=np.float64)
+    known = [
+        products / (image_lengths * text_lengths),
+        np.log(image_lengths),
+        np.log(text_lengths),
+        np.log(np.maximum(words, 1)),
+    ]
+    return np.stack([*known, *([] if second is None else [second])], axis=1, dtype=np.float64)
+
+
+def match_scores(
+    matcher: Matcher, scores: NDArray[Any], features: NDArray[np.float64]
+) -> NDArray[Any]:
+    """Return what the matcher's threshold is for, (p,): P(match), or scores as in a search.
+
+    Parameters
+    ----------
+    scores : float (p,)
+        Those of a search.
+    features : float64 (p, 4) or (p, 5)
+        ``match_features`` of the pairs.
+    """
+    known = matcher.match_probability
+    return scores if known is None else known.of(features)
+
+
+def word_counts(texts: Sequence[str]) -> FloatArray:
+    """Return how many words each text has, float32 (m,)."""
+    return np.array([len(text.split()) for text in texts], np.float32)

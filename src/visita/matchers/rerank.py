@@ -1,0 +1,262 @@
+"""Two stages: one vector a picture finds the first few, a closer look orders them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.encoders.engine import Runner
+from visita.encoders.pretrained.text import PretrainedText
+from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
+from visita.errors import MismatchError
+from visita.matchers.base import Calibrated, SavedMatcher, load_folder
+from visita.matchers.cross_modal import Rescorer
+from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
+
+KIND = "two-stage matcher"
+
+
+FIRST, SECOND = "first", "second"
+
+
+DEPTH = 50
+"""How many of the first stage's best the second looks at, unless a matcher says otherwise."""
+
+
+@dataclass(frozen=True, repr=False)
+class TwoStageMatcher(Calibrated):
+    """A ``Matcher`` whose vectors are the first stage's, and which scores pairs more closely.
+
+    Threshold and probabilities are those of both stages together.
+
+    Attributes
+    ----------
+    first : Matcher
+    second : Rescorer
+    weight : float
+        beta of the second stage; the first has 1 - beta.
+    depth : int
+        How many of the first stage's best the second looks at.
+    facts : dict
+        What ran: configuration, versions, data, numbers.
+    """
+
+    first: Matcher
+    second: Rescorer
+    weight: float
+    depth: int = DEPTH
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that decides the scores, encoders included."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        stages = self.first.fingerprint(), self.second.fingerprint()
+        # The usual depth was not part of it always.
+        depth = [] if self.depth == DEPTH else [self.depth]
+        return fingerprint_of([KIND, stages, self.weight, *depth])
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self.first.dim
+
+    @property
+    def words(self) -> Callable[[FloatArray], FloatArray] | None:
+        """What finds the pictures of single words, by the first stage's vectors."""
+        return self.first.words
+
+    @property
+    def background(self) -> FloatArray | None:
+        """The first stage's vectors of pictures that stand for any, or None."""
+        return self.first.background
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The features that either stage needs."""
+        return Recipe.union([self.first.recipe, self.second.recipe])
+
+    @property
+    def text_encoder(self) -> str:
+        """Name of the first stage's text encoder."""
+        return self.first.text_encoder
+
+    @property
+    def text_levels(self) -> tuple[str, ...]:
+        """Its levels."""
+        return self.first.text_levels
+
+    def open_text_encoder(self) -> TextEncoder:
+        """Return the first stage's text encoder."""
+        return self.first.open_text_encoder()
+
+    def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """Return unit vectors, float32 (n, dim), from the recipe's columns."""
+        return self.first.embed_images(columns)
+
+    def embed_texts(self, texts: TextFeatures) -> FloatArray:
+        """Return unit vectors, float32 (m, dim)."""
+        return self.first.embed_texts(texts)
+
+    def combine(self, first: FloatArray, second: FloatArray) -> FloatArray:
+        """Return the score of pairs from those of the two stages, of one shape."""
+        return (1 - self.weight) * first + self.weight * second
+
+    def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
+        """Write the matcher as an artifact folder, atomically, both stages inside.
+
+        ``beside`` may write further files into the folder it is given.
+
+        Raises
+        ------
+        ArtifactError
+            If ``folder`` holds something else.
+        """
+        saved = {
+            **self.calibrated(),
+            "weight": self.weight,
+            "depth": self.depth,
+            "fingerprint": self.fingerprint(),
+            "facts": dict(self.facts),
+        }
+        with write_folder(folder, KIND, saved) as draft:
+            self.first.save(draft / FIRST)
+            self.second.save(draft / SECOND)
+            if beside:
+                beside(draft)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a saved matcher.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not a whole two-stage matcher.
+        MismatchError
+            If an encoder differs from the one that a stage was trained with.
+        """
+        saved = read_manifest(folder, KIND, SavedTwoStage)
+        return cls(
+            **saved.calibrated(),
+            first=load_folder(folder / FIRST),
+            second=Rescorer.load(folder / SECOND),
+            weight=saved.weight,
+            depth=saved.depth,
+            facts=saved.facts,
+        )
+
+
+class SavedTwoStage(SavedMatcher):
+    """The manifest of a ``TwoStageMatcher``."""
+
+    weight: Annotated[float, Field(ge=0, le=1)]
+    depth: Annotated[int, Field(ge=1, le=100_000)] = DEPTH
+
+
+def first_stage(matcher: Matcher) -> Matcher:
+    """Return what makes the matcher's vectors: its first stage, or itself where it is all."""
+    return matcher.first if isinstance(matcher, TwoStageMatcher) else matcher
+
+
+PICTURES = 64
+"""Pictures a call of the head; bounds its memory."""
+
+
+@dataclass(frozen=True)
+class PairScorer:
+    """A ``SecondStage``: the logit of a match, by a text encoder that reads the picture along.
+
+    The head attends to every token of the picture, so a packed picture is all of them: 577 x
+    768 numbers, 0.9 MB, for a ViT-B at 384 pixels, where other second stages take 4 KB. Fewer
+    would be another model with other numbers, and to see the first 50 pictures anew for each
+    query would take seven times as long as to read them.
+
+    Attributes
+    ----------
+    encoder : str
+        Name of the checkpoint's encoders.
+    """
+
+    encoder: str
+    scale: ClassVar[float] = 16.0
+    """Logits are divided by it, so that scores are about between -1 and 1."""
+
+    levels: ClassVar[tuple[str, str]] = ("tokens:cls", "tokens:grid")
+
+    @property
+    def recipe(self) -> Recipe:
+        """The picture's tokens: the class token and those of the cells."""
+        return Recipe({self.encoder: self.levels})
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that decides the scores."""
+        return fingerprint_of(["pair head", self._texts.fingerprint()])
+
+    @cached_property
+    def packed_shape(self) -> tuple[int, int]:
+        """Shape of a packed picture: (1 + cells, width of a token)."""
+        cells, width = IMAGE_ENCODERS.load(self.encoder)().level_shapes()["tokens:grid"]
+        return 1 + cells, width
+
+    def pack_images(self, columns: Mapping[str, FloatArray]) -> NDArray[np.float16]:
+        """Return packed pictures, float16 (n, *packed_shape), from the recipe's columns.
+
+        Raises
+        ------
+        MismatchError
+            If a column of the recipe is missing.
+        """
+        missing = [name for name in self.recipe.columns() if name not in columns]
+        if missing:
+            raise MismatchError(f"The second stage needs the features {', '.join(missing)}.")
+        first, cells = (columns[name] for name in self.recipe.columns())
+        return np.concatenate([first[:, None].astype(np.float16), cells.astype(np.float16)], axis=1)
+
+    def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
+        """Return the ids of each text, float32 (passages, most ids of one); -1 is no id."""
+        return [_stacked(passages) for passages in self._texts.reading.passages(texts)]
+
+    def scores(self, images: NDArray[np.float16], text: FloatArray) -> FloatArray:
+        """Return the score of each packed picture with a packed text, float32 (n,).
+
+        That of a text is the mean over its passages.
+        """
+        found = [self._passage(images, row[row >= 0]) for row in text.astype(np.int64)]
+        return np.asarray(np.mean(found, axis=0), np.float32)
+
+    def _passage(self, images: NDArray[np.float16], ids: NDArray[np.int64]) -> FloatArray:
+        pair = self._texts.reading.pair
+        ids = np.concatenate([[pair], ids[1:]])[None]
+        logits = [
+            self._runner(images[start : start + PICTURES].astype(np.float32), ids)[0][:, 0]
+            for start in range(0, len(images), PICTURES)
+        ]
+        found: FloatArray = np.concatenate([np.zeros(0, np.float32), *logits])
+        return np.asarray(found / self.scale, np.float32)
+
+    @cached_property
+    def _texts(self) -> PretrainedText:
+        encoder: PretrainedText = TEXT_ENCODERS.load(self.encoder)()
+        return encoder
+
+    @cached_property
+    def _runner(self) -> Runner:
+        return self._texts.head_runner(self.packed_shape)
+
+
+def _stacked(passages: Sequence[Sequence[int]]) -> FloatArray:
+    stacked = np.full((len(passages), max(map(len, passages))), -1, np.float32)
+    for row, ids in enumerate(passages):
+        stacked[row, : len(ids)] = ids
+    return stacked

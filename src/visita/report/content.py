@@ -1,0 +1,282 @@
+"""What a report holds: records of plain values, whoever fills them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visita.brief import brief
+from visita.evaluation.intervals import Estimate
+from visita.report.claims import Verdict
+from visita.types import Skipped
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers; neighbours of one group share its heading."""
+
+    group: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system and its number in each column, None where it was not measured."""
+
+    name: str
+    cells: tuple[Estimate | None, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers with intervals, higher is better; ``note`` says what and of how many."""
+
+    title: str
+    note: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    def best(self, column: int) -> float | None:
+        """Return the highest value of a column, None if it is empty or all rows have the same."""
+        values = [cell.value for row in self.rows if (cell := row.cells[column])]
+        if len(values) == len(self.rows) and len(set(values)) == 1:
+            return None
+        return max(values, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table as JSON values."""
+        return {
+            "title": self.title,
+            "note": self.note,
+            "columns": [{"group": c.group, "name": c.name} for c in self.columns],
+            "rows": [{"name": r.name, "cells": [_numbers(c) for c in r.cells]} for r in self.rows],
+        }
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Facts in columns, as text: what has no interval."""
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[str, ...]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the sheet as JSON values."""
+        rows = {name: dict(zip(self.columns, row, strict=True)) for name, row in self.rows.items()}
+        return {"title": self.title, "note": self.note, "rows": rows}
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """What each system costs, lower being better, and how good it is, higher being better."""
+
+    title: str
+    note: str
+    x_label: str
+    y_label: str
+    points: Mapping[str, tuple[float, Estimate]]
+
+    def front(self) -> tuple[str, ...]:
+        """Return the Pareto set, cheapest first: no other is as good for less, or better for it."""
+        found: list[str] = []
+        best = -math.inf
+        by_cost = sorted(self.points, key=lambda n: (self.points[n][0], -self.points[n][1].value))
+        for name in by_cost:
+            if (value := self.points[name][1].value) > best:
+                found.append(name)
+                best = value
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the points as JSON values."""
+        points = {
+            name: {"x": cost, "y": good.to_dict()} for name, (cost, good) in self.points.items()
+        }
+        return {
+            "title": self.title,
+            "note": self.note,
+            "x": self.x_label,
+            "y": self.y_label,
+            "points": points,
+            "front": list(self.front()),
+        }
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines: an estimate a point.
+
+    ``ticks`` names the points, evenly spaced; without, they are 1, 2, ….
+    """
+
+    title: str
+    note: str
+    x_label: str
+    y_label: str
+    lines: Mapping[str, Sequence[Estimate]]
+    ticks: tuple[str, ...] = ()
+
+    def points(self) -> tuple[str, ...]:
+        """Return what each point is called."""
+        return self.ticks or tuple(map(str, range(1, 1 + max(map(len, self.lines.values())))))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the curves as JSON values."""
+        lines = {name: [_numbers(point) for point in line] for name, line in self.lines.items()}
+        return {
+            "title": self.title,
+            "note": self.note,
+            "x": self.x_label,
+            "y": self.y_label,
+            "points": list(self.points()),
+            "lines": lines,
+        }
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One bar a name, with its interval."""
+
+    title: str
+    note: str
+    x_label: str
+    bars: Mapping[str, Estimate]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the bars as JSON values."""
+        bars = {name: _numbers(bar) for name, bar in self.bars.items()}
+        return {"title": self.title, "note": self.note, "x": self.x_label, "bars": bars}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in an example: ``right`` if it belongs to the query."""
+
+    id: str
+    path: Path
+    right: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """A query, what is to be said about it, and its pictures, best first.
+
+    ``id`` stands for the query in what may be published; ``text`` is shown beside pictures only.
+    """
+
+    id: str
+    text: str
+    note: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples of one kind, such as the worst."""
+
+    title: str
+    note: str
+    examples: tuple[Example, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ids and remarks as JSON values, neither texts nor files."""
+        shown = [
+            {
+                "query": one.id,
+                "note": one.note,
+                "pictures": [{"id": p.id, "right": p.right} for p in one.pictures],
+            }
+            for one in self.examples
+        ]
+        return {"title": self.title, "note": self.note, "examples": shown}
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """A whole report.
+
+    Attributes
+    ----------
+    title : str
+    lead : tuple of str
+        Paragraphs.
+    warnings : tuple of str
+        What a reader must know before believing the numbers.
+    verdicts, verdicts_title, verdicts_note
+        The claims, what they are called, and how they were tested.
+    parts : tuple
+        Tables and figures, in order.
+    examples : tuple of Examples
+    failed : tuple of Skipped
+        Parts that could not be computed.
+    setting : mapping
+        What ran, a line each.
+    command : str
+        How to run it again.
+    """
+
+    title: str
+    lead: tuple[str, ...]
+    setting: Mapping[str, str]
+    command: str
+    parts: tuple[Table | Sheet | Curves | Bars | Scatter, ...]
+    verdicts: tuple[Verdict, ...] = ()
+    verdicts_title: str = "The paper’s claims"
+    verdicts_note: str = ""
+    examples: tuple[Examples, ...] = ()
+    warnings: tuple[str, ...] = ()
+    failed: tuple[Skipped, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return its title and how much it holds, in one line."""
+        counts = f"{len(self.parts)} tables and figures, {len(self.verdicts)} claims"
+        return f"<Report {brief(self.title)}: {counts}, {len(self.failed)} failed>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but pictures and texts as JSON values."""
+        return {
+            "title": self.title,
+            "lead": list(self.lead),
+            "warnings": list(self.warnings),
+            "claims": [_verdict(one) for one in self.verdicts],
+            "claims_note": self.verdicts_note,
+            "tables": [one.to_dict() for one in self.parts if isinstance(one, Table)],
+            "sheets": [one.to_dict() for one in self.parts if isinstance(one, Sheet)],
+            "figures": [one.to_dict() for one in self.parts if not isinstance(one, Table | Sheet)],
+            "examples": [one.to_dict() for one in self.examples],
+            "failed": [{"cell": one.item, "reason": one.reason} for one in self.failed],
+            "setting": dict(self.setting),
+            "command": self.command,
+        }
+
+
+def _numbers(estimate: Estimate | None) -> dict[str, float] | None:
+    return estimate.to_dict() if estimate else None
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    claim = verdict.claim
+    found = zip(claim.comparisons, verdict.differences, strict=False)
+    return {
+        "id": claim.id,
+        "claim": claim.sentence,
+        "queries": claim.queries,
+        "paper": dict(claim.paper),
+        "enough": claim.enough,
+        "differences": [
+            {
+                "system": one.system,
+                "baseline": one.baseline,
+                "metric": one.metric,
+                **difference.to_dict(),
+            }
+            for one, difference in found
+        ],
+        "p_value": verdict.p_value,
+        "outcome": verdict.outcome,
+    }

@@ -1,0 +1,282 @@
+"""The report of a comparison."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.data.pairs import PairSet
+from visita.encoders.engine import cores
+from visita.evaluation.intervals import Estimate, components
+from visita.evaluation.pairs import LabelledPairs
+from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
+from visita.report import Column, Report, Row, Scatter, Sheet, Table
+from visita.report.claims import Claim, Measured, Verdict, decide
+from visita.report.claims import Comparison as Difference
+from visita.reports.cells import Result
+from visita.reports.costs import GALLERY, PICTURES, TEXTS
+from visita.reports.outcomes import PAIR_METRICS, Outcomes
+from visita.reports.systems import System
+from visita.types import Skipped
+
+WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
+
+
+AGAINST = (
+    "Differences in rsum, the sum of R@1, R@5 and R@10 both ways, seeds averaged first; intervals "
+    "and p-values come from a paired bootstrap over images with their texts, the gallery whole. A "
+    "verdict needs p < 0.05 after Holm’s correction over all comparisons. The best is chosen by "
+    "the same numbers."
+)
+
+
+PAIR_NOTE = (
+    "Each picture meets its own texts and as many that are not its own; a matcher’s threshold is "
+    "its own, or that of the best F1 on the split dev; mAP is the mean over the two classes."
+)
+
+
+COST_NOTE = (
+    "In use, on {cores} cores of this machine, each in a process of its own: up to "
+    f"{PICTURES} pictures read, from files to vectors; the median of up to {TEXTS} texts, each "
+    f"read, compared with {GALLERY:,} vectors and, where a matcher has two stages, with the first "
+    "of them again; what is compared, of a picture; the peak of memory; the parameters of encoders "
+    "and matcher together; seconds of training, features not counted, where it was trained here."
+)
+
+
+FRONT_NOTE = (
+    "Dark ones are in the Pareto set: nothing is as good for less, or better for as much. The "
+    "whiskers are 95 % intervals."
+)
+
+
+SHOWN: Mapping[str, Callable[[float], str]] = {
+    "pictures_per_second": lambda one: f"{one:,.3g}",
+    "query_ms": lambda one: f"{one:,.3g}",
+    "bytes_per_picture": lambda one: f"{one:,.0f}",
+    "peak_mb": lambda one: f"{one:,.0f}",
+    "parameters": lambda one: f"{one / 1e6:,.1f}",
+}
+
+
+HEADINGS = (
+    *("pictures/s", "ms a query", "bytes a picture", "peak MB", "million parameters"),
+    "training s",
+)
+
+
+UNKNOWN = "–"
+
+
+def make_report(
+    found: Comparison,
+    failed: Sequence[Skipped],
+    warnings: Sequence[str],
+    source: str,
+    setting: Mapping[str, str],
+    command: str,
+) -> Report:
+    """Return the report; ``source`` names the split and ``command`` runs it again."""
+    verdicts = _verdicts(found)
+    return Report(
+        title=f"Matchers compared on {source}",
+        lead=tuple(_lead(found, verdicts)),
+        warnings=tuple(warnings),
+        verdicts=tuple(verdicts),
+        verdicts_title="Against the best",
+        verdicts_note=AGAINST,
+        parts=tuple(_parts(found)),
+        failed=tuple(failed),
+        setting={**setting, **_setting(found)},
+        command=command,
+    )
+
+
+def _verdicts(found: Comparison) -> list[Verdict]:
+    best, *others = found.numbers or [""]
+    queries = _queries(found)
+    claims = [
+        Claim(other, f"{best} is better than {other}", queries, (Difference(best, other, "rsum"),))
+        for other in others
+    ]
+    return decide(claims, {queries: Measured(found.groups.count, found.statistic)}, seed=found.seed)
+
+
+def _queries(found: Comparison) -> str:
+    return f"{len(found.pairs.image_ids):,} images, {len(found.pairs.texts):,} texts"
+
+
+def _lead(found: Comparison, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    if not found.numbers:
+        yield "Nothing could be measured."
+        return
+    best = next(iter(found.numbers))
+    rsum = found.numbers[best]["rsum"]
+    yield (
+        f"{len(found.numbers)} systems on {_queries(found)}. Best in rsum: {best}, "
+        f"{rsum.value:.1f} [{rsum.low:.1f}, {rsum.high:.1f}]."
+    )
+    sure = sum(one.outcome == "holds" for one in verdicts)
+    if verdicts:
+        yield f"It is better than {sure} of the {len(verdicts)} others beyond doubt (p < 0.05)."
+    for scatter in _scatters(found):
+        yield f"{scatter.title}, Pareto set: {', '.join(scatter.front())}."
+
+
+def _parts(found: Comparison) -> Iterator[Table | Sheet | Scatter]:
+    if not found.numbers:
+        return
+    yield _retrieval(found)
+    yield _pairs(found)
+    if len(found.languages()) > 1:
+        yield _by_language(found)
+    if found.costs:
+        yield _costs(found)
+    yield from _scatters(found)
+
+
+def _retrieval(found: Comparison) -> Table:
+    columns = [Column(way, f"R@{k}") for way in WAYS.values() for k in CUTOFFS]
+    metrics = [*(f"{direction} R@{k}" for direction in DIRECTIONS for k in CUTOFFS), "rsum"]
+    note = (
+        "Recall at K in percent, with 95 % intervals, and their sum; the best of a column is bold. "
+        "Means over seeds or runs where a system has several."
+    )
+    return Table("Retrieval", note, (*columns, Column("", "rsum")), _rows(found, metrics))
+
+
+def _pairs(found: Comparison) -> Table:
+    columns = tuple(Column("", name) for name in PAIR_METRICS)
+    title = "Does this text belong to this picture?"
+    return Table(title, PAIR_NOTE, columns, _rows(found, PAIR_METRICS))
+
+
+def _by_language(found: Comparison) -> Table:
+    points = (CUTOFFS[0], CUTOFFS[-1])
+    languages = found.languages()
+    columns = [
+        Column(f"{code}, {rows.sum():,} texts", f"R@{k}")
+        for code, rows in languages.items()
+        for k in points
+    ]
+    rows = tuple(
+        Row(
+            name,
+            tuple(
+                one for texts in languages.values() for one in found.recalls(name, points, texts)
+            ),
+        )
+        for name in found.numbers
+    )
+    note = "Text to image, among all pictures, by the language that the texts are in."
+    return Table("Languages", note, tuple(columns), rows)
+
+
+def _rows(found: Comparison, metrics: Sequence[str]) -> tuple[Row, ...]:
+    return tuple(
+        Row(name, tuple(one[metric] for metric in metrics)) for name, one in found.numbers.items()
+    )
+
+
+def _costs(found: Comparison) -> Sheet:
+    rows = {}
+    for name in found.numbers:
+        known = found.costs.get(name, {})
+        shown = [form(known[key]) if key in known else UNKNOWN for key, form in SHOWN.items()]
+        seconds = found.training_seconds(name)
+        rows[name] = (*shown, UNKNOWN if seconds is None else f"{seconds:,.0f}")
+    return Sheet("What it costs", COST_NOTE.format(cores=cores()), HEADINGS, rows)
+
+
+def _scatters(found: Comparison) -> list[Scatter]:
+    axes = {
+        "Quality against reading": ("milliseconds a picture", _milliseconds_a_picture),
+        "Quality against asking": ("milliseconds a query", lambda one: one["query_ms"]),
+    }
+    known = [name for name in found.numbers if name in found.costs]
+    return [
+        Scatter(
+            title,
+            FRONT_NOTE,
+            label,
+            "rsum",
+            {name: (cost(found.costs[name]), found.numbers[name]["rsum"]) for name in known},
+        )
+        for title, (label, cost) in axes.items()
+        if len(known) > 1
+    ]
+
+
+def _milliseconds_a_picture(costs: Mapping[str, float]) -> float:
+    return 1000 / costs["pictures_per_second"]
+
+
+def _setting(found: Comparison) -> dict[str, str]:
+    runs = {name: len(some) for name, some in found.runs.items() if len(some) > 1}
+    return {
+        "measured on": f"{_queries(found)}, fingerprint {found.pairs.fingerprint()}",
+        **({"runs": ", ".join(f"{n} of {name}" for name, n in runs.items())} if runs else {}),
+        "machine": f"{cores()} cores, {platform.machine()}",
+        "intervals": f"95 %, bootstrap over images with their texts, seed {found.seed}",
+        "versions": ", ".join(f"{p} {version(p)}" for p in ("visita", "torch", "numpy")),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(Outcomes):
+    """The outcomes of systems on one split; see ``of_systems``.
+
+    Attributes
+    ----------
+    pairs : PairSet
+        What was measured on.
+    costs : mapping
+        The facts of ``costs.measure``, by system, of its first member.
+    """
+
+    pairs: PairSet
+    costs: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def of_systems(
+        cls,
+        systems: Sequence[System],
+        results: Mapping[str, Result],
+        costs: Mapping[str, Mapping[str, float]],
+        pairs: PairSet,
+        drawn: LabelledPairs,
+        seed: int,
+    ) -> Self:
+        """Return the outcomes of the systems of which every member was measured."""
+        runs = {
+            one.name: [results[run] for run in one.runs]
+            for one in systems
+            if all(run in results for run in one.runs)
+        }
+        return cls(runs, components(pairs.truth), drawn, seed, pairs, costs)
+
+    @cached_property
+    def numbers(self) -> Mapping[str, Mapping[str, Estimate]]:
+        """Every metric of each system, the best rsum first."""
+        found = {name: self.estimates(name) for name in self.runs}
+        return dict(sorted(found.items(), key=lambda one: -one[1]["rsum"].value))
+
+    def languages(self) -> dict[str, NDArray[np.bool_]]:
+        """Return which texts are in each language that texts of two images or more are in."""
+        codes = np.array(self.pairs.text_languages, np.str_)
+        found = {code: codes == code for code in sorted(set(codes.tolist()) - {""})}
+        return {code: rows for code, rows in found.items() if len(set(self.groups.texts[rows])) > 1}
+
+    def training_seconds(self, system: str) -> float | None:
+        """Return the mean over what was trained here, None if nothing was."""
+        facts: list[Mapping[str, Any]] = [run.facts for run in self.of(system)]
+        seconds = [one["training_seconds"] for one in facts if one["training_seconds"] is not None]
+        return float(np.mean(seconds)) if seconds else None

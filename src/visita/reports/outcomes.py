@@ -1,0 +1,169 @@
+"""What systems reached on the same images and texts: each metric with its interval, and paired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.evaluation.intervals import (
+    Difference,
+    Estimate,
+    Groups,
+    Statistic,
+    Values,
+    differences,
+    estimates,
+    group_sums,
+    mean_statistic,
+)
+from visita.evaluation.pairs import LabelledPairs, ranking_metrics
+from visita.evaluation.ranks import hits
+from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, rank_statistic
+from visita.evaluation.retrieval import METRICS as RANK_METRICS
+from visita.reports.cells import Result
+
+PAIR_METRICS = ("recall", "precision", "F1", "mAP")
+
+
+METRICS = (
+    *PAIR_METRICS,
+    *(f"{direction} {name}" for direction in DIRECTIONS for name in RANK_METRICS),
+    "rsum",
+)
+
+
+SIDES = ("images", "texts")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """The runs of systems, seeds averaged.
+
+    Attributes
+    ----------
+    runs : mapping
+        The result of each seed, by system. Its arrays are the rank of the best true item, int64
+        ``images`` (n, 3) and ``texts`` (m, 3), and the scores of the pairs ``drawn``, float64
+        ``pairs`` (p,); its fact ``threshold`` is from which score a pair counts as a match.
+    groups : Groups
+        What is drawn together when images are resampled.
+    drawn : LabelledPairs
+    seed : int
+        Of the intervals.
+    """
+
+    runs: Mapping[str, Sequence[Result]]
+    groups: Groups
+    drawn: LabelledPairs
+    seed: int
+
+    def of(self, system: str) -> Sequence[Result]:
+        """Return the result of each seed.
+
+        Raises
+        ------
+        KeyError
+            If one is missing.
+        """
+        return self.runs[system]
+
+    def measured(self, systems: Sequence[str]) -> list[str]:
+        """Return those of ``systems`` that are measured."""
+        return [system for system in systems if system in self.runs]
+
+    def estimates(self, system: str) -> dict[str, Estimate]:
+        """Return every one of ``METRICS``, a mean over seeds."""
+        found = estimates(self._statistic(system), self.groups.count, seed=self.seed)
+        return dict(zip(METRICS, found, strict=True))
+
+    def differences(self, system: str, baseline: str) -> dict[str, Difference]:
+        """Return by how much each of ``METRICS`` is above that of ``baseline``."""
+        one, other = self._statistic(system), self._statistic(baseline)
+        found = differences(
+            lambda weights: one(weights) - other(weights), self.groups.count, seed=self.seed
+        )
+        return dict(zip(METRICS, found, strict=True))
+
+    def recalls(
+        self, system: str, points: Sequence[int], texts: NDArray[np.bool_] | None = None
+    ) -> list[Estimate]:
+        """Return the recall at each of ``points`` of the texts, which ask for their picture.
+
+        ``texts``, bool (m,), says which of them count, if not all.
+        """
+        some = slice(None) if texts is None else texts
+        ranks = np.stack([run.arrays["texts"] for run in self.of(system)])[:, some]
+        found = 100 * hits(ranks, points).mean(axis=0)
+        groups, owners = np.unique(self.groups.texts[some], return_inverse=True)
+        return estimates(mean_statistic(found, owners), len(groups), seed=self.seed)
+
+    def statistic(self, system: str, metric: str) -> Statistic:
+        """Return how one of ``METRICS`` follows from how often each group is drawn.
+
+        Raises
+        ------
+        KeyError
+            If the system was not measured.
+        """
+        if metric == "rsum":  # often asked for, and medians take long
+            return self._rsum(system)
+        whole, column = self._statistic(system), METRICS.index(metric)
+        return lambda weights: whole(weights)[:, [column]]
+
+    def _rsum(self, system: str) -> Statistic:
+        sides = []
+        for name, owners in zip(SIDES, (self.groups.images, self.groups.texts), strict=True):
+            ranks = np.stack([run.arrays[name] for run in self.of(system)])
+            found = 100 * hits(ranks, CUTOFFS).mean(axis=0).sum(axis=-1)
+            sides.append(mean_statistic(found, owners))
+        return lambda weights: sides[0](weights) + sides[1](weights)
+
+    def _statistic(self, system: str) -> Statistic:
+        runs, groups = self.of(system), self.groups
+        ranks = [np.stack([run.arrays[side] for run in runs]) for side in SIDES]
+        decided = pair_statistic(
+            [run.arrays["pairs"] for run in runs],
+            [float(run.facts["threshold"]) for run in runs],
+            self.drawn,
+            groups,
+        )
+        ranked = rank_statistic(ranks[0], ranks[1], groups)
+        return lambda weights: np.concatenate([decided(weights), ranked(weights)], axis=1)
+
+
+def pair_statistic(
+    scores: Sequence[Values],
+    thresholds: Sequence[float],
+    drawn: LabelledPairs,
+    groups: Groups,
+) -> Statistic:
+    """Return weights (r, groups) → ``PAIR_METRICS`` in percent, means over runs: (r, 4).
+
+    Parameters
+    ----------
+    scores : sequence of float64 (p,)
+        Of the pairs ``drawn``, a run each.
+    thresholds : sequence of float
+        From which score a pair counts as a match, by run.
+    groups : Groups
+        What is drawn together when images are resampled.
+    """
+    owners = groups.images[drawn.images]
+    called = np.stack(
+        [run >= threshold for run, threshold in zip(scores, thresholds, strict=True)], axis=1
+    )
+    labels = drawn.labels[:, None]
+    sums = [group_sums(one.astype(np.float64), owners) for one in (called & labels, called, labels)]
+    ranked = [ranking_metrics(run, drawn.labels, owners) for run in scores]
+
+    def statistic(weights: Values) -> Values:
+        right, positive, true = (weights @ one for one in sums)
+        decided = [right / true, right / np.maximum(positive, 1), 2 * right / (positive + true)]
+        mean_precision = np.mean([one(weights)[:, :1] for one in ranked], axis=0)
+        columns = [*(one.mean(axis=1, keepdims=True) for one in decided), mean_precision]
+        return np.asarray(100 * np.concatenate(columns, axis=1))
+
+    return statistic

@@ -1,0 +1,134 @@
+"""The cells of a robustness run: matchers on pairs as they are, and on pictures made worse.
+
+A gallery is made worse as a whole, at one strength; the texts stay as they are. A cell holds
+ranks alone, from which the report measures whatever it shows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import join
+
+from visita.arguments import listed, one_of, whole
+from visita.data import SPLITS, Data, PairSet, open_pairs
+from visita.data.join import interchangeable
+from visita.data.pairs import LEAST, check_enough
+from visita.errors import ConfigError
+from visita.evaluation.measure import caveats, features_for
+from visita.evaluation.rerank import ranks
+from visita.matchers import GIVEN, MATCHERS, opened
+from visita.report import Report, write_report
+from visita.reports.cells import Result, run_cells
+from visita.reports.robustness_report import Condition, Findings, Subject, make_report, plan
+from visita.types import Matcher
+
+
+def robustness(
+    matchers: Sequence[Matcher | str | Path],
+    data: Data,
+    out: str | Path,
+    *,
+    also: Sequence[Data] = (),
+    split: str = "dev",
+    seed: int = 0,
+) -> Report:
+    """Measure matchers where it gets harder, and write one report into ``out``.
+
+    On ``split``: recall over five strengths of noise, blur, JPEG and occlusion; recall of the
+    texts by how often split train holds their rarest word, never included. On the pairs
+    ``also``, whole: recall as it is. What is finished is kept in ``out/cells``, and a call that
+    was killed goes on from there. Features of worse pictures go into the cache (20 times as much
+    as of the split as it is), the pictures themselves nowhere.
+
+    Parameters
+    ----------
+    split : str
+        dev or test.
+    seed : int
+        Seed of the intervals, and of the splits where the data have none.
+
+    Raises
+    ------
+    ConfigError
+        If there is no matcher, one is given twice, or ``split`` cannot be measured.
+    DataError
+        If the split or train is empty.
+    TrainingError
+        If nothing could be computed.
+    """
+    matchers = listed(matchers, GIVEN, MATCHERS)
+    if not matchers:
+        raise ConfigError("Give one matcher or more, by name or by folder.")
+    if one_of(split, "split", SPLITS) == "train":
+        raise ConfigError("Measure on dev or on test; 'train' is what was learnt from.")
+    whole(seed, "seed", 0)
+    read = [opened(one) for one in matchers]
+    pairs, *others = (open_pairs(one, seed=seed) for one in (data, *also))
+    check_enough(pairs, {split: LEAST}, "Measuring")
+    learnt, measured = pairs.take("train"), interchangeable(pairs.take(split))
+    names = _told_apart("matcher", [(one.name, one.fingerprint()) for one in read])
+    readers = _told_apart("pairs", [(_reader(one), one.fingerprint()) for one in others])
+
+    def subjects(data: str, some: PairSet) -> list[Subject]:
+        return [
+            Subject(name, data, matcher, features_for(matcher, some, None))
+            for name, matcher in zip(names, read, strict=True)
+        ]
+
+    home = subjects(f"{_reader(pairs)} {split}", measured)
+    travel = [
+        one
+        for reader, some in zip(readers, others, strict=True)
+        for one in subjects(f"all of {reader}", some)
+    ]
+    conditions = {one.name: one for one in plan(home, travel)}
+    cells = [one.cell() for one in conditions.values()]
+    results, failed = run_cells(
+        Path(out, "cells"), cells, lambda cell: ranks_of(conditions[cell.name]), {}
+    )
+    found = {name: conditions[name].measure(result, seed) for name, result in results.items()}
+    report = make_report(
+        Findings(home, travel, found, learnt, seed),
+        failed,
+        sorted({warning for one in read for warning in caveats(one)}),
+        _command(read, pairs, others, split, seed),
+    )
+    write_report(report, Path(out))
+    return report
+
+
+def ranks_of(one: Condition) -> Result:
+    """Return the ranks of a condition, by both stages where the matcher has two."""
+    images, texts = ranks(one.subject.matcher, one.features())
+    return Result({}, {"images": images, "texts": texts})
+
+
+def _told_apart(kind: str, given: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the name of each ``(name, fingerprint)``, and more where two have the same name."""
+    twice = [name for name, mark in given if sum(mark == other for _, other in given) > 1]
+    if twice:
+        raise ConfigError(
+            f"The same {kind} is given twice, as {' and '.join(twice)}; once will do."
+        )
+    count = Counter(name for name, _ in given)
+    return [f"{name} {mark[:6]}" if count[name] > 1 else name for name, mark in given]
+
+
+def _reader(pairs: PairSet) -> str:
+    return pairs.source.partition(":")[0]
+
+
+def _command(
+    matchers: Sequence[Matcher],
+    pairs: PairSet,
+    others: Sequence[PairSet],
+    split: str,
+    seed: int,
+) -> str:
+    words = ["visita", "robustness", *(one.name for one in matchers)]
+    words += ["--data", f"{_reader(pairs)}:PATH", "--out", "DIR"]
+    for one in others:
+        words += ["--also", f"{_reader(one)}:PATH"]
+    return join([*words, "--split", split, "--seed", str(seed)])

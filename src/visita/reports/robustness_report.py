@@ -1,0 +1,335 @@
+"""The report of a robustness run: curves by corruption, the long tail, other pairs.
+
+The cells of a robustness run: matchers on pairs as they are, and on pictures made worse.
+
+A gallery is made worse as a whole, at one strength; the texts stay as they are. A cell holds
+ranks alone, from which the report measures whatever it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from importlib.metadata import version
+
+import numpy as np
+
+from visita.data.corruptions import CORRUPTIONS, RULES, SIDE, STRENGTHS
+from visita.data.pairs import PairSet
+from visita.errors import DataError
+from visita.evaluation.intervals import Estimate, components
+from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, Retrieval, measure_ranks
+from visita.evaluation.tail import Bin, rarest_words, recall_by_frequency
+from visita.report import Column, Curves, Report, Row, Table
+from visita.reports.cells import Cell, Result
+from visita.store.altered import CorruptedEncoder
+from visita.store.extract import PairFeatures, image_features
+from visita.store.pictures import RecipeEncoder
+from visita.types import FloatArray, Matcher, Skipped
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A matcher and the pairs it is measured on.
+
+    Attributes
+    ----------
+    name, data : str
+        What the report calls the matcher and the pairs.
+    matcher : Matcher
+    features : PairFeatures
+        Of the pictures as they are.
+    """
+
+    name: str
+    data: str
+    matcher: Matcher
+    features: PairFeatures
+
+    @cached_property
+    def encoders(self) -> list[RecipeEncoder]:
+        """What computes the columns that the matcher reads, an encoder each."""
+        return [RecipeEncoder(one) for one in self.matcher.recipe.by_encoder()]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash over the matcher, the pairs and the features of their pictures."""
+        digest = sha256(
+            f"{self.matcher.fingerprint()} {self.features.pairs.fingerprint()}".encode()
+        )
+        for name, values in sorted(self.features.columns.items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()[:16]
+
+    def columns(self, corruption: str | None, strength: int) -> dict[str, FloatArray]:
+        """Return the columns of the pictures, made worse or as they are.
+
+        Raises
+        ------
+        DataError
+            If a picture can no longer be read.
+        """
+        if corruption is None:
+            return self.features.columns
+        pairs = self.features.pairs
+        columns: dict[str, FloatArray] = {}
+        for encoder in self.encoders:
+            worse = CorruptedEncoder(encoder, corruption, strength)
+            kept, some = image_features(pairs, worse)
+            if len(kept.image_ids) < len(pairs.image_ids):
+                raise DataError("Some pictures can no longer be read; see above, and run again.")
+            columns |= some
+        return columns
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One measurement: a subject and what is done to its pictures, None for nothing."""
+
+    subject: Subject
+    corruption: str | None = None
+    strength: int = 0
+
+    @property
+    def name(self) -> str:
+        """What the cell is called."""
+        done = (self.corruption, str(self.strength)) if self.corruption else ()
+        return ", ".join((self.subject.name, self.subject.data, " ".join(done) or "as it is"))
+
+    def cell(self) -> Cell:
+        """Return the cell that holds its ranks."""
+        settings = {"subject": self.subject.fingerprint, "corruption": None}
+        if self.corruption:
+            amount = CORRUPTIONS[self.corruption].amounts[self.strength - 1]
+            settings["corruption"] = f"{RULES}/{self.corruption}/{amount}"
+        return Cell(self.name, settings)
+
+    def features(self) -> PairFeatures:
+        """Return what is measured.
+
+        Raises
+        ------
+        DataError
+            If a picture can no longer be read.
+        """
+        return replace(
+            self.subject.features, columns=self.subject.columns(self.corruption, self.strength)
+        )
+
+    def measure(self, result: Result, seed: int) -> Retrieval:
+        """Return both directions with intervals; the arrays are the ranks.
+
+        They are int64, ``images`` (n, 3) and ``texts`` (m, 3).
+        """
+        groups = components(self.subject.features.pairs.truth)
+        images, texts = (result.arrays[side][None] for side in ("images", "texts"))
+        return measure_ranks(images, texts, groups, seed=seed)
+
+
+def plan(home: Sequence[Subject], travel: Sequence[Subject]) -> list[Condition]:
+    """Return what is measured: all subjects as they are, those at home with each corruption too."""
+    return [
+        *(Condition(subject) for subject in (*home, *travel)),
+        *(
+            Condition(subject, corruption, strength)
+            for subject in home
+            for corruption in CORRUPTIONS
+            for strength in STRENGTHS
+        ),
+    ]
+
+
+SHOWN = (1, 10)
+"""The cutoffs that have a figure or a column."""
+
+
+WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
+
+
+BANDS = "Bands and brackets are 95 % intervals over pictures."
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What a run found.
+
+    Attributes
+    ----------
+    home, travel : sequence of Subject
+        Each matcher on the split that was made worse, and on the other pairs.
+    measured : mapping
+        The metrics of each condition that could be computed, by its name.
+    learnt : PairSet
+        Split train, whose texts say how often a word was met.
+    seed : int
+        Seed of the intervals.
+    """
+
+    home: Sequence[Subject]
+    travel: Sequence[Subject]
+    measured: Mapping[str, Retrieval]
+    learnt: PairSet
+    seed: int
+
+    def of(self, subject: Subject) -> Retrieval | None:
+        """Return the metrics of a subject as it is, None if they could not be computed."""
+        return self.measured.get(Condition(subject).name)
+
+    def curve(self, subject: Subject, corruption: str) -> list[Retrieval]:
+        """Return the metrics from strength 0 on, nothing if one could not be computed."""
+        worse = (Condition(subject, corruption, strength) for strength in STRENGTHS)
+        names = [one.name for one in (Condition(subject), *worse)]
+        known = all(name in self.measured for name in names)
+        return [self.measured[name] for name in names] if known else []
+
+    def tail(self, subject: Subject) -> dict[str, Bin]:
+        """Return the recall of the texts by their rarest word, nothing if it is not known."""
+        found = self.of(subject)
+        if found is None:
+            return {}
+        frequencies = rarest_words(subject.features.pairs.texts, self.learnt.texts)
+        [ranks] = found.text_ranks
+        return recall_by_frequency(ranks, frequencies, found.groups.texts, seed=self.seed)
+
+
+def make_report(
+    findings: Findings, failed: Sequence[Skipped], warnings: Sequence[str], command: str
+) -> Report:
+    """Return the report; ``command`` runs it again."""
+    tails = {one.name: tail for one in findings.home if len(tail := findings.tail(one)) > 1}
+    flat = () if tails else ("The texts’ rarest words are all alike: there is no long tail.",)
+    return Report(
+        title=f"Robustness and generalisation on {findings.home[0].data}",
+        lead=tuple(_lead(findings, tails)),
+        warnings=(*warnings, *flat),
+        parts=tuple(_parts(findings, tails)),
+        failed=tuple(failed),
+        setting=_setting(findings),
+        command=command,
+    )
+
+
+def _lead(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[str]:
+    strongest = STRENGTHS[-1]
+    for subject in findings.home:
+        curves = {name: findings.curve(subject, name) for name in CORRUPTIONS}
+        left = ", ".join(
+            f"{curve[strongest].rsum.value:.1f} with {name}"
+            for name, curve in curves.items()
+            if curve
+        )
+        if (found := findings.of(subject)) and left:
+            yield (
+                f"{subject.name}: rsum {found.rsum.value:.1f} on the pictures as they are; at "
+                f"strength {strongest}, {left}."
+            )
+        if bins := tails.get(subject.name):
+            found_by_bin = ", ".join(f"{one.recall[-1].value:.1f}" for one in bins.values())
+            yield (
+                f"{subject.name} has the right picture within the first {CUTOFFS[-1]} for "
+                f"{found_by_bin} % of the texts whose rarest word train has in "
+                f"{', '.join(bins)} of its texts."
+            )
+
+
+def _parts(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[Table | Curves]:
+    for subject in findings.home:
+        yield from _worse_pictures(findings, subject)
+    if tails:
+        yield from _long_tail(findings, tails)
+    if findings.travel:
+        yield _other_pairs(findings)
+
+
+def _worse_pictures(findings: Findings, subject: Subject) -> Iterator[Curves]:
+    curves = {name: findings.curve(subject, name) for name in CORRUPTIONS}
+    pairs = subject.features.pairs
+    for direction, way in WAYS.items():
+        for cutoff in SHOWN:
+            lines = {
+                name: [one.metrics[direction][f"R@{cutoff}"] for one in curve]
+                for name, curve in curves.items()
+                if curve
+            }
+            if lines:
+                yield Curves(
+                    f"{subject.name} on worse pictures: {way}, R@{cutoff}",
+                    f"{len(pairs.image_ids):,} pictures, all with the same corruption, and "
+                    f"{len(pairs.texts):,} texts as they are. {BANDS}",
+                    "strength",
+                    f"R@{cutoff}, %",
+                    lines,
+                    ("0", *map(str, STRENGTHS)),
+                )
+
+
+def _long_tail(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[Curves]:
+    bins = next(iter(tails.values()))  # the texts, and so the bins, are the same for all
+    for cutoff in SHOWN:
+        place = CUTOFFS.index(cutoff)
+        yield Curves(
+            f"Long tail: texts by their rarest word, R@{cutoff}",
+            "Text to image, among all pictures. A text’s rarest word is the one that the fewest "
+            f"of the {len(findings.learnt.texts):,} texts of train hold. One that none holds may "
+            f"be a misspelling. {BANDS}",
+            "texts of train that hold it",
+            f"R@{cutoff}, %",
+            {name: [one.recall[place] for one in tail.values()] for name, tail in tails.items()},
+            tuple(f"{name}\n({one.texts:,} texts)" for name, one in bins.items()),
+        )
+
+
+def _other_pairs(findings: Findings) -> Table:
+    subjects = (*findings.home, *findings.travel)
+    sizes = {one.data: len(one.features.pairs.image_ids) for one in subjects}
+    columns = tuple(
+        Column(f"{data}, {size:,} pictures, {way}", f"R@{cutoff}")
+        for data, size in sizes.items()
+        for way in WAYS.values()
+        for cutoff in SHOWN
+    )
+    measured = {(one.name, one.data): findings.of(one) for one in subjects}
+    rows = tuple(
+        Row(
+            one.name,
+            tuple(cell for data in sizes for cell in _recalls(measured[one.name, data])),
+        )
+        for one in findings.home
+    )
+    note = (
+        "Recall in percent, with 95 % intervals. Galleries of different sizes are not equally "
+        "hard: compare matchers within a column."
+    )
+    return Table("Other pairs", note, columns, rows)
+
+
+def _recalls(found: Retrieval | None) -> list[Estimate | None]:
+    return [
+        found.metrics[direction][f"R@{cutoff}"] if found else None
+        for direction in DIRECTIONS
+        for cutoff in SHOWN
+    ]
+
+
+def _setting(findings: Findings) -> dict[str, str]:
+    subjects = (*findings.home, *findings.travel)
+    matchers = {one.name: one.matcher.fingerprint() for one in findings.home}
+    data = {one.data: one.features.pairs for one in subjects}
+    return {
+        **{f"matcher {name}": f"fingerprint {found}" for name, found in matchers.items()},
+        **{
+            name: f"{len(pairs.image_ids):,} pictures, {len(pairs.texts):,} texts, fingerprint "
+            f"{pairs.fingerprint()}"
+            for name, pairs in data.items()
+        },
+        **{
+            name: f"{one.amount}: {', '.join(f'{amount:g}' for amount in one.amounts)}"
+            for name, one in CORRUPTIONS.items()
+        },
+        "pixels": f"a picture that is made worse has a shorter side of {SIDE} at most",
+        "intervals": f"95 %, bootstrap over pictures with their texts, seed {findings.seed}",
+        "versions": ", ".join(f"{p} {version(p)}" for p in ("visita", "pillow", "numpy")),
+    }

@@ -1,0 +1,176 @@
+"""Captions for a picture: the texts of a collection that fit it best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from visita.arguments import listed, whole
+from visita.baselines.writer import Writer
+from visita.data import open_pairs
+from visita.encoders.topics.corpus import read_corpus
+from visita.errors import ConfigError, DataError
+from visita.matchers import DEFAULT
+from visita.matchers.cross_modal import Rescorer
+from visita.search.finder import Finder, finder_of, see
+from visita.search.pair import Seen
+from visita.store.extract import text_features
+from visita.types import FloatArray, Matcher, TwoStage
+from visita.vectors import unit
+
+ALIKE = 0.92
+"""Cosine of their vectors from which two texts say the same, and one is enough."""
+
+
+TAKEN = "Texts are a list of str, a .txt file, or pairs"
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A text and the score it has with a picture, a text's local scaling left out."""
+
+    text: str
+    score: float
+
+
+class Captioner:
+    """Texts to choose captions from, read once; ``caption`` takes a picture.
+
+    Parameters
+    ----------
+    texts : sequence of str, str or Path
+        The texts; a ``.txt`` file with one a line; or pairs, as ``open_pairs`` reads them,
+        whose texts are taken.
+    matcher : Finder, Matcher, str or Path
+        A matcher, the name of a shipped one or the folder of a saved one.
+
+    Raises
+    ------
+    DataError
+        If there is no text, or it cannot be read.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str] | str | Path,
+        *,
+        matcher: Finder | Matcher | str | Path = DEFAULT,
+    ) -> None:
+        self.finder = finder_of(matcher)
+        given = _read(texts) if isinstance(texts, str | Path) else listed(texts, str, TAKEN)
+        self.texts = tuple(dict.fromkeys(text.strip() for text in given if text.strip()))
+        if not self.texts:
+            raise DataError("There is no text to choose a caption from: give one or more.")
+        features = text_features(self.texts, self.finder.texts)
+        # Without local scaling, which prefers what fits few pictures to what describes this one.
+        self.vectors: FloatArray = unit(self.finder.matcher.embed_texts(features))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.texts)
+
+    def __repr__(self) -> str:
+        """Return how many texts it chooses from, and the matcher."""
+        return f"<Captioner: {len(self)} texts, {self.finder.matcher!r}>"
+
+    def caption(self, picture: Image | str | Path, k: int = 5) -> list[Caption]:
+        """Return the k texts that fit a picture best, by both stages if there are two.
+
+        Of texts that say nearly the same only the best is given.
+
+        Raises
+        ------
+        PictureError
+            If the file cannot be decoded.
+        ConfigError
+            If k is below 1.
+        """
+        [found] = self.captions(see(self.finder, [picture]), k)
+        return found
+
+    def captions(self, seen: Seen, k: int = 5) -> list[list[Caption]]:
+        """Return what ``caption`` does for each of several pictures that were embedded."""
+        whole(k, "k", 1)
+        scores = seen.vectors @ self.vectors.T
+        orders = np.argsort(-scores, axis=1, kind="stable")
+        if isinstance(self.finder.matcher, TwoStage) and seen.packed is not None:
+            orders = orders[:, : max(self.finder.matcher.depth, k)]
+            scores = self._both(self.finder.matcher, seen.packed, scores, orders)
+            again = np.argsort(-np.take_along_axis(scores, orders, 1), axis=1, kind="stable")
+            orders = np.take_along_axis(orders, again, 1)
+        return [
+            [Caption(self.texts[text], float(row[text])) for text in self._distinct(order, k)]
+            for row, order in zip(scores, orders, strict=True)
+        ]
+
+    def _both(
+        self,
+        matcher: TwoStage,
+        packed: NDArray[np.float16],
+        scores: FloatArray,
+        looked_at: NDArray[np.int64],
+    ) -> FloatArray:
+        """Return the scores (n, m) of both stages for the texts that each picture looks at."""
+        both = scores.copy()
+        wanted = np.unique(looked_at)
+        texts = matcher.second.pack_texts([self.texts[text] for text in wanted])
+        for text, one in zip(wanted, texts, strict=True):
+            rows = np.flatnonzero((looked_at == text).any(axis=1))
+            second = matcher.second.scores(packed[rows], one)
+            both[rows, text] = matcher.combine(scores[rows, text], second)
+        return both
+
+    def _distinct(self, order: NDArray[np.int64], k: int) -> list[int]:
+        """Return the first k texts of an order, without those that say what one before does."""
+        kept: list[int] = []
+        for text in order:
+            if not (self.vectors[kept] @ self.vectors[text] >= ALIKE).any():
+                kept.append(int(text))
+                if len(kept) == k:
+                    break
+        return kept
+
+
+def _read(texts: str | Path) -> Sequence[str]:
+    if Path(texts).suffix.lower() == ".txt":
+        return read_corpus(Path(texts))
+    return open_pairs(str(texts)).texts
+
+
+class CaptionWriter:
+    """Writes captions; a matcher whose second stage is a captioner is what can.
+
+    Raises
+    ------
+    ConfigError
+        If the matcher has none.
+    """
+
+    def __init__(self, matcher: Finder | Matcher | str | Path) -> None:
+        self.finder = finder_of(matcher)
+        second = self.finder.matcher.second if isinstance(self.finder.matcher, TwoStage) else None
+        if not isinstance(second, Rescorer):
+            raise ConfigError(
+                f"{self.finder.matcher.name!r} cannot write captions: train one that does with  "
+                "visita train baseline nic, or choose captions from texts."
+            )
+        self._second, self._writer = second, Writer(second)
+
+    def caption(self, picture: Image | str | Path, k: int = 1) -> list[Caption]:
+        """Return at most k captions; scores are the mean log probability of a word.
+
+        Raises
+        ------
+        PictureError
+            If the file cannot be decoded.
+        """
+        columns = self.finder.pictures.encode_pictures([picture])
+        [packed] = self._second.pack_images(columns)
+        return [Caption(text, score) for text, score in self._writer.write(packed, k)]

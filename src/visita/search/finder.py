@@ -1,0 +1,387 @@
+"""Finding pictures: a matcher with its encoders at hand, galleries and searches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
+
+from visita.arguments import expect, listed
+from visita.data.thumbnails import cards
+from visita.errors import ConfigError, DamagedError, DataError, MismatchError
+from visita.gallery import gallery as stored
+from visita.gallery.snapshot import Snapshot
+from visita.gallery.sync import SyncReport
+from visita.matchers import DEFAULT, opened
+from visita.progress import bar, say
+from visita.search.matches import Match, Matches
+from visita.search.pair import Pair, Seen, without
+from visita.search.passages import passages
+from visita.search.query import Kind, Query, wish
+from visita.search.search import Rescoring, search, search_without
+from visita.store.pictures import PICTURE, RecipeEncoder
+from visita.types import FloatArray, Judge, Matcher, TextEncoder
+from visita.vectors import unit
+
+
+class Finder:
+    """A matcher with its encoders: turns texts and pictures into vectors of one space.
+
+    Parameters
+    ----------
+    matcher : Matcher, str or Path
+        A matcher, the name of a shipped one or the folder of a saved one.
+    """
+
+    def __init__(self, matcher: Matcher | str | Path = DEFAULT) -> None:
+        self.matcher = opened(matcher)
+        self.pictures = RecipeEncoder(self.matcher.recipe)
+
+    def __repr__(self) -> str:
+        """Return the matcher that it is of."""
+        return f"<Finder of {self.matcher!r}>"
+
+    @cached_property
+    def texts(self) -> TextEncoder:
+        """The matcher's text encoder, loaded on first use."""
+        return self.matcher.open_text_encoder()
+
+    def embed_texts(self, texts: Sequence[str]) -> FloatArray:
+        """Return vectors at most 1 long, float32 (m, dim); see ``visita.unit_and_length``."""
+        texts = listed(texts, str, "Texts are a list of str")
+        return self.matcher.embed_texts(self.texts.encode(texts))
+
+    def embed_pictures(self, pictures: Sequence[Image | str | Path]) -> FloatArray:
+        """Return vectors at most 1 long, float32 (n, dim); see ``visita.unit_and_length``.
+
+        Raises
+        ------
+        PictureError
+            If a file cannot be decoded; the message names it.
+        """
+        pictures = listed(pictures, PICTURE, "Pictures are a list of PIL images and paths")
+        return self.matcher.embed_images(self.pictures.encode_pictures(pictures))
+
+    def match(self, picture: Image | str | Path, text: str) -> Pair:
+        """Return the score of a picture and a text, and whether they match.
+
+        The score is that of both stages, where the matcher has two; see ``Pair``. What the text
+        says is not there counts against them, see ``visita.search.query``.
+
+        Raises
+        ------
+        PictureError
+            If the file cannot be decoded.
+        DataError
+            If the text is empty.
+        ConfigError
+            If the matcher knows no probability that something is not there.
+        """
+        wanted, unwanted = self.queries(text)
+        seen = Seen.of(self.matcher, self.pictures.encode_pictures([picture]))
+        pair = seen.pair(self.matcher, wanted) if wanted else None
+        return without(pair, [seen.pair(self.matcher, one) for one in unwanted])
+
+    def queries(self, text: str) -> tuple[Query | None, list[Query]]:
+        """Return what a text wants, if anything, and what it does not want.
+
+        Raises
+        ------
+        DataError
+            If it is empty.
+        """
+        asked = wish(text)
+        parts = [asked.wanted] if asked.wanted or not asked.unwanted else []
+        wanted, unwanted = (
+            [Query.from_texts(passages(one), self.texts, self.matcher) for one in some]
+            for some in (parts, asked.unwanted)
+        )
+        return (wanted[0] if wanted else None), unwanted
+
+
+def finder_of(matcher: Finder | Matcher | str | Path) -> Finder:
+    """Return a finder as it is, or that of a matcher."""
+    return matcher if isinstance(matcher, Finder) else Finder(matcher)
+
+
+class Gallery:
+    """The pictures of one folder, searched with one matcher; see ``open``."""
+
+    def __init__(self, gallery: stored.Gallery, finder: Finder) -> None:
+        self.stored = gallery
+        self.finder = finder
+        self._exclude: tuple[str, ...] = ()
+        self._whole = False
+        self._snapshot: Snapshot | None = None
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        matcher: Finder | Matcher | str | Path = DEFAULT,
+        home: str | Path | None = None,
+    ) -> Gallery:
+        """Return the gallery of a folder; ``sync`` reads the pictures.
+
+        ``home`` is where galleries are kept: ``$VISITA_HOME`` or the user's data directory.
+
+        Raises
+        ------
+        DataError
+            If there is no such folder.
+        UnknownNameError
+            If there is no such matcher.
+        """
+        expect(folder, (str, os.PathLike), "A gallery is of a folder, a str or a Path")
+        finder = finder_of(matcher)
+        return cls(stored.Gallery.open(folder, home=home), finder)
+
+    def sync(self, *, exclude: Iterable[str] = ()) -> SyncReport:
+        """Bring the gallery in step with its folder; only what changed is computed.
+
+        Waits while another process does. What is excluded is kept, and not searched.
+
+        Raises
+        ------
+        DataError
+            If the folder has no pictures, or none that can be read.
+        """
+        patterns = listed(exclude, str, "exclude is a list of patterns")
+        self._snapshot, self._exclude = None, tuple(patterns)
+        matcher, encoder = self.finder.matcher, self.finder.pictures
+        return self.stored.sync(matcher, encoder, exclude=self._exclude, progress=bar)
+
+    def refresh(self, *, exclude: Iterable[str] = ()) -> SyncReport:
+        """Bring the gallery in step as far as can be done at once, before a search.
+
+        As ``sync``, but what is new stays unread, and one line on stderr says why, while another
+        process is writing or where nothing can be written.
+
+        Raises
+        ------
+        DataError
+            If the folder has no pictures, or none that can be read.
+        """
+        self._snapshot, self._exclude = None, tuple(exclude)
+        return self.stored.refresh(
+            self.finder.matcher,
+            self.finder.pictures,
+            exclude=self._exclude,
+            progress=bar,
+            whole=self._whole,
+        )
+
+    def mend(self) -> None:
+        """Make again what is damaged, all of it looked at; a search does that when it has to."""
+        self._whole = True
+        self.refresh(exclude=self._exclude)
+
+    @property
+    def folder(self) -> Path:
+        """Where the pictures are, absolute and without links."""
+        return self.stored.folder
+
+    def __len__(self) -> int:
+        """Return how many pictures there are; raises as ``snapshot``."""
+        return len(self.snapshot)
+
+    def __iter__(self) -> Iterator[Path]:
+        """Yield the pictures' files; raises as ``snapshot``."""
+        return iter(self.snapshot)
+
+    def __bool__(self) -> bool:
+        return True  # whether or not it was synchronized
+
+    def __repr__(self) -> str:
+        """Return the folder, how many pictures there are if that is read, and the matcher."""
+        count = f"{len(self):,} pictures, " if self._snapshot is not None else ""
+        return f"<Gallery {self.stored}: {count}{self.finder.matcher!r}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            pictures = [(path, ()) for path in self]
+        except DataError as error:
+            return cards(str(error), [])
+        return cards(repr(self), pictures)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was known of the folder at the last ``sync`` or ``refresh``.
+
+        Raises
+        ------
+        DataError
+            If it was never synchronized with this matcher.
+        """
+        if self._snapshot is None:
+            self._snapshot = self.stored.snapshot(
+                self.finder.matcher.fingerprint(), exclude=self._exclude, whole=self._whole
+            )
+        return self._snapshot
+
+    def search(self, text: str, k: int = 10, *, threshold: float | None = None) -> Matches[Match]:
+        """Return the k best pictures for a text, each with a probability; see ``find``."""
+        return find([self], text, k, threshold=threshold)
+
+    def search_like(
+        self, picture: Image | str | Path, k: int = 10, *, threshold: float | None = None
+    ) -> Matches[Match]:
+        """Return the k pictures most similar to a picture; see ``find_like``."""
+        return find_like([self], picture, k, threshold=threshold)
+
+
+def find(
+    galleries: Sequence[Gallery], text: str, k: int = 10, *, threshold: float | None = None
+) -> Matches[Match]:
+    """Return the k best pictures of all galleries, which share one matcher, for a text.
+
+    A text of several sentences is searched with each, as far as they agree. A matcher of two
+    stages looks at the best 50 again, whatever k is; the rest comes after them.
+    ``threshold`` leaves out what has a lower probability. "beach -dog", "a street without cars"
+    and the like exclude, see ``visita.search.search``.
+
+    Raises
+    ------
+    DataError
+        If the text is empty or a gallery was never synchronized.
+    MismatchError
+        If the galleries do not share one matcher.
+    ConfigError
+        If there is no gallery, or k or ``threshold`` is out of range.
+    """
+    finder = shared_finder(galleries)
+    matcher = finder.matcher
+    wanted, unwanted = finder.queries(text)
+    if unwanted or wanted is None:
+        return _mended(
+            galleries,
+            lambda some: search_without(
+                some, wanted, unwanted, k, matcher=matcher, threshold=threshold
+            ),
+        )
+    return searched(
+        galleries,
+        wanted.pooled(),
+        k,
+        threshold=threshold,
+        kind=wanted.kind,
+        closer=Rescoring.of(wanted, matcher),
+    )
+
+
+def find_like(
+    galleries: Sequence[Gallery],
+    picture: Image | str | Path,
+    k: int = 10,
+    *,
+    threshold: float | None = None,
+) -> Matches[Match]:
+    """Return the k pictures of all galleries most similar to ``picture``.
+
+    The score is a similarity (cosine of the vectors, also where a matcher has two stages), no
+    probability; ``threshold`` is one too.
+
+    Raises
+    ------
+    PictureError
+        If the picture cannot be decoded.
+    MismatchError, ConfigError
+        As for ``find``.
+    """
+    finder = shared_finder(galleries)
+    vector = unit(finder.embed_pictures([finder.pictures.open(picture)]))[0]
+    return searched(galleries, vector, k, threshold=threshold, kind="picture")
+
+
+def searched(
+    galleries: Sequence[Gallery],
+    vector: FloatArray,
+    k: int,
+    *,
+    matcher: Judge | None = None,
+    **options: Any,
+) -> Matches[Match]:
+    """Return the k best pictures of all galleries for a vector, float32 (d,); see ``search``.
+
+    Where it comes upon damage, that is made again first. ``matcher`` is theirs by default.
+    """
+    judge = matcher or galleries[0].finder.matcher
+    return _mended(galleries, lambda some: search(some, vector, k, matcher=judge, **options))
+
+
+def _mended(
+    galleries: Sequence[Gallery], look: Callable[[list[Snapshot]], Matches[Match]]
+) -> Matches[Match]:
+    try:
+        return look([one.snapshot for one in galleries])
+    except DamagedError as error:
+        say(f"{error} What is damaged is made again.")
+    for gallery in galleries:
+        gallery.mend()
+    return look([one.snapshot for one in galleries])
+
+
+def shared_finder(galleries: Sequence[Gallery]) -> Finder:
+    """Return the finder of galleries that are searched together.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    MismatchError
+        If they do not share one matcher: their scores could not be compared.
+    """
+    given = listed(galleries, Gallery, "Galleries are a list of Gallery")
+    if not given:
+        raise ConfigError("Give one gallery or more to search.")
+    first: Finder = given[0].finder
+    for one in given[1:]:
+        if one.finder.matcher is first.matcher:
+            continue
+        if one.finder.matcher.fingerprint() != first.matcher.fingerprint():
+            raise MismatchError(
+                f"{one.stored} has the matcher {one.finder.matcher.name!r}, {given[0].stored} has "
+                f"{first.matcher.name!r}: open all galleries with the same one."
+            )
+    return first
+
+
+AT_ONCE = 4
+"""Pictures that are in memory together, as photographs are large."""
+
+
+def see(finder: Finder, pictures: Iterable[Image | str | Path]) -> Seen:
+    """Return what a matcher keeps of pictures, which may be made one by one."""
+    source, found = iter(pictures), []
+    while some := list(islice(source, AT_ONCE)):
+        found.append(Seen.of(finder.matcher, finder.pictures.encode_pictures(some)))
+    packed = [one.packed for one in found if one.packed is not None]
+    vectors = np.concatenate([one.vectors for one in found])
+    return Seen(vectors, np.concatenate(packed) if packed else None)
+
+
+def scores(finder: Finder, seen: Seen, passages: Sequence[str], kind: Kind = "text") -> FloatArray:
+    """Return the score of each picture with a text given by its passages, float32 (n,).
+
+    Scores of texts of several lengths are of one kind, unless told otherwise.
+
+    A text of which the matcher knows no word has the score 0 in the first stage.
+
+    Raises
+    ------
+    DataError
+        If there is no passage, or one is blank.
+    """
+    query = Query.from_texts(passages, finder.texts, finder.matcher, kind=kind)
+    first = seen.vectors @ query.known()
+    closer = Rescoring.of(query, finder.matcher)
+    if closer is None or seen.packed is None:
+        return np.asarray(first, np.float32)
+    return closer.scores(first, seen.packed)

@@ -1,0 +1,133 @@
+"""How well one picture and one text fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.errors import ConfigError
+from visita.matchers.probability import EVEN, match_features
+from visita.search.query import Query
+from visita.search.search import Rescoring
+from visita.types import FloatArray, Matcher, TwoStage
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One picture and one text.
+
+    Attributes
+    ----------
+    score : float
+        As in a search.
+    probability : float or None
+        That they belong together, where as many pairs do as do not; None if the matcher was not
+        taught to tell.
+    threshold : float or None
+        Of the probability where there is one, else of the score: from it on they match.
+    """
+
+    score: float
+    probability: float | None
+    threshold: float | None
+
+    @property
+    def told_by(self) -> float:
+        """What the threshold is of."""
+        return self.score if self.probability is None else self.probability
+
+    @property
+    def match(self) -> bool | None:
+        """Whether they match; None without a threshold."""
+        return None if self.threshold is None else self.told_by >= self.threshold
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {**asdict(self), "match": self.match}
+
+    def __str__(self) -> str:
+        """Return the verdict and the numbers."""
+        score = f"score {self.score:.3f}"
+        if self.threshold is None:
+            return f"{score}; this matcher has no threshold"
+        verdict = "match" if self.match else "no match"
+        if self.probability is None:
+            return f"{verdict}: {score}, threshold {self.threshold:.3f}"
+        return f"{verdict}: probability {self.probability:.3f}, {score}"
+
+
+def without(wanted: Pair | None, unwanted: Sequence[Pair]) -> Pair:
+    """Return the pair of a picture and a text of which parts are not to be there.
+
+    Its probability is P(wanted) times 1 - P of each unwanted; its score the wanted's or, where
+    there is none, less the unwanted's.
+
+    Raises
+    ------
+    ConfigError
+        If a probability is not known.
+    """
+    if wanted is not None and not unwanted:
+        return wanted
+    chances = [one.probability for one in unwanted]
+    known = [1 - one for one in chances if one is not None]
+    if wanted is not None and wanted.probability is not None:
+        known.append(wanted.probability)
+    if len(known) < len(chances) + (wanted is not None):
+        raise ConfigError(
+            "This matcher knows no probability that something is not in a picture: ask for what is "
+            "in it, or choose another matcher, such as visita-small."
+        )
+    score = wanted.score if wanted is not None else -max(one.score for one in unwanted)
+    return Pair(score, prod(known), EVEN)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a matcher keeps of n pictures.
+
+    Attributes
+    ----------
+    vectors : float32 (n, d)
+        At most 1 long.
+    packed : float16 (n, …) or None
+        For the second stage.
+    """
+
+    vectors: FloatArray
+    packed: NDArray[np.float16] | None
+
+    @classmethod
+    def of(cls, matcher: Matcher, columns: Mapping[str, FloatArray]) -> Self:
+        """Return what is kept of pictures with these columns of the matcher's recipe."""
+        packed = matcher.second.pack_images(columns) if isinstance(matcher, TwoStage) else None
+        return cls(matcher.embed_images(columns), packed)
+
+    def pair(self, matcher: Matcher, query: Query) -> Pair:
+        """Return how well the first picture and the text of a query fit.
+
+        Raises
+        ------
+        DataError
+            If the matcher knows no word of the text.
+        """
+        image, text = self.vectors[:1], query.pooled()
+        score, second = image @ text, None
+        closer = Rescoring.of(query, matcher)
+        if closer is not None and self.packed is not None:
+            second = closer.second(self.packed[:1])
+            score = closer.matcher.combine(score, second)
+        if query.kind == "keywords":
+            shown = matcher.probability(score, 1, keywords=text)
+            if shown is not None:
+                return Pair(float(score[0]), float(shown[0]), EVEN)
+        probability, known = None, matcher.match_probability
+        if known is not None:
+            words = np.array([query.words()], np.float32)
+            probability = float(known.of(match_features(image, text[None], words, second))[0])
+        return Pair(float(score[0]), probability, matcher.threshold)

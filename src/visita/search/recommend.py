@@ -1,0 +1,138 @@
+"""Recommending pictures for an article: by what it says, and by what was chosen before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from visita.arguments import expect
+from visita.data.prose import read_article
+from visita.matchers import DEFAULT
+from visita.search.finder import Finder, Gallery, searched, shared_finder
+from visita.search.matches import Match, Matches
+from visita.search.passages import passages
+from visita.search.query import Query, kind_of
+from visita.search.search import Rescoring
+from visita.types import FloatArray, Judge, Matcher
+
+if TYPE_CHECKING:
+    from visita.data import Data
+    from visita.search.past import Past, Precedent
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation(Match):
+    """A picture for an article, and why.
+
+    Attributes
+    ----------
+    passage : str
+        What in the article fits the picture best.
+    passage_score : float
+        Inner product of their vectors.
+    precedent : Precedent or None
+        The past article that spoke most for the picture, where the past was asked.
+    """
+
+    passage: str
+    passage_score: float
+    precedent: Precedent | None
+
+    def reasons(self) -> tuple[str, ...]:
+        """Return the passage, and the past article if there is one."""
+        past = (f"as for “{self.precedent.text}”",) if self.precedent else ()
+        return (f"“{self.passage}”", *past)
+
+
+def recommend(
+    galleries: Sequence[Gallery] | str | Path,
+    article: str | bytes | Path,
+    k: int = 10,
+    *,
+    past: Past | Data | None = None,
+    threshold: float | None = None,
+    matcher: Finder | Matcher | str | Path = DEFAULT,
+) -> Matches[Recommendation]:
+    """Return the k best pictures for an article of any length, each with a reason.
+
+    A matcher of two stages looks at the best 50 again, as in ``find``; not with a ``past``,
+    which is added to the first stage's vector and has no words to compare with a picture.
+
+    Parameters
+    ----------
+    galleries
+        Synchronized galleries that share one matcher, or a folder of pictures, which is
+        then brought in step with ``matcher``.
+    article
+        Title and body alike: the text itself, or the bytes or the file of text or HTML.
+    past
+        Articles with their pictures, as pairs or as ``Past.learn`` made of them.
+    threshold
+        Leave out what is less probable.
+
+    Raises
+    ------
+    DataError
+        If there is no text, or its encoding is unknown; if a gallery was never synchronized.
+    """
+    expect(article, (str, bytes, os.PathLike), "An article is a text, its bytes or a file's path")
+    text = article if isinstance(article, str) else read_article(article)
+    galleries = _opened(galleries, matcher)
+    finder = shared_finder(galleries)
+    parts = passages(text)
+    kind = kind_of(text) if past is None else "text"
+    query = Query.from_texts(parts, finder.texts, finder.matcher, kind=kind)
+    judge: Judge = finder.matcher
+    vector = query.pooled()
+    advice = closer = None
+    if past is None:
+        closer = Rescoring.of(query, finder.matcher)
+    else:
+        from visita.search.past import Past  # noqa: PLC0415 - brings scikit-learn
+
+        known = past if isinstance(past, Past) else Past.learn(finder, past)
+        advice = known.advise(text)
+        vector, judge = advice.combine(vector), known.judge
+    matches = searched(
+        galleries, vector, k, matcher=judge, threshold=threshold, kind=kind, closer=closer
+    )
+    shown = _vectors(matches, galleries)
+    fits = shown @ query.vectors.T
+    best = fits.argmax(axis=1)
+    return Matches(
+        Recommendation(
+            match.path,
+            match.score,
+            match.probability,
+            passage=parts[best[row]],
+            passage_score=float(fits[row, best[row]]),
+            precedent=advice.precedent(shown[row]) if advice else None,
+        )
+        for row, match in enumerate(matches)
+    )
+
+
+def _opened(
+    galleries: Sequence[Gallery] | str | Path, matcher: Finder | Matcher | str | Path
+) -> Sequence[Gallery]:
+    if not isinstance(galleries, str | Path):
+        return galleries
+    gallery = Gallery.open(galleries, matcher=matcher)
+    gallery.refresh()
+    return [gallery]
+
+
+def _vectors(matches: Sequence[Match], galleries: Sequence[Gallery]) -> FloatArray:
+    """Return the vectors of the pictures that were found, float32 (k, d)."""
+    found = {str(match.path): np.empty(0, np.float32) for match in matches}
+    for gallery in galleries:
+        for row, path in enumerate(gallery.snapshot.paths):
+            if path in found:
+                found[path] = gallery.snapshot.vectors[row]
+    width = galleries[0].finder.matcher.dim
+    return np.array([found[str(match.path)] for match in matches], np.float32).reshape(-1, width)

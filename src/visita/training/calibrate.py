@@ -1,0 +1,175 @@
+"""What every new matcher is given in the end: threshold and probabilities, and how it was made."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.data import PairSet
+from visita.errors import DataError
+from visita.evaluation import (
+    LEAST_WORDS,
+    Words,
+    fit_calibration,
+    fit_keyword_calibration,
+    fit_match_probability,
+    keyword_queries,
+)
+from visita.evaluation.match_probability import features_of_pairs
+from visita.evaluation.pairs import LabelledPairs, draw_pairs
+from visita.matchers.base import Calibrated
+from visita.matchers.probability import EVEN, KeywordCalibration, Usual, usual_scores
+from visita.matchers.words import WordMap
+from visita.training.words import fit_word_map, named_things
+from visita.types import FloatArray, Matcher
+
+BACKGROUND = 200
+"""Pictures that stand for any, or somewhat more, where a matcher has none."""
+
+
+LEAST_IMAGES = (5, 2)
+"""Pictures of dev that a noun needs to be calibrated on; the second where that leaves too few."""
+
+
+Vectors = tuple[FloatArray, FloatArray]
+"""Of images (n, d) and of texts (m, d), whose inner products are scores."""
+
+
+def calibrate(matcher: Matcher, dev: PairSet, embedded: Vectors, seed: int) -> dict[str, Any]:
+    """Return the fields that say how probable a match is, and the threshold, fitted on dev.
+
+    ``embedded`` are the matcher's vectors of ``dev``.
+    """
+    features = partial(features_of_pairs, embedded, dev.texts)
+    return {
+        **calibrate_searches(matcher, dev, embedded, seed),
+        **calibrate_pairs(dev, features, seed),
+    }
+
+
+def calibrate_searches(
+    matcher: Matcher,
+    dev: PairSet,
+    embedded: Vectors,
+    seed: int,
+    *,
+    images: FloatArray | None = None,
+    words: Callable[[Sequence[str]], Vectors] | None = None,
+) -> dict[str, Any]:
+    """Return the fields calibration and keyword_calibration, fitted on dev.
+
+    ``embedded`` are the matcher's vectors of ``dev``, or others whose inner products are its
+    scores: then ``images`` are those that it embeds, and ``words`` gives such for other texts.
+    """
+    seen = embedded[0] if images is None else images
+    return {
+        "calibration": fit_calibration(*embedded, dev.truth.tocsr(), seed=seed),
+        "keyword_calibration": _keyword_calibration(matcher, dev, seen, words),
+    }
+
+
+def calibrate_pairs(
+    dev: PairSet, features: Callable[[LabelledPairs], NDArray[np.float64]], seed: int
+) -> dict[str, Any]:
+    """Return the fields match_probability and threshold, fitted on dev.
+
+    ``features`` gives the ``match_features`` of pairs.
+    """
+    drawn = draw_pairs(dev.truth.tocsr(), seed=seed)
+    probability = fit_match_probability(features(drawn), drawn.labels)
+    return {"match_probability": probability, "threshold": EVEN}
+
+
+def provenance(pairs: PairSet) -> dict[str, Any]:
+    """Return the facts of any matcher made from ``pairs``: the data, and what ran."""
+    return {
+        "data": {"source": pairs.source.partition(":")[0], "fingerprint": pairs.fingerprint()},
+        "images": pairs.splits(),
+        "versions": {p: version(p) for p in ("visita", "torch", "numpy", "openvino")},
+        "python": platform.python_version(),
+    }
+
+
+def caveats_on_words(matcher: Calibrated) -> list[str]:
+    """Return a sentence where single words could not be calibrated on dev."""
+    if matcher.keyword_calibration is not None:
+        return []
+    known = "as for visita-small" if matcher.background is not None else "as for sentences"
+    return [
+        f"Dev has fewer than {LEAST_WORDS} nouns that the captions of {LEAST_IMAGES[-1]} pictures "
+        f"hold: the probability of one to three words is taken {known}."
+    ]
+
+
+def words_on(
+    matcher: Matcher,
+    pairs: PairSet,
+    images: FloatArray,
+    embed: Callable[[Sequence[str]], Vectors] | None = None,
+    *,
+    least: int = 5,
+) -> Words:
+    """Return the nouns that two captions each of ``least`` images hold, and what is known of them.
+
+    One caption is enough where most images have no more.
+
+    ``images`` are the matcher's vectors of the images of ``pairs``; ``embed`` gives vectors of
+    them and of texts whose inner products are scores, where they are not the matcher's.
+
+    Raises
+    ------
+    DataError
+        If there is no such noun.
+    """
+    truth = pairs.truth.tocsr()
+    captions = min(2, max(1, int(np.median(truth.sum(axis=1)))))
+    queries = keyword_queries(pairs.texts, truth, captions=captions, images=least)
+    texts = matcher.embed_texts(matcher.open_text_encoder().encode(queries.nouns))
+    if matcher.words is not None:
+        texts = matcher.words(texts)
+    known = usual_scores(matcher.background, texts)
+    usual = (np.broadcast_to(one, len(texts))[:, None] for one in known)
+    if embed and matcher.words is None:
+        images, texts = embed(queries.nouns)
+    scores = np.asarray(texts @ images.T, np.float32)
+    named = matcher.words is not None
+    return Words(queries.nouns, scores, Usual(*usual), queries.held.toarray(), named)
+
+
+def learn_words(
+    matcher: Matcher, pairs: PairSet, images: FloatArray, base: object = None
+) -> WordMap | None:
+    """Return what finds the pictures of single words, learnt from the captions of train.
+
+    ``images`` are the matcher's vectors of those of ``pairs``. It goes out from the ``WordMap``
+    of a base, if that is of this width, and is that where the captions name too few things.
+    """
+    known = base if isinstance(base, WordMap) and len(base.matrix) == matcher.dim else None
+    names, held = named_things(pairs)
+    if len(names) < LEAST_WORDS:
+        return known
+    prior = None if known is None else known.matrix.astype(np.float32)
+    texts = matcher.embed_texts(matcher.open_text_encoder().encode(names))
+    some = images[:: max(1, len(images) // BACKGROUND)].astype(np.float16)
+    background = some if matcher.background is None else None
+    return WordMap(fit_word_map(images, texts, held, prior), background)
+
+
+def _keyword_calibration(
+    matcher: Matcher,
+    dev: PairSet,
+    images: FloatArray,
+    embed: Callable[[Sequence[str]], Vectors] | None,
+) -> KeywordCalibration | None:
+    """Fit the probability of keywords on the nouns of dev's captions; None if they are few."""
+    for least in LEAST_IMAGES:
+        with suppress(DataError):
+            return fit_keyword_calibration(words_on(matcher, dev, images, embed, least=least))
+    return None
