@@ -89,7 +89,7 @@ def stored(kind: str, home: Path, pictures: Path, encoder: PictureEncoder) -> di
     if kind == "store":
         store = FeatureStore.open(home / "store", encoder.facts())
         return {
-            name: {column: store.column(column)[store.row(name)] for column in store.columns}
+            name: {column: store.column(column)[store.rows([name])[0]] for column in store.columns}
             for name in store.ids
         }
     gallery = Gallery.open(pictures, home=home)

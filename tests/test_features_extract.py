@@ -90,7 +90,7 @@ def test_only_new_pictures_are_computed_wherever_the_old_ones_lie(tmp_path):
     assert len(store) == 8 and keys[0] == keys[8]
     for path, key in zip(paths, keys, strict=True):
         for name, expected in encoder.features(path).items():
-            assert np.allclose(store.column(name)[store.row(key)], expected, atol=1e-6)
+            assert np.allclose(store.column(name)[store.rows([key])[0]], expected, atol=1e-6)
 
 
 def test_broken_pictures_are_left_out_with_their_texts(tmp_path, recipe, sentences, capfd):
@@ -196,7 +196,7 @@ def test_a_damaged_row_of_a_picture_is_computed_again(tmp_path):
     assert store.damaged() == []
     for path, key in zip(paths, keys, strict=True):
         for name, expected in encoder.features(path).items():
-            assert np.allclose(store.column(name)[store.row(key)], expected, atol=1e-6)
+            assert np.allclose(store.column(name)[store.rows([key])[0]], expected, atol=1e-6)
 
 
 def test_a_text_of_which_one_passage_is_damaged_is_computed_again_whole(tmp_path, sentences):

@@ -39,7 +39,7 @@ class Place:
 
     def sync(self, **options):
         self.encoder.encoded.clear()
-        return self.gallery.refresh(self.matcher, self.encoder, **options)
+        return self.gallery.refresh(self.matcher, self.encoder, **options)[0]
 
     def vectors(self, **options) -> dict[str, list[float]]:
         found = self.gallery.snapshot(self.matcher.fingerprint(), **options)
@@ -72,7 +72,7 @@ def test_a_flipped_bit_anywhere_changes_no_result_and_is_mended(place, seed):
             galleries(place.home)
             place.sync()
             assert place.vectors() == place.truth, (path, bit)
-            assert not place.gallery.refresh(place.matcher, place.encoder).unread
+            assert not place.gallery.refresh(place.matcher, place.encoder)[0].unread
             if verify_gallery(place.gallery.path).damaged:  # in what a search does not need
                 place.sync()
             assert place.vectors() == place.truth, (path, bit)

@@ -27,7 +27,7 @@ if sys.argv[3:]:
 encoder = ColourMeans()
 matcher = LinearMatcher(encoder.recipe)
 gallery = Gallery.open(sys.argv[2], home=__import__("pathlib").Path(sys.argv[1]))
-report = gallery.refresh(matcher, encoder)
+report, _ = gallery.refresh(matcher, encoder)
 print(len(gallery.snapshot(matcher.fingerprint())), report.unread)
 """
 
@@ -133,7 +133,7 @@ def test_on_a_full_disk_a_new_picture_stays_unread_and_the_rest_is_found(place, 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
-        report = place.gallery.refresh(place.matcher, place.encoder)
+        report, _ = place.gallery.refresh(place.matcher, place.encoder)
         with pytest.raises(UnwritableError, match="cannot be written"):
             place.sync()
     finally:
@@ -141,7 +141,7 @@ def test_on_a_full_disk_a_new_picture_stays_unread_and_the_rest_is_found(place, 
     assert (report.unchanged, report.unread, report.reason) == (3, 1, "File too large")
     assert "1 new or changed pictures left unread: File too large" in capsys.readouterr().err
     assert len(place.gallery.snapshot(place.matcher.fingerprint())) == 3
-    assert place.gallery.refresh(place.matcher, place.encoder).added == 1
+    assert place.gallery.refresh(place.matcher, place.encoder)[0].added == 1
 
 
 def test_where_nothing_is_known_and_nothing_can_be_written_that_is_an_error(place):
@@ -185,12 +185,12 @@ def test_a_moved_folder_keeps_its_gallery(place, capfd):
     place.folder = before.rename(before.with_name("moved"))
     draw_noise(place.folder / "3.png", 3)
     place.encoder.encoded.clear()
-    report = place.gallery.refresh(place.matcher, place.encoder)
+    report, _ = place.gallery.refresh(place.matcher, place.encoder)
     assert (report.unchanged, report.added) == (3, 1)
     assert len(place.encoder.encoded) == 1
     assert f"{place.folder} is taken for {before}, which is gone" in capfd.readouterr().err
     assert len(list((place.home / "galleries").iterdir())) == 1
-    assert place.gallery.refresh(place.matcher, place.encoder).in_step
+    assert place.gallery.refresh(place.matcher, place.encoder)[0].in_step
 
 
 def test_a_copy_beside_the_folder_has_a_gallery_of_its_own(place):

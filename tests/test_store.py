@@ -49,7 +49,7 @@ def names(start: int, stop: int) -> list[str]:
 def assert_holds(store: FeatureStore, ids: list[str]) -> None:
     assert store.ids == ids
     assert len(store) == len(ids)
-    assert [store.row(one) for one in ids] == list(range(len(ids)))
+    assert store.rows(ids) == list(range(len(ids)))
     for name, column in rows(ids).items():
         assert np.array_equal(store.column(name), column.astype(store.column(name).dtype))
 
@@ -57,7 +57,7 @@ def assert_holds(store: FeatureStore, ids: list[str]) -> None:
 def assert_rows(store: FeatureStore, ids: list[str]) -> None:
     """As ``assert_holds``, where some rows belong to no id."""
     assert store.ids == ids
-    at = [store.row(one) for one in ids]
+    at = store.rows(ids)
     for name, column in rows(ids).items():
         assert np.array_equal(store.column(name)[at], column.astype(store.column(name).dtype))
 
@@ -409,7 +409,7 @@ def test_a_batch_that_does_not_fit_is_refused_and_the_next_one_is_stored(tmp_pat
 def test_unknown_ids_columns_and_folders_get_an_answer(tmp_path):
     store = FeatureStore.open(filled(tmp_path / "s", names(0, 3)))
     with pytest.raises(DataError, match="no row for 'nobody'"):
-        store.row("nobody")
+        store.rows(["nobody"])
     with pytest.raises(DataError, match="no column 'nothing', only lite2/head:avg, "):
         store.column("nothing")
     with pytest.raises(ArtifactError, match="not a feature store"):
@@ -485,7 +485,7 @@ def test_what_a_reader_needs_can_be_read_while_another_writes(tmp_path):
     with FeatureStore.create(folder, columns, {}) as writer:
         writer.append(["x"], {"a": np.ones((1, 2), np.float32)})
         with FeatureStore.open_or_create(folder, columns, {}, lambda s: "x" in s) as reader:
-            assert reader.column("a")[reader.row("x")].tolist() == [1, 1]
+            assert reader.column("a")[reader.rows(["x"])[0]].tolist() == [1, 1]
 
 
 NEEDS_Y = """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from visita.data.pictures import printable
 from visita.durable import make_folder
@@ -15,12 +16,28 @@ from visita.encoders.contract import PictureEncoder
 from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
 from visita.gallery.catalog import Catalog
 from visita.gallery.listing import FORMAT, Card, adopt_moved, read_card, write_card
-from visita.gallery.stores import made_by_of, open_stores, remove_leftovers, stored_digests
+from visita.gallery.snapshot import Vectors
+from visita.gallery.stores import (
+    made_by_of,
+    open_stores,
+    read_vectors,
+    remove_leftovers,
+    vectors_made_by,
+)
 from visita.gallery.survey import Survey, Walk, decoder_versions, survey
 from visita.gallery.sync import ProgressBar, Sync, SyncReport
 from visita.progress import say
 from visita.store.lock import WriterLock
 from visita.types import Matcher, Skipped
+
+
+class Look(NamedTuple):
+    """What a folder was found to need, and what was read of its gallery to tell."""
+
+    report: SyncReport
+    catalog: Catalog
+    vectors: Vectors | None
+    """None if there are none that can be read."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,7 @@ class Attempt:
     whole: bool = False
     started: float = field(default_factory=time.monotonic)
 
-    def look(self) -> SyncReport:
+    def look(self) -> Look:
         """Return what there is to do, writing nothing; ``unread`` counts what is to be read.
 
         Raises
@@ -56,7 +73,13 @@ class Attempt:
             If nothing is to be read, and no picture can be used.
         """
         catalog = Catalog(self.place)
-        found = self._survey(catalog, whole=self.whole)
+        # Opened after the catalogue was read, so it has what the catalogue knows.
+        vectors = self._vectors()
+        suited = vectors and vectors_made_by(made_by_of(self.encoder), vectors, self.matcher)
+        stored = vectors.rows if vectors and suited else {}
+        found = survey(
+            self.walk.files, catalog.entries, stored, decoder_versions(), self.walk.hides
+        )
         report = SyncReport(
             added=0,
             changed=0,
@@ -72,11 +95,12 @@ class Attempt:
             left_out=dict(self.walk.found.left_out),
             unmatched=self.walk.found.unmatched,
         )
-        return self._checked(report, catalog)
+        return Look(self._checked(report, catalog), catalog, vectors)
 
-    def _survey(self, catalog: Catalog, *, whole: bool) -> Survey:
-        stored = stored_digests(self.place, self.matcher, made_by_of(self.encoder), whole=whole)
-        return survey(self.walk.files, catalog.entries, stored, decoder_versions(), self.walk.hides)
+    def _vectors(self) -> Vectors | None:
+        with suppress(DataError):
+            return read_vectors(self.place, self.matcher.fingerprint(), whole=self.whole)
+        return None
 
     def _is_in_step(self, catalog: Catalog, found: Survey) -> bool:
         work = found.outdated or found.changes or found.expired
@@ -166,13 +190,13 @@ class Attempt:
             f"{printable(first.item)}: {first.reason}."
         )
 
-    def put_off(self, reason: str) -> SyncReport:
+    def put_off(self, reason: str) -> Look:
         """Say what could not be read now, and why, for a reader who goes on without."""
-        report = replace(self.look(), reason=reason)
-        if report.unread:
+        look = self.look()
+        if look.report.unread:
             where = printable(str(self.walk.folder))
-            say(f"{where}: {report.unread:,} new or changed pictures left unread: {reason}")
-        return report
+            say(f"{where}: {look.report.unread:,} new or changed pictures left unread: {reason}")
+        return look._replace(report=replace(look.report, reason=reason))
 
     def _seconds(self) -> float:
         return time.monotonic() - self.started

@@ -108,11 +108,6 @@ class Entry:
     decoder: str | None = None
     gone: int | None = None
 
-    @property
-    def is_shown(self) -> bool:
-        """Tell whether it is a picture that is there."""
-        return self.error is None and self.gone is None
-
 
 class Catalog:
     """The files that the gallery in ``place`` has seen.
@@ -149,6 +144,14 @@ class Catalog:
         if lines.damaged:
             say_once(f"{self._path} is damaged: what is lost of it is looked at again")
         return not lines.damaged
+
+    def shown(self) -> dict[str, str]:
+        """Return the digests of the pictures that are there, by path, in the order of the paths."""
+        return {
+            path: entry.digest
+            for path, entry in sorted(self.entries.items())
+            if entry.error is None and entry.gone is None
+        }
 
     def update(self, entries: Mapping[str, Entry], remove: Iterable[str], lock: WriterLock) -> None:
         """Remove some paths, then add or replace others, in one step that is then on disk.

@@ -17,9 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from visita.data.pictures import Exclusion, printable
 from visita.encoders.contract import PictureEncoder
@@ -27,11 +24,11 @@ from visita.errors import ArtifactError, DamagedError, DataError, UnwritableErro
 from visita.gallery.attempt import Attempt
 from visita.gallery.catalog import Catalog
 from visita.gallery.listing import galleries_home, gallery_name, read_card
-from visita.gallery.snapshot import PARTS, VECTOR, Parts, Snapshot
+from visita.gallery.snapshot import Snapshot, Vectors
 from visita.gallery.stores import read_vectors
 from visita.gallery.survey import Walk, root_of
 from visita.gallery.sync import ProgressBar, SyncReport
-from visita.progress import Advance, say, say_once
+from visita.progress import Advance, say
 from visita.store.lock import WriterLock
 from visita.types import Matcher
 
@@ -114,7 +111,7 @@ class Gallery:
             If the gallery is removed meanwhile.
         """
         attempt = self._attempt(matcher, encoder, exclude=exclude, progress=progress)
-        report = attempt.look()
+        report = attempt.look().report
         if report.in_step:
             return report
         lock = attempt.lock()
@@ -129,7 +126,7 @@ class Gallery:
         exclude: Iterable[str] = (),
         progress: ProgressBar | None = None,
         whole: bool = False,
-    ) -> SyncReport:
+    ) -> tuple[SyncReport, Snapshot]:
         """Bring the gallery in step as far as a reader can who does not want to wait.
 
         As ``sync``. But if another process is writing, or nothing can be written, what is new
@@ -139,20 +136,28 @@ class Gallery:
         ----------
         whole
             Look for damage in what is beside the vectors too.
+
+        Returns
+        -------
+        report : SyncReport
+        snapshot : Snapshot
+            What there is to be searched now.
         """
         attempt = self._attempt(matcher, encoder, exclude=exclude, progress=progress, whole=whole)
-        report = attempt.look()
-        if report.in_step:
-            return report
-        try:
-            lock = attempt.lock()
-            if lock.try_acquire() or self._waits_for_a_first(lock, matcher):
-                return attempt.write(lock)
-        except UnwritableError as error:
-            if not self._holds_something(matcher):
-                raise
-            return attempt.put_off(error.reason)
-        return attempt.put_off(f"{lock.holder()} is reading them")
+        look = attempt.look()
+        if not look.report.in_step:
+            try:
+                lock = attempt.lock()
+                if lock.try_acquire() or self._waits_for_a_first(lock, matcher):
+                    report = attempt.write(lock)
+                    key = matcher.fingerprint()
+                    return report, self.snapshot(key, exclude=exclude, whole=whole)
+                look = attempt.put_off(f"{lock.holder()} is reading them")
+            except UnwritableError as error:
+                if not self._holds_something(matcher):
+                    raise
+                look = attempt.put_off(error.reason)
+        return look.report, self._snapshot(look.catalog, look.vectors, attempt.walk.excluded)
 
     def _attempt(
         self,
@@ -199,27 +204,20 @@ class Gallery:
         DataError
             If the gallery was never synchronized with this matcher.
         """
-        entries = Catalog(self.path).entries
-        if not entries:
-            raise DataError(f"{self} is not indexed yet: synchronize it first.")
+        catalog = Catalog(self.path)
         # Opened after the catalogue was read, so it has what the catalogue knows.
-        store = read_vectors(self.path, matcher_fingerprint)
-        excluded = Exclusion(exclude, self.folder)
-        known = {
-            path: entry.digest
-            for path, entry in sorted(entries.items())
-            if entry.is_shown and entry.digest in store and not (excluded and excluded.hides(path))
-        }
-        damaged = set(store.damaged(known.values(), None if whole else [VECTOR]))
-        if damaged:
-            say_once(f"{store.folder}: {len(damaged)} pictures are left out, as it is damaged")
-            known = {path: digest for path, digest in known.items() if digest not in damaged}
-        rows = np.array([store.row(digest) for digest in known.values()], np.int64)
-        vectors: Any = store.column(VECTOR)[rows]
-        vectors.flags.writeable = False
-        parts = Parts(store, rows) if PARTS in store.columns else None
-        root = root_of(self.folder)
-        return Snapshot([root + path for path in known], vectors, list(known.values()), parts)
+        vectors = (
+            read_vectors(self.path, matcher_fingerprint, whole=whole) if catalog.entries else None
+        )
+        return self._snapshot(catalog, vectors, Exclusion(exclude, self.folder))
+
+    def _snapshot(self, catalog: Catalog, vectors: Vectors | None, excluded: Exclusion) -> Snapshot:
+        if vectors is None:
+            raise DataError(f"{self} is not indexed yet: synchronize it first.")
+        shown = catalog.shown()
+        if excluded:
+            shown = {path: digest for path, digest in shown.items() if not excluded.hides(path)}
+        return Snapshot.of(root_of(self.folder), shown, vectors)
 
     def __str__(self) -> str:
         return printable(str(self.folder))

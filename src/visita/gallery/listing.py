@@ -195,9 +195,7 @@ def _info(path: Path) -> GalleryInfo:
     except ArtifactError as error:
         folder = ""
         say_once(str(error))
-    entries = Catalog(path).entries.values()
-    pictures = sum(entry.is_shown for entry in entries)
-    return GalleryInfo(path.name, folder, pictures, _bytes(path), path)
+    return GalleryInfo(path.name, folder, len(Catalog(path).shown()), _bytes(path), path)
 
 
 def _bytes(folder: Path) -> int:

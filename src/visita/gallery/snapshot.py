@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visita.errors import DamagedError, DataError
 from visita.gallery.engines import ExactIndex, Index
+from visita.progress import say_once
 from visita.store.store import FeatureStore
 from visita.types import FloatArray
 from visita.vectors import unit
 
 VECTOR = "vector"
 PARTS = "parts"
+
+
+class Vectors(NamedTuple):
+    """The vectors of one matcher as a reader finds them; those that were damaged are not there."""
+
+    store: FeatureStore
+    rows: dict[str, int]
+    """By digest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +72,28 @@ class Snapshot:
     vectors: FloatArray
     digests: list[str]
     parts: Parts | None = None
+
+    @classmethod
+    def of(cls, root: str, digests: Mapping[str, str], vectors: Vectors) -> Self:
+        """Return the pictures of a folder that there are vectors of.
+
+        Parameters
+        ----------
+        root
+            What paths are added to.
+        digests
+            By path.
+        """
+        store, places = vectors
+        known = {path: digest for path, digest in digests.items() if digest in places}
+        missing = set(digests.values()).difference(places)
+        if damaged := missing.intersection(store.ids):
+            say_once(f"{store.folder}: {len(damaged)} pictures are left out, as it is damaged")
+        rows = np.array([places[digest] for digest in known.values()], np.int64)
+        taken: Any = store.column(VECTOR)[rows]
+        taken.flags.writeable = False
+        parts = Parts(store, rows) if PARTS in store.columns else None
+        return cls([root + path for path in known], taken, list(known.values()), parts)
 
     def __len__(self) -> int:
         return len(self.paths)

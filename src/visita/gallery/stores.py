@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from visita.artifact import fingerprint_of
 from visita.encoders.contract import PictureEncoder
 from visita.errors import DamagedError, DataError, MismatchError
-from visita.gallery.snapshot import PARTS, VECTOR
+from visita.gallery.snapshot import PARTS, VECTOR, Vectors
 from visita.progress import say_once
 from visita.store.layout import Shapes, is_store
 from visita.store.store import FeatureStore
@@ -55,7 +55,7 @@ class Stores:
         missing = [digest for digest in missing if digest in self._features]
         for start in range(0, len(missing), _BLOCK):
             digests = missing[start : start + _BLOCK]
-            rows = [self._features.row(digest) for digest in digests]
+            rows = self._features.rows(digests)
             stored = {name: self._features.column(name) for name in self._features.columns}
             self._embed(digests, _rows_of(stored, rows))
 
@@ -141,8 +141,10 @@ def vectors_folder(place: Path, matcher_fingerprint: str) -> Path:
     return place / f"vectors-{matcher_fingerprint}"
 
 
-def read_vectors(place: Path, matcher_fingerprint: str) -> FeatureStore:
+def read_vectors(place: Path, matcher_fingerprint: str, *, whole: bool = False) -> Vectors:
     """Open the vectors of one matcher for reading.
+
+    ``whole``: what is beside the vector is read too, and has to be as it was written.
 
     Raises
     ------
@@ -152,22 +154,14 @@ def read_vectors(place: Path, matcher_fingerprint: str) -> FeatureStore:
     folder = vectors_folder(place, matcher_fingerprint)
     try:
         if is_store(folder):
-            return FeatureStore.open(folder)
+            store = FeatureStore.open(folder)
+            return Vectors(store, store.intact(None if whole else [VECTOR]))
     except DamagedError as error:
         say_once(str(error))
     raise DataError("This gallery was never synchronized with this matcher: do that first.")
 
 
-def stored_digests(place: Path, matcher: Matcher, made_by: str, *, whole: bool) -> set[str]:
-    """Return the digests that a reader finds a vector of as it was written, made by one encoder.
-
-    ``whole``: what is beside the vector is read too, and has to be as it was written.
-    """
-    try:
-        store = read_vectors(place, matcher.fingerprint())
-    except DataError:
-        return set()
+def vectors_made_by(made_by: str, vectors: Vectors, matcher: Matcher) -> bool:
+    """Tell whether vectors are of features made by one encoder, and all that a matcher needs."""
     columns = {name: (d,) if isinstance(d, int) else d for name, d in _columns(matcher).items()}
-    if store.facts != {"features": made_by} or store.columns != columns:
-        return set()
-    return set(store.ids).difference(store.damaged(columns=None if whole else [VECTOR]))
+    return vectors.store.facts == {"features": made_by} and vectors.store.columns == columns

@@ -87,8 +87,8 @@ def run(matcher: Matcher, home: Path | None = None) -> list[Answer]:
         If scikit-image is not installed.
     """
     gallery = Gallery.open(sample_pictures(home), home=home)
-    gallery.refresh(matcher, RecipeEncoder(matcher.recipe), progress=bar, whole=True)
-    snapshot = gallery.snapshot(matcher.fingerprint())
+    pictures = RecipeEncoder(matcher.recipe)
+    _, snapshot = gallery.refresh(matcher, pictures, progress=bar, whole=True)
     encoder = matcher.open_text_encoder()
     answers = []
     for text, expected in QUERIES.items():

@@ -169,14 +169,15 @@ class Gallery:
         DataError
             If the folder has no pictures, or none that can be read.
         """
-        self._snapshot, self._exclude = None, tuple(exclude)
-        return self.stored.refresh(
+        self._exclude = tuple(exclude)
+        report, self._snapshot = self.stored.refresh(
             self.finder.matcher,
             self.finder.pictures,
             exclude=self._exclude,
             progress=bar,
             whole=self._whole,
         )
+        return report
 
     def mend(self) -> None:
         """Make again what is damaged, all of it looked at; a search does that when it has to."""

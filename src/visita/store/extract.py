@@ -111,7 +111,7 @@ def image_features(
     store = FeatureStore.open(place)
     readable = np.flatnonzero([digest in store for digest in digests])
     kept = pairs if len(readable) == len(digests) else pairs.subset(readable)
-    rows = np.array([store.row(digests[row]) for row in readable], dtype=np.int64)
+    rows = np.array(store.rows(digests[row] for row in readable), np.int64)
     return kept, {name: np.asarray(store.column(name)[rows]) for name in store.columns}
 
 
@@ -232,6 +232,7 @@ def _gather(store: FeatureStore, digests: Sequence[str]) -> TextFeatures:
 
 def _rows_by_text(store: FeatureStore) -> dict[str, list[int]]:
     rows: dict[str, list[int]] = {}
-    for one in store.ids:  # the passages of a text were appended together, in their order
-        rows.setdefault(one.partition("/")[0], []).append(store.row(one))
+    ids = store.ids  # the passages of a text were appended together, in their order
+    for passage, row in zip(ids, store.rows(ids), strict=True):
+        rows.setdefault(passage.partition("/")[0], []).append(row)
     return rows

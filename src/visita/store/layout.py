@@ -270,8 +270,8 @@ class Rows:
         """Tell whether the journal and the files are as long as they were written."""
         return not self.lost and not self.journal.damaged
 
-    def row(self, one: str) -> int:
-        """Return the row of an id.
+    def rows(self, ids: Iterable[str]) -> list[int]:
+        """Return the row of each id.
 
         Raises
         ------
@@ -279,9 +279,9 @@ class Rows:
             If there is no such id.
         """
         try:
-            return self.journal.rows[one]
-        except KeyError:
-            raise DataError(f"{self.folder.parent} has no row for {one!r}.") from None
+            return [self.journal.rows[key] for key in ids]
+        except KeyError as error:
+            raise DataError(f"{self.folder.parent} has no row for {error}.") from None
 
     def checked(self, ids: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the arrays of a batch in the order and dtype of the columns.
@@ -320,7 +320,7 @@ class Rows:
     def damaged(self, ids: Iterable[str], columns: Iterable[str]) -> list[str]:
         """Return which of some ids have a row in some columns that is not as it was written."""
         asked = list(ids)
-        rows = np.array([self.row(one) for one in asked], np.int64)
+        rows = np.array(self.rows(asked), np.int64)
         sums, known = self.journal.sums(len(self.columns))
         bad = np.zeros(len(rows), np.bool_)
         places = {name: place for place, name in enumerate(self.columns)}

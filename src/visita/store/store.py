@@ -248,15 +248,15 @@ class FeatureStore:
         """Bytes of all rows of all columns."""
         return len(self) * sum(column.row_bytes for column in self._rows.columns.values())
 
-    def row(self, one: str) -> int:
-        """Return the row of an id.
+    def rows(self, ids: Iterable[str]) -> list[int]:
+        """Return the row of each id.
 
         Raises
         ------
         DataError
             If the store has no such id.
         """
-        return self._rows.row(one)
+        return self._rows.rows(ids)
 
     def column(self, name: str) -> NDArray[Any]:
         """Return a column, (n, …), as a read-only memory map; ``damaged`` checks it.
@@ -280,6 +280,14 @@ class FeatureStore:
         """
         asked = self.ids if ids is None else ids
         return self._rows.damaged(asked, self.columns if columns is None else columns)
+
+    def intact(self, columns: Iterable[str] | None = None) -> dict[str, int]:
+        """Return the row of each id that is as it was written, in the order of the rows.
+
+        ``columns`` are those looked at, all by default.
+        """
+        damaged = set(self.damaged(columns=columns))
+        return {key: row for key, row in self._rows.journal.rows.items() if key not in damaged}
 
     def append(
         self,
@@ -350,7 +358,7 @@ class FeatureStore:
         fresh = type(self)(self.folder, header, lock)
         try:
             for some in blocks(len(ids)):
-                rows = [self.row(one) for one in ids[some]]
+                rows = self.rows(ids[some])
                 fresh.append(ids[some], {name: column[rows] for name, column in maps.items()})
             fresh.append([], {}, skipped)
             with _writing(self.folder, lock):
