@@ -21,8 +21,7 @@ from visita.matchers import DEFAULT
 from visita.matchers.rerank import DEPTH
 from visita.search.finder import Gallery
 from visita.search.query import Query
-from visita.search.search import Rescoring, nearest
-from visita.types import TwoStage
+from visita.search.search import Reranking, nearest
 
 SUBJECTS = ("a dog", "two children", "a man on a bicycle", "a red car", "a bird", "a woman")
 PLACES = ("on a beach", "in the snow", "at night", "on a busy street", "in the grass")
@@ -97,8 +96,8 @@ def measure(gallery: Gallery, queries: Sequence[str]) -> dict[str, Any]:
     parts: dict[str, list[float]] = {}
 
     def second_stage(query: Query) -> None:
-        closer = Rescoring.of(query, finder.matcher)
-        closer.reordered(nearest([snapshot], query.pooled(), DEPTH))
+        reranking = Reranking.of(query, finder.matcher)
+        reranking.rerank(nearest([snapshot], query.pooled(), DEPTH))
 
     def timed(part: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()
@@ -111,7 +110,7 @@ def measure(gallery: Gallery, queries: Sequence[str]) -> dict[str, Any]:
         vector = timed("vector", lambda: finder.matcher.embed_texts(features))
         _, scores = timed("exact search", lambda: snapshot.index.search(vector, K))
         timed("probability", lambda: finder.matcher.probability(scores[0], len(snapshot)))
-        if isinstance(finder.matcher, TwoStage):
+        if finder.matcher.reranker:
             made = Query.from_texts([text], finder.texts, finder.matcher)
             timed(f"second stage, {DEPTH} pictures", lambda: second_stage(made))
         timed("all of it (Gallery.search)", lambda: gallery.search(text, K))

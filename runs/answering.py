@@ -33,7 +33,7 @@ from visita.matchers.probability import match_features, match_scores, word_count
 from visita.search.answer import claim, shares, statement
 from visita.search.pair import Seen
 from visita.store.extract import text_features
-from visita.types import FloatArray, Matcher, TwoStage
+from visita.types import FloatArray, Matcher
 
 COLOURS = (
     *("red", "orange", "yellow", "green", "blue", "purple"),
@@ -228,11 +228,11 @@ def pair_scores(
     vectors = matcher.embed_texts(text_features(distinct, matcher.open_text_encoder()))
     both = seen.vectors[pictures], vectors[rows]
     found, second = np.einsum("pd,pd->p", *both), None
-    if isinstance(matcher, TwoStage):
+    if matcher.reranker:
         second = np.empty_like(found)
-        for row, packed in enumerate(matcher.second.pack_texts(distinct)):
+        for row, packed in enumerate(matcher.reranker.pack_texts(distinct)):
             at = np.flatnonzero(rows == row)
-            second[at] = matcher.second.scores(seen.packed[pictures[at]], packed)
+            second[at] = matcher.reranker.scores(seen.packed[pictures[at]], packed)
         found = matcher.combine(found, second)
     features = match_features(*both, word_counts(texts), second)
     return found, match_scores(matcher, found, features)

@@ -71,8 +71,8 @@ def retrieved(matcher: Any, train: PairSet, dev: PairSet) -> list[str]:
 
 def written(matcher: Any, dev: PairSet) -> list[str]:
     """Return what a captioner says of each dev picture."""
-    packed = matcher.second.pack_images(features_for(matcher, dev, None).columns)
-    writer = Writer(matcher.second)
+    packed = matcher.reranker.pack_images(features_for(matcher, dev, None).columns)
+    writer = Writer(matcher.reranker)
     return [writer.write(one, 1)[0][0] for one in packed]
 
 

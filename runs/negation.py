@@ -18,8 +18,7 @@ from visita.data import PairSet, open_pairs
 from visita.evaluation import Words
 from visita.evaluation.intervals import estimates, mean_statistic
 from visita.evaluation.measure import features_for, vectors
-from visita.evaluation.rerank import CloserLook
-from visita.matchers.rerank import TwoStageMatcher
+from visita.evaluation.rerank import RerankedPairs
 from visita.types import FloatArray, Matcher
 
 FIRST = 10
@@ -69,8 +68,8 @@ def often_together(words: Words) -> list[tuple[int, int]]:
 def scores_of(matcher: Matcher, dev: PairSet, texts: list[str]) -> FloatArray:
     """Return the scores of texts as they stand with all pictures, (texts, n)."""
     features = features_for(matcher, dev, None)
-    if isinstance(matcher, TwoStageMatcher):
-        return CloserLook(matcher, features).of_texts(texts).dense().T
+    if matcher.reranker:
+        return RerankedPairs(matcher, features).of_texts(texts).dense().T
     images, _ = vectors(matcher, features)
     return matcher.embed_texts(matcher.open_text_encoder().encode(texts)) @ images.T
 

@@ -40,8 +40,7 @@ from visita.evaluation.intervals import components
 from visita.evaluation.match_probability import features_of_pairs
 from visita.evaluation.measure import evaluate, features_for, vectors
 from visita.evaluation.pairs import draw_pairs
-from visita.evaluation.rerank import CloserLook, vector_pair_scores
-from visita.matchers.rerank import TwoStageMatcher
+from visita.evaluation.rerank import RerankedPairs, vector_pair_scores
 from visita.store.extract import PairFeatures
 from visita.training.config import FusionConfig, MklVisitaConfig
 from visita.types import FloatArray, Matcher
@@ -99,12 +98,12 @@ def measured(matcher: Matcher, dev: PairFeatures) -> tuple[dict[str, Any], dict[
     queries = keyword_queries(dev.pairs.texts, truth)
     named = draw_pairs(queries.relevance.T.tocsr(), seed=0)
     drawn = draw_pairs(truth, seed=0)
-    if isinstance(matcher, TwoStageMatcher):
-        look = CloserLook(matcher, dev)
-        of_nouns = look.of_texts(queries.nouns)
-        embedded, words = as_vectors(look.dense()), as_vectors(of_nouns.dense())
-        image_ranks, text_ranks = look.ranks()
-        scores, features = of_nouns.match_scores(named), look.match_features(drawn)
+    if matcher.reranker:
+        scored = RerankedPairs(matcher, dev)
+        of_nouns = scored.of_texts(queries.nouns)
+        embedded, words = as_vectors(scored.dense()), as_vectors(of_nouns.dense())
+        image_ranks, text_ranks = scored.ranks()
+        scores, features = of_nouns.match_scores(named), scored.match_features(drawn)
     else:
         embedded = vectors(matcher, dev)
         encoded = matcher.open_text_encoder().encode(queries.nouns)

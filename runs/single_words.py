@@ -28,7 +28,6 @@ from visita.evaluation import fit_keyword_calibration, reliability
 from visita.evaluation.intervals import Estimate, estimates
 from visita.evaluation.keywords import Words
 from visita.evaluation.measure import features_for, vectors
-from visita.matchers.rerank import TwoStageMatcher, first_stage
 from visita.store.extract import picture_features
 from visita.training.calibrate import learn_words, words_on
 from visita.types import FloatArray, Matcher
@@ -108,7 +107,7 @@ def trained(pairs: PairSet, work: Path) -> dict[str, Path]:
 
 def words_of(matcher: Matcher, pairs: PairSet, least: int = 5) -> Words:
     """Return the nouns of the captions with their scores, which vectors give."""
-    first = first_stage(matcher)
+    first = matcher.retriever
     features = features_for(first, pairs, None)
     return words_on(first, features.pairs, vectors(first, features)[0], least=least)
 
@@ -116,13 +115,13 @@ def words_of(matcher: Matcher, pairs: PairSet, least: int = 5) -> Words:
 def calibrate(folder: Path, pairs: PairSet) -> None:
     """Learn what words name and fit P(shows) anew, and save them; no vector changes."""
     matcher: Any = visita.load(folder)
-    first: Any = first_stage(matcher)
+    first: Any = matcher.retriever
     seen, columns = picture_features(pairs.take("train"), first.recipe)
     images = first.embed_images(columns)
     first = replace(first, words=learn_words(first, seen, images))
     shows = fit_keyword_calibration(words_of(first, pairs.take("dev")))
     fitted = first = replace(first, keyword_calibration=shows)
-    if isinstance(matcher, TwoStageMatcher):
+    if matcher.reranker:
         fitted = replace(matcher, first=first, keyword_calibration=shows)
     assert fitted.fingerprint() == matcher.fingerprint()
     with tempfile.TemporaryDirectory() as drawn:

@@ -24,18 +24,18 @@ from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ArtifactError
 from visita.matchers import shipped_folder
 from visita.matchers.base import load_folder
-from visita.matchers.cross_modal import Rescorer, rescorer_of
+from visita.matchers.cross_modal import CrossModalReranker, reranker_of
 from visita.matchers.embed import JointMatcher, encoder_fingerprints, level_shapes
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.probability import Calibration, MatchProbability
-from visita.matchers.rerank import TwoStageMatcher
+from visita.matchers.rerank import RerankedMatcher
 from visita.matchers.scaled import ScaledMatcher
 from visita.matchers.weights import rounded
 from visita.matchers.whole import WholeMatcher
 from visita.networks.cross_modal import MklVisita
 from visita.networks.fusion import JointSpace
 from visita.training.checkpoint import Checkpoint
-from visita.types import Recipe, TwoStage
+from visita.types import Recipe
 
 GRID = Recipe({"efficientnet-lite0": ("block15:5x5",)})
 TEXTS = ("a red circle on a black square", "two dogs")
@@ -62,9 +62,9 @@ def small_matchers(folder: Path) -> dict[str, Path]:
     )
     basis = np.linalg.qr(np.random.default_rng(3).normal(size=(16, 6)))[0].astype(np.float16)
     fused = FusedMatcher(name="fused", parts=(plain, topical), weights=(0.7, 0.3), basis=basis)
-    second = rescorer()
-    both = TwoStageMatcher(name="both", first=scaled, second=second, weight=0.25, depth=7)
-    words = WholeMatcher(name="whole", second=rescorer(Vocabulary(WORDS, 9)))
+    second = reranker()
+    both = RerankedMatcher(name="both", first=scaled, reranker=second, weight=0.25, depth=7)
+    words = WholeMatcher(name="whole", packer=reranker(Vocabulary(WORDS, 9)))
     saved = {"joint": topical, "scaled": scaled, "fused": fused, "two-stage": both, "whole": words}
     for name, matcher in saved.items():
         matcher.save(folder / name)
@@ -130,7 +130,7 @@ def joint(text_encoder: str) -> JointMatcher:
     )
 
 
-def rescorer(vocabulary: Vocabulary | None = None) -> Rescorer:
+def reranker(vocabulary: Vocabulary | None = None) -> CrossModalReranker:
     """Return a small second stage."""
     text = vocabulary or MiniLM(("layer6",))
     sizes: dict[str, Any] = {"side": "pretrained", "features": 384}
@@ -150,7 +150,7 @@ def rescorer(vocabulary: Vocabulary | None = None) -> Rescorer:
     )
     drawn = {name: torch.from_numpy(values) for name, values in _drawn(network).items()}
     network.load_state_dict(drawn)
-    return rescorer_of(network, GRID, text)
+    return reranker_of(network, GRID, text)
 
 
 def _drawn(network: Any) -> dict[str, Any]:
@@ -194,9 +194,9 @@ def use_matcher(folder: Path) -> list[Any]:
     vectors = matcher.embed_texts(text.encode(TEXTS))
     found = [matcher.name, matcher.threshold, images, vectors]
     found.append(matcher.probability(images @ vectors[0], 10))
-    if isinstance(matcher, TwoStage):
-        packed = matcher.second.pack_images(columns)
-        scores = matcher.second.scores(packed, matcher.second.pack_texts(TEXTS[:1])[0])
+    if matcher.reranker:
+        packed = matcher.reranker.pack_images(columns)
+        scores = matcher.reranker.scores(packed, matcher.reranker.pack_texts(TEXTS[:1])[0])
         found.append(matcher.combine(images @ vectors[0], scores))
     return [*found, matcher.fingerprint()]
 

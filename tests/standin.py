@@ -17,6 +17,7 @@ from PIL import Image
 from visita.data.decode import decode
 from visita.encoders.contract import EncodedBatch
 from visita.errors import PassingError, PictureError
+from visita.matchers.base import Unranked
 from visita.types import FloatArray, Recipe, Skipped, TextFeatures
 
 
@@ -82,7 +83,7 @@ class LetterCounts:
         return _unit(np.bincount(letters, minlength=self.dim)[: self.dim] + 1e-3)
 
 
-class LinearMatcher:
+class LinearMatcher(Unranked):
     """A random projection of either side."""
 
     name = "linear"

@@ -247,10 +247,10 @@ def test_an_image_text_head_stays_behind_the_adapted_vectors(blip, drawn_pairs, 
     some = [picture(n) for n in range(3)]
     columns = RecipeEncoder(again.recipe).encode_pictures(some)
     check_matcher(again, columns, again.open_text_encoder().encode(["a red circle", "blue", "a"]))
-    packed = base.second.pack_images(columns)
-    [text] = base.second.pack_texts(["a red circle"])
-    assert np.array_equal(again.second.pack_images(columns), packed)
-    assert np.array_equal(again.second.scores(packed, text), base.second.scores(packed, text))
+    packed = base.reranker.pack_images(columns)
+    [text] = base.reranker.pack_texts(["a red circle"])
+    assert np.array_equal(again.reranker.pack_images(columns), packed)
+    assert np.array_equal(again.reranker.scores(packed, text), base.reranker.scores(packed, text))
     report = visita.evaluate(again, drawn_pairs, split="dev", protocols=("retrieval",))
     assert set(report["protocols"]) == {"retrieval", "first stage"}
     with pytest.raises(ConfigError, match="adapt one of them"):

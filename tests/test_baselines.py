@@ -19,14 +19,14 @@ from visita.data import PairSet
 from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ConfigError, UnknownNameError
 from visita.matchers import load
-from visita.matchers.cross_modal import Rescorer, rescorer_of, stack_grids
+from visita.matchers.cross_modal import CrossModalReranker, reranker_of, stack_grids
 from visita.search.caption import CaptionWriter
 from visita.store.extract import pair_features, picture_features
 from visita.testing import check_matcher
 from visita.training.learn import text_encoder_of
 from visita.training.tensors import PairTensors
 from visita.training.two_stage import cross_tensors
-from visita.types import Recipe, TwoStage
+from visita.types import Recipe
 
 POOLED = {"efficientnet-lite0": ("block10:avg", "head:avg", "classes")}
 CELLS = {"efficientnet-lite0": ("block11:5x5", "block15:5x5")}
@@ -103,10 +103,10 @@ def test_a_saved_one_is_the_same(name, trained, drawn_pairs):
     assert np.array_equal(
         saved.embed_images(features.columns), matcher.embed_images(features.columns)
     )
-    assert isinstance(saved, TwoStage) == (name in PAIRS)
-    if isinstance(saved, TwoStage):
+    assert (saved.reranker is not None) == (name in PAIRS)
+    if saved.reranker:
         assert saved.depth == matcher.depth == (100 if name == "nic" else 50)
-        packed = [one.second.pack_images(features.columns) for one in (saved, matcher)]
+        packed = [one.reranker.pack_images(features.columns) for one in (saved, matcher)]
         assert np.array_equal(*packed)
     texts = saved.open_text_encoder().encode(features.pairs.texts)
     assert np.allclose(saved.embed_texts(texts), matcher.embed_texts(features.texts), atol=1e-6)
@@ -232,8 +232,8 @@ def test_a_saved_m_cnn_scores_as_its_network_at_every_level(level, drawn_pairs, 
     features = sum(column.shape[-1] for column in columns.values())
     vocabulary = Vocabulary.fit(test.texts, 50, 30)
     network = config.made(1, features, len(vocabulary)).eval()
-    rescorer_of(network, config.recipe(), vocabulary).save(tmp_path / "second")
-    saved = Rescorer.load(tmp_path / "second")
+    reranker_of(network, config.recipe(), vocabulary).save(tmp_path / "second")
+    saved = CrossModalReranker.load(tmp_path / "second")
     pictures, [text] = saved.pack_images(columns), saved.pack_texts(test.texts[:1])
     found = saved.torch_network().score(
         torch.from_numpy(pictures.astype(np.float32)), torch.from_numpy(text[None])

@@ -18,7 +18,7 @@ from tiny import draw_scene, folder_of, run, two_stages
 import visita
 from visita.encoders.minilm import MiniLM
 from visita.errors import ConfigError, DataError, PictureError
-from visita.matchers.cross_modal import Rescorer
+from visita.matchers.cross_modal import CrossModalReranker
 from visita.matchers.evidence import added, evidence, split
 from visita.matchers.fused import FusedMatcher
 from visita.networks.cross_modal import LEVELS, MklVisita
@@ -86,8 +86,8 @@ def packed(network: MklVisita, seed: int, words: int = 3):
         return picture, text, float(deepcopy(network).double().score(*known))
 
 
-def rescorer(network: MklVisita) -> Rescorer:
-    return Rescorer(
+def reranker(network: MklVisita) -> CrossModalReranker:
+    return CrossModalReranker(
         recipe=Recipe({"efficientnet-lite0": ("block11:5x5",)}),
         text_encoder="minilm-l6",
         text_levels=("layer6",),
@@ -100,7 +100,7 @@ def rescorer(network: MklVisita) -> Rescorer:
 @pytest.mark.parametrize("seed", range(3))
 def test_evidence_sums_to_the_networks_score(network, seed):
     picture, text, score = packed(network, seed)
-    found = evidence(rescorer(network), picture, text)
+    found = evidence(reranker(network), picture, text)
     assert found.met.shape == (3, 4)
     assert sum(found.kernels.values()) == pytest.approx(score, abs=1e-5)
     assert found.met.sum() + found.whole + found.unrelated == pytest.approx(score, abs=1e-5)
@@ -110,7 +110,7 @@ def test_evidence_sums_to_the_networks_score(network, seed):
 
 def test_evidence_is_attention_times_how_well_a_part_is_answered(network):
     picture, text, _ = packed(network, 7)
-    second = rescorer(network)
+    second = reranker(network)
     cells, words, phrases = picture[1:].astype(float), text[1:, :9], text[1:, 9:]
     met = np.zeros((3, 4))
     for level, asking, asked in (
@@ -261,7 +261,9 @@ def test_words_meet_cells_by_the_attention_of_the_second_stage(finder, scene, ex
     matcher = finder.matcher
     columns = finder.pictures.encode_pictures([scene])
     found = evidence(
-        matcher.second, matcher.second.pack_images(columns)[0], matcher.second.pack_texts([TEXT])[0]
+        matcher.reranker,
+        matcher.reranker.pack_images(columns)[0],
+        matcher.reranker.pack_texts([TEXT])[0],
     )
     assert explanation.words_by == "attention"
     # Each of these words is one piece.

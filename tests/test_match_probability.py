@@ -17,7 +17,7 @@ from visita.errors import ArtifactError, DataError
 from visita.evaluation import cross_fitted_pairs, fit_match_probability
 from visita.evaluation.measure import features_for, vectors
 from visita.evaluation.pairs import draw_pairs
-from visita.evaluation.rerank import CloserLook
+from visita.evaluation.rerank import RerankedPairs
 from visita.matchers.probability import MatchProbability, match_features
 
 NUMBERS = {
@@ -127,13 +127,13 @@ def test_it_decides_the_protocol_pairs(stages, drawn_pairs):
     measured = features_for(matcher, drawn_pairs.take("test"), None)
     drawn = draw_pairs(measured.pairs.truth.tocsr(), seed=0)
     images, texts = vectors(matcher, measured)
-    second = CloserLook(matcher, measured) if stages == 2 else None
+    scored = RerankedPairs(matcher, measured) if stages == 2 else None
     said = []
     for image, text in zip(drawn.images, drawn.texts, strict=True):
         only = sparse.csr_array(([True], ([image], [text])), shape=measured.pairs.truth.shape)
-        closer = [second.second(only)[image, text]] if second else None
+        reranker_scores = [scored.reranked(only)[image, text]] if scored else None
         words = [len(measured.pairs.texts[text].split())]
-        known = (images[image][None], texts[text][None], np.array(words), closer)
+        known = (images[image][None], texts[text][None], np.array(words), reranker_scores)
         said.append(matcher.match_probability.of(match_features(*known))[0] >= 0.5)
     expected = precision_recall_fscore_support(drawn.labels, said, average="binary")[:3]
     report = visita.evaluate(matcher, drawn_pairs, split="test", protocols=["pairs"])

@@ -202,9 +202,9 @@ def test_the_command_line_trains_both_stages_and_everything_reads_the_result(nam
     )
     matcher = visita.load(tmp_path / "mine")
     assert matcher.first.recipe.levels == {clip: ("layer1:avg", "layer3:cls", "vector")}
-    assert matcher.second.recipe.levels == {clip: ("layer1:5x5", "layer3:5x5")}
+    assert matcher.reranker.recipe.levels == {clip: ("layer1:5x5", "layer3:5x5")}
     assert (matcher.text_encoder, matcher.text_levels) == (siglip, ("vector",))
-    assert matcher.second.text_levels == ("layer1", "layer2", "layer3")
+    assert matcher.reranker.text_levels == ("layer1", "layer2", "layer3")
     report = visita.evaluate(matcher, f"folder:{few}", split="dev", protocols=("retrieval",))
     assert set(report["protocols"]) == {"retrieval", "first stage"}
     picture = min(few.glob("*.[jp][pn]g"))
@@ -236,7 +236,7 @@ def test_the_papers_network_looks_at_the_layers_too(names, few, tmp_path):
         *(word for one in small for word in ("--set", one)),
         *("--set", "second.views=[]"),
     )
-    levels = visita.load(tmp_path / "mine").second.recipe.levels
+    levels = visita.load(tmp_path / "mine").reranker.recipe.levels
     assert levels == {names["siglip2"]: ("layer3:5x5",)}
 
 

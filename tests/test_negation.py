@@ -66,7 +66,7 @@ def gallery(drawn_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def closer(drawn_folder, drawn_pairs, tmp_path_factory):
+def reranked(drawn_folder, drawn_pairs, tmp_path_factory):
     """Return such a gallery for a matcher of two stages that tells what a picture shows."""
     home = tmp_path_factory.mktemp("galleries")
     shows = KeywordCalibration(intercept=0.0, score=0.0, height=5.0, spread=0.0)
@@ -80,7 +80,7 @@ def said(gallery, text):
     return {one.path: one.probability for one in gallery.search(text, 120)}
 
 
-@pytest.mark.parametrize("name", ["gallery", "closer"])
+@pytest.mark.parametrize("name", ["gallery", "reranked"])
 def test_a_search_multiplies_what_is_wanted_and_not(name, request):
     place = request.getfixturevalue(name)
     star, red = said(place, "star"), said(place, "red")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from visita.encoders.minilm import MiniLM
 from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ConfigError, MismatchError
-from visita.matchers.cross_modal import Rescorer, rescorer_of
+from visita.matchers.cross_modal import CrossModalReranker, reranker_of
 from visita.matchers.whole import WholeMatcher
 from visita.networks.cross_modal import LEVELS, MklVisita, Parts, answered, parts
 from visita.networks.kernels import FAMILIES, KernelLayer, kernel, parse
@@ -393,21 +393,21 @@ def test_match_error_is_a_mean_of_squares():
     assert loss.item() == pytest.approx(expected)
 
 
-def rescorer(side: str) -> Rescorer:
+def reranker(side: str) -> CrossModalReranker:
     text = MiniLM(("layer6",)) if side == "pretrained" else WORDS
     sizes = {"cells": 25, "grid_features": 320}
     if side == "pretrained":
         sizes["text"] = {"side": "pretrained", "features": text.dim}
-    return rescorer_of(network(side, **sizes), RECIPE, text)
+    return reranker_of(network(side, **sizes), RECIPE, text)
 
 
 @pytest.fixture(scope="module", params=SIDES)
-def saved(request, tmp_path_factory) -> tuple[Rescorer, Rescorer]:
-    """Return a rescorer and what is read back after saving it."""
-    one = rescorer(request.param)
-    folder = tmp_path_factory.mktemp("saved") / "rescorer"
+def saved(request, tmp_path_factory) -> tuple[CrossModalReranker, CrossModalReranker]:
+    """Return a re-ranker and what is read back after saving it."""
+    one = reranker(request.param)
+    folder = tmp_path_factory.mktemp("saved") / "reranker"
     one.save(folder)
-    return one, Rescorer.load(folder)
+    return one, CrossModalReranker.load(folder)
 
 
 def grids(count: int) -> Mapping[str, FloatArray]:
@@ -449,10 +449,10 @@ def test_what_is_saved_gives_the_same_bits(saved):
 
 def test_what_scores_by_other_rules_is_refused(tmp_path):
     folder = tmp_path / "second"
-    rescorer("pretrained").save(folder)
+    reranker("pretrained").save(folder)
     forge(folder, rules="kernels-1")
     with pytest.raises(MismatchError, match=r"scores by the rules kernels-1.*: train it again"):
-        Rescorer.load(folder)
+        CrossModalReranker.load(folder)
 
 
 def test_kernel_weights_have_their_names(saved):
@@ -467,19 +467,19 @@ def test_kernel_weights_have_their_names(saved):
 
 
 def test_another_vocabulary_is_refused(tmp_path):
-    one = rescorer("recurrent")
+    one = reranker("recurrent")
     one.save(tmp_path / "one")
-    assert Rescorer.load(tmp_path / "one").vocabulary.words == WORDS.words
+    assert CrossModalReranker.load(tmp_path / "one").vocabulary.words == WORDS.words
     other = Vocabulary(WORDS.words[::-1], WORDS.longest)
     assert other.fingerprint() != WORDS.fingerprint()
     replace(one, vocabulary=other).save(tmp_path / "wrong")
     with pytest.raises(MismatchError, match="trained with another vocabulary"):
-        Rescorer.load(tmp_path / "wrong")
+        CrossModalReranker.load(tmp_path / "wrong")
 
 
 def test_the_whole_picture_and_sentence_are_vectors_of_their_own(tmp_path):
-    second = rescorer("recurrent")
-    matcher = WholeMatcher(name="whole", second=second)
+    second = reranker("recurrent")
+    matcher = WholeMatcher(name="whole", packer=second)
     images = matcher.embed_images(grids(4))
     texts = matcher.embed_texts(matcher.open_text_encoder().encode(TEXTS))
     assert images.shape == (4, DIM) and texts.shape == (len(TEXTS), DIM)

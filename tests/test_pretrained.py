@@ -26,7 +26,7 @@ from visita.errors import ArtifactError, ConfigError, MismatchError, UnknownName
 from visita.search.finder import Finder
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder, check_matcher, check_text_encoder
-from visita.types import Recipe, TwoStage
+from visita.types import Recipe
 
 TEXTS = ("A red circle", "the dog RUNS, on a star!", "", "blue")
 LONG = " ".join(f"the {word} dog runs on a star" for word in tiny.WORDS for _ in range(2))
@@ -113,7 +113,7 @@ def test_scores_are_cosines_and_the_contract_is_kept(folders, name):
     found = matcher.embed_images(columns) @ matcher.embed_texts(texts).T
     assert np.allclose(found, images @ words.T, atol=1e-5)
     assert matcher.probability(found[0], 100) is None
-    assert isinstance(matcher, TwoStage) == (name == "blip")
+    assert (matcher.reranker is not None) == (name == "blip")
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip2", "blip"])
@@ -213,7 +213,7 @@ def test_hidden_layers_are_levels_by_their_number(folders):
 def test_blips_head_scores_pairs_as_the_library_does(folders):
     matcher = visita.load(f"blip:{folders['blip']}")
     columns = RecipeEncoder(matcher.recipe).encode_pictures(pictures())
-    packed, texts = matcher.second.pack_images(columns), matcher.second.pack_texts(TEXTS)
+    packed, texts = matcher.reranker.pack_images(columns), matcher.reranker.pack_texts(TEXTS)
     model = tf.BlipForImageTextRetrieval.from_pretrained(folders["blip"]).eval()
     processor = tf.AutoProcessor.from_pretrained(folders["blip"])
     seen = processor.image_processor(pictures(), return_tensors="pt")
@@ -222,14 +222,14 @@ def test_blips_head_scores_pairs_as_the_library_does(folders):
         ids[:, 0] = model.config.text_config.vocab_size - 1  # [ENC]
         with torch.inference_mode():
             logits = model(input_ids=ids, **seen).itm_score[:, 1].numpy()
-        assert np.allclose(matcher.second.scores(packed, read) * 16, logits, atol=3e-3)
+        assert np.allclose(matcher.reranker.scores(packed, read) * 16, logits, atol=3e-3)
     cosines, logits = np.array([0.2, 0.3], np.float32), np.array([3.0, -5.0], np.float32)
     both = matcher.combine(cosines, logits / 16)
     assert np.allclose(both * 17, cosines + logits, atol=1e-5)  # BLIP's sum
 
 
 def test_a_long_text_is_scored_as_the_mean_of_its_passages(folders):
-    second = visita.load(f"blip:{folders['blip']}").second
+    second = visita.load(f"blip:{folders['blip']}").reranker
     rng = np.random.default_rng(0)
     packed = rng.normal(0, 1, (9, *second.packed_shape)).astype(np.float16)
     [read] = second.pack_texts([LONG])

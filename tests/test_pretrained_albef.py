@@ -231,9 +231,9 @@ def test_every_level_of_a_text_is_the_published_ones(checkpoint, state):
 def test_the_head_scores_pairs_as_published(checkpoint, state):
     matcher = visita.load(f"albef:{checkpoint}")
     columns = RecipeEncoder(matcher.recipe).encode_pictures(pictures())
-    packed = matcher.second.pack_images(columns)
-    for text, cleaned in zip(matcher.second.pack_texts(TEXTS), CLEANED, strict=True):
-        found = matcher.second.scores(packed, text) * matcher.second.scale
+    packed = matcher.reranker.pack_images(columns)
+    for text, cleaned in zip(matcher.reranker.pack_texts(TEXTS), CLEANED, strict=True):
+        found = matcher.reranker.scores(packed, text) * matcher.reranker.scale
         for row, picture in enumerate(pictures()):
             tokens = picture_layers(pixels_of(picture, SIDE), state)[-1]
             last = text_layers(ids_of(cleaned), state, tokens)[-1]

@@ -20,7 +20,7 @@ from test_cli import VISITA, Done, run
 import visita
 from visita.data import decode
 from visita.errors import ConfigError, MismatchError, UnknownNameError
-from visita.matchers.rerank import TwoStageMatcher
+from visita.matchers.rerank import RerankedMatcher
 from visita.matchers.whole import WholeMatcher
 from visita.networks.cross_modal import MklVisita
 from visita.testing import check_matcher
@@ -286,13 +286,13 @@ def paper(drawn_folder, tmp_path_factory) -> Done:
 
 
 @pytest.fixture(scope="module")
-def whole(paper) -> TwoStageMatcher:
+def whole(paper) -> RerankedMatcher:
     return visita.load(paper.json["folder"])
 
 
 def test_the_paper_preset_trains_one_network_for_both_stages(paper, whole, drawn_pairs):
     assert isinstance(whole.first, WholeMatcher)
-    assert whole.first.second.fingerprint() == whole.second.fingerprint()
+    assert whole.first.packer.fingerprint() == whole.reranker.fingerprint()
     assert MklVisitaPaperConfig.of(whole.facts["config"]) == MklVisitaPaperConfig.of(PAPER)
     assert paper.json["fingerprint"] == whole.fingerprint()
     assert whole.facts["dev_rsum"][-1] > whole.facts["dev_rsum"][0]
@@ -313,7 +313,7 @@ def test_what_the_paper_preset_makes_keeps_the_contracts(whole, drawn_pairs):
 
 def test_the_vocabulary_is_of_the_training_texts_alone(whole, drawn_pairs):
     train = " ".join(drawn_pairs.take("train").texts).split()
-    assert set(whole.second.vocabulary.words) == {w for w in train if train.count(w) > 1}
+    assert set(whole.reranker.vocabulary.words) == {w for w in train if train.count(w) > 1}
 
 
 def test_an_unknown_preset_is_refused(drawn_folder, tmp_path):
@@ -361,7 +361,7 @@ def both(named_folder, tmp_path_factory) -> visita.Trained:
 
 def test_the_default_preset_trains_both_stages(both, named_folder):
     assert both.matcher.first.text_encoder == "minilm-l6"
-    assert both.matcher.second.network["text"]["side"] == "transformer"
+    assert both.matcher.reranker.network["text"]["side"] == "transformer"
     assert visita.load(both.folder).fingerprint() == both.matcher.fingerprint()
     # The probability of single words is of the scores of both stages, too.
     assert both.matcher.keyword_calibration is not None

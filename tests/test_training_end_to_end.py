@@ -23,7 +23,7 @@ from visita.encoders.fitted import install_fitted, save_fitted
 from visita.encoders.tuned import TunedEncoder, by_name
 from visita.errors import ArtifactError, ConfigError, MismatchError
 from visita.home import cache_home
-from visita.matchers.cross_modal import Rescorer
+from visita.matchers.cross_modal import CrossModalReranker
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.training.batches import Pixels
@@ -125,7 +125,7 @@ def test_matchers_carry_it(trained, pairs, tmp_path, monkeypatch):
     with pytest.raises(ArtifactError, match="neither in the cache"):
         by_name(trained.encoder.fingerprint())
     for part in ("", "first", "second"):
-        load = Rescorer.load if part == "second" else visita.load
+        load = CrossModalReranker.load if part == "second" else visita.load
         found = load(tmp_path / "mine" / part)
         assert found.fingerprint() == (getattr(made, part) if part else made).fingerprint()
     kept = by_name(trained.encoder.fingerprint())

@@ -27,15 +27,15 @@ from visita.errors import ArtifactError, ConfigError, DataError, MismatchError, 
 from visita.evaluation.measure import features_for
 from visita.evaluation.pairs import best_f1_threshold, draw_pairs
 from visita.evaluation.ranks import mean_ranks
-from visita.evaluation.rerank import CloserLook
+from visita.evaluation.rerank import RerankedPairs
 from visita.gallery.gallery import Gallery
 from visita.gallery.snapshot import PARTS, VECTOR, Parts, Snapshot
 from visita.gallery.stores import discard, vectors_folder
 from visita.gallery.upkeep import compact_gallery
 from visita.matchers import shipped_folder
-from visita.matchers.cross_modal import Rescorer
+from visita.matchers.cross_modal import CrossModalReranker
 from visita.matchers.probability import KeywordCalibration, usual_scores
-from visita.matchers.rerank import DEPTH, TwoStageMatcher
+from visita.matchers.rerank import DEPTH, RerankedMatcher
 from visita.reports.costs import measure, parameters
 from visita.reports.demo import run as run_demo
 from visita.reports.demo import sample_pictures
@@ -44,7 +44,7 @@ from visita.reports.robustness_report import Condition, Subject
 from visita.search.matches import Match
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
-from visita.search.search import PASSAGES, Rescoring, search
+from visita.search.search import PASSAGES, Reranking, search
 from visita.store.pictures import RecipeEncoder
 from visita.store.store import FeatureStore
 from visita.testing import check_matcher
@@ -69,7 +69,7 @@ def folder(drawn_pairs) -> Path:
 
 
 @pytest.fixture(scope="module")
-def matcher(folder) -> TwoStageMatcher:
+def matcher(folder) -> RerankedMatcher:
     return visita.load(folder)
 
 
@@ -121,9 +121,9 @@ def naive_probability(finder: visita.Finder, path: str, text: str) -> float:
     columns = finder.pictures.encode_pictures([decode(Path(path))])
     [image], text_vector = matcher.embed_images(columns), query.pooled()
     weights = [float(one) / float(query.weights.sum()) for one in query.weights]
-    packed = matcher.second.pack_images(columns)
+    packed = matcher.reranker.pack_images(columns)
     second = [
-        float(matcher.second.scores(packed, one)[0]) for one in matcher.second.pack_texts(cut)
+        float(matcher.reranker.scores(packed, one)[0]) for one in matcher.reranker.pack_texts(cut)
     ]
     lengths = [sum(float(x) ** 2 for x in side) ** 0.5 for side in (image, text_vector)]
     product = sum(float(x) * float(y) for x, y in zip(image, text_vector, strict=True))
@@ -139,11 +139,11 @@ def naive_probability(finder: visita.Finder, path: str, text: str) -> float:
     return 1 / (1 + math.exp(-odds))
 
 
-def with_second(matcher: TwoStageMatcher, **methods: Any) -> TwoStageMatcher:
-    """Return the matcher with other methods of its second stage; its fingerprint stays."""
-    changed = object.__new__(type("Changed", (Rescorer,), methods))
-    vars(changed).update(vars(matcher.second))  # with the networks that it has loaded
-    return replace(matcher, second=changed)
+def with_reranker(matcher: RerankedMatcher, **methods: Any) -> RerankedMatcher:
+    """Return the matcher with other methods of its re-ranker; its fingerprint stays."""
+    changed = object.__new__(type("Changed", (CrossModalReranker,), methods))
+    vars(changed).update(vars(matcher.reranker))  # with the networks that it has loaded
+    return replace(matcher, reranker=changed)
 
 
 def naive(finder: visita.Finder, snapshot: Snapshot, text: str, depth: int) -> list[Any]:
@@ -155,12 +155,12 @@ def naive(finder: visita.Finder, snapshot: Snapshot, text: str, depth: int) -> l
     order = sorted(range(len(snapshot)), key=lambda row: (-cosines[row], snapshot.paths[row]))
     heavy = sorted(range(len(cut)), key=lambda i: (-weights[i], i))[:8]
     total = sum(float(weights[i]) for i in heavy)
-    packed = {i: matcher.second.pack_texts([cut[i]])[0] for i in heavy}
+    packed = {i: matcher.reranker.pack_texts([cut[i]])[0] for i in heavy}
     second = {
         row: sum(
             float(weights[i])
             / total
-            * float(matcher.second.scores(parts(snapshot, row), packed[i])[0])
+            * float(matcher.reranker.scores(parts(snapshot, row), packed[i])[0])
             for i in heavy
         )
         for row in order[:depth]
@@ -203,9 +203,9 @@ def test_its_depth_is_saved_and_was_fifty_before_there_was_one(matcher, tmp_path
 
 def test_what_it_does_not_look_at_keeps_its_place(matcher, drawn_pairs):
     test = features_for(matcher, drawn_pairs.take("test"), None)
-    images, texts = CloserLook(matcher, test).vectors
-    both, cosines = CloserLook(matcher, test).dense(), images @ texts.T
-    found = CloserLook(replace(matcher, depth=3), test).ranks()
+    images, texts = RerankedPairs(matcher, test).vectors
+    both, cosines = RerankedPairs(matcher, test).dense(), images @ texts.T
+    found = RerankedPairs(replace(matcher, depth=3), test).ranks()
     truth = test.pairs.truth.toarray()
     ways = zip(found, (cosines, cosines.T), (both, both.T), (truth, truth.T), strict=True)
     for ranks, first, second, true in ways:
@@ -220,20 +220,35 @@ def test_what_it_does_not_look_at_keeps_its_place(matcher, drawn_pairs):
     ("methods", "message"),
     [
         ({"packed_shape": (26, 100)}, "may take 4096 bytes"),
-        ({"pack_images": lambda s, c: Rescorer.pack_images(s, c)[:, 1:]}, "must return"),
-        ({"pack_images": lambda s, c: Rescorer.pack_images(s, c).astype(float)}, "float16"),
-        ({"pack_images": lambda s, c: Rescorer.pack_images(s, c)[::-1]}, "alone and among others"),
-        ({"pack_images": lambda s, c: 0 * Rescorer.pack_images(s, c)}, "tell pictures apart"),
-        ({"pack_texts": lambda s, t: Rescorer.pack_texts(s, t)[:-1]}, "one array a text"),
-        ({"scores": lambda s, i, t: Rescorer.scores(s, i, t) + np.float32(np.nan)}, "finite"),
-        ({"scores": lambda s, i, t: Rescorer.scores(s, i, t) + np.float32(len(i))}, "a pair must"),
+        ({"pack_images": lambda s, c: CrossModalReranker.pack_images(s, c)[:, 1:]}, "must return"),
+        (
+            {"pack_images": lambda s, c: CrossModalReranker.pack_images(s, c).astype(float)},
+            "float16",
+        ),
+        (
+            {"pack_images": lambda s, c: CrossModalReranker.pack_images(s, c)[::-1]},
+            "alone and among others",
+        ),
+        (
+            {"pack_images": lambda s, c: 0 * CrossModalReranker.pack_images(s, c)},
+            "tell pictures apart",
+        ),
+        ({"pack_texts": lambda s, t: CrossModalReranker.pack_texts(s, t)[:-1]}, "one array a text"),
+        (
+            {"scores": lambda s, i, t: CrossModalReranker.scores(s, i, t) + np.float32(np.nan)},
+            "finite",
+        ),
+        (
+            {"scores": lambda s, i, t: CrossModalReranker.scores(s, i, t) + np.float32(len(i))},
+            "a pair must",
+        ),
     ],
 )
 def test_a_second_stage_that_breaks_the_contract_is_found(
     matcher, columns, texts, methods, message
 ):
     with pytest.raises(AssertionError, match=message):
-        check_matcher(with_second(matcher, **methods), columns, texts)
+        check_matcher(with_reranker(matcher, **methods), columns, texts)
 
 
 def test_a_second_stage_that_needs_torch_each_time_is_found(matcher, columns, texts):
@@ -248,25 +263,25 @@ def test_a_second_stage_that_needs_torch_each_time_is_found(matcher, columns, te
         return found[:, 0].numpy()
 
     with pytest.raises(AssertionError, match="must not need torch"):
-        check_matcher(with_second(matcher, scores=scores), columns, texts)
+        check_matcher(with_reranker(matcher, scores=scores), columns, texts)
     assert sys.modules["torch"].inference_mode
 
 
 def test_saved_and_loaded_it_is_the_same_to_the_bit(matcher, columns, tmp_path):
     matcher.save(tmp_path / "again")
     again = visita.load(tmp_path / "again")
-    assert isinstance(again, TwoStageMatcher)
+    assert isinstance(again, RerankedMatcher)
     assert again.fingerprint() == matcher.fingerprint()
     numbers = ("threshold", "calibration", "keyword_calibration", "match_probability")
     for name in ("name", "weight", "facts", *numbers):
         assert getattr(again, name) == getattr(matcher, name)
     one, other = (m.embed_images(columns) for m in (matcher, again))
     assert np.array_equal(one, other)
-    one, other = (m.second.pack_images(columns) for m in (matcher, again))
+    one, other = (m.reranker.pack_images(columns) for m in (matcher, again))
     assert np.array_equal(one, other)
-    texts = [m.second.pack_texts([SENTENCE])[0] for m in (matcher, again)]
+    texts = [m.reranker.pack_texts([SENTENCE])[0] for m in (matcher, again)]
     assert np.array_equal(*texts)
-    scores = [m.second.scores(one, texts[0]) for m in (matcher, again)]
+    scores = [m.reranker.scores(one, texts[0]) for m in (matcher, again)]
     assert np.array_equal(*scores)
 
 
@@ -288,8 +303,8 @@ def test_a_damaged_second_stage_is_refused(matcher, tmp_path):
 
 
 def test_tokens_of_another_encoder_are_refused(matcher, tmp_path):
-    encoders = {**matcher.second.encoders, "minilm-l6": "0123456789abcdef"}
-    replace(matcher, second=replace(matcher.second, encoders=encoders)).save(tmp_path / "m")
+    encoders = {**matcher.reranker.encoders, "minilm-l6": "0123456789abcdef"}
+    replace(matcher, reranker=replace(matcher.reranker, encoders=encoders)).save(tmp_path / "m")
     with pytest.raises(MismatchError, match="another minilm-l6"):
         visita.load(tmp_path / "m")
 
@@ -298,10 +313,10 @@ def test_a_gallery_keeps_the_packed_parts_of_each_picture(gallery, matcher, pict
     paths = [Path(path) for path in gallery.snapshot.paths]
     assert paths == sorted(pictures.iterdir())
     fresh = RecipeEncoder(matcher.recipe).encode_pictures([decode(path) for path in paths[:5]])
-    packed = matcher.second.pack_images(fresh)
+    packed = matcher.reranker.pack_images(fresh)
     for row in range(5):
         kept = gallery.snapshot.packed(row)
-        assert kept.dtype == np.float16 and kept.shape == matcher.second.packed_shape
+        assert kept.dtype == np.float16 and kept.shape == matcher.reranker.packed_shape
         assert kept.nbytes <= 4096
         assert np.allclose(kept, packed[row], atol=2e-3)
     assert not np.allclose(packed[0], packed[1], atol=2e-2)
@@ -311,7 +326,7 @@ def test_what_is_known_is_never_computed_again(matcher, pictures, tmp_path):
     encoder, place = Counting(matcher.recipe), Gallery.open(pictures, home=tmp_path)
     place.sync(matcher, encoder)
     assert encoder.count == 60
-    unable = with_second(matcher, pack_images=None)
+    unable = with_reranker(matcher, pack_images=None)
     assert place.sync(unable, encoder).unchanged == 60
     other = replace(matcher, weight=matcher.weight / 2)
     assert place.sync(other, encoder).unchanged == 60  # packed again, from what is stored
@@ -350,8 +365,8 @@ def test_of_a_matcher_with_one_stage_there_are_vectors_alone(matcher, pictures, 
     with pytest.raises(DataError, match="nothing for a second stage"):
         snapshot.packed(0)
     query = Query.from_vectors(snapshot.vectors[:1])
-    assert Rescoring.of(query, matcher) is None
-    assert Rescoring.of(replace(query, texts=(SENTENCE,)), first) is None
+    assert Reranking.of(query, matcher) is None
+    assert Reranking.of(replace(query, texts=(SENTENCE,)), first) is None
 
 
 def test_vectors_without_parts_are_made_anew(matcher, pictures, tmp_path):
@@ -374,8 +389,8 @@ def test_vectors_without_parts_are_made_anew(matcher, pictures, tmp_path):
 def test_the_best_of_the_first_stage_come_in_the_order_of_both(gallery, matcher, text, k):
     finder = gallery.finder
     query = Query.from_texts(passages(text), finder.texts, matcher)
-    closer = Rescoring.of(query, replace(matcher, depth=7))
-    found = search([gallery.snapshot], query.pooled(), k, matcher=matcher, closer=closer)
+    reranking = Reranking.of(query, replace(matcher, depth=7))
+    found = search([gallery.snapshot], query.pooled(), k, matcher=matcher, reranking=reranking)
     expected = naive(gallery.finder, gallery.snapshot, text, depth=7)
     assert_same(found, expected[:k])
     scores = [match.score for match in found]
@@ -404,22 +419,22 @@ def test_a_search_looks_at_fifty_again_whatever_is_asked_for(gallery):
         gallery.search(SENTENCE, 0)
 
 
-def test_of_a_long_text_the_passages_that_weigh_most_are_looked_at(gallery, matcher):
+def test_of_a_long_text_the_passages_that_weigh_most_are_read(gallery, matcher):
     scenes = [f"There is a red circle on blue, seen from place {i}." for i in range(9)]
     noise = [f"The mayor spoke for {i} hours about taxes and roads." for i in range(40)]
     text = " ".join([*noise[:20], *scenes, *noise[20:]])
     query = Query.from_texts(passages(text), gallery.finder.texts, matcher)
-    closer = Rescoring.of(query, matcher)
-    assert len(closer.passages) == len(closer.weights) == PASSAGES == 8
-    assert closer.weights.sum() == pytest.approx(1)
+    reranking = Reranking.of(query, matcher)
+    assert len(reranking.passages) == len(reranking.weights) == PASSAGES == 8
+    assert reranking.weights.sum() == pytest.approx(1)
     heavy = np.argsort(-query.weights, kind="stable")[:8]
-    expected = matcher.second.pack_texts([query.texts[row] for row in heavy])
-    for one, other in zip(closer.passages, expected, strict=True):
+    expected = matcher.reranker.pack_texts([query.texts[row] for row in heavy])
+    for one, other in zip(reranking.passages, expected, strict=True):
         assert np.array_equal(one, other)
     assert_same(gallery.search(text, 60), naive(gallery.finder, gallery.snapshot, text, DEPTH))
 
 
-def test_keywords_of_a_matcher_that_learnt_no_words_are_looked_at_again(pictures, matcher):
+def test_keywords_of_a_matcher_that_learnt_no_words_are_reranked(pictures, matcher):
     bare = replace(matcher, first=replace(matcher.first, words=None))
     gallery = visita.Gallery.open(pictures, matcher=bare)
     every = naive(gallery.finder, gallery.snapshot, "red star", 60)
@@ -554,7 +569,7 @@ def test_a_threshold_that_is_fitted_is_of_both_stages(matcher, drawn_pairs):
     found = visita.evaluate(unsure, drawn_pairs, split="test", protocols=["pairs"])
     dev = features_for(matcher, drawn_pairs.take("dev"), None)
     drawn = draw_pairs(dev.pairs.truth.tocsr(), seed=0)
-    scores = CloserLook(matcher, dev).dense()[drawn.images, drawn.texts]
+    scores = RerankedPairs(matcher, dev).dense()[drawn.images, drawn.texts]
     assert found["protocols"]["pairs"]["threshold"] == pytest.approx(
         best_f1_threshold(scores.astype(float), drawn.labels), abs=1e-4
     )
@@ -563,7 +578,7 @@ def test_a_threshold_that_is_fitted_is_of_both_stages(matcher, drawn_pairs):
 
 def test_what_two_stages_cost(matcher, drawn_pairs):
     found = measure(matcher, drawn_pairs.image_paths[:8], drawn_pairs.texts[:3])
-    rows, width = matcher.second.packed_shape
+    rows, width = matcher.reranker.packed_shape
     assert found["bytes_per_picture"] == 4 * matcher.dim + 2 * rows * width
     assert found["parameters"] > parameters(matcher.first)
 
@@ -583,7 +598,7 @@ def test_robustness_is_of_both_stages(folder, matcher, drawn_pairs):
         for path in dev.image_paths
     ]
     columns = RecipeEncoder(matcher.recipe).encode_pictures(pictures)
-    scores = CloserLook(matcher, replace(subject.features, columns=columns)).dense()
+    scores = RerankedPairs(matcher, replace(subject.features, columns=columns)).dense()
     right = dev.truth.toarray()
     rows = [row[true].max() for row, true in zip(scores, right, strict=True)]
     wrong = np.where(right, -np.inf, scores)
@@ -634,7 +649,7 @@ def test_the_demo_is_of_both_stages(matcher):
 
 def test_models_tells_of_the_second_stage(folder, matcher):
     told = describe(folder)
-    parts, numbers = matcher.second.packed_shape
+    parts, numbers = matcher.reranker.packed_shape
     assert told["second"] == {"depth": 50, "bytes_per_picture": 2 * parts * numbers}
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert told["bytes"] == sum(path.stat().st_size for path in files)

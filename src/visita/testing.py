@@ -18,10 +18,9 @@ from visita.types import (
     FloatArray,
     ImageEncoder,
     Matcher,
-    SecondStage,
+    Reranker,
     TextEncoder,
     TextFeatures,
-    TwoStage,
 )
 
 TEXTS = (
@@ -171,32 +170,32 @@ def check_matcher(matcher: Matcher, columns: Mapping[str, FloatArray], texts: Te
     refused = _raises(MismatchError, lambda: matcher.embed_images(lacking))
     assert refused, "a missing column must be refused"
     _check_probability(matcher)
-    if isinstance(matcher, TwoStage):
-        _check_second(matcher.second, columns)
+    if matcher.reranker:
+        _check_reranker(matcher.reranker, columns)
         _check_combine(matcher)
 
 
-def _check_second(second: SecondStage, columns: Mapping[str, FloatArray]) -> None:
-    shape = second.packed_shape
+def _check_reranker(reranker: Reranker, columns: Mapping[str, FloatArray]) -> None:
+    shape = reranker.packed_shape
     assert 2 * shape[0] * shape[1] <= MOST_BYTES, f"a packed picture may take {MOST_BYTES} bytes"
     count = len(next(iter(columns.values())))
-    images, texts = second.pack_images(columns), second.pack_texts(TEXTS)
+    images, texts = reranker.pack_images(columns), reranker.pack_texts(TEXTS)
     _check_packed(images, (count, *shape))
     assert not _near(images[0], images[1]), "pack_images must tell pictures apart"
-    _check_packed(second.pack_images({name: v[:0] for name, v in columns.items()}), (0, *shape))
-    alone = second.pack_images({name: values[2:3] for name, values in columns.items()})
+    _check_packed(reranker.pack_images({name: v[:0] for name, v in columns.items()}), (0, *shape))
+    alone = reranker.pack_images({name: values[2:3] for name, values in columns.items()})
     assert _close(alone[0], images[2]), "a picture must be packed the same alone and among others"
     assert len(texts) == len(TEXTS), "pack_texts must return one array a text"
-    scores = np.stack([second.scores(images, text) for text in texts])
+    scores = np.stack([reranker.scores(images, text) for text in texts])
     assert scores.shape == (len(texts), count), "scores must return one number a picture"
     assert scores.dtype == np.float32, f"scores must return float32, not {scores.dtype}"
     assert np.isfinite(scores).all(), "scores must be finite, whatever the text"
-    [lone] = second.pack_texts(TEXTS[2:3])
-    found = second.scores(images[2:], lone)
+    [lone] = reranker.pack_texts(TEXTS[2:3])
+    found = reranker.scores(images[2:], lone)
     assert _close(found, scores[2, 2:]), "a pair must score the same alone and among others"
     with _without_torch():  # by now its graphs exist
-        packed, [text] = second.pack_images(columns), second.pack_texts(TEXTS[2:3])
-        again = second.scores(packed[2:], text)
+        packed, [text] = reranker.pack_images(columns), reranker.pack_texts(TEXTS[2:3])
+        again = reranker.scores(packed[2:], text)
     same = np.array_equal(packed, images) and np.array_equal(again, found)
     assert same, "packing and scoring must give the same each time"
 
@@ -207,7 +206,7 @@ def _check_packed(packed: NDArray[Any], shape: tuple[int, ...]) -> None:
     assert np.isfinite(packed).all(), "pack_images must return finite numbers"
 
 
-def _check_combine(matcher: TwoStage) -> None:
+def _check_combine(matcher: Matcher) -> None:
     rising = np.linspace(-1, 1, 21, dtype=np.float32)
     still = np.zeros_like(rising)
     for both in (matcher.combine(rising, still), matcher.combine(still, rising)):
@@ -223,7 +222,7 @@ def _without_torch() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise AssertionError("a second stage must not need torch once its graphs exist") from error
+        raise AssertionError("a re-ranker must not need torch once its graphs exist") from error
     finally:
         del sys.modules["torch"]
         sys.modules.update(loaded)
@@ -252,7 +251,7 @@ def _check_probability(matcher: Matcher) -> None:
         assert (np.diff(found) >= 0).all(), "a better score must not be less probable"
     known = matcher.match_probability
     if known is not None:
-        features = np.random.default_rng(0).uniform(-1, 1, (9, 4 + isinstance(matcher, TwoStage)))
+        features = np.random.default_rng(0).uniform(-1, 1, (9, 4 + bool(matcher.reranker)))
         found = known.of(features)
         assert found.shape == (9,), "match_probability must return one number a pair"
         assert ((found >= 0) & (found <= 1)).all(), "a probability is between 0 and 1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,13 @@ __all__ = [
     "Matcher",
     "PairJudge",
     "Recipe",
-    "SecondStage",
+    "Reranker",
     "Skipped",
     "TextEncoder",
     "TextFeatures",
     "TokenEncoder",
     "Tokens",
     "TopicModel",
-    "TwoStage",
     "is_grid",
 ]
 
@@ -287,6 +286,33 @@ class PairJudge(Protocol):
         ...
 
 
+class Reranker(Protocol):
+    """Scores pictures against texts more closely than the inner product of their vectors does.
+
+    A picture or a text is packed once: one row a part, such as a cell or a word.
+    """
+
+    @property
+    def packed_shape(self) -> tuple[int, int]:
+        """Shape of a packed picture, (parts, numbers a part): at most 4 KB in float16.
+
+        A pretrained head that attends to every cell needs more, and says how much.
+        """
+        ...
+
+    def pack_images(self, columns: Mapping[str, FloatArray]) -> NDArray[np.float16]:
+        """Return packed pictures, float16 (n, *packed_shape), from the recipe's columns."""
+        ...
+
+    def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
+        """Return each text packed, float32 (its parts, …)."""
+        ...
+
+    def scores(self, images: NDArray[np.float16], text: FloatArray) -> FloatArray:
+        """Return the score of each packed picture with one packed text, float32 (n,)."""
+        ...
+
+
 class Matcher(Judge, Protocol):
     """What training returns and everything later uses."""
 
@@ -323,6 +349,29 @@ class Matcher(Judge, Protocol):
         ...
 
     @property
+    def retriever(self) -> Matcher:
+        """What makes the vectors: itself, or the first stage of one that re-ranks."""
+        ...
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """What scores the first few again, if anything; the recipe is then of both.
+
+        Threshold and probability are then for scores of both.
+        """
+        ...
+
+    @property
+    def weight(self) -> float:
+        """beta of the re-ranker, the vectors having 1 - beta; 0 where there is none."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """How many of the first are re-ranked; 0 where there is no re-ranker."""
+        ...
+
+    @property
     def facts(self) -> Mapping[str, Any]:
         """What ran: configuration, seeds, versions, data, numbers."""
         ...
@@ -346,57 +395,12 @@ class Matcher(Judge, Protocol):
         """Return vectors at most 1 long, float32 (m, dim); scores are inner products."""
         ...
 
+    def combine(self, first: FloatArray, reranked: FloatArray) -> FloatArray:
+        """Return the score of pairs from those of vectors and re-ranker; it falls with neither."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write the matcher as an artifact folder, atomically."""
-        ...
-
-
-class SecondStage(Protocol):
-    """Scores pictures against texts more closely than the inner product of their vectors does.
-
-    A picture or a text is packed once: one row a part, such as a cell or a word.
-    """
-
-    @property
-    def packed_shape(self) -> tuple[int, int]:
-        """Shape of a packed picture, (parts, numbers a part): at most 4 KB in float16.
-
-        A pretrained head that attends to every cell needs more, and says how much.
-        """
-        ...
-
-    def pack_images(self, columns: Mapping[str, FloatArray]) -> NDArray[np.float16]:
-        """Return packed pictures, float16 (n, *packed_shape), from the recipe's columns."""
-        ...
-
-    def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
-        """Return each text packed, float32 (its parts, …)."""
-        ...
-
-    def scores(self, images: NDArray[np.float16], text: FloatArray) -> FloatArray:
-        """Return the score of each packed picture with one packed text, float32 (n,)."""
-        ...
-
-
-@runtime_checkable
-class TwoStage(Protocol):
-    """What a ``Matcher`` has besides where it scores the first few again; ``isinstance`` tells.
-
-    Its recipe is of both stages. Threshold and probability are for scores of both.
-    """
-
-    @property
-    def second(self) -> SecondStage:
-        """The second stage."""
-        ...
-
-    @property
-    def depth(self) -> int:
-        """How many of the first stage's best the second looks at."""
-        ...
-
-    def combine(self, first: FloatArray, second: FloatArray) -> FloatArray:
-        """Return the score of pairs from those of the two stages; it falls with neither."""
         ...
 
 

@@ -17,10 +17,10 @@ from visita.encoders.vocabulary import Vocabulary
 from visita.evaluation import PROTOCOLS, evaluate_vectors, fit_threshold
 from visita.evaluation.blocks import as_vectors
 from visita.evaluation.measure import caveats, features_for, vectors
-from visita.evaluation.rerank import CloserLook
-from visita.matchers.cross_modal import Rescorer, rescorer_of
+from visita.evaluation.rerank import RerankedPairs
+from visita.matchers.cross_modal import CrossModalReranker, reranker_of
 from visita.matchers.embed import JointMatcher
-from visita.matchers.rerank import TwoStageMatcher
+from visita.matchers.rerank import RerankedMatcher
 from visita.matchers.whole import WholeMatcher
 from visita.store.extract import PairFeatures, pair_features, picture_features
 from visita.training.calibrate import Vectors, calibrate_searches, caveats_on_words, provenance
@@ -44,7 +44,7 @@ all of them would take an hour."""
 
 @dataclass(frozen=True)
 class _Learnt:
-    matcher: JointMatcher | WholeMatcher | TwoStageMatcher
+    matcher: JointMatcher | WholeMatcher | RerankedMatcher
     history: History
     seconds: float
     config: Baseline
@@ -107,8 +107,8 @@ def _learn(name: str, read: _Read, config: Baseline) -> _Learnt:
     if isinstance(config, PairBaseline):
         return _learn_pairs(name, read, config)
     assert isinstance(config, WordBaseline)
-    second, history, seconds = _learn_words(read, config, config.recipe(), None)
-    return _Learnt(WholeMatcher(name=name, second=second), history, seconds, config)
+    reranker, history, seconds = _learn_words(read, config, config.recipe(), None)
+    return _Learnt(WholeMatcher(name=name, packer=reranker), history, seconds, config)
 
 
 def _learn_vectors(
@@ -131,7 +131,7 @@ def _learn_vectors(
 
 def _learn_words(
     read: _Read, config: WordBaseline, stored: Recipe, validated: int | None
-) -> tuple[Rescorer, History, float]:
+) -> tuple[CrossModalReranker, History, float]:
     """Return what packs and scores; ``validated`` is how many pictures of dev choose the epoch."""
     recipe = config.recipe()
     vocabulary = Vocabulary.fit(read.train.texts, config.vocabulary, config.longest)
@@ -144,16 +144,16 @@ def _learn_words(
     started = time.perf_counter()
     network, history = config.learn(train, dev, rsum, vocabulary)
     seconds = time.perf_counter() - started
-    return rescorer_of(network, recipe, vocabulary), history, seconds
+    return reranker_of(network, recipe, vocabulary), history, seconds
 
 
 def _learn_pairs(name: str, read: _Read, config: PairBaseline) -> _Learnt:
     first_config = config.first.model_copy(update={"seed": config.seed})
     stored = Recipe.union([first_config.recipe(), config.recipe()])
     first = _learn_vectors(name, read, first_config, stored)
-    second, history, seconds = _learn_words(read, config, stored, config.validated)
-    matcher = TwoStageMatcher(
-        name=name, first=first.matcher, second=second, weight=config.weight, depth=config.depth
+    reranker, history, seconds = _learn_words(read, config, stored, config.validated)
+    matcher = RerankedMatcher(
+        name=name, first=first.matcher, reranker=reranker, weight=config.weight, depth=config.depth
     )
     return _Learnt(matcher, history, first.seconds + seconds, config)
 
@@ -165,17 +165,17 @@ def _measured(
 
     These systems decide by their score, as their papers have them: none knows P(match).
     """
-    if isinstance(matcher, TwoStageMatcher):
-        few = CloserLook(matcher, dev.of_images(dev.pairs.some_images(CALIBRATED, seed)))
+    if isinstance(matcher, RerankedMatcher):
+        few = RerankedPairs(matcher, dev.of_images(dev.pairs.some_images(CALIBRATED, seed)))
         fields = _calibrated(
             *(matcher, few.features.pairs, as_vectors(few.dense()), seed),
             words=lambda texts: as_vectors(few.of_texts(texts).dense()),
         )
-        look = CloserLook(matcher, dev)
+        scored = RerankedPairs(matcher, dev)
         assert isinstance(matcher.first, JointMatcher)
-        found = _calibrated(matcher.first, dev.pairs, look.vectors, seed)
+        found = _calibrated(matcher.first, dev.pairs, scored.vectors, seed)
         fields["first"] = replace(matcher.first, **found)
-        return fields, look.report(PROTOCOLS, float(fields["threshold"]), "matcher", seed)
+        return fields, scored.report(PROTOCOLS, float(fields["threshold"]), "matcher", seed)
     embedded = vectors(matcher, dev)
     fields = _calibrated(matcher, dev.pairs, embedded, seed)
     truth = dev.pairs.truth.tocsr()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from visita.encoders.engine import Runner, cached_runner, cores
 from visita.encoders.vocabulary import PADDING, UNKNOWN, Vocabulary
 from visita.errors import ConfigError
-from visita.matchers.cross_modal import Rescorer
+from visita.matchers.cross_modal import CrossModalReranker
 
 CAPTIONER = "captioner"
 
@@ -36,17 +36,17 @@ class Writer:
     Raises
     ------
     ConfigError
-        If the rescorer is no captioner.
+        If the re-ranker is no captioner.
     """
 
-    def __init__(self, second: Rescorer) -> None:
-        if second.network.get("name") != CAPTIONER or second.vocabulary is None:
+    def __init__(self, reranker: CrossModalReranker) -> None:
+        if reranker.network.get("name") != CAPTIONER or reranker.vocabulary is None:
             raise ConfigError(
                 "Only a captioner writes captions: train one with  visita train baseline nic, "
                 "or choose captions from texts."
             )
-        self._second = second
-        self._vocabulary: Vocabulary = second.vocabulary
+        self._reranker = reranker
+        self._vocabulary: Vocabulary = reranker.vocabulary
 
     def write(self, packed: NDArray[np.float16], k: int) -> list[tuple[str, float]]:
         """Return the k best captions of a packed picture (1, dim), each with its log P a word.
@@ -82,14 +82,14 @@ class Writer:
 
     @cached_property
     def _runner(self) -> Runner:
-        rows, dim = self._second.packed_shape
+        rows, dim = self._reranker.packed_shape
         examples: list[NDArray[Any]] = [
             np.random.default_rng(0).random((2, rows, dim), dtype=np.float32),
             np.arange(6, dtype=np.int64).reshape(2, 3) % len(self._vocabulary),
         ]
         return cached_runner(
             "captioner-next-word",
-            {"rescorer": self._second.fingerprint(), "part": "NextWord"},
+            {"rescorer": self._reranker.fingerprint(), "part": "NextWord"},
             self._module,
             lambda: examples,
             [(-1, rows, dim), (-1, -1)],
@@ -99,4 +99,4 @@ class Writer:
     def _module(self) -> Any:
         from visita.baselines.captioner import NextWord  # noqa: PLC0415 - first export
 
-        return NextWord(self._second.torch_network()).eval()
+        return NextWord(self._reranker.torch_network()).eval()

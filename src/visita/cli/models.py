@@ -124,12 +124,10 @@ def _baselines() -> list[dict[str, Any]]:
 
 def describe(folder: Path) -> dict[str, Any]:
     """Return what there is to say of the matcher saved in ``folder``, as JSON values."""
-    from visita.types import TwoStage  # noqa: PLC0415
-
     one = visita.load(folder)
     second = None
-    if isinstance(one, TwoStage):
-        parts, numbers = one.second.packed_shape
+    if one.reranker:
+        parts, numbers = one.reranker.packed_shape
         second = {"depth": one.depth, "bytes_per_picture": 2 * parts * numbers}
     return {
         "name": one.name,

@@ -80,7 +80,7 @@ def fused(levels: dict[str, list[str]], *, joins_classes: bool) -> list[str]:
     return [f"image_levels={json.dumps(levels)}", *classes]
 
 
-def looked_at(levels: dict[str, list[str]], by: str = "second") -> list[str]:
+def as_grids(levels: dict[str, list[str]], by: str = "second") -> list[str]:
     """Return the settings that make ``by`` look at the same layers as grids of cells."""
     if not levels:
         return []
@@ -219,10 +219,10 @@ def mkl_visita(
     if preset == "paper":
         if text_encoder:
             raise ConfigError("--text-encoder: the paper's network reads words of its own.")
-        seen = looked_at(named)
+        seen = as_grids(named)
     else:
         seen = [f"first.{one}" for one in fused(named, joins_classes=True)]
-        seen += [*looked_at(named), *read_by(text_encoder)]
+        seen += [*as_grids(named), *read_by(text_encoder)]
     fresh = MKL_VISITA.load(preset or "default").read(config, [*seen, *(settings or ())])
     _show(visita.train(rooted(data, root), out, config=fresh, features=features), as_json)
 
@@ -253,7 +253,7 @@ def encoder(
     from visita.training.config import EndToEndConfig  # noqa: PLC0415
 
     check_out(out, force)
-    seen = looked_at(named_levels(image_encoder, levels), "network")
+    seen = as_grids(named_levels(image_encoder, levels), "network")
     fresh = EndToEndConfig.read(config, [*seen, *(settings or ())])
     trained = visita.train_encoder(rooted(data, root), out, config=fresh, features=features)
     if not speaks():

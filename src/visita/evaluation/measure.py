@@ -12,10 +12,9 @@ from visita.data import SPLITS, Data, PairSet, open_pairs
 from visita.data.join import interchangeable
 from visita.data.pairs import LEAST, check_enough
 from visita.evaluation import PROTOCOLS, evaluate_vectors, recall_by_language
-from visita.evaluation.rerank import CloserLook, fitted_threshold, ranks, vector_pair_scores
+from visita.evaluation.rerank import RerankedPairs, fitted_threshold, ranks, vector_pair_scores
 from visita.evaluation.retrieval import CUTOFFS
 from visita.matchers import opened
-from visita.matchers.rerank import TwoStageMatcher
 from visita.store.extract import PairFeatures, pair_features
 from visita.types import FloatArray, Matcher
 
@@ -67,9 +66,9 @@ def evaluate(
         dev = features_for(matcher, pairs.take("dev"), features)
         threshold = fitted_threshold(matcher, dev, seed)
         source = "dev"
-    look = CloserLook(matcher, measured) if isinstance(matcher, TwoStageMatcher) else None
-    if look:
-        numbers = look.report(protocols, threshold, source, seed, folds)
+    scored = RerankedPairs(matcher, measured) if matcher.reranker else None
+    if scored:
+        numbers = scored.report(protocols, threshold, source, seed, folds)
     else:
         embedded = vectors(matcher, measured)
         numbers = evaluate_vectors(
@@ -83,7 +82,7 @@ def evaluate(
             seed=seed,
         )
     one_gallery = "retrieval" in protocols and folds == 1
-    by_language = _by_language(matcher, measured, look, seed) if one_gallery else {}
+    by_language = _by_language(matcher, measured, scored, seed) if one_gallery else {}
     return {
         "matcher": {"name": matcher.name, "fingerprint": matcher.fingerprint()},
         "data": {"source": pairs.source, "fingerprint": pairs.fingerprint()},
@@ -95,12 +94,12 @@ def evaluate(
 
 
 def _by_language(
-    matcher: Matcher, measured: PairFeatures, look: CloserLook | None, seed: int
+    matcher: Matcher, measured: PairFeatures, scored: RerankedPairs | None, seed: int
 ) -> dict[str, Any]:
     languages = measured.pairs.text_languages
     if len({*languages} - {""}) < 2:
         return {}
-    _, ranked = look.ranks() if look else ranks(matcher, measured)
+    _, ranked = scored.ranks() if scored else ranks(matcher, measured)
     _, groups = measured.pairs.components()
     bins = recall_by_language(ranked, languages, groups, seed=seed)
     found = {

@@ -1,6 +1,6 @@
-"""Two stages measured: a query's first few items by the vectors, in the order of both stages.
+"""Re-ranking measured: a query's first few items by the vectors, in the order of both stages.
 
-What the second stage does not look at comes after what it does, in the first stage's order.
+What is not re-ranked comes after what is, in the order of the vectors.
 """
 
 from __future__ import annotations
@@ -29,37 +29,36 @@ from visita.evaluation.protocols import check_protocols
 from visita.evaluation.ranks import Ranks, best_ranks
 from visita.evaluation.retrieval import fold_rows, recall_sum
 from visita.matchers.probability import match_scores
-from visita.matchers.rerank import TwoStageMatcher
 from visita.progress import bar
 from visita.store.extract import PairFeatures
-from visita.types import FloatArray, Matcher
+from visita.types import FloatArray, Matcher, Reranker
 
 BELOW = 4.0
-"""Taken off the cosine of what is not looked at, so that it is below all that is."""
+"""Taken off the cosine of what is not re-ranked, so that it is below all that is."""
 
 
 WEIGHTS = tuple(step / 20 for step in range(20))
-"""Among which beta of the second stage is chosen."""
+"""Among which beta of the re-ranker is chosen."""
 
 
 @dataclass(frozen=True)
-class TwoStageBlocks:
-    """``ScoreBlocks`` of q queries and n items, of which each query's first are re-scored.
+class RerankedBlocks:
+    """``ScoreBlocks`` of q queries and n items, of which each query's first are re-ranked.
 
     Attributes
     ----------
     first : ScoreBlocks
         Cosines.
-    second : csr float32 (q, n)
-        The second stage's scores, -1 to 1, at least where it looks.
+    reranked : csr float32 (q, n)
+        The re-ranker's scores, -1 to 1, at least of each query's first.
     weight : float
-        beta of the second stage.
+        beta of the re-ranker.
     depth : int
-        How many of a query's items it looks at.
+        How many of a query's items it scores.
     """
 
     first: ScoreBlocks
-    second: sparse.csr_array
+    reranked: sparse.csr_array
     weight: float
     depth: int
 
@@ -70,11 +69,11 @@ class TwoStageBlocks:
 
     def __iter__(self) -> Iterator[tuple[slice, FloatArray]]:
         for rows, cosines in self.first:
-            looked = first_items(cosines, self.depth)
-            second = self.second[rows].toarray()
+            items = first_items(cosines, self.depth)
+            reranked = self.reranked[rows].toarray()
             scores = cosines - np.float32(BELOW)
-            both = (1 - self.weight) * cosines + self.weight * second
-            np.put_along_axis(scores, looked, np.take_along_axis(both, looked, 1), 1)
+            both = (1 - self.weight) * cosines + self.weight * reranked
+            np.put_along_axis(scores, items, np.take_along_axis(both, items, 1), 1)
             yield rows, scores.astype(np.float32)
 
 
@@ -84,8 +83,8 @@ def first_items(scores: FloatArray, depth: int) -> NDArray[np.int64]:
     return np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
 
 
-def looked_at(images: FloatArray, texts: FloatArray, depth: int) -> Truth:
-    """Return which pairs the second stage looks at in either direction, csr bool (n, m)."""
+def candidates(images: FloatArray, texts: FloatArray, depth: int) -> Truth:
+    """Return which pairs are re-ranked in either direction, csr bool (n, m)."""
     by_image = _marked(dot_blocks(images, texts), depth)
     by_text = _marked(dot_blocks(texts, images), depth)
     return (by_image + by_text.T).tocsr()
@@ -99,10 +98,10 @@ def _marked(blocks: ScoreBlocks, depth: int) -> Truth:
     return sparse.csr_array((marks, (rows, columns.ravel())), shape=blocks.shape)
 
 
-def two_stage_ranks(
+def reranked_ranks(
     images: FloatArray,
     texts: FloatArray,
-    second: sparse.csr_array,
+    reranked: sparse.csr_array,
     truth: Truth,
     weight: float,
     depth: int,
@@ -112,21 +111,21 @@ def two_stage_ranks(
     Parameters
     ----------
     images, texts : float32 (n, d), (m, d)
-        The first stage's vectors.
-    second : csr float32 (n, m)
-        The second stage's scores where ``looked_at``.
+        Vectors.
+    reranked : csr float32 (n, m)
+        The re-ranker's scores of the ``candidates``.
     """
-    forward = TwoStageBlocks(dot_blocks(images, texts), second, weight, depth)
-    backward = TwoStageBlocks(dot_blocks(texts, images), second.T.tocsr(), weight, depth)
+    forward = RerankedBlocks(dot_blocks(images, texts), reranked, weight, depth)
+    backward = RerankedBlocks(dot_blocks(texts, images), reranked.T.tocsr(), weight, depth)
     return best_ranks(forward, truth), best_ranks(backward, truth.T.tocsr())
 
 
-def choose_weight(by_image: TwoStageBlocks, by_text: TwoStageBlocks, truth: Truth) -> float:
+def choose_weight(by_image: RerankedBlocks, by_text: RerankedBlocks, truth: Truth) -> float:
     """Return the beta with the best rsum, of equally good ones the smallest.
 
     Parameters
     ----------
-    by_image, by_text : TwoStageBlocks
+    by_image, by_text : RerankedBlocks
         Of n images that ask for m texts, and the other way round; their own weight is not used.
     truth : csr bool (n, m)
     """
@@ -142,73 +141,77 @@ def choose_weight(by_image: TwoStageBlocks, by_text: TwoStageBlocks, truth: Trut
 
 
 @dataclass(frozen=True)
-class CloserLook:
-    """Both stages over the images and texts of one split.
+class RerankedPairs:
+    """Images and texts, scored by the vectors of a matcher and by its re-ranker.
 
     Attributes
     ----------
-    matcher : TwoStageMatcher
+    matcher : Matcher
+        One that re-ranks.
     features : PairFeatures
         Of its recipe.
     """
 
-    matcher: TwoStageMatcher
+    matcher: Matcher
     features: PairFeatures
+
+    @property
+    def _reranker(self) -> Reranker:
+        assert self.matcher.reranker is not None  # the caller asked
+        return self.matcher.reranker
 
     @cached_property
     def vectors(self) -> tuple[FloatArray, FloatArray]:
-        """The first stage's vectors of images (n, d) and texts (m, d)."""
+        """Vectors of images (n, d) and texts (m, d)."""
         images = self.matcher.embed_images(self.features.columns)
         return images, self.matcher.embed_texts(self.features.texts)
 
     @cached_property
     def _packed(self) -> tuple[NDArray[np.float16], list[FloatArray]]:
-        second = self.matcher.second
-        return second.pack_images(self.features.columns), second.pack_texts(
-            self.features.pairs.texts
-        )
+        images = self._reranker.pack_images(self.features.columns)
+        return images, self._reranker.pack_texts(self.features.pairs.texts)
 
-    def second(self, wanted: sparse.csr_array) -> sparse.csr_array:
-        """Return the second stage's scores of the pairs ``wanted``, csr float32 (n, m)."""
+    def reranked(self, wanted: sparse.csr_array) -> sparse.csr_array:
+        """Return the re-ranker's scores of the pairs ``wanted``, csr float32 (n, m)."""
         by_text = wanted.tocsc()
         images, texts = self._packed
         scores = np.empty(by_text.nnz, np.float32)
-        with bar("closer looks", by_text.shape[1]) as advance:
+        with bar("re-ranking", by_text.shape[1]) as advance:
             for number, text in enumerate(texts):
                 span = slice(by_text.indptr[number], by_text.indptr[number + 1])
                 if span.stop > span.start:
-                    scores[span] = self.matcher.second.scores(images[by_text.indices[span]], text)
+                    scores[span] = self._reranker.scores(images[by_text.indices[span]], text)
                 advance(1)
         found = sparse.csc_array((scores, by_text.indices, by_text.indptr), shape=by_text.shape)
         return found.tocsr()
 
     def match_scores(self, pairs: LabelledPairs) -> NDArray[np.float64]:
         """Return what the matcher's threshold is for, float64 (p,), of each pair by itself."""
-        second = self._second_of(pairs)
+        reranked = self._reranked_pairs(pairs)
         first = score_pairs(*self.vectors, pairs).astype(np.float32)
-        scores = self.matcher.combine(first, second)
-        features = features_of_pairs(self.vectors, self.features.pairs.texts, pairs, second)
+        scores = self.matcher.combine(first, reranked)
+        features = features_of_pairs(self.vectors, self.features.pairs.texts, pairs, reranked)
         return match_scores(self.matcher, scores, features).astype(np.float64)
 
     def match_features(self, pairs: LabelledPairs) -> NDArray[np.float64]:
         """Return what ``MatchProbability`` is of, float64 (p, 5)."""
-        second = self._second_of(pairs)
-        return features_of_pairs(self.vectors, self.features.pairs.texts, pairs, second)
+        reranked = self._reranked_pairs(pairs)
+        return features_of_pairs(self.vectors, self.features.pairs.texts, pairs, reranked)
 
-    def _second_of(self, pairs: LabelledPairs) -> FloatArray:
+    def _reranked_pairs(self, pairs: LabelledPairs) -> FloatArray:
         at = pairs.images, pairs.texts
         shape = len(self.vectors[0]), len(self.vectors[1])
         wanted = sparse.csr_array((np.ones(len(pairs.labels), bool), at), shape=shape)
-        return np.asarray(self.second(wanted)[at], np.float32)
+        return np.asarray(self.reranked(wanted)[at], np.float32)
 
-    def by(self, matcher: TwoStageMatcher) -> CloserLook:
-        """Return the look by a matcher of the same stages, which are not asked again."""
+    def by(self, matcher: Matcher) -> RerankedPairs:
+        """Return them for a matcher of the same stages, which are not asked again."""
         other = replace(self, matcher=matcher)
         vars(other).update(vectors=self.vectors, _packed=self._packed)
         return other
 
-    def of_texts(self, texts: Sequence[str]) -> CloserLook:
-        """Return the look at the same images with other texts, none of which is known as true."""
+    def of_texts(self, texts: Sequence[str]) -> RerankedPairs:
+        """Return the same images with other texts, none of which is known as true."""
         images = self.features.pairs
         pairs = replace(
             images,
@@ -217,18 +220,18 @@ class CloserLook:
             text_split=np.full(len(texts), images.image_split[0]),
         )
         encoded = self.matcher.open_text_encoder().encode(texts)
-        return CloserLook(self.matcher, PairFeatures(pairs, self.features.columns, encoded))
+        return RerankedPairs(self.matcher, PairFeatures(pairs, self.features.columns, encoded))
 
     def _ranks_within(self, images: NDArray[np.int64], *_: Any) -> tuple[Ranks, Ranks]:
         """Return the ranks of some images, by row, and their texts among themselves."""
-        return CloserLook(self.matcher, self.features.of_images(images)).ranks()
+        return RerankedPairs(self.matcher, self.features.of_images(images)).ranks()
 
     def dense(self) -> FloatArray:
         """Return the score of both stages for every pair, float32 (n, m); for some thousands."""
         first = self.vectors[0] @ self.vectors[1].T
         everything = sparse.csr_array(np.ones(first.shape, bool))
         return np.asarray(
-            self.matcher.combine(first, self.second(everything).toarray()), np.float32
+            self.matcher.combine(first, self.reranked(everything).toarray()), np.float32
         )
 
     def ranks(self) -> tuple[Ranks, Ranks]:
@@ -238,9 +241,9 @@ class CloserLook:
     @cached_property
     def _ranks(self) -> tuple[Ranks, Ranks]:
         weight, depth = self.matcher.weight, self.matcher.depth
-        second = self.second(looked_at(*self.vectors, depth))
+        reranked = self.reranked(candidates(*self.vectors, depth))
         truth = self.features.pairs.truth.tocsr()
-        return two_stage_ranks(*self.vectors, second, truth, weight, depth)
+        return reranked_ranks(*self.vectors, reranked, truth, weight, depth)
 
     def report(
         self,
@@ -304,8 +307,8 @@ def ranks(matcher: Matcher, features: PairFeatures, folds: int = 1) -> tuple[Ran
 
 def pair_scores(matcher: Matcher, features: PairFeatures, drawn: LabelledPairs) -> Values:
     """Return what the matcher's threshold is for, float64 (p,), of each drawn pair."""
-    if isinstance(matcher, TwoStageMatcher):
-        return CloserLook(matcher, features).match_scores(drawn)
+    if matcher.reranker:
+        return RerankedPairs(matcher, features).match_scores(drawn)
     vectors = matcher.embed_images(features.columns), matcher.embed_texts(features.texts)
     return vector_pair_scores(matcher, vectors, features.pairs.texts, drawn)
 
@@ -328,8 +331,8 @@ def fitted_threshold(matcher: Matcher, features: PairFeatures, seed: int) -> flo
 
 
 def _ranks(matcher: Matcher, features: PairFeatures) -> tuple[Ranks, Ranks]:
-    if isinstance(matcher, TwoStageMatcher):
-        return CloserLook(matcher, features).ranks()
+    if matcher.reranker:
+        return RerankedPairs(matcher, features).ranks()
     images, texts = matcher.embed_images(features.columns), matcher.embed_texts(features.texts)
     truth = features.pairs.truth.tocsr()
     return (

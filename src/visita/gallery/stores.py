@@ -21,7 +21,7 @@ from visita.gallery.snapshot import PARTS, VECTOR, Vectors
 from visita.progress import say_once
 from visita.store.layout import Shapes, is_store
 from visita.store.store import FeatureStore
-from visita.types import FloatArray, Matcher, TwoStage
+from visita.types import FloatArray, Matcher
 
 _BLOCK = 1024
 _REMOVED = ".removed-"
@@ -67,8 +67,8 @@ class Stores:
 
     def _embed(self, digests: Sequence[str], columns: Mapping[str, FloatArray]) -> None:
         rows: dict[str, NDArray[Any]] = {VECTOR: self._matcher.embed_images(columns)}
-        if isinstance(self._matcher, TwoStage):
-            rows[PARTS] = self._matcher.second.pack_images(columns)
+        if self._matcher.reranker:
+            rows[PARTS] = self._matcher.reranker.pack_images(columns)
         self._vectors.append(digests, rows)
 
 
@@ -118,8 +118,8 @@ def _opened(folder: Path, columns: Shapes, facts: Mapping[str, Any]) -> FeatureS
 
 
 def _columns(matcher: Matcher) -> Shapes:
-    second = {PARTS: matcher.second.packed_shape} if isinstance(matcher, TwoStage) else {}
-    return {VECTOR: matcher.dim, **second}
+    parts = {PARTS: matcher.reranker.packed_shape} if matcher.reranker else {}
+    return {VECTOR: matcher.dim, **parts}
 
 
 def discard(folder: Path) -> None:

@@ -22,7 +22,7 @@ from visita.matchers.probability import (
 )
 from visita.matchers.words import WordMap
 from visita.registry import Registry
-from visita.types import FloatArray, Matcher, Recipe, TwoStage
+from visita.types import FloatArray, Matcher, Recipe, Reranker
 
 KIND = "matcher"
 
@@ -33,7 +33,7 @@ KINDS = Registry(
         KIND: "visita.matchers.embed:JointMatcher",
         "fused matcher": "visita.matchers.fused:FusedMatcher",
         "scaled matcher": "visita.matchers.scaled:ScaledMatcher",
-        "two-stage matcher": "visita.matchers.rerank:TwoStageMatcher",
+        "two-stage matcher": "visita.matchers.rerank:RerankedMatcher",
         "whole matcher": "visita.matchers.whole:WholeMatcher",
         "pretrained matcher": "visita.matchers.pretrained:PretrainedFolder",
     },
@@ -60,9 +60,8 @@ def load_folder(folder: Path) -> Matcher:
     except RecursionError as error:
         raise ArtifactError(f"{folder} holds too many matchers within each other.") from error
     known = matcher.match_probability
-    if isinstance(known, MatchProbability) and (known.second is None) == isinstance(
-        matcher, TwoStage
-    ):
+    stages = 1 if matcher.reranker is None else 2
+    if isinstance(known, MatchProbability) and known.stages != stages:
         raise ArtifactError(f"{folder} tells matches by other stages than it has.")
     return matcher
 
@@ -72,8 +71,26 @@ STANDARD = KeywordCalibration(intercept=11.8, score=0.0, height=1.63, spread=5.3
 fit others too."""
 
 
+class Unranked:
+    """What a matcher answers that re-ranks nothing; one that does replaces it."""
+
+    reranker: Reranker | None = None
+    weight: float = 0.0
+    """beta of the re-ranker; the vectors have 1 - beta."""
+    depth: int = 0
+
+    @property
+    def retriever(self) -> Any:
+        """What makes the vectors."""
+        return self
+
+    def combine(self, first: FloatArray, reranked: FloatArray) -> FloatArray:
+        """Return the score of pairs from those of vectors and re-ranker, of one shape."""
+        return (1 - self.weight) * first + self.weight * reranked
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Calibrated:
+class Calibrated(Unranked):
     """A ``Judge``.
 
     Attributes

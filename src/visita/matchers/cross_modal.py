@@ -54,7 +54,7 @@ ROWS = 256
 
 
 @dataclass(frozen=True, repr=False)
-class Rescorer(Brief):
+class CrossModalReranker(Brief):
     """Scores pictures against texts, part by part.
 
     A picture or a text is packed once, by one of ``PAIR_NETWORKS``: for MKL-VisITA, one row a
@@ -258,7 +258,7 @@ class Rescorer(Brief):
             If an encoder differs from the one it was trained with, or it was trained to score
             by other rules.
         """
-        saved = read_manifest(folder, KIND, SavedRescorer)
+        saved = read_manifest(folder, KIND, SavedReranker)
         if saved.rules != RULES:
             raise MismatchError(
                 f"{folder} scores by the rules {saved.rules}, this visita by {RULES}: "
@@ -266,7 +266,7 @@ class Rescorer(Brief):
             )
         install_fitted(folder / IMAGES)
         fitted = saved.text_encoder == Vocabulary.name
-        rescorer = cls(
+        reranker = cls(
             recipe=saved.recipe.recipe(),
             text_encoder=saved.text_encoder,
             text_levels=saved.text_levels,
@@ -275,9 +275,9 @@ class Rescorer(Brief):
             encoders=saved.encoders,
             vocabulary=Vocabulary.load(folder / VOCABULARY) if fitted else None,
         )
-        check_encoders(folder, rescorer.encoders, rescorer.recipe, rescorer.open_text_encoder())
-        rescorer.check_shapes(folder)
-        return rescorer
+        check_encoders(folder, reranker.encoders, reranker.recipe, reranker.open_text_encoder())
+        reranker.check_shapes(folder)
+        return reranker
 
     def check_shapes(self, folder: Path) -> None:
         """Make sure that the network reads what the encoders give, and is weighed as it should.
@@ -323,8 +323,8 @@ class SavedNetwork(BaseModel):
         return self
 
 
-class SavedRescorer(Manifest):
-    """The manifest of a ``Rescorer``."""
+class SavedReranker(Manifest):
+    """The manifest of a ``CrossModalReranker``."""
 
     recipe: SavedRecipe
     text_encoder: Name
@@ -349,10 +349,12 @@ def stack_grids(columns: Mapping[str, FloatArray], recipe: Recipe) -> NDArray[np
     return np.concatenate(list(grids.values()), axis=2)
 
 
-def rescorer_of(network: Any, recipe: Recipe, text: TokenEncoder | Vocabulary) -> Rescorer:
-    """Return a trained pair network as a rescorer, its weights rounded to half precision."""
+def reranker_of(
+    network: Any, recipe: Recipe, text: TokenEncoder | Vocabulary
+) -> CrossModalReranker:
+    """Return a trained pair network as a re-ranker, its weights rounded to half precision."""
     tensors = {k: v.numpy().astype(np.float16) for k, v in network.state_dict().items()}
-    return Rescorer(
+    return CrossModalReranker(
         recipe=recipe,
         text_encoder=text.name,
         text_levels=text.levels,

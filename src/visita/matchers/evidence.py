@@ -1,4 +1,4 @@
-"""What a second stage's score of one pair is made of: its kernels, words and cells.
+"""What a re-ranker's score of one pair is made of: its kernels, words and cells.
 
 The equations are those of ``visita.networks``, in numpy and for one pair, so that explaining
 a result needs no torch; see *Cross-modal attention* in ``docs/mkl-visita.md``.
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from visita.encoders.engine import cached_runner, cores
 from visita.encoders.joined_text import JoinedText
-from visita.matchers.cross_modal import Rescorer
+from visita.matchers.cross_modal import CrossModalReranker
 from visita.matchers.embed import JointMatcher
 from visita.matchers.fused import FusedMatcher, joined_length
 from visita.matchers.scaled import ScaledMatcher
@@ -66,14 +66,16 @@ class Evidence:
     unrelated: float
 
 
-def evidence(second: Rescorer, picture: NDArray[np.float16], text: FloatArray) -> Evidence:
+def evidence(
+    reranker: CrossModalReranker, picture: NDArray[np.float16], text: FloatArray
+) -> Evidence:
     """Return what the score of a packed picture (1 + c, …) and text (1 + t, …) is made of."""
     parts = _unpacked(picture, text)
-    sharpness = float(np.exp(second.tensors["log_sharpness"].astype(np.float64)))
+    sharpness = float(np.exp(reranker.tensors["log_sharpness"].astype(np.float64)))
     kernels: dict[str, float] = {}
     met, whole = np.zeros((len(parts["words"][1]), len(parts["cells"][1]))), 0.0
     unrelated = 0.0
-    for level in second.network["levels"]:
+    for level in reranker.network["levels"]:
         asking, shares = parts["sentence" if level == "whole" else level]
         asked = parts[{"cells": "words", "whole": "picture"}.get(level, "cells")]
         if level == "whole":
@@ -81,8 +83,8 @@ def evidence(second: Rescorer, picture: NDArray[np.float16], text: FloatArray) -
         else:
             cosines, attention = _answered(asking, asked, sharpness)
         added = np.zeros(len(shares))
-        for name in second.network["kernels"]:
-            weights = second.kernel_weights[f"{level} {name}"] * shares
+        for name in reranker.network["kernels"]:
+            weights = reranker.kernel_weights[f"{level} {name}"] * shares
             values, none = weights * _kernel(name, cosines), weights * _kernel(name, np.zeros(1))
             kernels[f"{level} {name}"] = float(values.sum())
             unrelated += float(none.sum())

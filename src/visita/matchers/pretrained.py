@@ -21,14 +21,14 @@ from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError
 from visita.matchers.base import Calibrated, SavedMatcher, load_folder
 from visita.matchers.fused import FusedMatcher
-from visita.matchers.rerank import FIRST, PairScorer, TwoStageMatcher
+from visita.matchers.rerank import FIRST, PretrainedReranker, RerankedMatcher
 from visita.matchers.scaled import ScaledMatcher
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
 from visita.vectors import unit
 
 KIND = "pretrained matcher"
 Beside = Callable[[Path], None] | None
-LOGIT_WEIGHTS = {"blip": PairScorer.scale / (1 + PairScorer.scale), "albef": 1.0}
+LOGIT_WEIGHTS = {"blip": PretrainedReranker.scale / (1 + PretrainedReranker.scale), "albef": 1.0}
 """beta of the second stage: BLIP's evaluation adds the logit of a match to the cosine, ALBEF's
 orders by the logit alone."""
 
@@ -107,22 +107,22 @@ class DualMatcher(Calibrated):
 
 
 @dataclass(frozen=True, repr=False)
-class PairedMatcher(TwoStageMatcher):
+class PairedMatcher(RerankedMatcher):
     """A ``DualMatcher`` whose checkpoint also scores a picture and a text together."""
 
     first: DualMatcher | FusedMatcher | ScaledMatcher
     """The checkpoint's own vectors, or what was adapted from them."""
-    second: PairScorer  # type: ignore[assignment]
+    reranker: PretrainedReranker  # type: ignore[assignment]
 
     @property
     def image_encoder(self) -> str:
         """Name of the checkpoint's encoders."""
-        return self.second.encoder
+        return self.reranker.encoder
 
     @property
     def recipe(self) -> Recipe:
         """The vector of a picture and its tokens."""
-        return Recipe({self.image_encoder: (VECTOR, *self.second.levels)})
+        return Recipe({self.image_encoder: (VECTOR, *self.reranker.levels)})
 
     def save(self, folder: Path, *, beside: Beside = None) -> None:
         """Write the matcher as an artifact folder, atomically.
@@ -172,7 +172,7 @@ def pretrained(family: str, model: str, text_encoder: str | None = None) -> Pret
         return first
     weight = LOGIT_WEIGHTS[family]
     return PairedMatcher(
-        name=name, first=first, second=PairScorer(images), weight=weight, facts=facts
+        name=name, first=first, reranker=PretrainedReranker(images), weight=weight, facts=facts
     )
 
 

@@ -208,6 +208,11 @@ class MatchProbability(Coefficients):
     words: float
     second: float | None = None
 
+    @property
+    def stages(self) -> int:
+        """Of a matcher that it is for: 2 where that re-ranks."""
+        return 1 if self.second is None else 2
+
     def of(self, features: NDArray[np.float64]) -> FloatArray:
         """Return P(match) of each row of ``match_features``, float32 (p,)."""
         intercept, *weights = self.to_dict().values()

@@ -1,4 +1,4 @@
-"""Two stages: one vector a picture finds the first few, a closer look orders them."""
+"""Re-ranking: one vector a picture finds the first few, a closer score of each orders them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from visita.encoders.pretrained.text import PretrainedText
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import MismatchError
 from visita.matchers.base import Calibrated, SavedMatcher, load_folder
-from visita.matchers.cross_modal import Rescorer
+from visita.matchers.cross_modal import CrossModalReranker
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 
 KIND = "two-stage matcher"
@@ -32,7 +32,7 @@ DEPTH = 50
 
 
 @dataclass(frozen=True, repr=False)
-class TwoStageMatcher(Calibrated):
+class RerankedMatcher(Calibrated):
     """A ``Matcher`` whose vectors are the first stage's, and which scores pairs more closely.
 
     Threshold and probabilities are those of both stages together.
@@ -40,7 +40,7 @@ class TwoStageMatcher(Calibrated):
     Attributes
     ----------
     first : Matcher
-    second : Rescorer
+    reranker : CrossModalReranker
     weight : float
         beta of the second stage; the first has 1 - beta.
     depth : int
@@ -50,8 +50,8 @@ class TwoStageMatcher(Calibrated):
     """
 
     first: Matcher
-    second: Rescorer
-    weight: float
+    reranker: CrossModalReranker = field()
+    weight: float = field()
     depth: int = DEPTH
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -61,10 +61,15 @@ class TwoStageMatcher(Calibrated):
 
     @cached_property
     def _fingerprint(self) -> str:
-        stages = self.first.fingerprint(), self.second.fingerprint()
+        stages = self.first.fingerprint(), self.reranker.fingerprint()
         # The usual depth was not part of it always.
         depth = [] if self.depth == DEPTH else [self.depth]
         return fingerprint_of([KIND, stages, self.weight, *depth])
+
+    @property
+    def retriever(self) -> Matcher:
+        """The first stage."""
+        return self.first
 
     @property
     def dim(self) -> int:
@@ -84,7 +89,7 @@ class TwoStageMatcher(Calibrated):
     @cached_property
     def recipe(self) -> Recipe:
         """The features that either stage needs."""
-        return Recipe.union([self.first.recipe, self.second.recipe])
+        return Recipe.union([self.first.recipe, self.reranker.recipe])
 
     @property
     def text_encoder(self) -> str:
@@ -108,10 +113,6 @@ class TwoStageMatcher(Calibrated):
         """Return unit vectors, float32 (m, dim)."""
         return self.first.embed_texts(texts)
 
-    def combine(self, first: FloatArray, second: FloatArray) -> FloatArray:
-        """Return the score of pairs from those of the two stages, of one shape."""
-        return (1 - self.weight) * first + self.weight * second
-
     def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write the matcher as an artifact folder, atomically, both stages inside.
 
@@ -131,7 +132,7 @@ class TwoStageMatcher(Calibrated):
         }
         with write_folder(folder, KIND, saved) as draft:
             self.first.save(draft / FIRST)
-            self.second.save(draft / SECOND)
+            self.reranker.save(draft / SECOND)
             if beside:
                 beside(draft)
 
@@ -146,27 +147,22 @@ class TwoStageMatcher(Calibrated):
         MismatchError
             If an encoder differs from the one that a stage was trained with.
         """
-        saved = read_manifest(folder, KIND, SavedTwoStage)
+        saved = read_manifest(folder, KIND, SavedReranked)
         return cls(
             **saved.calibrated(),
             first=load_folder(folder / FIRST),
-            second=Rescorer.load(folder / SECOND),
+            reranker=CrossModalReranker.load(folder / SECOND),
             weight=saved.weight,
             depth=saved.depth,
             facts=saved.facts,
         )
 
 
-class SavedTwoStage(SavedMatcher):
-    """The manifest of a ``TwoStageMatcher``."""
+class SavedReranked(SavedMatcher):
+    """The manifest of a ``RerankedMatcher``."""
 
     weight: Annotated[float, Field(ge=0, le=1)]
     depth: Annotated[int, Field(ge=1, le=100_000)] = DEPTH
-
-
-def first_stage(matcher: Matcher) -> Matcher:
-    """Return what makes the matcher's vectors: its first stage, or itself where it is all."""
-    return matcher.first if isinstance(matcher, TwoStageMatcher) else matcher
 
 
 PICTURES = 64
@@ -174,8 +170,8 @@ PICTURES = 64
 
 
 @dataclass(frozen=True)
-class PairScorer:
-    """A ``SecondStage``: the logit of a match, by a text encoder that reads the picture along.
+class PretrainedReranker:
+    """A ``Reranker``: the logit of a match, by a text encoder that reads the picture along.
 
     The head attends to every token of the picture, so a packed picture is all of them: 577 x
     768 numbers, 0.9 MB, for a ViT-B at 384 pixels, where other second stages take 4 KB. Fewer

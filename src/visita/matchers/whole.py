@@ -12,7 +12,7 @@ import numpy as np
 from visita.artifact import fingerprint_of, read_manifest, write_folder
 from visita.errors import ArtifactError
 from visita.matchers.base import Calibrated, SavedMatcher
-from visita.matchers.cross_modal import Rescorer
+from visita.matchers.cross_modal import CrossModalReranker
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
 from visita.vectors import unit
 
@@ -26,22 +26,22 @@ class WholeTexts:
     name = "whole"
     levels: tuple[str, ...] = ("sentence",)
 
-    def __init__(self, second: Rescorer) -> None:
-        self.second = second
-        self.dim = int(second.network["dim"])
+    def __init__(self, packer: CrossModalReranker) -> None:
+        self.packer = packer
+        self.dim = int(packer.network["dim"])
 
     @property
     def languages(self) -> tuple[str, ...] | None:
         """Those of the encoder of its tokens."""
-        return self.second.open_text_encoder().languages
+        return self.packer.open_text_encoder().languages
 
     def fingerprint(self) -> str:
         """Return a hash over everything that decides the vectors."""
-        return fingerprint_of([KIND, self.second.fingerprint()])
+        return fingerprint_of([KIND, self.packer.fingerprint()])
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Return the vector of each text, float32 (m, dim)."""
-        rows = [packed[0, : self.dim] for packed in self.second.pack_texts(texts)]
+        rows = [packed[0, : self.dim] for packed in self.packer.pack_texts(texts)]
         vectors = np.array(rows, np.float32).reshape(len(texts), self.dim)
         return TextFeatures(np.arange(len(texts) + 1, dtype=np.int64), vectors)
 
@@ -52,12 +52,12 @@ class WholeMatcher(Calibrated):
 
     Attributes
     ----------
-    second : Rescorer
+    packer : CrossModalReranker
     facts : dict
         What ran: configuration, versions, data, numbers.
     """
 
-    second: Rescorer
+    packer: CrossModalReranker
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
@@ -67,12 +67,12 @@ class WholeMatcher(Calibrated):
     @property
     def dim(self) -> int:
         """Width of the vectors."""
-        return int(self.second.network["dim"])
+        return int(self.packer.network["dim"])
 
     @property
     def recipe(self) -> Recipe:
         """The grids that a picture needs."""
-        return self.second.recipe
+        return self.packer.recipe
 
     @property
     def text_encoder(self) -> str:
@@ -86,7 +86,7 @@ class WholeMatcher(Calibrated):
 
     def open_text_encoder(self) -> TextEncoder:
         """Return the encoder that texts must come from."""
-        return WholeTexts(self.second)
+        return WholeTexts(self.packer)
 
     def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         """Return unit vectors, float32 (n, dim), from the recipe's columns.
@@ -96,7 +96,7 @@ class WholeMatcher(Calibrated):
         MismatchError
             If a column of the recipe is missing.
         """
-        return unit(self.second.pack_images(columns)[:, 0, : self.dim].astype(np.float32))
+        return unit(self.packer.pack_images(columns)[:, 0, : self.dim].astype(np.float32))
 
     def embed_texts(self, texts: TextFeatures) -> FloatArray:
         """Return unit vectors, float32 (m, dim)."""
@@ -118,7 +118,7 @@ class WholeMatcher(Calibrated):
             "facts": dict(self.facts),
         }
         with write_folder(folder, KIND, saved) as draft:
-            self.second.save(draft / SECOND)
+            self.packer.save(draft / SECOND)
             if beside:
                 beside(draft)
 
@@ -134,7 +134,7 @@ class WholeMatcher(Calibrated):
             If an encoder differs from the one it was trained with.
         """
         saved = read_manifest(folder, KIND, SavedMatcher)
-        second = Rescorer.load(folder / SECOND)
-        if not 1 <= second.network.get("dim", 0) <= second.packed_shape[1]:
+        packer = CrossModalReranker.load(folder / SECOND)
+        if not 1 <= packer.network.get("dim", 0) <= packer.packed_shape[1]:
             raise ArtifactError(f"{folder / SECOND} packs no vector of the whole.")
-        return cls(**saved.calibrated(), second=second, facts=saved.facts)
+        return cls(**saved.calibrated(), packer=packer, facts=saved.facts)

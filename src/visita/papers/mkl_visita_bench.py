@@ -19,7 +19,7 @@ from visita.evaluation.blocks import DenseBlocks, ScoreBlocks, Truth
 from visita.evaluation.intervals import Groups, components
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.evaluation.ranks import Ranks, best_ranks
-from visita.evaluation.rerank import TwoStageBlocks
+from visita.evaluation.rerank import RerankedBlocks
 from visita.evaluation.retrieval import recall_sum
 from visita.matchers.cross_modal import stack_grids
 from visita.matchers.rerank import DEPTH
@@ -44,13 +44,13 @@ def one_stage(scores: FloatArray) -> BothWays:
 
 def two_stages(
     first: FloatArray, second: FloatArray, weight: float
-) -> tuple[TwoStageBlocks, TwoStageBlocks]:
+) -> tuple[RerankedBlocks, RerankedBlocks]:
     """Return how both stages rank both ways, from the scores of each, float32 (n, m)."""
     looks = sparse.csr_array(second), sparse.csr_array(second.T)
     by_image, by_text = one_stage(first)
     return (
-        TwoStageBlocks(by_image, looks[0], weight, DEPTH),
-        TwoStageBlocks(by_text, looks[1], weight, DEPTH),
+        RerankedBlocks(by_image, looks[0], weight, DEPTH),
+        RerankedBlocks(by_text, looks[1], weight, DEPTH),
     )
 
 

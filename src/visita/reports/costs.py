@@ -25,12 +25,12 @@ from visita.encoders.joined_text import JoinedText
 from visita.encoders.table import IMAGE_ENCODERS
 from visita.errors import VisitaError
 from visita.matchers import load
-from visita.matchers.cross_modal import Rescorer
+from visita.matchers.cross_modal import CrossModalReranker
 from visita.search.passages import passages
 from visita.search.query import Query
-from visita.search.search import Rescoring
+from visita.search.search import Reranking
 from visita.store.pictures import CHUNK, RecipeEncoder
-from visita.types import FloatArray, Matcher, TextEncoder, TwoStage
+from visita.types import FloatArray, Matcher, TextEncoder
 from visita.vectors import unit
 
 GALLERY = 10_000
@@ -102,8 +102,8 @@ def _read(matcher: Matcher, pictures: Sequence[Path]) -> tuple[FloatArray, Any, 
         if not batch.keys:
             continue
         vectors.append(matcher.embed_images(batch.columns))
-        if isinstance(matcher, TwoStage):
-            packed.append(matcher.second.pack_images(batch.columns))
+        if matcher.reranker:
+            packed.append(matcher.reranker.pack_images(batch.columns))
     seconds = time.perf_counter() - started
     if not vectors:
         raise VisitaError("none of the pictures can be read.")
@@ -121,9 +121,9 @@ def _asked(matcher: Matcher, texts: Sequence[str], vectors: FloatArray, packed: 
         query = Query.from_texts(passages(text), encoder, matcher)
         scores = gallery @ query.pooled()
         np.argpartition(-scores, 50)
-        if (closer := Rescoring.of(query, matcher)) is not None:
-            some = np.arange(closer.depth) % len(packed)
-            closer.scores(scores[: closer.depth], packed[some])
+        if (reranking := Reranking.of(query, matcher)) is not None:
+            some = np.arange(reranking.depth) % len(packed)
+            reranking.scores(scores[: reranking.depth], packed[some])
         milliseconds.append(1000 * (time.perf_counter() - started))
     return median(milliseconds[1:] or milliseconds)  # the first loads what is loaded once
 
@@ -138,9 +138,8 @@ def parameters(matcher: Matcher) -> int:
 
 def _text_encoders(matcher: Matcher) -> list[TextEncoder]:
     found = [matcher.open_text_encoder()]
-    second = matcher.second if isinstance(matcher, TwoStage) else None
-    if isinstance(second, Rescorer):
-        found.append(second.open_text_encoder())
+    if isinstance(matcher.reranker, CrossModalReranker):
+        found.append(matcher.reranker.open_text_encoder())
     return [
         inner for one in found for inner in (one.encoders if isinstance(one, JoinedText) else [one])
     ]

@@ -15,7 +15,7 @@ from visita.home import data_home
 from visita.progress import bar
 from visita.search.matches import Match
 from visita.search.query import Query, kind_of
-from visita.search.search import Rescoring, search
+from visita.search.search import Reranking, search
 from visita.search.sheet import SHOWN, Head, Row, draw
 from visita.store.pictures import RecipeEncoder
 from visita.types import Matcher
@@ -99,7 +99,7 @@ def run(matcher: Matcher, home: Path | None = None) -> list[Answer]:
             len(snapshot),
             matcher=matcher,
             kind=kind_of(text),
-            closer=Rescoring.of(query, matcher),
+            reranking=Reranking.of(query, matcher),
         )
         answers.append(Answer(text, expected, matches))
     return answers

@@ -16,11 +16,11 @@ from visita.data import open_pairs
 from visita.encoders.topics.corpus import read_corpus
 from visita.errors import ConfigError, DataError
 from visita.matchers import DEFAULT
-from visita.matchers.cross_modal import Rescorer
+from visita.matchers.cross_modal import CrossModalReranker
 from visita.search.finder import Finder, finder_of, see
 from visita.search.pair import Seen
 from visita.store.extract import text_features
-from visita.types import FloatArray, Matcher, TwoStage
+from visita.types import FloatArray, Matcher, Reranker
 from visita.vectors import unit
 
 ALIKE = 0.92
@@ -100,9 +100,9 @@ class Captioner:
         whole(k, "k", 1)
         scores = seen.vectors @ self.vectors.T
         orders = np.argsort(-scores, axis=1, kind="stable")
-        if isinstance(self.finder.matcher, TwoStage) and seen.packed is not None:
+        if self.finder.matcher.reranker is not None and seen.packed is not None:
             orders = orders[:, : max(self.finder.matcher.depth, k)]
-            scores = self._both(self.finder.matcher, seen.packed, scores, orders)
+            scores = self._both(self.finder.matcher.reranker, seen.packed, scores, orders)
             again = np.argsort(-np.take_along_axis(scores, orders, 1), axis=1, kind="stable")
             orders = np.take_along_axis(orders, again, 1)
         return [
@@ -112,19 +112,19 @@ class Captioner:
 
     def _both(
         self,
-        matcher: TwoStage,
+        reranker: Reranker,
         packed: NDArray[np.float16],
         scores: FloatArray,
-        looked_at: NDArray[np.int64],
+        reranked: NDArray[np.int64],
     ) -> FloatArray:
         """Return the scores (n, m) of both stages for the texts that each picture looks at."""
         both = scores.copy()
-        wanted = np.unique(looked_at)
-        texts = matcher.second.pack_texts([self.texts[text] for text in wanted])
+        wanted = np.unique(reranked)
+        texts = reranker.pack_texts([self.texts[text] for text in wanted])
         for text, one in zip(wanted, texts, strict=True):
-            rows = np.flatnonzero((looked_at == text).any(axis=1))
-            second = matcher.second.scores(packed[rows], one)
-            both[rows, text] = matcher.combine(scores[rows, text], second)
+            rows = np.flatnonzero((reranked == text).any(axis=1))
+            second = reranker.scores(packed[rows], one)
+            both[rows, text] = self.finder.matcher.combine(scores[rows, text], second)
         return both
 
     def _distinct(self, order: NDArray[np.int64], k: int) -> list[int]:
@@ -155,13 +155,13 @@ class CaptionWriter:
 
     def __init__(self, matcher: Finder | Matcher | str | Path) -> None:
         self.finder = finder_of(matcher)
-        second = self.finder.matcher.second if isinstance(self.finder.matcher, TwoStage) else None
-        if not isinstance(second, Rescorer):
+        reranker = self.finder.matcher.reranker
+        if not isinstance(reranker, CrossModalReranker):
             raise ConfigError(
                 f"{self.finder.matcher.name!r} cannot write captions: train one that does with  "
                 "visita train baseline nic, or choose captions from texts."
             )
-        self._second, self._writer = second, Writer(second)
+        self._reranker, self._writer = reranker, Writer(reranker)
 
     def caption(self, picture: Image | str | Path, k: int = 1) -> list[Caption]:
         """Return at most k captions; scores are the mean log probability of a word.
@@ -172,5 +172,5 @@ class CaptionWriter:
             If the file cannot be decoded.
         """
         columns = self.finder.pictures.encode_pictures([picture])
-        [packed] = self._second.pack_images(columns)
+        [packed] = self._reranker.pack_images(columns)
         return [Caption(text, score) for text, score in self._writer.write(packed, k)]

@@ -17,14 +17,13 @@ from PIL.Image import Image
 from visita.brief import Brief, brief
 from visita.data.thumbnails import picture_uri, plain
 from visita.errors import DataError
-from visita.matchers.cross_modal import Rescorer
+from visita.matchers.cross_modal import CrossModalReranker
 from visita.matchers.evidence import Evidence, added, evidence, split
-from visita.matchers.rerank import TwoStageMatcher, first_stage
 from visita.search.finder import Finder, finder_of, scores, see
 from visita.search.pair import Pair
 from visita.search.passages import passages
 from visita.search.query import Query, wish
-from visita.search.search import PASSAGES, Rescoring
+from visita.search.search import PASSAGES, Reranking
 from visita.types import FloatArray, Matcher
 
 SIDE = 5
@@ -237,28 +236,28 @@ def _taken_apart(
     """Return what each kernel adds, and what words and cells do, (words, cells), if known."""
     matcher = finder.matcher
     columns = finder.pictures.encode_pictures([picture])
-    if not isinstance(matcher, TwoStageMatcher) or query.named:
-        return _first_stage(first_stage(matcher), columns, query, finder), None
+    if not matcher.reranker or query.named:
+        return _first_stage(matcher.retriever, columns, query, finder), None
     beta = matcher.weight
     kernels = [
         Kernel(f"vectors: {one.name}", (1 - beta) * one.weight, (1 - beta) * one.adds)
-        for one in _first_stage(matcher.first, columns, query, finder)
+        for one in _first_stage(matcher.retriever, columns, query, finder)
     ]
-    [packed] = matcher.second.pack_images(columns)
-    second = matcher.second
-    if not isinstance(second, Rescorer) or "kernels" not in second.network:  # one whole
-        closer = Rescoring.of(query, matcher)
-        assert closer is not None  # there are texts and a second stage
-        adds = float(closer.second(packed[None])[0])
+    reranker = matcher.reranker
+    [packed] = reranker.pack_images(columns)
+    if (
+        not isinstance(reranker, CrossModalReranker) or "kernels" not in reranker.network
+    ):  # one whole
+        reranking = Reranking.of(query, matcher)
+        assert reranking is not None  # there are texts and a second stage
+        adds = float(reranking.second(packed[None])[0])
         return (*kernels, Kernel("image-text matching", beta, beta * adds)), None
-    found = [
-        evidence(matcher.second, packed, one) for one in matcher.second.pack_texts(query.texts)
-    ]
-    for name, weight in matcher.second.kernel_weights.items():
+    found = [evidence(reranker, packed, one) for one in reranker.pack_texts(query.texts)]
+    for name, weight in reranker.kernel_weights.items():
         adds = sum(w * one.kernels[name] for w, one in zip(query.weights, found, strict=True))
         kernels.append(Kernel(name, beta * weight, beta * float(adds)))
     met = [
-        beta * weight * _by_word(matcher, text, one)
+        beta * weight * _by_word(reranker, text, one)
         for text, weight, one in zip(query.texts, query.weights, found, strict=True)
     ]
     return tuple(kernels), np.concatenate(met)
@@ -280,10 +279,10 @@ def _first_stage(
     )
 
 
-def _by_word(matcher: TwoStageMatcher, text: str, found: Evidence) -> NDArray[np.float64]:
+def _by_word(reranker: CrossModalReranker, text: str, found: Evidence) -> NDArray[np.float64]:
     """Return what each word of a passage and each cell add together, (words, cells)."""
     starts = [start for _, start in words_of(text)]
-    pieces = matcher.second.open_text_encoder().spans(text)[:, 0]
+    pieces = reranker.open_text_encoder().spans(text)[:, 0]
     owner = np.searchsorted(starts, pieces, "right") - 1
     summed = np.zeros((len(starts), found.met.shape[1]))
     np.add.at(summed, owner, found.met)

@@ -24,7 +24,7 @@ from visita.search.matches import Match, Matches
 from visita.search.pair import Pair, Seen, without
 from visita.search.passages import passages
 from visita.search.query import Kind, Query, wish
-from visita.search.search import Rescoring, search, search_without
+from visita.search.search import Reranking, search, search_without
 from visita.store.pictures import PICTURE, RecipeEncoder
 from visita.types import FloatArray, Judge, Matcher, TextEncoder
 from visita.vectors import unit
@@ -273,7 +273,7 @@ def find(
         k,
         threshold=threshold,
         kind=wanted.kind,
-        closer=Rescoring.of(wanted, matcher),
+        reranking=Reranking.of(wanted, matcher),
     )
 
 
@@ -382,7 +382,7 @@ def scores(finder: Finder, seen: Seen, passages: Sequence[str], kind: Kind = "te
     """
     query = Query.from_texts(passages, finder.texts, finder.matcher, kind=kind)
     first = seen.vectors @ query.known()
-    closer = Rescoring.of(query, finder.matcher)
-    if closer is None or seen.packed is None:
+    reranking = Reranking.of(query, finder.matcher)
+    if reranking is None or seen.packed is None:
         return np.asarray(first, np.float32)
-    return closer.scores(first, seen.packed)
+    return reranking.scores(first, seen.packed)

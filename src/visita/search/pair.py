@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from visita.errors import ConfigError
 from visita.matchers.probability import EVEN, match_features
 from visita.search.query import Query
-from visita.search.search import Rescoring
-from visita.types import FloatArray, Matcher, TwoStage
+from visita.search.search import Reranking
+from visita.types import FloatArray, Matcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Seen:
     @classmethod
     def of(cls, matcher: Matcher, columns: Mapping[str, FloatArray]) -> Self:
         """Return what is kept of pictures with these columns of the matcher's recipe."""
-        packed = matcher.second.pack_images(columns) if isinstance(matcher, TwoStage) else None
+        packed = matcher.reranker.pack_images(columns) if matcher.reranker else None
         return cls(matcher.embed_images(columns), packed)
 
     def pair(self, matcher: Matcher, query: Query) -> Pair:
@@ -118,10 +118,10 @@ class Seen:
         """
         image, text = self.vectors[:1], query.pooled()
         score, second = image @ text, None
-        closer = Rescoring.of(query, matcher)
-        if closer is not None and self.packed is not None:
-            second = closer.second(self.packed[:1])
-            score = closer.matcher.combine(score, second)
+        reranking = Reranking.of(query, matcher)
+        if reranking is not None and self.packed is not None:
+            second = reranking.second(self.packed[:1])
+            score = reranking.matcher.combine(score, second)
         if query.kind == "keywords":
             shown = matcher.probability(score, 1, keywords=text)
             if shown is not None:

@@ -29,7 +29,6 @@ from visita.evaluation.ranks import Ranks, best_ranks, hits
 from visita.evaluation.retrieval import CUTOFFS, recall_sum
 from visita.gallery.engines import ExactIndex
 from visita.matchers.base import Calibrated
-from visita.matchers.rerank import first_stage
 from visita.progress import report_skipped
 from visita.search.collaborative import past_pictures
 from visita.search.finder import Finder, finder_of
@@ -257,7 +256,7 @@ class Past(Brief):
         report_skipped(pairs.problems)
         pairs = pairs.subset(np.flatnonzero(np.diff(pairs.truth.indptr)))
         topics = _fit_topics([pairs.texts[row] for row in _old(pairs)], seed)
-        first = first_stage(finder.matcher)
+        first = finder.matcher.retriever
         known = pair_features(pairs, first.recipe, topics, features)
         articles = PastArticles(
             known.texts.vectors,

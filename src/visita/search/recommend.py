@@ -17,7 +17,7 @@ from visita.search.finder import Finder, Gallery, searched, shared_finder
 from visita.search.matches import Match, Matches
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
-from visita.search.search import Rescoring
+from visita.search.search import Reranking
 from visita.types import FloatArray, Judge, Matcher
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def recommend(
     query = Query.from_texts(parts, finder.texts, finder.matcher, kind=kind)
     judge: Judge = finder.matcher
     vector = query.pooled()
-    advice = closer = None
+    advice = reranking = None
     if past is None:
-        closer = Rescoring.of(query, finder.matcher)
+        reranking = Reranking.of(query, finder.matcher)
     else:
         from visita.search.past import Past  # noqa: PLC0415 - brings scikit-learn
 
@@ -99,7 +99,7 @@ def recommend(
         advice = known.advise(text)
         vector, judge = advice.combine(vector), known.judge
     matches = searched(
-        galleries, vector, k, matcher=judge, threshold=threshold, kind=kind, closer=closer
+        galleries, vector, k, matcher=judge, threshold=threshold, kind=kind, reranking=reranking
     )
     shown = _vectors(matches, galleries)
     fits = shown @ query.vectors.T

@@ -17,7 +17,7 @@ from visita.gallery.engines import Index
 from visita.gallery.snapshot import Snapshot
 from visita.search.matches import Match, Matches
 from visita.search.query import Query
-from visita.types import FloatArray, Judge, Matcher, TwoStage
+from visita.types import FloatArray, Judge, Matcher, Reranker
 from visita.vectors import unit
 
 
@@ -88,7 +88,7 @@ def search(
     matcher: Judge,
     threshold: float | None = None,
     kind: Literal["text", "keywords", "picture"] = "text",
-    closer: Rescoring | None = None,
+    reranking: Reranking | None = None,
 ) -> Matches[Match]:
     """Return at most k matches, best first; of equal scores, the first path comes first.
 
@@ -100,8 +100,8 @@ def search(
         At most 1 long, as from ``Query.pooled``; of a picture, 1.
     threshold
         Leave out what is below: a probability for a text, a similarity for a picture.
-    closer
-        The second stage, which puts the best by the vector in a new order; see ``reordered``. For
+    reranking
+        The second stage, which puts the best by the vector in a new order; see ``rerank``. For
         keywords, which many pictures may match, it looks at all k.
 
     Raises
@@ -113,11 +113,11 @@ def search(
         If the vector has another width than the galleries' or is not finite.
     """
     check_asked(k, threshold)
-    if closer is None:
+    if reranking is None:
         hits = nearest(snapshots, query_vector, k, by_direction=kind == "picture")
     else:
-        depth = max(k, closer.depth) if kind == "keywords" else closer.depth
-        hits = closer.reordered(nearest(snapshots, query_vector, max(k, depth)), depth)[:k]
+        depth = max(k, reranking.depth) if kind == "keywords" else reranking.depth
+        hits = reranking.rerank(nearest(snapshots, query_vector, max(k, depth)), depth)[:k]
     probabilities = None
     if kind != "picture":
         scores = np.array([hit.score for hit in hits], np.float32)
@@ -212,9 +212,9 @@ def _judged(
     """
     vector = query.pooled()
     scores = np.array([hit.snapshot.vectors[hit.row] @ vector for hit in hits], np.float32)
-    closer = Rescoring.of(query, matcher)
-    if closer and hits:
-        scores = closer.scores(scores, np.stack([hit.snapshot.packed(hit.row) for hit in hits]))
+    reranking = Reranking.of(query, matcher)
+    if reranking and hits:
+        scores = reranking.scores(scores, np.stack([hit.snapshot.packed(hit.row) for hit in hits]))
     named = query.kind == "keywords" or not size
     keywords = vector if named else None
     return scores, matcher.probability(scores, max(1, size), keywords=keywords)
@@ -225,19 +225,22 @@ PASSAGES = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Rescoring:
+class Reranking:
     """A query made ready for the second stage of a matcher; see ``of``.
 
     Attributes
     ----------
-    matcher : TwoStage
+    matcher : Matcher
+    reranker : Reranker
+        The matcher's.
     passages : list of float32 (parts, …)
         Packed.
     weights : float32 (p,)
         How much each counts; they sum to 1.
     """
 
-    matcher: TwoStage
+    matcher: Matcher
+    reranker: Reranker
     passages: list[FloatArray]
     weights: FloatArray
 
@@ -248,12 +251,12 @@ class Rescoring:
         None if that is nothing: the query has no text, or words whose pictures are known by
         their vectors, or the matcher has no second stage.
         """
-        if not query.texts or query.named or not isinstance(matcher, TwoStage):
+        if not query.texts or query.named or matcher.reranker is None:
             return None
         heaviest = np.argsort(-query.weights, kind="stable")[:PASSAGES]
-        packed = matcher.second.pack_texts([query.texts[row] for row in heaviest])
+        packed = matcher.reranker.pack_texts([query.texts[row] for row in heaviest])
         weights = query.weights[heaviest]
-        return cls(matcher, packed, weights / weights.sum())
+        return cls(matcher, matcher.reranker, packed, weights / weights.sum())
 
     @property
     def depth(self) -> int:
@@ -265,14 +268,14 @@ class Rescoring:
 
         It is the mean over the passages, by weight.
         """
-        scores = [self.matcher.second.scores(pictures, passage) for passage in self.passages]
+        scores = [self.reranker.scores(pictures, passage) for passage in self.passages]
         return np.asarray(self.weights @ np.stack(scores), np.float32)
 
     def scores(self, first: FloatArray, pictures: NDArray[np.float16]) -> FloatArray:
         """Return the score of both stages, float32 (n,), the first's being ``first`` (n,)."""
         return self.matcher.combine(first, self.second(pictures))
 
-    def reordered(self, hits: Sequence[Hit], depth: int) -> list[Hit]:
+    def rerank(self, hits: Sequence[Hit], depth: int) -> list[Hit]:
         """Return hits of the first stage, best first, with the scores of both stages.
 
         The first ``depth`` come in the order of both, the others after them as they were.

@@ -25,7 +25,7 @@ from visita.matchers import opened
 from visita.matchers.embed import JointMatcher
 from visita.matchers.fused import FusedMatcher
 from visita.matchers.pretrained import DualMatcher, PairedMatcher
-from visita.matchers.rerank import FIRST, TwoStageMatcher
+from visita.matchers.rerank import FIRST, RerankedMatcher
 from visita.matchers.scaled import ScaledMatcher
 from visita.networks.fusion import FusionNetwork, JointSpace, Part
 from visita.store.extract import PairFeatures
@@ -237,7 +237,7 @@ def _scaled(
 def _adaptable(matcher: Matcher) -> Start:
     if isinstance(matcher, PairedMatcher):
         return _adaptable(matcher.first)
-    if isinstance(matcher, TwoStageMatcher):
+    if isinstance(matcher, RerankedMatcher):
         raise ConfigError(
             f"{matcher.name!r} has two stages, and vectors alone are adapted: adapt its first "
             f"stage, which is a matcher of its own in its folder, as {FIRST}."

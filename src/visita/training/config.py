@@ -291,7 +291,7 @@ class MklVisitaConfig(Settings):
     first: FusionConfig = FusionConfig(image_levels=BASE, hidden=768)
     """The vectors; its own seed is not used."""
     second: CrossModalConfig = CrossModalConfig()
-    """The closer look; its own seed is not used."""
+    """The re-ranker; its own seed is not used."""
 
     def stages(self) -> tuple[FusionConfig, CrossModalConfig]:
         """Return the two with the seed of the whole."""
@@ -300,7 +300,7 @@ class MklVisitaConfig(Settings):
 
 
 class MklVisitaPaperConfig(Settings):
-    """MKL-VisITA as its paper trains it: one network, for the vectors and for the closer look."""
+    """MKL-VisITA as its paper trains it: one network, for the vectors and for the re-ranker."""
 
     trained_by: ClassVar[str] = "visita.training.two_stage:train_two_stages"
 

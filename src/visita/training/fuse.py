@@ -24,7 +24,6 @@ from visita.evaluation.measure import TOPICS_FROM, caveats
 from visita.kernels.weights import reduction, second_moments
 from visita.matchers import GIVEN, MATCHERS, opened
 from visita.matchers.fused import FusedMatcher
-from visita.matchers.rerank import first_stage
 from visita.progress import say
 from visita.report import Bars
 from visita.report.figures import FORMATS, save_bars
@@ -187,7 +186,7 @@ def _opened(
 
 
 def _vectors_of(matcher: Matcher) -> Matcher:
-    first = first_stage(matcher)
+    first = matcher.retriever
     if first is not matcher:
         say(f"{matcher.name} has two stages: its first is fused, the second is left out")
     return first

@@ -36,7 +36,7 @@ def train(
 
     The class of ``config`` says what is trained, by its ``trained_by``: ``FusionConfig``, visita's
     own recipe of vectors; ``PaperConfig``, the multi-level fusion paper's; ``MklVisitaConfig``,
-    vectors and a closer look at the first results; ``MklVisitaPaperConfig``, as the MKL-VisITA
+    vectors and a re-ranker of the first results; ``MklVisitaPaperConfig``, as the MKL-VisITA
     paper trains; those of ``visita.baselines.BASELINES``, a system that the papers compare with.
 
     Raises

@@ -1,4 +1,4 @@
-"""Training MKL-VisITA: the vectors, the closer look, and how much each counts."""
+"""Training MKL-VisITA: the vectors, the re-ranker, and how much each counts."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from visita.errors import ArtifactError, ConfigError
 from visita.evaluation import PROTOCOLS, best_ranks, recall_sum
 from visita.evaluation.blocks import DenseBlocks, as_vectors, dot_blocks
 from visita.evaluation.measure import caveats, vectors
-from visita.evaluation.rerank import CloserLook, TwoStageBlocks, choose_weight
+from visita.evaluation.rerank import RerankedBlocks, RerankedPairs, choose_weight
 from visita.jsonfile import read_sealed, write_sealed
 from visita.matchers.base import load_folder
-from visita.matchers.cross_modal import Rescorer, rescorer_of, stack_grids
-from visita.matchers.rerank import DEPTH, TwoStageMatcher
+from visita.matchers.cross_modal import CrossModalReranker, reranker_of, stack_grids
+from visita.matchers.rerank import DEPTH, RerankedMatcher
 from visita.matchers.whole import WholeMatcher
 from visita.progress import say
 from visita.store.altered import view_features
@@ -101,10 +101,10 @@ def train_two_stages(
         first = None
         if first_config:
             first = team.shared(lambda: _first_stage(out.name, read, first_config, partial))
-        second, history, seconds = _second_stage(read, second_config, partial / "second", team)
+        reranker, history, seconds = _reranker(read, second_config, partial / "second", team)
 
         def finish() -> tuple[dict[str, Any], list[str]]:
-            matcher, report = _finished(out.name, read, first, second, config, history)
+            matcher, report = _finished(out.name, read, first, reranker, config, history)
             matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
             return report, [*caveats(matcher), *caveats_on_words(matcher)]
 
@@ -124,28 +124,28 @@ def _finished(
     name: str,
     read: _Read,
     first: _First | None,
-    second: Rescorer,
+    reranker: CrossModalReranker,
     config: MklVisitaConfig | MklVisitaPaperConfig,
     history: History,
-) -> tuple[TwoStageMatcher, dict[str, Any]]:
+) -> tuple[RerankedMatcher, dict[str, Any]]:
     """Return both stages as one matcher, calibrated on dev, and what ``evaluate`` says there."""
-    found_by = first.matcher if first else WholeMatcher(name=name, second=second)
+    found_by = first.matcher if first else WholeMatcher(name=name, packer=reranker)
     dev = pair_features(read.dev, read.recipe, found_by.open_text_encoder(), read.folder)
     of_first = calibrate(found_by, dev.pairs, vectors(found_by, dev), config.seed)
-    look, dense = joined(name, replace(found_by, **of_first), second, dev)
+    matcher, scored, dense = joined(name, replace(found_by, **of_first), reranker, dev)
     facts = {
         "config": config.model_dump(mode="json"),
         "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
         **provenance(read.pairs),
     }
     fields = calibrate_searches(
-        *(look.matcher, dev.pairs, as_vectors(dense), config.seed),
-        images=look.vectors[0],
-        words=lambda texts: as_vectors(look.of_texts(texts).dense()),
+        *(matcher, dev.pairs, as_vectors(dense), config.seed),
+        images=scored.vectors[0],
+        words=lambda texts: as_vectors(scored.of_texts(texts).dense()),
     )
-    fields |= calibrate_pairs(dev.pairs, look.match_features, config.seed)
-    matcher = replace(look.matcher, facts=facts, **fields)
-    return matcher, look.by(matcher).report(PROTOCOLS, matcher.threshold, "matcher", config.seed)
+    fields |= calibrate_pairs(dev.pairs, scored.match_features, config.seed)
+    matcher = replace(matcher, facts=facts, **fields)
+    return matcher, scored.by(matcher).report(PROTOCOLS, matcher.threshold, "matcher", config.seed)
 
 
 @dataclass(frozen=True)
@@ -196,10 +196,10 @@ def _kept_first(folder: Path, notes: Path) -> _First | None:
         return None
 
 
-def _second_stage(
+def _reranker(
     read: _Read, config: CrossModalConfig, resume: Path, team: Team
-) -> tuple[Rescorer, History, float]:
-    """Return the second stage, what happened and the seconds it took, features not counted."""
+) -> tuple[CrossModalReranker, History, float]:
+    """Return the re-ranker, what happened and the seconds it took, features not counted."""
     recipe, vocabulary = config.recipe(), vocabulary_of(config, read.train)
     text = vocabulary or token_encoder(config)
     with team.main_first():
@@ -211,7 +211,7 @@ def _second_stage(
         vocabulary=vocabulary,
         resume=resume,
     )
-    return rescorer_of(network, recipe, text), history, time.perf_counter() - started
+    return reranker_of(network, recipe, text), history, time.perf_counter() - started
 
 
 def _learnt(read: _Read, config: CrossModalConfig, text: TokenEncoder | Vocabulary) -> CrossTensors:
@@ -252,7 +252,7 @@ def token_encoder(config: CrossModalConfig) -> TokenEncoder:
     if not hasattr(encoder, "tokens"):
         raise ConfigError(
             f"{config.text_encoder} gives vectors of texts but not of their tokens, which the "
-            "closer look reads: set second.text_encoder to another, such as minilm-l6."
+            "re-ranker reads: set second.text_encoder to another, such as minilm-l6."
         )
     return encoder
 
@@ -268,20 +268,21 @@ def cross_tensors(
 
 
 def joined(
-    name: str, first: Matcher, second: Rescorer, dev: PairFeatures
-) -> tuple[CloserLook, FloatArray]:
-    """Return the look at dev, the matcher's weight chosen there, and its scores of all pairs."""
-    look = CloserLook(TwoStageMatcher(name=name, first=first, second=second, weight=0.0), dev)
+    name: str, first: Matcher, reranker: CrossModalReranker, dev: PairFeatures
+) -> tuple[RerankedMatcher, RerankedPairs, FloatArray]:
+    """Return both as one matcher, its weight chosen on dev, and its scores of all pairs there."""
+    matcher = RerankedMatcher(name=name, first=first, reranker=reranker, weight=0.0)
+    scored = RerankedPairs(matcher, dev)
     truth = dev.pairs.truth.tocsr()
     every = sparse.csr_array(np.ones(truth.shape, bool))
-    scores = look.second(every)
-    images, texts = look.vectors
-    by_image = TwoStageBlocks(dot_blocks(images, texts), scores, 0.0, DEPTH)
-    by_text = TwoStageBlocks(dot_blocks(texts, images), scores.T.tocsr(), 0.0, DEPTH)
+    scores = scored.reranked(every)
+    images, texts = scored.vectors
+    by_image = RerankedBlocks(dot_blocks(images, texts), scores, 0.0, DEPTH)
+    by_text = RerankedBlocks(dot_blocks(texts, images), scores.T.tocsr(), 0.0, DEPTH)
     weight = choose_weight(by_image, by_text, truth)
-    look = look.by(replace(look.matcher, weight=weight))
-    dense = look.matcher.combine(images @ texts.T, scores.toarray())
-    return look, np.asarray(dense, np.float32)
+    matcher = replace(matcher, weight=weight)
+    dense = matcher.combine(images @ texts.T, scores.toarray())
+    return matcher, scored.by(matcher), np.asarray(dense, np.float32)
 
 
 def rsum_of_scores(truth: sparse.csr_array) -> Callable[[FloatArray], float]:
