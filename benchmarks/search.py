@@ -21,7 +21,7 @@ from visita.matchers import DEFAULT
 from visita.matchers.rerank import DEPTH
 from visita.search.finder import Gallery
 from visita.search.query import Query
-from visita.search.search import Reranking, nearest
+from visita.search.search import nearest, rerank
 
 SUBJECTS = ("a dog", "two children", "a man on a bicycle", "a red car", "a bird", "a woman")
 PLACES = ("on a beach", "in the snow", "at night", "on a busy street", "in the grass")
@@ -96,8 +96,7 @@ def measure(gallery: Gallery, queries: Sequence[str]) -> dict[str, Any]:
     parts: dict[str, list[float]] = {}
 
     def second_stage(query: Query) -> None:
-        reranking = Reranking.of(query, finder.matcher)
-        reranking.rerank(nearest([snapshot], query.pooled(), DEPTH))
+        rerank(query, nearest([snapshot], query.pooled(), DEPTH), DEPTH)
 
     def timed(part: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()

@@ -27,8 +27,6 @@ from visita.data import PairSet
 from visita.evaluation.intervals import estimates, group_sums, paired_difference
 from visita.evaluation.keywords import find_nouns
 from visita.search.explain import SIDE, Explanation, hide, words_of
-from visita.search.finder import scores, see
-from visita.search.passages import passages
 
 DELETED, DRAWS = 5, 5
 MIDDLE = (7, 11, 12, 13, 17)
@@ -81,7 +79,7 @@ def deletion(finder: visita.Finder, dev: PairSet, count: int, seed: int) -> dict
         chosen["middle"] = [MIDDLE]
         chosen["random"] = [rng.permutation(SIDE**2)[:DELETED] for _ in range(DRAWS)]
         hidden = [hide(picture, cells) for some in chosen.values() for cells in some]
-        fallen = iter(explanation.pair.score - scores(finder, see(finder, hidden), passages(text)))
+        fallen = iter(explanation.pair.score - finder.see(hidden).scores(finder.query(text)))
         for name, some in chosen.items():
             falls[name].append(float(np.mean([next(fallen) for _ in some])))
         falls["score"].append(explanation.pair.score)

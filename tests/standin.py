@@ -18,7 +18,8 @@ from visita.data.decode import decode
 from visita.encoders.contract import EncodedBatch
 from visita.errors import PassingError, PictureError
 from visita.matchers.base import Unranked
-from visita.types import FloatArray, Recipe, Skipped, TextFeatures
+from visita.search.query import Kind, Query
+from visita.types import FloatArray, Judge, Recipe, Skipped, TextFeatures
 
 
 class ColourMeans:
@@ -135,3 +136,8 @@ def draw_noise(path: Path, seed: int) -> Path:
 
 def _unit(vector: np.ndarray) -> FloatArray:
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
+
+
+def of_vector(vector: FloatArray, judge: Judge, kind: Kind = "text") -> Query:
+    """Return the query that a vector (d,) is, whose probabilities ``judge`` knows."""
+    return Query(vector[None], np.ones(1, np.float32), kind=kind, judge=judge)

@@ -23,7 +23,7 @@ from visita.matchers.fused import FusedMatcher
 from visita.matchers.probability import Calibration
 from visita.matchers.scaled import BANK, ScaledMatcher, nearness
 from visita.search.query import Query
-from visita.search.search import search
+from visita.search.search import search_snapshots
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.training.scaling import A_NEIGHBOUR, LEAST, bank_rows, locally_scaled
@@ -204,7 +204,7 @@ class Shortened:
 
 
 def test_pictures_are_alike_by_direction_whatever_their_length(tmp_path):
-    from standin import LinearMatcher  # noqa: PLC0415 - beside its use
+    from standin import LinearMatcher, of_vector  # noqa: PLC0415 - beside its use
 
     encoder = ColourMeans()
     matcher = Shortened(LinearMatcher(encoder.recipe))
@@ -217,12 +217,12 @@ def test_pictures_are_alike_by_direction_whatever_their_length(tmp_path):
     assert lengths.min() < 0.5 * lengths.max()
     row = int(lengths.argmin())
     query = unit(snapshot.vectors[row : row + 1])[0]
-    found = search([snapshot], query, 20, matcher=matcher, kind="picture")
+    found = search_snapshots(of_vector(query, matcher, "picture"), [snapshot], 20)
     cosines = unit(snapshot.vectors) @ query
     assert found[0].path == Path(snapshot.paths[row])
     assert [m.score for m in found] == pytest.approx(sorted(cosines, reverse=True), abs=1e-6)
     text = Query.from_texts(["a red circle"], LetterCounts(), matcher).pooled()
-    by_text = search([snapshot], text, 1, matcher=matcher)
+    by_text = search_snapshots(of_vector(text, matcher), [snapshot], 1)
     assert by_text[0].path == Path(snapshot.paths[int((snapshot.vectors @ text).argmax())])
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from standin import ColourMeans, LetterCounts, LinearMatcher, draw_noise
+from standin import ColourMeans, LetterCounts, LinearMatcher, draw_noise, of_vector
 
 from visita.errors import ConfigError, DataError
 from visita.gallery.gallery import Gallery
 from visita.gallery.snapshot import Snapshot
 from visita.search.matches import Match
 from visita.search.query import Query
-from visita.search.search import search
+from visita.search.search import search_snapshots
 
 ENCODER = ColourMeans()
 MATCHER = LinearMatcher(ENCODER.recipe)
@@ -40,7 +40,7 @@ def folder(tmp_path) -> Path:
 def test_the_best_come_first_with_scores_and_probabilities(folder, tmp_path):
     snapshot = take(folder, tmp_path)
     vector = text_vector()
-    matches = search([snapshot], vector, 5, matcher=MATCHER)
+    matches = search_snapshots(of_vector(vector, MATCHER), [snapshot], 5)
     true = {
         path: float(np.dot(row.astype(float), vector.astype(float)))
         for path, row in zip(snapshot, snapshot.vectors, strict=True)
@@ -50,13 +50,13 @@ def test_the_best_come_first_with_scores_and_probabilities(folder, tmp_path):
         assert match.score == pytest.approx(true[match.path], abs=1e-6)
         odds = 20 * np.exp(-5 * match.score)
         assert match.probability == pytest.approx(1 / (1 + odds), rel=1e-5)
-    assert len(search([snapshot], vector, 1000, matcher=MATCHER)) == 20
+    assert len(search_snapshots(of_vector(vector, MATCHER), [snapshot], 1000)) == 20
 
 
 def test_a_picture_finds_itself_first_and_has_no_probability(folder, tmp_path):
     snapshot = take(folder, tmp_path)
     query = Query.from_vectors(snapshot.vectors[7:8])
-    matches = search([snapshot], query.pooled(), 3, matcher=MATCHER, kind="picture")
+    matches = search_snapshots(of_vector(query.pooled(), MATCHER, "picture"), [snapshot], 3)
     assert matches[0] == Match(folder / "07.png", pytest.approx(1.0), None)
     assert [m.probability for m in matches] == [None] * 3
 
@@ -67,14 +67,14 @@ def test_equal_scores_come_in_the_order_of_paths_over_galleries(folder, tmp_path
         shutil.copy(folder / "03.png", tmp_path / "two" / name)
     snapshots = [take(tmp_path / "two", tmp_path), take(folder, tmp_path)]
     query = snapshots[1].vectors[3]
-    matches = search(snapshots, query, 4, matcher=MATCHER, kind="picture")
+    matches = search_snapshots(of_vector(query, MATCHER, "picture"), snapshots, 4)
     two = tmp_path / "two"
     expected = [folder / "03.png", two / "a/y.png", two / "b/x.png", two / "z.png"]
     assert [m.path for m in matches] == expected
     assert len({m.score for m in matches}) == 1
-    assert [m.path for m in search(snapshots, query, 2, matcher=MATCHER, kind="picture")] == (
-        expected[:2]
-    )
+    assert [
+        m.path for m in search_snapshots(of_vector(query, MATCHER, "picture"), snapshots, 2)
+    ] == (expected[:2])
 
 
 def test_a_file_reached_twice_is_returned_once_and_the_rest_still_fills_k(folder, tmp_path):
@@ -86,52 +86,60 @@ def test_a_file_reached_twice_is_returned_once_and_the_rest_still_fills_k(folder
     draw_noise(folder / "sub" / "s.png", 99)
     snapshots = [take(tmp_path / name, tmp_path) for name in ("one", "one/sub", "other")]
     query = snapshots[0].vectors[0]
-    matches = search(snapshots, query, 21, matcher=MATCHER, kind="picture")
+    matches = search_snapshots(of_vector(query, MATCHER, "picture"), snapshots, 21)
     real = [match.path.resolve() for match in matches]
     assert len(real) == len(set(real)) == 21
-    assert len(search(snapshots, query, 5, matcher=MATCHER, kind="picture")) == 5
+    assert len(search_snapshots(of_vector(query, MATCHER, "picture"), snapshots, 5)) == 5
 
 
 def test_the_gallery_size_of_a_probability_is_that_of_all_galleries(folder, tmp_path):
     for i in range(5):
         draw_noise(tmp_path / "two" / f"{i}.png", 100 + i)
     snapshots = [take(folder, tmp_path), take(tmp_path / "two", tmp_path)]
-    (match,) = search(snapshots, text_vector(), 1, matcher=MATCHER)
+    (match,) = search_snapshots(of_vector(text_vector(), MATCHER), snapshots, 1)
     assert match.probability == pytest.approx(1 / (1 + 25 * np.exp(-5 * match.score)), rel=1e-5)
 
 
 def test_the_threshold_cuts_probabilities_of_texts_and_similarities_of_pictures(folder, tmp_path):
     snapshot = take(folder, tmp_path)
-    every = search([snapshot], text_vector(), 20, matcher=MATCHER)
+    every = search_snapshots(of_vector(text_vector(), MATCHER), [snapshot], 20)
     cut = every[6].probability
-    assert search([snapshot], text_vector(), 20, matcher=MATCHER, threshold=cut) == every[:7]
-    assert search([snapshot], text_vector(), 3, matcher=MATCHER, threshold=cut) == every[:3]
-    assert search([snapshot], text_vector(), 20, matcher=MATCHER, threshold=1.0) == []
+    assert (
+        search_snapshots(of_vector(text_vector(), MATCHER), [snapshot], 20, threshold=cut)
+        == every[:7]
+    )
+    assert (
+        search_snapshots(of_vector(text_vector(), MATCHER), [snapshot], 3, threshold=cut)
+        == every[:3]
+    )
+    assert search_snapshots(of_vector(text_vector(), MATCHER), [snapshot], 20, threshold=1.0) == []
     query = snapshot.vectors[0]
-    alike = search([snapshot], query, 20, matcher=MATCHER, kind="picture", threshold=0.999)
+    alike = search_snapshots(of_vector(query, MATCHER, "picture"), [snapshot], 20, threshold=0.999)
     assert [m.path for m in alike] == [Path(snapshot.paths[0])]
 
 
 def test_without_calibration_there_are_scores_but_no_threshold(folder, tmp_path):
     snapshot = take(folder, tmp_path)
     plain = LinearMatcher(ENCODER.recipe, calibrated=False)
-    assert {m.probability for m in search([snapshot], text_vector(), 4, matcher=plain)} == {None}
+    assert {
+        m.probability for m in search_snapshots(of_vector(text_vector(), plain), [snapshot], 4)
+    } == {None}
     with pytest.raises(ConfigError, match="never calibrated"):
-        search([snapshot], text_vector(), 4, matcher=plain, threshold=0.5)
+        search_snapshots(of_vector(text_vector(), plain), [snapshot], 4, threshold=0.5)
     query = snapshot.vectors[0]
-    assert search([snapshot], query, 1, matcher=plain, kind="picture", threshold=0.5)
+    assert search_snapshots(of_vector(query, plain, "picture"), [snapshot], 1, threshold=0.5)
 
 
 def test_impossible_searches_are_refused(folder, tmp_path):
     snapshot = take(folder, tmp_path)
     with pytest.raises(ConfigError, match="at least 1"):
-        search([snapshot], text_vector(), 0, matcher=MATCHER)
+        search_snapshots(of_vector(text_vector(), MATCHER), [snapshot], 0)
     with pytest.raises(DataError, match=r"use the matcher that the gallery was synchronized"):
-        search([snapshot], text_vector()[:-1], 3, matcher=MATCHER)
+        search_snapshots(of_vector(text_vector()[:-1], MATCHER), [snapshot], 3)
 
 
 def test_no_galleries_give_no_matches():
-    assert search([], text_vector(), 3, matcher=MATCHER) == []
+    assert search_snapshots(of_vector(text_vector(), MATCHER), [], 3) == []
 
 
 def test_texts_are_pooled_by_weight_into_one_unit_vector():

@@ -14,7 +14,6 @@ from visita.errors import ArtifactError
 from visita.matchers.scaled import ScaledMatcher
 from visita.matchers.words import WordMap
 from visita.search.query import Query
-from visita.search.search import Reranking
 from visita.training import words as training
 from visita.training.config import AdaptConfig
 
@@ -112,9 +111,9 @@ def test_a_query_of_words_is_mapped_and_needs_no_closer_look(drawn_pairs):
     [plain] = told.embed_texts(encoder.encode(["red star"]))
     query = Query.from_texts(["red star"], encoder, told)
     assert query.named and query.vectors[0] == pytest.approx(plain / 2, abs=1e-6)
-    assert Reranking.of(query, told) is None
+    assert query.reranker is None
     sentence = Query.from_texts(["red star"], encoder, told, kind="text")
-    assert not sentence.named and Reranking.of(sentence, told) is not None
+    assert not sentence.named and sentence.reranker is not None
     assert sentence.vectors[0] == pytest.approx(plain, abs=1e-6)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from forging import GONE, forge
+from standin import of_vector
 from tiny import two_stages
 
 import visita
@@ -43,8 +44,8 @@ from visita.reports.robustness import ranks_of
 from visita.reports.robustness_report import Condition, Subject
 from visita.search.matches import Match
 from visita.search.passages import passages
-from visita.search.query import Query, kind_of
-from visita.search.search import PASSAGES, Reranking, search
+from visita.search.query import RERANKED_PASSAGES, Query, kind_of
+from visita.search.search import search
 from visita.store.pictures import RecipeEncoder
 from visita.store.store import FeatureStore
 from visita.testing import check_matcher
@@ -364,9 +365,10 @@ def test_of_a_matcher_with_one_stage_there_are_vectors_alone(matcher, pictures, 
     assert snapshot.parts is None
     with pytest.raises(DataError, match="nothing for a second stage"):
         snapshot.packed(0)
-    query = Query.from_vectors(snapshot.vectors[:1])
-    assert Reranking.of(query, matcher) is None
-    assert Reranking.of(replace(query, texts=(SENTENCE,)), first) is None
+    query = replace(Query.from_vectors(snapshot.vectors[:1]), matcher=matcher)
+    assert query.reranker is None
+    assert replace(query, texts=(SENTENCE,)).reranker is not None
+    assert replace(query, texts=(SENTENCE,), matcher=first).reranker is None
 
 
 def test_vectors_without_parts_are_made_anew(matcher, pictures, tmp_path):
@@ -388,16 +390,15 @@ def test_vectors_without_parts_are_made_anew(matcher, pictures, tmp_path):
 @pytest.mark.parametrize("text", [SENTENCE, ARTICLE, "a small green star"])
 def test_the_best_of_the_first_stage_come_in_the_order_of_both(gallery, matcher, text, k):
     finder = gallery.finder
-    query = Query.from_texts(passages(text), finder.texts, matcher)
-    reranking = Reranking.of(query, replace(matcher, depth=7))
-    found = search([gallery.snapshot], query.pooled(), k, matcher=matcher, reranking=reranking)
+    query = Query.from_texts(passages(text), finder.texts, replace(matcher, depth=7))
+    found = search(query, [gallery], k)
     expected = naive(gallery.finder, gallery.snapshot, text, depth=7)
     assert_same(found, expected[:k])
     scores = [match.score for match in found]
     assert scores == sorted(scores, reverse=True)
     calibrated = matcher.calibration.probability(np.array(scores, np.float32), 60)
     assert [match.probability for match in found] == calibrated.tolist()
-    cosines = search([gallery.snapshot], query.pooled(), 60, matcher=matcher, kind="picture")
+    cosines = search(of_vector(query.pooled(), matcher, "picture"), [gallery], 60)
     order = [match.path for match in cosines]
     assert {m.path for m in found[:7]} <= set(order[:7])
     assert [m.path for m in found[7:]] == order[7:k]
@@ -424,12 +425,12 @@ def test_of_a_long_text_the_passages_that_weigh_most_are_read(gallery, matcher):
     noise = [f"The mayor spoke for {i} hours about taxes and roads." for i in range(40)]
     text = " ".join([*noise[:20], *scenes, *noise[20:]])
     query = Query.from_texts(passages(text), gallery.finder.texts, matcher)
-    reranking = Reranking.of(query, matcher)
-    assert len(reranking.passages) == len(reranking.weights) == PASSAGES == 8
-    assert reranking.weights.sum() == pytest.approx(1)
+    packed, weights = query.packed
+    assert len(packed) == len(weights) == RERANKED_PASSAGES == 8
+    assert weights.sum() == pytest.approx(1)
     heavy = np.argsort(-query.weights, kind="stable")[:8]
     expected = matcher.reranker.pack_texts([query.texts[row] for row in heavy])
-    for one, other in zip(reranking.passages, expected, strict=True):
+    for one, other in zip(packed, expected, strict=True):
         assert np.array_equal(one, other)
     assert_same(gallery.search(text, 60), naive(gallery.finder, gallery.snapshot, text, DEPTH))
 

@@ -28,7 +28,6 @@ from visita.matchers import load
 from visita.matchers.cross_modal import CrossModalReranker
 from visita.search.passages import passages
 from visita.search.query import Query
-from visita.search.search import Reranking
 from visita.store.pictures import CHUNK, RecipeEncoder
 from visita.types import FloatArray, Matcher, TextEncoder
 from visita.vectors import unit
@@ -121,9 +120,9 @@ def _asked(matcher: Matcher, texts: Sequence[str], vectors: FloatArray, packed: 
         query = Query.from_texts(passages(text), encoder, matcher)
         scores = gallery @ query.pooled()
         np.argpartition(-scores, 50)
-        if (reranking := Reranking.of(query, matcher)) is not None:
-            some = np.arange(reranking.depth) % len(packed)
-            reranking.scores(scores[: reranking.depth], packed[some])
+        if query.reranker:
+            some = np.arange(matcher.depth) % len(packed)
+            query.combine(scores[: matcher.depth], query.rerank_scores(packed[some]))
         milliseconds.append(1000 * (time.perf_counter() - started))
     return median(milliseconds[1:] or milliseconds)  # the first loads what is loaded once
 

@@ -10,14 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from visita.errors import DataError, MissingExtraError
-from visita.gallery.gallery import Gallery
 from visita.home import data_home
-from visita.progress import bar
+from visita.search.finder import Gallery
 from visita.search.matches import Match
-from visita.search.query import Query, kind_of
-from visita.search.search import Reranking, search
 from visita.search.sheet import SHOWN, Head, Row, draw
-from visita.store.pictures import RecipeEncoder
 from visita.types import Matcher
 
 PICTURES = (
@@ -86,23 +82,12 @@ def run(matcher: Matcher, home: Path | None = None) -> list[Answer]:
     MissingExtraError
         If scikit-image is not installed.
     """
-    gallery = Gallery.open(sample_pictures(home), home=home)
-    pictures = RecipeEncoder(matcher.recipe)
-    _, snapshot = gallery.refresh(matcher, pictures, progress=bar, whole=True)
-    encoder = matcher.open_text_encoder()
-    answers = []
-    for text, expected in QUERIES.items():
-        query = Query.from_texts([text], encoder, matcher)
-        matches = search(
-            [snapshot],
-            query.pooled(),
-            len(snapshot),
-            matcher=matcher,
-            kind=kind_of(text),
-            reranking=Reranking.of(query, matcher),
-        )
-        answers.append(Answer(text, expected, matches))
-    return answers
+    gallery = Gallery.open(sample_pictures(home), matcher=matcher, home=home)
+    gallery.mend()
+    return [
+        Answer(text, expected, gallery.search(text, len(gallery)))
+        for text, expected in QUERIES.items()
+    ]
 
 
 def draw_answers(answers: Sequence[Answer], out: Path) -> None:

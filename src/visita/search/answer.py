@@ -15,8 +15,9 @@ from PIL.Image import Image
 
 from visita.arguments import expect, listed
 from visita.errors import ConfigError, DataError
-from visita.search.finder import Finder, finder_of, scores, see
+from visita.search.finder import Finder, finder_of
 from visita.search.passages import passages
+from visita.search.query import Query
 from visita.types import FloatArray, Judge, Matcher
 
 _BE = r"(?P<be>is|are|was|were)"
@@ -147,9 +148,10 @@ def answer(
     if claimed is not None:
         rows = _yes_or_no(finder, picture, claimed, texts)
     else:
-        seen = see(finder, [picture])
+        seen = finder.see([picture])
         said = [statement(question, text) for text in texts]
-        found = [float(scores(finder, seen, passages(one))[0]) for one in said]
+        queries = (Query.from_texts(passages(one), finder.texts, finder.matcher) for one in said)
+        found = [float(seen.scores(query)[0]) for query in queries]
         parts = shares(finder.matcher, np.array(found, np.float32))
         known = [None] * len(texts) if parts is None else parts.tolist()
         rows = [Choice(*row) for row in zip(texts, said, found, known, strict=True)]

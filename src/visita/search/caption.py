@@ -17,7 +17,7 @@ from visita.encoders.topics.corpus import read_corpus
 from visita.errors import ConfigError, DataError
 from visita.matchers import DEFAULT
 from visita.matchers.cross_modal import CrossModalReranker
-from visita.search.finder import Finder, finder_of, see
+from visita.search.finder import Finder, finder_of
 from visita.search.pair import Seen
 from visita.store.extract import text_features
 from visita.types import FloatArray, Matcher, Reranker
@@ -92,7 +92,7 @@ class Captioner:
         ConfigError
             If k is below 1.
         """
-        [found] = self.captions(see(self.finder, [picture]), k)
+        [found] = self.captions(self.finder.see([picture]), k)
         return found
 
     def captions(self, seen: Seen, k: int = 5) -> list[list[Caption]]:

@@ -19,11 +19,10 @@ from visita.data.thumbnails import picture_uri, plain
 from visita.errors import DataError
 from visita.matchers.cross_modal import CrossModalReranker
 from visita.matchers.evidence import Evidence, added, evidence, split
-from visita.search.finder import Finder, finder_of, scores, see
+from visita.search.finder import Finder, finder_of
 from visita.search.pair import Pair
 from visita.search.passages import passages
-from visita.search.query import Query, wish
-from visita.search.search import PASSAGES, Reranking
+from visita.search.query import RERANKED_PASSAGES, Query, wish
 from visita.types import FloatArray, Matcher
 
 SIDE = 5
@@ -155,18 +154,16 @@ def explain(
     finder = finder_of(matcher)
     parts = passages(text)
     words = [word for part in parts for word, _ in words_of(part)]
-    if len(words) > WORDS or len(parts) > PASSAGES:
+    if len(words) > WORDS or len(parts) > RERANKED_PASSAGES:
         raise DataError(
             f"A text of {len(words)} words in {len(parts)} sentences is too long to explain: "
-            f"give at most {WORDS} words in {PASSAGES} sentences."
+            f"give at most {WORDS} words in {RERANKED_PASSAGES} sentences."
         )
     whole = finder.pictures.open(picture)
     query = Query.from_texts(parts, finder.texts, finder.matcher)
     query.pooled()  # refuses words that the matcher does not know
-    seen = see(finder, chain([whole], hidden_one_by_one(whole)))
-    table = np.stack(
-        [scores(finder, seen, some, query.kind) for some in (parts, *_without_each(parts))]
-    )
+    seen = finder.see(chain([whole], hidden_one_by_one(whole)))
+    table = np.stack([seen.scores(query), *(seen.scores(less) for less in _less(finder, query))])
     heat = table[:, :1] - table[:, 1:]
     # A text of one word is that word.
     effects = table[0, 0] - table[1:, 0] if len(words) > 1 else table[:1, 0]
@@ -176,7 +173,7 @@ def explain(
         maps = met
     return Explanation(
         text=text,
-        pair=seen.pair(finder.matcher, query),
+        pair=seen.pair(query),
         heat=_cells(heat[0]),
         words=tuple(
             Word(word, float(effect), _cells(one))
@@ -219,6 +216,12 @@ def words_of(passage: str) -> list[tuple[str, int]]:
     return [(found[0][0], 0), *found[1:]]
 
 
+def _less(finder: Finder, query: Query) -> Iterator[Query]:
+    """Yield a query without each of its words in turn."""
+    for parts in _without_each(query.texts):
+        yield Query.from_texts(parts, finder.texts, finder.matcher, kind=query.kind)
+
+
 def _without_each(parts: Sequence[str]) -> Iterator[list[str]]:
     """Yield the passages without each of their words in turn, none for a text of one word."""
     for number, part in enumerate(parts):
@@ -245,12 +248,8 @@ def _taken_apart(
     ]
     reranker = matcher.reranker
     [packed] = reranker.pack_images(columns)
-    if (
-        not isinstance(reranker, CrossModalReranker) or "kernels" not in reranker.network
-    ):  # one whole
-        reranking = Reranking.of(query, matcher)
-        assert reranking is not None  # there are texts and a second stage
-        adds = float(reranking.second(packed[None])[0])
+    if not isinstance(reranker, CrossModalReranker) or "kernels" not in reranker.network:
+        adds = float(query.rerank_scores(packed[None])[0])  # one whole
         return (*kernels, Kernel("image-text matching", beta, beta * adds)), None
     found = [evidence(reranker, packed, one) for one in reranker.pack_texts(query.texts)]
     for name, weight in reranker.kernel_weights.items():

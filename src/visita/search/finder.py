@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from PIL.Image import Image
 
 from visita.arguments import expect, listed
 from visita.data.thumbnails import cards
-from visita.errors import ConfigError, DamagedError, DataError, MismatchError
+from visita.errors import ConfigError, DataError, MismatchError
 from visita.gallery import gallery as stored
 from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
 from visita.matchers import DEFAULT, opened
-from visita.progress import bar, say
+from visita.progress import bar
 from visita.search.matches import Match, Matches
-from visita.search.pair import Pair, Seen, without
-from visita.search.passages import passages
-from visita.search.query import Kind, Query, wish
-from visita.search.search import Reranking, search, search_without
+from visita.search.pair import Pair, Seen
+from visita.search.query import Query
+from visita.search.search import search
 from visita.store.pictures import PICTURE, RecipeEncoder
-from visita.types import FloatArray, Judge, Matcher, TextEncoder
+from visita.types import FloatArray, Matcher, TextEncoder
 from visita.vectors import unit
+
+AT_ONCE = 4
+"""Pictures that are in memory together, as photographs are large."""
 
 
 class Finder:
@@ -83,26 +83,30 @@ class Finder:
         ConfigError
             If the matcher knows no probability that something is not there.
         """
-        wanted, unwanted = self.queries(text)
-        seen = Seen.of(self.matcher, self.pictures.encode_pictures([picture]))
-        pair = seen.pair(self.matcher, wanted) if wanted else None
-        return without(pair, [seen.pair(self.matcher, one) for one in unwanted])
+        return self.see([picture]).pair(self.query(text))
 
-    def queries(self, text: str) -> tuple[Query | None, list[Query]]:
-        """Return what a text wants, if anything, and what it does not want.
+    def query(self, text: str) -> Query:
+        """Return all that follows from a text that pictures are searched for.
 
         Raises
         ------
         DataError
             If it is empty.
         """
-        asked = wish(text)
-        parts = [asked.wanted] if asked.wanted or not asked.unwanted else []
-        wanted, unwanted = (
-            [Query.from_texts(passages(one), self.texts, self.matcher) for one in some]
-            for some in (parts, asked.unwanted)
-        )
-        return (wanted[0] if wanted else None), unwanted
+        return Query.of(text, self.matcher, self.texts)
+
+    def see(self, pictures: Iterable[Image | str | Path]) -> Seen:
+        """Return what the matcher keeps of pictures, which may be made one by one.
+
+        Raises
+        ------
+        PictureError
+            If a file cannot be decoded; the message names it.
+        """
+        source, parts = iter(pictures), []
+        while some := list(islice(source, AT_ONCE)):
+            parts.append(Seen.of(self.matcher, self.pictures.encode_pictures(some)))
+        return Seen.joined(parts)
 
 
 def finder_of(matcher: Finder | Matcher | str | Path) -> Finder:
@@ -257,24 +261,7 @@ def find(
     ConfigError
         If there is no gallery, or k or ``threshold`` is out of range.
     """
-    finder = shared_finder(galleries)
-    matcher = finder.matcher
-    wanted, unwanted = finder.queries(text)
-    if unwanted or wanted is None:
-        return _mended(
-            galleries,
-            lambda some: search_without(
-                some, wanted, unwanted, k, matcher=matcher, threshold=threshold
-            ),
-        )
-    return searched(
-        galleries,
-        wanted.pooled(),
-        k,
-        threshold=threshold,
-        kind=wanted.kind,
-        reranking=Reranking.of(wanted, matcher),
-    )
+    return search(shared_finder(galleries).query(text), galleries, k, threshold=threshold)
 
 
 def find_like(
@@ -297,36 +284,8 @@ def find_like(
         As for ``find``.
     """
     finder = shared_finder(galleries)
-    vector = unit(finder.embed_pictures([finder.pictures.open(picture)]))[0]
-    return searched(galleries, vector, k, threshold=threshold, kind="picture")
-
-
-def searched(
-    galleries: Sequence[Gallery],
-    vector: FloatArray,
-    k: int,
-    *,
-    matcher: Judge | None = None,
-    **options: Any,
-) -> Matches[Match]:
-    """Return the k best pictures of all galleries for a vector, float32 (d,); see ``search``.
-
-    Where it comes upon damage, that is made again first. ``matcher`` is theirs by default.
-    """
-    judge = matcher or galleries[0].finder.matcher
-    return _mended(galleries, lambda some: search(some, vector, k, matcher=judge, **options))
-
-
-def _mended(
-    galleries: Sequence[Gallery], look: Callable[[list[Snapshot]], Matches[Match]]
-) -> Matches[Match]:
-    try:
-        return look([one.snapshot for one in galleries])
-    except DamagedError as error:
-        say(f"{error} What is damaged is made again.")
-    for gallery in galleries:
-        gallery.mend()
-    return look([one.snapshot for one in galleries])
+    vectors = unit(finder.embed_pictures([finder.pictures.open(picture)]))
+    return search(Query.from_vectors(vectors), galleries, k, threshold=threshold)
 
 
 def shared_finder(galleries: Sequence[Gallery]) -> Finder:
@@ -352,37 +311,3 @@ def shared_finder(galleries: Sequence[Gallery]) -> Finder:
                 f"{first.matcher.name!r}: open all galleries with the same one."
             )
     return first
-
-
-AT_ONCE = 4
-"""Pictures that are in memory together, as photographs are large."""
-
-
-def see(finder: Finder, pictures: Iterable[Image | str | Path]) -> Seen:
-    """Return what a matcher keeps of pictures, which may be made one by one."""
-    source, found = iter(pictures), []
-    while some := list(islice(source, AT_ONCE)):
-        found.append(Seen.of(finder.matcher, finder.pictures.encode_pictures(some)))
-    packed = [one.packed for one in found if one.packed is not None]
-    vectors = np.concatenate([one.vectors for one in found])
-    return Seen(vectors, np.concatenate(packed) if packed else None)
-
-
-def scores(finder: Finder, seen: Seen, passages: Sequence[str], kind: Kind = "text") -> FloatArray:
-    """Return the score of each picture with a text given by its passages, float32 (n,).
-
-    Scores of texts of several lengths are of one kind, unless told otherwise.
-
-    A text of which the matcher knows no word has the score 0 in the first stage.
-
-    Raises
-    ------
-    DataError
-        If there is no passage, or one is blank.
-    """
-    query = Query.from_texts(passages, finder.texts, finder.matcher, kind=kind)
-    first = seen.vectors @ query.known()
-    reranking = Reranking.of(query, finder.matcher)
-    if reranking is None or seen.packed is None:
-        return np.asarray(first, np.float32)
-    return reranking.scores(first, seen.packed)

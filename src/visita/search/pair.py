@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from visita.errors import ConfigError
 from visita.matchers.probability import EVEN, match_features
 from visita.search.query import Query
-from visita.search.search import Reranking
 from visita.types import FloatArray, Matcher
 
 
@@ -108,26 +107,43 @@ class Seen:
         packed = matcher.reranker.pack_images(columns) if matcher.reranker else None
         return cls(matcher.embed_images(columns), packed)
 
-    def pair(self, matcher: Matcher, query: Query) -> Pair:
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return several, one after the other."""
+        packed = [part.packed for part in parts if part.packed is not None]
+        vectors = np.concatenate([part.vectors for part in parts])
+        return cls(vectors, np.concatenate(packed) if packed else None)
+
+    def scores(self, query: Query) -> FloatArray:
+        """Return the score of each picture with a text, float32 (n,); see ``Query.scores``."""
+        return query.scores(self.vectors, self.packed)
+
+    def pair(self, query: Query) -> Pair:
         """Return how well the first picture and the text of a query fit.
 
         Raises
         ------
         DataError
             If the matcher knows no word of the text.
+        ConfigError
+            If the query says what is not to be there, and the matcher knows no probability of it.
         """
+        wanted = self._wanted(query) if query.texts else None
+        return without(wanted, [self._wanted(part) for part in query.unwanted])
+
+    def _wanted(self, query: Query) -> Pair:
         image, text = self.vectors[:1], query.pooled()
         score, second = image @ text, None
-        reranking = Reranking.of(query, matcher)
-        if reranking is not None and self.packed is not None:
-            second = reranking.second(self.packed[:1])
-            score = reranking.matcher.combine(score, second)
+        if query.reranker is not None and self.packed is not None:
+            second = query.rerank_scores(self.packed[:1])
+            score = query.combine(score, second)
         if query.kind == "keywords":
-            shown = matcher.probability(score, 1, keywords=text)
+            shown = query.probability(score, 1)
             if shown is not None:
                 return Pair(float(score[0]), float(shown[0]), EVEN)
-        probability, known = None, matcher.match_probability
-        if known is not None:
+        assert query.matcher is not None  # there are texts
+        probability, judge = None, query.matcher.match_probability
+        if judge is not None:
             words = np.array([query.words()], np.float32)
-            probability = float(known.of(match_features(image, text[None], words, second))[0])
-        return Pair(float(score[0]), probability, matcher.threshold)
+            probability = float(judge.of(match_features(image, text[None], words, second))[0])
+        return Pair(float(score[0]), probability, query.matcher.threshold)

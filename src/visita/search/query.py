@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visita.arguments import expect
 from visita.brief import Brief
 from visita.errors import DataError
 from visita.matchers.probability import word_counts
 from visita.progress import bar
-from visita.search.passages import agreement, pooled
-from visita.types import FloatArray, Matcher, TextEncoder
+from visita.search.passages import agreement, passages, pooled
+from visita.types import FloatArray, Judge, Matcher, Reranker, TextEncoder
+from visita.vectors import unit
 
 _ARTICLE = r"(?:(?:any|an?|the)\s+)?"
 
@@ -102,7 +105,7 @@ def misread(text: str) -> str:
     return found[0] if found and not NO_THING.match(wanted[found.start() :]) else ""
 
 
-Kind = Literal["text", "keywords"]
+Kind = Literal["text", "keywords", "picture"]
 
 
 MAX_KEYWORDS = 3
@@ -112,14 +115,18 @@ AT_ONCE = 128
 """Texts that are embedded without a word; more show their progress."""
 
 
+RERANKED_PASSAGES = 8
+"""Of a longer query only the passages that weigh most are re-ranked by; its vector has them all."""
+
+
 def kind_of(text: str) -> Kind:
     """Tell keywords, at most three words such as "dog beach", from a sentence."""
     return "keywords" if len(text.split()) <= MAX_KEYWORDS else "text"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Query(Brief):
-    """Vectors in a matcher's space and their weights.
+    """All that follows from what is searched for: vectors, weights, the re-ranker's input.
 
     Attributes
     ----------
@@ -130,9 +137,16 @@ class Query(Brief):
     texts : tuple of str
         What the vectors are of, where that is texts.
     kind : str
-        What the texts are together.
+        What the vectors are of together; of ``picture`` only the direction counts.
     named : bool
         Whether the vectors are those that find what the words name; see ``WordMap``.
+    matcher : Matcher or None
+        What the vectors are of, where it is known.
+    judge : Judge or None
+        What knows probabilities: the matcher, or who takes its place.
+    unwanted : tuple of Query
+        What a picture is not to show. Where nothing else is asked for, there are no texts, and
+        the vectors point away from these.
 
     Raises
     ------
@@ -145,6 +159,9 @@ class Query(Brief):
     texts: tuple[str, ...] = ()
     kind: Kind = "text"
     named: bool = False
+    matcher: Matcher | None = None
+    judge: Judge | None = None
+    unwanted: tuple[Query, ...] = ()
 
     def __post_init__(self) -> None:
         shape = self.vectors.shape
@@ -155,6 +172,23 @@ class Query(Brief):
             )
         if not (np.isfinite(self.vectors).all() and np.isfinite(self.weights).all()):
             raise DataError("A query's vectors and weights must be finite numbers.")
+
+    @classmethod
+    def of(cls, text: str, matcher: Matcher, encoder: TextEncoder) -> Self:
+        """Return the query for a text of any length, with what it does not want apart.
+
+        Raises
+        ------
+        DataError
+            If it is empty.
+        """
+        asked = wish(text)
+        unwanted = tuple(cls.from_texts(passages(t), encoder, matcher) for t in asked.unwanted)
+        if asked.wanted or not unwanted:
+            wanted = cls.from_texts(passages(asked.wanted), encoder, matcher)
+            return replace(wanted, unwanted=unwanted)
+        away = unit(-np.sum([query.pooled() for query in unwanted], axis=0)[None])
+        return cls(away, _weights([1]), matcher=matcher, judge=matcher, unwanted=unwanted)
 
     @classmethod
     def from_texts(
@@ -184,12 +218,76 @@ class Query(Brief):
         words = matcher.words if kind == "keywords" else None
         if words is not None:
             vectors = words(vectors)
-        return cls(vectors, counts, tuple(texts), kind, words is not None)
+        return cls(vectors, counts, tuple(texts), kind, words is not None, matcher, matcher)
 
     @classmethod
     def from_vectors(cls, vectors: FloatArray, weights: Sequence[float] | None = None) -> Self:
-        """Return the query for vectors (p, d), such as those of pictures, equal unless told."""
-        return cls(vectors, _weights([1] * len(vectors) if weights is None else weights))
+        """Return the query for the vectors (p, d) of pictures, equal unless told otherwise."""
+        counts = _weights([1] * len(vectors) if weights is None else weights)
+        return cls(vectors, counts, kind="picture")
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """What scores the first few again.
+
+        None if the query has no text, or words whose pictures are known by their vectors, or
+        the matcher re-ranks nothing.
+        """
+        if self.matcher is None or not self.texts or self.named:
+            return None
+        return self.matcher.reranker
+
+    @cached_property
+    def packed(self) -> tuple[list[FloatArray], FloatArray]:
+        """The passages that weigh most, packed for the re-ranker, and their weights, sum 1."""
+        assert self.reranker is not None  # or nobody asks
+        heaviest = np.argsort(-self.weights, kind="stable")[:RERANKED_PASSAGES]
+        texts = self.reranker.pack_texts([self.texts[row] for row in heaviest])
+        weights = self.weights[heaviest]
+        return texts, weights / weights.sum()
+
+    def rerank_scores(self, pictures: NDArray[np.float16]) -> FloatArray:
+        """Return the re-ranker's score of packed pictures, float32 (n,).
+
+        It is the mean over the passages, by weight.
+        """
+        assert self.reranker is not None  # or nobody asks
+        texts, weights = self.packed
+        scores = [self.reranker.scores(pictures, text) for text in texts]
+        return np.asarray(weights @ np.stack(scores), np.float32)
+
+    def combine(self, first: FloatArray, second: FloatArray) -> FloatArray:
+        """Return the scores of both stages, (n,), from those of vectors and of the re-ranker."""
+        assert self.matcher is not None  # or there is no second
+        return self.matcher.combine(first, second)
+
+    def scores(self, vectors: FloatArray, packed: NDArray[np.float16] | None) -> FloatArray:
+        """Return the score of pictures, by both stages where there are two, float32 (n,).
+
+        Of words that the matcher does not know it is 0 in the first.
+
+        Parameters
+        ----------
+        vectors : float32 (n, d)
+        packed : float16 (n, …) or None
+            Needed only where there is a ``reranker``.
+        """
+        first = np.asarray(vectors @ self.known(), np.float32)
+        if self.reranker is None or packed is None or not len(vectors):
+            return first
+        return self.combine(first, self.rerank_scores(packed))
+
+    def probability(
+        self, scores: FloatArray, gallery_size: int, *, shows: bool = False
+    ) -> FloatArray | None:
+        """Return P(match | score, gallery size) for each score; None if nothing knows it.
+
+        ``shows``: that a picture shows what the text names, as for keywords.
+        """
+        if self.judge is None or self.kind == "picture":
+            return None
+        keywords = self.pooled() if shows or self.kind == "keywords" else None
+        return self.judge.probability(scores, max(1, gallery_size), keywords=keywords)
 
     def words(self) -> float:
         """Return how many words a text has, in the mean by weight."""

@@ -13,12 +13,12 @@ import numpy as np
 from visita.arguments import expect
 from visita.data.prose import read_article
 from visita.matchers import DEFAULT
-from visita.search.finder import Finder, Gallery, searched, shared_finder
+from visita.search.finder import Finder, Gallery, shared_finder
 from visita.search.matches import Match, Matches
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
-from visita.search.search import Reranking
-from visita.types import FloatArray, Judge, Matcher
+from visita.search.search import search
+from visita.types import FloatArray, Matcher
 
 if TYPE_CHECKING:
     from visita.data import Data
@@ -86,21 +86,17 @@ def recommend(
     finder = shared_finder(galleries)
     parts = passages(text)
     kind = kind_of(text) if past is None else "text"
-    query = Query.from_texts(parts, finder.texts, finder.matcher, kind=kind)
-    judge: Judge = finder.matcher
-    vector = query.pooled()
-    advice = reranking = None
-    if past is None:
-        reranking = Reranking.of(query, finder.matcher)
-    else:
+    query = asked = Query.from_texts(parts, finder.texts, finder.matcher, kind=kind)
+    advice = None
+    if past is not None:
         from visita.search.past import Past  # noqa: PLC0415 - brings scikit-learn
 
         known = past if isinstance(past, Past) else Past.learn(finder, past)
         advice = known.advise(text)
-        vector, judge = advice.combine(vector), known.judge
-    matches = searched(
-        galleries, vector, k, matcher=judge, threshold=threshold, kind=kind, reranking=reranking
-    )
+        asked = Query(
+            advice.combine(query.pooled())[None], np.ones(1, np.float32), judge=known.judge
+        )
+    matches = search(asked, galleries, k, threshold=threshold)
     shown = _vectors(matches, galleries)
     fits = shown @ query.vectors.T
     best = fits.argmax(axis=1)

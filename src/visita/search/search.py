@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visita.arguments import number, whole
-from visita.errors import ConfigError
+from visita.errors import ConfigError, DamagedError
 from visita.gallery.engines import Index
 from visita.gallery.snapshot import Snapshot
+from visita.progress import say
 from visita.search.matches import Match, Matches
 from visita.search.query import Query
-from visita.types import FloatArray, Judge, Matcher, Reranker
-from visita.vectors import unit
+from visita.types import FloatArray
 
 
 class Hit(NamedTuple):
@@ -80,29 +79,37 @@ def _distinct(hits: Iterable[Hit]) -> list[Hit]:
     return list(first.values())
 
 
+class Searchable(Protocol):
+    """A gallery, as far as a search needs it."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The pictures as they are known now."""
+        ...
+
+    def mend(self) -> None:
+        """Make again what is damaged."""
+        ...
+
+
 def search(
-    snapshots: Sequence[Snapshot],
-    query_vector: FloatArray,
-    k: int,
-    *,
-    matcher: Judge,
-    threshold: float | None = None,
-    kind: Literal["text", "keywords", "picture"] = "text",
-    reranking: Reranking | None = None,
+    query: Query, galleries: Sequence[Searchable], k: int, *, threshold: float | None = None
 ) -> Matches[Match]:
     """Return at most k matches, best first; of equal scores, the first path comes first.
 
-    A file that is in several galleries, or is reached by links, is returned once.
+    A file that is in several galleries, or is reached by links, is returned once. Where the
+    search comes upon damage, that is made again first.
+
+    Where the query has a re-ranker, it puts the best by the vectors in a new order: as many as
+    the matcher's depth says, whatever k is, or all k for keywords, which many pictures may match.
+    What is not wanted counts against a picture: the order is that of P(wanted) times 1 - P(shows)
+    of each unwanted or, where the matcher was never calibrated, of the scores less those of the
+    unwanted.
 
     Parameters
     ----------
-    query_vector : float32 (d,)
-        At most 1 long, as from ``Query.pooled``; of a picture, 1.
     threshold
         Leave out what is below: a probability for a text, a similarity for a picture.
-    reranking
-        The second stage, which puts the best by the vector in a new order; see ``rerank``. For
-        keywords, which many pictures may match, it looks at all k.
 
     Raises
     ------
@@ -110,24 +117,38 @@ def search(
         If k is below 1, the threshold no number from -1 to 1, or there is one for a matcher
         without probabilities.
     DataError
-        If the vector has another width than the galleries' or is not finite.
+        If the vectors have another width than the galleries' or are not finite.
     """
-    check_asked(k, threshold)
-    if reranking is None:
-        hits = nearest(snapshots, query_vector, k, by_direction=kind == "picture")
-    else:
-        depth = max(k, reranking.depth) if kind == "keywords" else reranking.depth
-        hits = reranking.rerank(nearest(snapshots, query_vector, max(k, depth)), depth)[:k]
-    probabilities = None
-    if kind != "picture":
-        scores = np.array([hit.score for hit in hits], np.float32)
-        probabilities = matcher.probability(
-            scores,
-            sum(map(len, snapshots)),
-            keywords=query_vector if kind == "keywords" else None,
+    try:
+        return search_snapshots(query, [one.snapshot for one in galleries], k, threshold=threshold)
+    except DamagedError as error:
+        say(f"{error} What is damaged is made again.")
+    for gallery in galleries:
+        gallery.mend()
+    return search_snapshots(query, [one.snapshot for one in galleries], k, threshold=threshold)
+
+
+def search_snapshots(
+    query: Query, snapshots: Sequence[Snapshot], k: int, *, threshold: float | None = None
+) -> Matches[Match]:
+    """Return what ``search`` does, among pictures as they were at one moment.
+
+    Raises
+    ------
+    DamagedError
+        If it comes upon damage.
+    """
+    whole(k, "k", 1)
+    if threshold is not None:
+        number(threshold, "threshold", -1, 1)
+    find = _without_unwanted if query.unwanted else _nearest_reranked
+    hits, probabilities = find(query, snapshots, k)
+    if probabilities is None and threshold is not None and query.kind != "picture":
+        name = repr(query.judge.name) if query.judge else "of these vectors"
+        raise ConfigError(
+            f"The matcher {name} was never calibrated and knows no probability to cut off at: "
+            "search without a threshold, or calibrate it."
         )
-        if probabilities is None and threshold is not None:
-            raise never_calibrated(matcher)
     measures = [hit.score for hit in hits] if probabilities is None else probabilities.tolist()
     return Matches(
         Match(Path(hit.path), hit.score, None if probabilities is None else measure)
@@ -136,158 +157,71 @@ def search(
     )
 
 
-def check_asked(k: int, threshold: float | None) -> None:
-    """Refuse to search for fewer than one match, or down to what is no number from -1 to 1.
+Judged = tuple[list[Hit], FloatArray | None]
+"""Pictures, best first, and how probable each is."""
 
-    Raises
-    ------
-    ConfigError
-        If either is out of range.
+
+def _nearest_reranked(query: Query, snapshots: Sequence[Snapshot], k: int) -> Judged:
+    vector, by_direction = query.pooled(), query.kind == "picture"
+    if query.reranker is None or query.matcher is None:
+        hits = nearest(snapshots, vector, k, by_direction=by_direction)
+    else:
+        depth = query.matcher.depth
+        depth = max(k, depth) if query.kind == "keywords" else depth
+        hits = rerank(query, nearest(snapshots, vector, max(k, depth)), depth)[:k]
+    scores = np.array([hit.score for hit in hits], np.float32)
+    return hits, query.probability(scores, sum(map(len, snapshots)))
+
+
+def rerank(query: Query, hits: Sequence[Hit], depth: int) -> list[Hit]:
+    """Return hits of the first stage, best first, with the scores of both stages.
+
+    The first ``depth`` come in the order of both, the others after them as they were.
+    Those are taken to do as badly by the re-ranker as the worst that it scored:
+    so all scores are of one kind, and none of theirs is above one that was re-ranked.
     """
-    whole(k, "k", 1)
-    if threshold is not None:
-        number(threshold, "threshold", -1, 1)
+    if not hits:
+        return []
+    near = hits[:depth]
+    second = query.rerank_scores(_packed(near))
+    rest = np.full(len(hits) - len(near), second.min())
+    first = np.array([hit.score for hit in hits], np.float32)
+    both = query.combine(first, np.concatenate([second, rest])).tolist()
+    scored = [hit._replace(score=score) for hit, score in zip(hits, both, strict=True)]
+    return in_order(scored[:depth]) + scored[depth:]
 
 
-def never_calibrated(matcher: Judge) -> ConfigError:
-    """Return the error of a threshold for a matcher without probabilities."""
-    return ConfigError(
-        f"The matcher {matcher.name!r} was never calibrated and knows no probability to "
-        "cut off at: search without a threshold, or calibrate it."
-    )
+def _packed(hits: Sequence[Hit]) -> NDArray[np.float16]:
+    return np.stack([hit.snapshot.packed(hit.row) for hit in hits])
 
 
 CANDIDATES = 500
 """Pictures at least, the nearest to what is wanted, among which the unwanted is looked for."""
 
 
-def search_without(
-    snapshots: Sequence[Snapshot],
-    wanted: Query | None,
-    unwanted: Sequence[Query],
-    k: int,
-    *,
-    matcher: Matcher,
-    threshold: float | None = None,
-) -> Matches[Match]:
-    """Return at most k matches, best first, by P(wanted) times 1 - P(shows) of each unwanted.
+def _without_unwanted(query: Query, snapshots: Sequence[Snapshot], k: int) -> Judged:
+    """Return the k best by what is wanted and what is not.
 
-    Without anything wanted they are the pictures that show the unwanted the least. A match's
-    score is that of the wanted, or less than the unwanted's; a matcher that was never
-    calibrated orders by the wanted's score less the unwanted's.
-
-    Raises
-    ------
-    ConfigError, DataError
-        As ``search``.
+    A score is that of the wanted; without anything wanted, less the unwanted's.
     """
-    check_asked(k, threshold)
-    away = unit(-np.sum([one.pooled() for one in unwanted], axis=0)[None])[0]
-    hits = nearest(snapshots, wanted.pooled() if wanted else away, max(CANDIDATES, k))
+    hits = nearest(snapshots, query.pooled(), max(CANDIDATES, k))
+    vectors = np.array([hit.snapshot.vectors[hit.row] for hit in hits], np.float32)
+    vectors = vectors.reshape(len(hits), query.vectors.shape[1])
+    wanted = [query] if query.texts else []
+    reranked = hits and any(part.reranker for part in (*wanted, *query.unwanted))
+    packed = _packed(hits) if reranked else None
     size = sum(map(len, snapshots))
-    found = [_judged(one, hits, matcher, size) for one in ([wanted] if wanted else [])]
-    against = [_judged(one, hits, matcher, 0) for one in unwanted]
-    scores = found[0][0] if found else -np.max([one for one, _ in against], axis=0)
-    chances = [one for _, one in found] + [None if p is None else 1 - p for _, p in against]
-    known = [one for one in chances if one is not None]
+    chances, against = [], []
+    for part in query.unwanted:
+        against.append(part.scores(vectors, packed))
+        shown = part.probability(against[-1], 1, shows=True)
+        chances.append(None if shown is None else 1 - shown)
+    scores = query.scores(vectors, packed) if wanted else -np.max(against, axis=0)
+    if wanted:
+        chances.append(query.probability(scores, size))
+    known = [chance for chance in chances if chance is not None]
     sure = len(known) == len(chances)
-    if not sure and threshold is not None:
-        raise never_calibrated(matcher)
-    less = scores - np.sum([one for one, _ in against], axis=0)
-    values = np.prod(known, axis=0) if sure else less
+    values = np.prod(known, axis=0) if sure else scores - np.sum(against, axis=0)
     order = sorted(range(len(hits)), key=lambda row: (-values[row], -scores[row], hits[row].path))
-    return Matches(
-        Match(Path(hits[row].path), float(scores[row]), float(values[row]) if sure else None)
-        for row in order[:k]
-        if threshold is None or values[row] >= threshold
-    )
-
-
-def _judged(
-    query: Query, hits: Sequence[Hit], matcher: Matcher, size: int
-) -> tuple[FloatArray, NDArray[np.float32] | None]:
-    """Return scores and probabilities, (n,): of a sentence among ``size`` pictures, if it is one.
-
-    Where ``size`` is 0, whether the pictures show what the text names.
-    """
-    vector = query.pooled()
-    scores = np.array([hit.snapshot.vectors[hit.row] @ vector for hit in hits], np.float32)
-    reranking = Reranking.of(query, matcher)
-    if reranking and hits:
-        scores = reranking.scores(scores, np.stack([hit.snapshot.packed(hit.row) for hit in hits]))
-    named = query.kind == "keywords" or not size
-    keywords = vector if named else None
-    return scores, matcher.probability(scores, max(1, size), keywords=keywords)
-
-
-PASSAGES = 8
-"""Of a longer query only the passages that weigh most are looked at; its vector has them all."""
-
-
-@dataclass(frozen=True, eq=False)
-class Reranking:
-    """A query made ready for the second stage of a matcher; see ``of``.
-
-    Attributes
-    ----------
-    matcher : Matcher
-    reranker : Reranker
-        The matcher's.
-    passages : list of float32 (parts, …)
-        Packed.
-    weights : float32 (p,)
-        How much each counts; they sum to 1.
-    """
-
-    matcher: Matcher
-    reranker: Reranker
-    passages: list[FloatArray]
-    weights: FloatArray
-
-    @classmethod
-    def of(cls, query: Query, matcher: Matcher) -> Self | None:
-        """Return what a matcher looks at again for a query.
-
-        None if that is nothing: the query has no text, or words whose pictures are known by
-        their vectors, or the matcher has no second stage.
-        """
-        if not query.texts or query.named or matcher.reranker is None:
-            return None
-        heaviest = np.argsort(-query.weights, kind="stable")[:PASSAGES]
-        packed = matcher.reranker.pack_texts([query.texts[row] for row in heaviest])
-        weights = query.weights[heaviest]
-        return cls(matcher, matcher.reranker, packed, weights / weights.sum())
-
-    @property
-    def depth(self) -> int:
-        """How many of the first stage's best are looked at."""
-        return self.matcher.depth
-
-    def second(self, pictures: NDArray[np.float16]) -> FloatArray:
-        """Return the second stage's score of packed pictures, float32 (n,).
-
-        It is the mean over the passages, by weight.
-        """
-        scores = [self.reranker.scores(pictures, passage) for passage in self.passages]
-        return np.asarray(self.weights @ np.stack(scores), np.float32)
-
-    def scores(self, first: FloatArray, pictures: NDArray[np.float16]) -> FloatArray:
-        """Return the score of both stages, float32 (n,), the first's being ``first`` (n,)."""
-        return self.matcher.combine(first, self.second(pictures))
-
-    def rerank(self, hits: Sequence[Hit], depth: int) -> list[Hit]:
-        """Return hits of the first stage, best first, with the scores of both stages.
-
-        The first ``depth`` come in the order of both, the others after them as they were.
-        Those are taken to do as badly in the second stage as the worst that it looked at:
-        so all scores are of one kind, and none of theirs is above one that was looked at.
-        """
-        if not hits:
-            return []
-        near = hits[:depth]
-        second = self.second(np.stack([hit.snapshot.packed(hit.row) for hit in near]))
-        rest = np.full(len(hits) - len(near), second.min())
-        first = np.array([hit.score for hit in hits], np.float32)
-        both = self.matcher.combine(first, np.concatenate([second, rest])).tolist()
-        scored = [hit._replace(score=score) for hit, score in zip(hits, both, strict=True)]
-        return in_order(scored[:depth]) + scored[depth:]
+    best = [hits[row]._replace(score=float(scores[row])) for row in order[:k]]
+    return best, values[order[:k]] if sure else None
