@@ -19,7 +19,7 @@ from PIL import Image
 
 import visita
 from visita.durable import make_folder
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 from visita.gallery.stores import open_stores
 from visita.store.pictures import RecipeEncoder
 from visita.types import Matcher
@@ -73,7 +73,7 @@ def fill(pictures: Path, home: Path, count: int, matcher: Matcher) -> None:
         Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
         digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
     encoder = RecipeEncoder(matcher.recipe)
-    gallery = Gallery.open(pictures, home=home)
+    gallery = StoredGallery.open(pictures, home=home)
     make_folder(gallery.path)
     with open_stores(gallery.path, matcher, encoder) as stores:
         for start in range(0, count, BLOCK):

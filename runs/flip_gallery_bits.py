@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from standin import ColourMeans, LinearMatcher, draw_noise
 
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 from visita.gallery.listing import galleries
 from visita.gallery.upkeep import verify_gallery
 
@@ -44,7 +44,7 @@ class Kept:
             draw_noise(self.folder / f"{number}.png", number)
         self.encoder = ColourMeans()
         self.matcher = LinearMatcher(self.encoder.recipe)
-        self.gallery = Gallery.open(self.folder, home=self.home)
+        self.gallery = StoredGallery.open(self.folder, home=self.home)
         self.gallery.sync(self.matcher, self.encoder)
         self.truth = self.found()
         shutil.copytree(self.gallery.path, self.copy)

@@ -28,10 +28,10 @@ import json, sys
 from pathlib import Path
 from killing import make_encoder
 from standin import LinearMatcher
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 encoder = make_encoder(False)
 matcher = LinearMatcher(encoder.recipe)
-gallery = Gallery.open(sys.argv[2], home=Path(sys.argv[1]))
+gallery = StoredGallery.open(sys.argv[2], home=Path(sys.argv[1]))
 gallery.refresh(matcher, encoder)
 found = gallery.snapshot(matcher.fingerprint())
 print(json.dumps({Path(p).name: v.tolist() for p, v in zip(found.paths, found.vectors)}))

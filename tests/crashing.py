@@ -23,7 +23,7 @@ from killing import PROGRAMS, Rows, expected, same, stored
 from standin import ColourMeans, draw_noise
 
 from visita.errors import ArtifactError, DataError
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 from visita.gallery.upkeep import compact_gallery, verify_gallery
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
@@ -54,8 +54,8 @@ class Scenario:
         return ColourMeans(levels=("2",))
 
 
-def gallery(root: Path) -> Gallery:
-    return Gallery.open(root / "pictures", home=root / "home")
+def gallery(root: Path) -> StoredGallery:
+    return StoredGallery.open(root / "pictures", home=root / "home")
 
 
 def scenarios(root: Path) -> list[Scenario]:

@@ -23,7 +23,7 @@ import numpy as np
 from standin import ColourMeans, LinearMatcher
 
 from visita.encoders.contract import PictureEncoder
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 from visita.progress import Advance
 from visita.store.store import FeatureStore
 from visita.types import FloatArray, Recipe
@@ -68,7 +68,7 @@ def extract(home: Path, pictures: Path, encoder: PictureEncoder) -> None:
 
 def synchronize(home: Path, pictures: Path, encoder: PictureEncoder) -> None:
     """Bring the gallery of ``pictures`` in step."""
-    gallery = Gallery.open(pictures, home=home)
+    gallery = StoredGallery.open(pictures, home=home)
     gallery.sync(LinearMatcher(encoder.recipe), encoder, progress=_printing)
 
 
@@ -92,7 +92,7 @@ def stored(kind: str, home: Path, pictures: Path, encoder: PictureEncoder) -> di
             name: {column: store.column(column)[store.rows([name])[0]] for column in store.columns}
             for name in store.ids
         }
-    gallery = Gallery.open(pictures, home=home)
+    gallery = StoredGallery.open(pictures, home=home)
     snapshot = gallery.snapshot(LinearMatcher(encoder.recipe).fingerprint())
     names = [Path(path).name for path in snapshot.paths]
     return {name: {VECTOR: row} for name, row in zip(names, snapshot.vectors, strict=True)}

@@ -13,7 +13,7 @@ from standin import ColourMeans, LinearMatcher, draw_noise
 
 from visita.errors import ArtifactError, PassingError
 from visita.gallery.catalog import Catalog
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 from visita.gallery.listing import galleries
 from visita.gallery.upkeep import compact_gallery, verify_gallery
 from visita.store.lock import WriterLock
@@ -34,8 +34,8 @@ class Place:
         self.truth = self.vectors()
 
     @property
-    def gallery(self) -> Gallery:
-        return Gallery.open(self.folder, home=self.home)
+    def gallery(self) -> StoredGallery:
+        return StoredGallery.open(self.folder, home=self.home)
 
     def sync(self, **options):
         self.encoder.encoded.clear()
@@ -241,7 +241,7 @@ def test_a_gallery_of_format_1_is_used_and_brought_to_today_s(tmp_path):
     shutil.copytree(FORMAT_1 / "pictures", folder)
     for path in folder.rglob("*.png"):
         os.utime(path, ns=(10**18, 10**18))
-    gallery = Gallery.open(folder, home=home)
+    gallery = StoredGallery.open(folder, home=home)
     shutil.copytree(FORMAT_1 / "gallery", gallery.path)
     encoder = ColourMeans(levels=("2",))
     matcher = LinearMatcher(encoder.recipe)

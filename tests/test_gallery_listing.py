@@ -10,16 +10,16 @@ import pytest
 from standin import ColourMeans, LinearMatcher, draw_noise
 
 from visita.errors import ArtifactError, UnknownNameError
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 from visita.gallery.listing import galleries, remove_gallery
 from visita.jsonfile import read_sealed, write_sealed
 
 
-def make_gallery(folder: Path, home: Path | None, count: int = 3) -> Gallery:
+def make_gallery(folder: Path, home: Path | None, count: int = 3) -> StoredGallery:
     for i in range(count):
         draw_noise(folder / f"{i}.png", i)
     encoder = ColourMeans()
-    gallery = Gallery.open(folder, home=home)
+    gallery = StoredGallery.open(folder, home=home)
     gallery.sync(LinearMatcher(encoder.recipe), encoder)
     return gallery
 
@@ -47,7 +47,7 @@ def test_nothing_is_written_among_the_pictures(tmp_path):
 
 def test_opening_alone_writes_nothing(tmp_path):
     (tmp_path / "pictures").mkdir()
-    Gallery.open(tmp_path / "pictures", home=tmp_path / "home")
+    StoredGallery.open(tmp_path / "pictures", home=tmp_path / "home")
     assert not (tmp_path / "home").exists()
 
 
@@ -63,10 +63,10 @@ def test_a_folder_has_one_gallery_however_it_is_named(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(tmp_path / "pictures")
     monkeypatch.chdir(tmp_path)
     names = ["pictures", "./pictures/", tmp_path / "link", tmp_path / "x" / ".." / "pictures"]
-    assert len({Gallery.open(name, home=tmp_path).path for name in names}) == 1
+    assert len({StoredGallery.open(name, home=tmp_path).path for name in names}) == 1
     (tmp_path / "other" / "pictures").mkdir(parents=True)
-    other = Gallery.open(tmp_path / "other" / "pictures", home=tmp_path)
-    assert other.path != Gallery.open("pictures", home=tmp_path).path
+    other = StoredGallery.open(tmp_path / "other" / "pictures", home=tmp_path)
+    assert other.path != StoredGallery.open("pictures", home=tmp_path).path
 
 
 def test_removing_deletes_the_gallery_and_keeps_the_pictures(tmp_path):
@@ -107,7 +107,7 @@ def test_a_gallery_of_a_newer_format_is_refused(tmp_path):
     card = gallery.path / "gallery.json"
     write_sealed(card, {**read_sealed(card), "format": 3})
     with pytest.raises(ArtifactError, match="newer visita; upgrade"):
-        Gallery.open(tmp_path / "one", home=tmp_path / "home")
+        StoredGallery.open(tmp_path / "one", home=tmp_path / "home")
 
 
 def test_a_home_that_cannot_be_written_is_an_error(tmp_path):

@@ -13,20 +13,20 @@ import pytest
 from standin import ColourMeans, LinearMatcher, draw_noise
 
 from visita.errors import ArtifactError, UnwritableError
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 from visita.gallery.listing import remove_gallery
 
 SEARCH = """
 import os, sys
 from standin import ColourMeans, LinearMatcher
 from visita.gallery.survey import decoder_versions
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 if sys.argv[3:]:
     decoder_versions()  # imports what the other user may not read
     os.setuid(int(sys.argv[3]))
 encoder = ColourMeans()
 matcher = LinearMatcher(encoder.recipe)
-gallery = Gallery.open(sys.argv[2], home=__import__("pathlib").Path(sys.argv[1]))
+gallery = StoredGallery.open(sys.argv[2], home=__import__("pathlib").Path(sys.argv[1]))
 report, _ = gallery.refresh(matcher, encoder)
 print(len(gallery.snapshot(matcher.fingerprint())), report.unread)
 """
@@ -43,8 +43,8 @@ class Place:
         self.matcher = LinearMatcher(self.encoder.recipe)
 
     @property
-    def gallery(self) -> Gallery:
-        return Gallery.open(self.folder, home=self.home)
+    def gallery(self) -> StoredGallery:
+        return StoredGallery.open(self.folder, home=self.home)
 
     def sync(self) -> None:
         self.gallery.sync(self.matcher, self.encoder)
@@ -196,6 +196,6 @@ def test_a_moved_folder_keeps_its_gallery(place, capfd):
 def test_a_copy_beside_the_folder_has_a_gallery_of_its_own(place):
     place.sync()
     shutil.copytree(place.folder, place.folder.with_name("copy"))
-    other = Gallery.open(place.folder.with_name("copy"), home=place.home)
+    other = StoredGallery.open(place.folder.with_name("copy"), home=place.home)
     assert other.sync(place.matcher, place.encoder).added == 3
     assert len(list((place.home / "galleries").iterdir())) == 2

@@ -18,7 +18,7 @@ from standin import ColourMeans, LinearMatcher, draw_noise
 from visita.data import find_pictures
 from visita.errors import DataError, MismatchError
 from visita.gallery import survey
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 from visita.gallery.survey import digest_of
 from visita.gallery.sync import SyncReport
 from visita.store.store import FeatureStore
@@ -39,8 +39,8 @@ class Place:
             draw_noise(self.folder / name, seed + i)
 
     @property
-    def gallery(self) -> Gallery:
-        return Gallery.open(self.folder, home=self.home)
+    def gallery(self) -> StoredGallery:
+        return StoredGallery.open(self.folder, home=self.home)
 
     def sync(self, **options) -> SyncReport:
         self.encoder.encoded.clear()
@@ -324,7 +324,7 @@ def test_only_if_all_pictures_fail_does_the_sync_fail(place):
 
 def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"gone is not a folder.*moved"):
-        Gallery.open(tmp_path / "gone", home=tmp_path)
+        StoredGallery.open(tmp_path / "gone", home=tmp_path)
 
 
 def test_another_matcher_embeds_from_stored_features_without_reading_pictures(place):

@@ -16,7 +16,7 @@ from test_matchers_fused import drawn
 from visita.data.decode import decode
 from visita.errors import ArtifactError
 from visita.evaluation import retrieval
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 from visita.matchers import load
 from visita.matchers.evidence import added, split
 from visita.matchers.fused import FusedMatcher
@@ -210,7 +210,7 @@ def test_pictures_are_alike_by_direction_whatever_their_length(tmp_path):
     matcher = Shortened(LinearMatcher(encoder.recipe))
     for i in range(20):
         draw_noise(tmp_path / "pictures" / f"{i:02d}.png", i)
-    gallery = Gallery.open(tmp_path / "pictures", home=tmp_path)
+    gallery = StoredGallery.open(tmp_path / "pictures", home=tmp_path)
     gallery.sync(matcher, encoder)
     snapshot = gallery.snapshot(matcher.fingerprint())
     lengths = np.linalg.norm(snapshot.vectors, axis=1)

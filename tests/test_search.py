@@ -10,7 +10,7 @@ import pytest
 from standin import ColourMeans, LetterCounts, LinearMatcher, draw_noise, of_vector
 
 from visita.errors import ConfigError, DataError
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 from visita.gallery.snapshot import Snapshot
 from visita.search.matches import Match
 from visita.search.query import Query
@@ -21,7 +21,7 @@ MATCHER = LinearMatcher(ENCODER.recipe)
 
 
 def take(folder: Path, home: Path) -> Snapshot:
-    gallery = Gallery.open(folder, home=home)
+    gallery = StoredGallery.open(folder, home=home)
     gallery.sync(MATCHER, ENCODER)
     return gallery.snapshot(MATCHER.fingerprint())
 

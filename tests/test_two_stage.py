@@ -29,7 +29,7 @@ from visita.evaluation.measure import features_for
 from visita.evaluation.pairs import best_f1_threshold, draw_pairs
 from visita.evaluation.ranks import mean_ranks
 from visita.evaluation.rerank import RerankedPairs
-from visita.gallery.gallery import Gallery
+from visita.gallery.gallery import StoredGallery
 from visita.gallery.snapshot import PARTS, VECTOR, Parts, Snapshot
 from visita.gallery.stores import discard, vectors_folder
 from visita.gallery.upkeep import compact_gallery
@@ -324,7 +324,7 @@ def test_a_gallery_keeps_the_packed_parts_of_each_picture(gallery, matcher, pict
 
 
 def test_what_is_known_is_never_computed_again(matcher, pictures, tmp_path):
-    encoder, place = Counting(matcher.recipe), Gallery.open(pictures, home=tmp_path)
+    encoder, place = Counting(matcher.recipe), StoredGallery.open(pictures, home=tmp_path)
     place.sync(matcher, encoder)
     assert encoder.count == 60
     unable = with_reranker(matcher, pack_images=None)
@@ -340,7 +340,10 @@ def test_what_is_known_is_never_computed_again(matcher, pictures, tmp_path):
 def test_a_snapshot_keeps_its_parts_while_pictures_come_and_go(matcher, pictures, tmp_path):
     folder = tmp_path / "some"
     shutil.copytree(pictures, folder)
-    encoder, place = RecipeEncoder(matcher.recipe), Gallery.open(folder, home=tmp_path / "home")
+    encoder, place = (
+        RecipeEncoder(matcher.recipe),
+        StoredGallery.open(folder, home=tmp_path / "home"),
+    )
     place.sync(matcher, encoder)
     before = place.snapshot(matcher.fingerprint())
     kept = [before.packed(row) for row in range(60)]
@@ -357,7 +360,7 @@ def test_a_snapshot_keeps_its_parts_while_pictures_come_and_go(matcher, pictures
 
 
 def test_of_a_matcher_with_one_stage_there_are_vectors_alone(matcher, pictures, tmp_path):
-    place, first = Gallery.open(pictures, home=tmp_path), matcher.first
+    place, first = StoredGallery.open(pictures, home=tmp_path), matcher.first
     place.sync(first, RecipeEncoder(matcher.recipe))
     store = FeatureStore.open(vectors_folder(place.path, first.fingerprint()))
     assert store.columns == {VECTOR: (first.dim,)}
@@ -372,7 +375,7 @@ def test_of_a_matcher_with_one_stage_there_are_vectors_alone(matcher, pictures, 
 
 
 def test_vectors_without_parts_are_made_anew(matcher, pictures, tmp_path):
-    encoder, place = Counting(matcher.recipe), Gallery.open(pictures, home=tmp_path)
+    encoder, place = Counting(matcher.recipe), StoredGallery.open(pictures, home=tmp_path)
     place.sync(matcher, encoder)
     where = vectors_folder(place.path, matcher.fingerprint())
     store = FeatureStore.open(where)

@@ -14,14 +14,7 @@ from PIL import Image
 from visita.encoders.contract import Computed
 from visita.errors import ConfigError, DataError, MismatchError, UnknownNameError
 from visita.gallery.engines import Index
-from visita.types import (
-    FloatArray,
-    ImageEncoder,
-    Matcher,
-    Reranker,
-    TextEncoder,
-    TextFeatures,
-)
+from visita.types import FloatArray, ImageEncoder, Matcher, Reranker, TextEncoder, TextFeatures
 
 TEXTS = (
     "A dog runs on a beach.",

@@ -36,7 +36,7 @@ _GLANCE = 1.0
 """Seconds between two looks at whether a gallery that is being made holds something."""
 
 
-class Gallery:
+class StoredGallery:
     """The pictures of one folder; see ``open``.
 
     Attributes
@@ -52,7 +52,7 @@ class Gallery:
         self.path = path
 
     @classmethod
-    def open(cls, folder: str | Path, *, home: str | Path | None = None) -> Gallery:
+    def open(cls, folder: str | Path, *, home: str | Path | None = None) -> StoredGallery:
         """Return the gallery of a folder; nothing is read or written yet.
 
         Raises

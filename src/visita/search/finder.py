@@ -13,7 +13,7 @@ from PIL.Image import Image
 from visita.arguments import expect, listed
 from visita.data.thumbnails import cards
 from visita.errors import ConfigError, DataError, MismatchError
-from visita.gallery import gallery as stored
+from visita.gallery.gallery import StoredGallery
 from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
 from visita.matchers import DEFAULT, opened
@@ -117,7 +117,7 @@ def finder_of(matcher: Finder | Matcher | str | Path) -> Finder:
 class Gallery:
     """The pictures of one folder, searched with one matcher; see ``open``."""
 
-    def __init__(self, gallery: stored.Gallery, finder: Finder) -> None:
+    def __init__(self, gallery: StoredGallery, finder: Finder) -> None:
         self.stored = gallery
         self.finder = finder
         self._exclude: tuple[str, ...] = ()
@@ -145,7 +145,7 @@ class Gallery:
         """
         expect(folder, (str, os.PathLike), "A gallery is of a folder, a str or a Path")
         finder = finder_of(matcher)
-        return cls(stored.Gallery.open(folder, home=home), finder)
+        return cls(StoredGallery.open(folder, home=home), finder)
 
     def sync(self, *, exclude: Iterable[str] = ()) -> SyncReport:
         """Bring the gallery in step with its folder; only what changed is computed.
