@@ -72,10 +72,11 @@ def remark(matches: Sequence[visita.Match], threshold: float | None) -> str:
     return f"no sure match: the best has probability {best:.2f}" if best < SURE else ""
 
 
-def line(match: visita.Match) -> str:
-    """Return the number and the path of a match, parted by a tab."""
-    number = match.score if match.probability is None else match.probability
-    return f"{number:.3f}\t{one_line(match.path)}"
+def lines(matches: Sequence[visita.Match]) -> list[str]:
+    """Return the number and the path of each match, parted by a tab."""
+    paths = [one_line(match.path) for match in matches]
+    numbers = [match.score if match.probability is None else match.probability for match in matches]
+    return [f"{number:.3f}\t{path}" for number, path in zip(numbers, paths, strict=True)]
 
 
 def check_sheet(out: Path, given: Sequence[Path]) -> None:
@@ -242,7 +243,8 @@ def _remark(found: Found, threshold: float | None, *, named: bool) -> None:
 def _print(found: Found, paths: bool, *, named: bool) -> None:
     if named:
         print(f"# {one_line(found.query)}")
-    for match in found.matches:
-        print(one_line(match.path) if paths else line(match), flush=named)
+    plain = (one_line(match.path) for match in found.matches)
+    for line in plain if paths else lines(found.matches):
+        print(line, flush=named)
     if named:
         print()
