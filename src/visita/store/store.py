@@ -30,9 +30,7 @@ from visita.progress import say_once
 from visita.store.layout import (
     FORMAT,
     JOURNAL,
-    Rows,
     Shapes,
-    blocks,
     check_same,
     clear_data,
     header_is_sound,
@@ -41,9 +39,12 @@ from visita.store.layout import (
     make_data,
     number_of,
     read_header,
+    readable_header,
+    shapes_of,
     write_header,
 )
 from visita.store.lock import WriterLock, unwritable
+from visita.store.rows import Rows, blocks
 from visita.types import Skipped
 
 
@@ -102,7 +103,7 @@ class FeatureStore:
         lock = WriterLock(folder)
         lock.acquire()
         try:
-            if _is_readable(folder):  # another process made it meanwhile
+            if readable_header(folder):  # another process made it meanwhile
                 lock.release()
                 return None
             with _writing(folder):
@@ -131,15 +132,14 @@ class FeatureStore:
         UnwritableError
             If it cannot be written.
         """
-        if facts is not None:
-            check_same(folder, read_header(folder)["facts"], facts)
         if not write:
-            return cls._open(folder, None)
-        read_header(folder)
+            return cls._open(folder, None, facts)
+        if not is_store(folder):
+            read_header(folder)  # which says what there is instead
         lock = WriterLock(folder)
         lock.acquire()
         try:
-            store = cls._open(folder, lock)
+            store = cls._open(folder, lock, facts)
             with _writing(folder, lock):
                 store._mend()
         except BaseException:
@@ -148,8 +148,10 @@ class FeatureStore:
         return store
 
     @classmethod
-    def _open(cls, folder: Path, lock: WriterLock | None) -> Self:
+    def _open(cls, folder: Path, lock: WriterLock | None, facts: Mapping[str, Any] | None) -> Self:
         header = read_header(folder)
+        if facts is not None:
+            check_same(folder, header["facts"], facts)
         missing = None
         try:
             store = cls(folder, header, lock)
@@ -158,14 +160,14 @@ class FeatureStore:
         except FileNotFoundError as error:
             missing = error.filename
         if read_header(folder) != header:  # compacted between the two reads
-            return cls._open(folder, lock)
+            return cls._open(folder, lock, facts)
         if missing and not lock:
             raise DamagedError(f"{missing} is missing.")
         if missing:
             with _writing(folder, lock):
                 (folder / header["data"]).mkdir(exist_ok=True)
                 (folder / header["data"] / JOURNAL).touch()
-            return cls._open(folder, lock)
+            return cls._open(folder, lock, facts)
         say_once(f"{folder} is damaged: what is lost of it is made again")
         return store
 
@@ -189,12 +191,14 @@ class FeatureStore:
         ArtifactError
             As for ``create`` and ``open``.
         """
-        if not _is_readable(folder):
+        there = readable_header(folder)
+        if there is None:
             made = cls._make(folder, columns, facts)
             if made is not None:
                 return made
-        there, wanted = read_header(folder), header_of(columns, facts)
-        check_same(folder, _shapes(there), _shapes(wanted))
+            there = read_header(folder)
+        wanted = header_of(columns, facts)
+        check_same(folder, shapes_of(there), shapes_of(wanted))
         with suppress(DamagedError):
             whole = cls.open(folder, facts)
             if is_enough(whole):
@@ -385,19 +389,6 @@ class FeatureStore:
         for other in self.folder.glob("data-*"):
             if other != self._rows.folder:
                 shutil.rmtree(other, ignore_errors=True)
-
-
-def _is_readable(folder: Path) -> bool:
-    """Tell whether there is a store whose header, or its copy, can be read."""
-    try:
-        return is_store(folder) and bool(read_header(folder))
-    except DamagedError as error:
-        say_once(f"{error} It is made anew.")
-        return False
-
-
-def _shapes(header: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"column {name}": facts["shape"] for name, facts in header["columns"].items()}
 
 
 @contextmanager
