@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
@@ -21,7 +21,7 @@ from typer.main import get_group
 
 import visita
 from visita.cli.output import print_json
-from visita.errors import VisitaError
+from visita.errors import ConfigError, VisitaError
 from visita.home import cache_home
 from visita.progress import one_line
 from visita.registry import Registry
@@ -51,6 +51,7 @@ COMMANDS = Registry(
 )
 
 ERROR, INTERRUPTED = 2, 130
+ANY_WORDS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 KEEPING = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
@@ -63,12 +64,16 @@ class Imported(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
             raise KeyError(name)
-        part = COMMANDS.load(name)
         alone = typer.Typer(rich_markup_mode="rich")
-        if isinstance(part, typer.Typer):
-            alone.add_typer(part, name=name)
+        try:
+            part = COMMANDS.load(name)
+        except ConfigError as error:  # of another package, which must not spoil the help
+            alone.command(name, context_settings=ANY_WORDS)(_unusable(error))
         else:
-            alone.command(name)(part)
+            if isinstance(part, typer.Typer):
+                alone.add_typer(part, name=name)
+            else:
+                alone.command(name)(part)
         return get_group(alone).commands[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -76,6 +81,16 @@ class Imported(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(COMMANDS.names())
+
+
+def _unusable(error: ConfigError) -> Callable[[], None]:
+    """Return the command that stands for one that cannot be imported, and says so."""
+
+    def command() -> None:
+        raise error
+
+    command.__doc__ = str(error)
+    return command
 
 
 class Commands(TyperGroup):
@@ -101,8 +116,6 @@ class Commands(TyperGroup):
             status = fail(_usage(error)) if error.format_message() else ERROR  # it was the help
         except typer.Abort:
             status = fail("nothing was done", 1)
-        except VisitaError as error:  # a command of another package, for the help
-            status = fail(f"error: {error}")
         sys.exit(interrupted() if status == INTERRUPTED else status)
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]

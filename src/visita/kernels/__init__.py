@@ -38,7 +38,7 @@ KERNELS = Registry(
         "intersection": "visita.kernels.functions:intersection",
     },
 )
-"""Functions of rows x (n, d) and y (m, d) that give a Gram matrix (n, m)."""
+"""Functions of rows x (n, d) and y (m, d), or None for x again, that give a Gram matrix (n, m)."""
 
 _MODULES = {
     "AlignmentMKL": "visita.kernels.estimators",
