@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -37,9 +37,7 @@ class Registry:
 
     @cached_property
     def _entries(self) -> dict[str, str]:
-        from importlib.metadata import entry_points  # noqa: PLC0415 - takes 20 ms
-
-        added = {entry.name: entry.value for entry in entry_points(group=self.group)}
+        added = {entry.name: entry.value for entry in _entry_points().select(group=self.group)}
         return {**self._table, **added, **self._table}
 
     def names(self) -> tuple[str, ...]:
@@ -110,6 +108,13 @@ class Registry:
     def _hint(self, name: str) -> str:
         rest = name.partition(":")[2]
         return did_you_mean(name, [*self.names(), *(f + rest for f in self.families() if rest)])
+
+
+@cache
+def _entry_points() -> Any:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - takes 20 ms, each time
+
+    return entry_points()
 
 
 def _imported(place: str) -> Any:
