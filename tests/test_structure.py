@@ -81,6 +81,13 @@ def test_the_list_of_rooms_names_each_once_and_no_other():
     assert {room_of(path) for path in paths} == set(rooms)
 
 
+def test_the_files_that_contributing_names_are_there():
+    names = set(re.findall(r"`([\w/]+\.py)`", CONTRIBUTING.read_text("utf-8")))
+    assert len(names) > 15
+    lacking = {n for n in names if not any((p / n).exists() for p in (SOURCE, CONTRIBUTING.parent))}
+    assert not lacking
+
+
 def test_every_import_points_to_the_same_room_or_an_earlier_one():
     paths = sorted(SOURCE.rglob("*.py"))
     assert len(paths) > 60

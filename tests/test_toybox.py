@@ -102,6 +102,14 @@ def test_every_part_is_listed_and_nothing_heavy_is_imported_for_it(outside):
         assert name in parts[kind]
 
 
+def test_every_group_of_entry_points_in_contributing_is_used_here():
+    contributing = Path(__file__).parents[1] / "CONTRIBUTING.md"
+    rows = [line for line in contributing.read_text("utf-8").splitlines() if line.startswith("|")]
+    groups = re.findall(r"`(visita\.[a-z_]+)`", "\n".join(rows))
+    used = re.findall(r"^\[(.+)\]$", (TOYBOX / "entry_points.txt").read_text("utf-8"), re.MULTILINE)
+    assert sorted(used) == sorted(g for g in groups if not g.startswith("visita.pair_"))
+
+
 def test_a_command_is_run_and_one_that_cannot_be_imported_is_told(outside):
     assert outside.visita("hello", "--name", "you").stdout == "hello you\n"
     assert json.loads(outside.visita("hello", "--json").stdout) == {"hello": "world"}
