@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from visita.errors import UnknownNameError
+from visita.errors import ConfigError, UnknownNameError
 from visita.networks.fusion import (
     ClassNames,
     FusionNetwork,
@@ -22,7 +22,14 @@ from visita.networks.fusion import (
     Tower,
     mean_view,
 )
-from visita.networks.losses import hinge, info_nce, squared_weights
+from visita.networks.losses import (
+    hinge,
+    info_nce,
+    loss_named,
+    loss_of_guessing,
+    squared_weights,
+)
+from visita.training.config import FusionConfig
 
 
 def naive_info_nce(scores: np.ndarray, also_true: np.ndarray, temperature, smoothing) -> float:
@@ -76,6 +83,20 @@ def test_where_everything_is_true_there_is_nothing_to_learn():
     scores, _ = scores_of(4)
     loss = info_nce(scores, torch.ones(4, 4, dtype=torch.bool), 0.1, 0.1)
     assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_loss_by_name_takes_its_settings_by_their_names():
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.rand(6, 6, generator=generator)
+    also_true = torch.zeros(6, 6, dtype=torch.bool)
+    config = FusionConfig(temperature=0.2, label_smoothing=0.1, margin=0.3)
+    contrast = loss_named("info-nce", config)
+    assert torch.equal(contrast(scores, also_true), info_nce(scores, also_true, 0.2, 0.1))
+    assert loss_of_guessing(contrast, scores) == pytest.approx(math.log(6))
+    assert loss_of_guessing(loss_named("hinge", config), scores) == pytest.approx(0.3)
+    assert loss_of_guessing(loss_named("hinge", object()), scores) == pytest.approx(0.5)
+    with pytest.raises(ConfigError, match="needs temperature and label_smoothing, which object"):
+        loss_named("info-nce", object())
 
 
 def test_hinge_is_the_papers_sum_over_triplets():

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from visita.baselines import BASELINES
+from visita.cli.app import COMMANDS
+from visita.data.readers import READERS
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import (
     ConfigError,
@@ -16,7 +18,9 @@ from visita.errors import (
     VisitaError,
     did_you_mean,
 )
-from visita.networks import NETWORKS, PAIR_NETWORKS
+from visita.gallery.engines import ENGINES
+from visita.kernels import KERNELS
+from visita.networks import LOSSES, NETWORKS, PAIR_LOSSES, PAIR_NETWORKS
 from visita.registry import Registry
 
 
@@ -72,12 +76,34 @@ def test_what_is_like_nothing_gets_no_hint():
 
 @pytest.mark.parametrize(
     "registry",
-    [IMAGE_ENCODERS, TEXT_ENCODERS, NETWORKS, PAIR_NETWORKS, BASELINES],
+    [
+        *(IMAGE_ENCODERS, TEXT_ENCODERS, READERS, KERNELS, NETWORKS, PAIR_NETWORKS),
+        *(LOSSES, PAIR_LOSSES, BASELINES, ENGINES, COMMANDS),
+    ],
     ids=lambda r: r.kind.replace(" ", "-"),
 )
 def test_every_name_in_our_tables_leads_somewhere(registry):
     for name in [*registry.names(), *(f"{family}name" for family in registry.families())]:
         assert callable(registry.load(name))
+
+
+@pytest.mark.parametrize("name", BASELINES.names())
+def test_what_a_class_states_is_read_from_its_source(name):
+    stated, kind = BASELINES.stated(name), BASELINES.load(name)
+    assert stated["what"] == kind.__doc__.splitlines()[0]
+    assert (stated["paper"], stated.get("extra")) == (kind.paper, kind.extra)
+    depth = kind.model_fields.get("depth")
+    assert stated.get("depth") == (depth and depth.default)
+
+
+def test_nothing_is_imported_for_what_a_class_states():
+    program = """
+import sys
+from visita.baselines import BASELINES
+assert BASELINES.stated("scan")["depth"] == 50
+assert not {"torch", "sklearn", "visita.baselines.scan"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_missing_extra_names_the_line_that_installs_it():

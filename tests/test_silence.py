@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from drawn import draw_pairs
+from typer.main import get_command
 
 from visita.cli.app import app
 
@@ -48,12 +49,11 @@ ELSEWHERE = {
 """What trains or measures takes long; these files run it as processes that are watched."""
 
 
-def commands(group=app, before=()) -> Iterator[str]:
+def commands() -> Iterator[str]:
     """Yield every command that there is, such as ``data check``."""
-    for one in group.registered_commands:
-        yield " ".join([*before, one.name or one.callback.__name__])
-    for inner in group.registered_groups:
-        yield from commands(inner.typer_instance, (*before, inner.typer_instance.info.name))
+    for name, part in get_command(app).commands.items():
+        for inner in getattr(part, "commands", [""]):
+            yield f"{name} {inner}".strip()
 
 
 def lines(pairs: Path, out: Path) -> dict[str, list[str]]:

@@ -15,15 +15,14 @@ import pytest
 import visita
 
 SOURCE = Path(visita.__file__).parent
-FOUNDATIONS = (
-    *("errors", "arguments", "brief", "types", "vectors", "registry", "durable"),
-    *("jsonfile", "artifact", "home", "progress"),
-)
-ORDER = (
-    *("data", "encoders", "store", "kernels", "networks", "matchers", "evaluation", "report"),
-    *("training", "baselines", "gallery", "search", "reports", "papers", "", "cli"),
-    *("__main__", "testing"),
-)
+CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
+
+
+HOUSE = CONTRIBUTING.read_text("utf-8").partition("## The house")[2].partition("\n## ")[0]
+LISTED = [line for line in HOUSE.splitlines() if line.startswith("    ")]
+FIRST, _, REST = "\n".join(LISTED).partition("the foundations")
+FOUNDATIONS = (*FIRST.split(),)
+ORDER = tuple(line.split()[0].replace("visita", "") for line in REST.strip().splitlines())
 """Rooms from first to last; the empty name is ``visita`` itself, the public names.
 ``testing`` checks parts of every room and is used by none."""
 
@@ -73,6 +72,20 @@ def wrong_arrows(paths: list[Path]) -> list[str]:
             if rank(there) > rank(here):
                 found.append(f"{path}:{line} {here or 'visita'} imports {there or 'visita'}")
     return found
+
+
+def test_the_list_of_rooms_names_each_once_and_no_other():
+    rooms = [*FOUNDATIONS, *ORDER]
+    assert len(rooms) == len(set(rooms))
+    paths = [*SOURCE.glob("*.py"), *(p for p in SOURCE.iterdir() if (p / "__init__.py").exists())]
+    assert {room_of(path) for path in paths} == set(rooms)
+
+
+def test_the_files_that_contributing_names_are_there():
+    names = set(re.findall(r"`([\w/]+\.py)`", CONTRIBUTING.read_text("utf-8")))
+    assert len(names) > 15
+    lacking = {n for n in names if not any((p / n).exists() for p in (SOURCE, CONTRIBUTING.parent))}
+    assert not lacking
 
 
 def test_every_import_points_to_the_same_room_or_an_earlier_one():

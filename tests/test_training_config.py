@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from visita.encoders.minilm import MiniLM
 from visita.errors import ConfigError, UnknownNameError
-from visita.training.config import AdaptConfig, FusionConfig, LoopConfig
+from visita.training.config import AdaptConfig, CrossModalConfig, FusionConfig, LoopConfig
 from visita.training.learn import text_encoder_of
 from visita.training.tensors import spans_of
 
@@ -90,6 +90,15 @@ def test_a_key_of_another_stage_is_unknown():
 def test_a_value_that_does_not_fit_is_named_with_the_reason(setting, message):
     with pytest.raises(ConfigError, match=f"Settings do not fit: {message}"):
         FusionConfig.read(None, [setting])
+
+
+def test_a_loss_is_a_name_of_the_tables_that_suit_the_stage():
+    assert CrossModalConfig(loss="hinge").loss == "hinge"
+    assert CrossModalConfig(loss="match-error").loss == "match-error"
+    with pytest.raises(UnknownNameError, match=r"loss is info-nce, hinge; not 'match-error'"):
+        FusionConfig(loss="match-error")
+    with pytest.raises(UnknownNameError, match="Did you mean 'match-error'"):
+        CrossModalConfig.read(settings=["loss=match-eror"])
 
 
 def test_a_setting_without_a_value_is_refused():

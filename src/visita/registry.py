@@ -6,12 +6,14 @@ A package of your own adds a part by an entry point of the group that the table 
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
-from visita.errors import UnknownNameError, did_you_mean
+from visita.errors import ConfigError, UnknownNameError, VisitaError, did_you_mean, last_line
 
 
 class Registry:
@@ -35,9 +37,7 @@ class Registry:
 
     @cached_property
     def _entries(self) -> dict[str, str]:
-        from importlib.metadata import entry_points  # noqa: PLC0415 - takes 20 ms
-
-        added = {entry.name: entry.value for entry in entry_points(group=self.group)}
+        added = {entry.name: entry.value for entry in _entry_points().select(group=self.group)}
         return {**self._table, **added, **self._table}
 
     def names(self) -> tuple[str, ...]:
@@ -66,6 +66,8 @@ class Registry:
         ------
         UnknownNameError
             If the table has no such name; the message lists the names and the nearest one.
+        ConfigError
+            If it comes from another package, which cannot be imported.
         """
         key = self._key(name)
         if key is None:
@@ -73,11 +75,59 @@ class Registry:
                 f"No {self.kind} is called {name!r}.{self._hint(name)} "
                 f"Known: {', '.join([*self.names(), *(f'{f}NAME' for f in self.families())])}."
             )
-        value = self._table[key] if key in self._table else self._entries[key]
-        module, _, attribute = value.partition(":")
-        found = getattr(import_module(module), attribute)
-        return partial(found, name.removeprefix(key)) if key.endswith(":") else found
+        part = _imported(self._table[key]) if key in self._table else self._added(key)
+        return partial(part, name.removeprefix(key)) if key.endswith(":") else part
+
+    def _added(self, key: str) -> Any:
+        place = self._entries[key]
+        try:
+            return _imported(place)
+        except VisitaError:
+            raise
+        except Exception as error:  # whatever a stranger's module meets
+            raise ConfigError(
+                f"The {self.kind} {key!r} of an installed package, {place}, cannot be imported "
+                f"({last_line(error)}): mend or remove that package."
+            ) from error
+
+    def stated(self, name: str) -> dict[str, Any]:
+        """Return what the class called ``name`` states of itself, without importing its module.
+
+        These are the first line of its docstring, ``what``, and the constants that its body sets.
+        """
+        module, _, attribute = self._entries[name].partition(":")
+        spec = find_spec(module)
+        source = getattr(spec and spec.loader, "get_source", str)(module) or ""
+        facts: dict[str, Any] = {"what": ""}
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ClassDef) and node.name == attribute:
+                facts["what"] = (ast.get_docstring(node) or "").partition("\n")[0]
+                facts |= _constants(node)
+        return facts
 
     def _hint(self, name: str) -> str:
         rest = name.partition(":")[2]
         return did_you_mean(name, [*self.names(), *(f + rest for f in self.families() if rest)])
+
+
+@cache
+def _entry_points() -> Any:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - takes 20 ms, each time
+
+    return entry_points()
+
+
+def _imported(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _constants(node: ast.ClassDef) -> dict[str, Any]:
+    """Return what the statements ``name: type = constant`` of a class body set."""
+    return {
+        statement.target.id: statement.value.value
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign)
+        and isinstance(statement.target, ast.Name)
+        and isinstance(statement.value, ast.Constant)
+    }

@@ -173,6 +173,7 @@ class MCNN(PairBaseline):
     candidates: Annotated[int, Field(ge=1)] = 8
     """Random false pictures, and texts, of a pair: the one with the highest score counts."""
     level: Level = "word"
+    depth: Annotated[int, Field(ge=1)] = 50
 
     def made(self, cells: int, features: int, words: int) -> MultimodalCNN:
         """Return the network, untrained."""

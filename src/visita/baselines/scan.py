@@ -146,6 +146,7 @@ class SCAN(PairBaseline):
     """Epochs against all negatives, before the hardest alone."""
     dim: Annotated[int, Field(ge=1, le=1024)] = 256
     """Of a cell and a word: 25 cells of 256 numbers are 13 KB a picture."""
+    depth: Annotated[int, Field(ge=1)] = 50
 
     def made(self, cells: int, features: int, words: int) -> StackedAttention:
         """Return the network, untrained."""

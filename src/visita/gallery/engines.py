@@ -9,13 +9,20 @@ equal pictures have equal scores, neither of which holds for a float32 matrix pr
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visita.errors import ConfigError, DataError
+from visita.registry import Registry
 from visita.types import FloatArray
+
+VARIABLE = "VISITA_ENGINE"
+ENGINES = Registry("engine", {"exact": "visita.gallery.engines:ExactIndex"})
+"""What builds an ``Index`` from float32 (n, d); ``VISITA_ENGINE`` names the one for pictures."""
 
 
 class Index(Protocol):
@@ -52,6 +59,18 @@ class Index(Protocol):
             If k is below 1.
         """
         ...
+
+
+def chosen_engine() -> Callable[[FloatArray], Index]:
+    """Return the engine that ``VISITA_ENGINE`` names, the exact one where it names none.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such engine.
+    """
+    engine: Callable[[FloatArray], Index] = ENGINES.load(os.environ.get(VARIABLE) or "exact")
+    return engine
 
 
 _BLOCK_SCORES = 2**24

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.errors import DamagedError, DataError
-from visita.gallery.engines import ExactIndex, Index
+from visita.gallery.engines import Index, chosen_engine
 from visita.progress import say_once
 from visita.store.store import FeatureStore
 from visita.types import FloatArray
@@ -109,7 +109,7 @@ class Snapshot:
     @cached_property
     def index(self) -> Index:
         """The engine that searches the vectors, made on first use."""
-        return ExactIndex(self.vectors)
+        return chosen_engine()(self.vectors)
 
     @cached_property
     def directions(self) -> Index:
@@ -117,7 +117,7 @@ class Snapshot:
         lengths = np.linalg.norm(self.vectors, axis=1)
         if np.allclose(lengths, 1, atol=1e-3):
             return self.index
-        return ExactIndex(unit(self.vectors))
+        return chosen_engine()(unit(self.vectors))
 
     def packed(self, row: int) -> NDArray[np.float16]:
         """Return the packed parts of one picture, float16 (parts, numbers).

@@ -6,12 +6,14 @@ Searching needs little of it: what is listed here is imported on first use.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from visita.registry import Registry
+
 if TYPE_CHECKING:
     from visita.kernels.alignment import align, centred_alignment
     from visita.kernels.approximate import NystroemMap, RandomMap, approximation_error
     from visita.kernels.easymkl import easy_mkl
     from visita.kernels.estimators import AlignmentMKL, EasyMKL, SimpleMKL, UniformMKL
-    from visita.kernels.functions import KERNELS, Combination, Kernel, Product
+    from visita.kernels.functions import Combination, Kernel, Product
     from visita.kernels.gram import centre, check_gram, unit_diagonal, variance
     from visita.kernels.pairs import (
         Columns,
@@ -24,8 +26,21 @@ if TYPE_CHECKING:
     from visita.kernels.selection import Selection, Trial, select
     from visita.kernels.simplemkl import MKLSolution, simple_mkl
 
+KERNELS = Registry(
+    "kernel",
+    {
+        "linear": "sklearn.metrics.pairwise:linear_kernel",
+        "cosine": "sklearn.metrics.pairwise:cosine_similarity",
+        "polynomial": "sklearn.metrics.pairwise:polynomial_kernel",
+        "rbf": "sklearn.metrics.pairwise:rbf_kernel",
+        "laplacian": "sklearn.metrics.pairwise:laplacian_kernel",
+        "chi2": "sklearn.metrics.pairwise:chi2_kernel",
+        "intersection": "visita.kernels.functions:intersection",
+    },
+)
+"""Functions of rows x (n, d) and y (m, d), or None for x again, that give a Gram matrix (n, m)."""
+
 _MODULES = {
-    "KERNELS": "visita.kernels.functions",
     "AlignmentMKL": "visita.kernels.estimators",
     "Columns": "visita.kernels.pairs",
     "Combination": "visita.kernels.functions",

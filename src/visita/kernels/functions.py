@@ -17,24 +17,12 @@ from sklearn.metrics.pairwise import manhattan_distances
 
 from visita.arguments import Frozen
 from visita.errors import ConfigError, DataError
-from visita.registry import Registry
+from visita.kernels import KERNELS
 from visita.types import FloatArray
 
 Gram = NDArray[np.float64]
 Rows = FloatArray | NDArray[np.float64]
 
-KERNELS = Registry(
-    "kernel",
-    {
-        "linear": "sklearn.metrics.pairwise:linear_kernel",
-        "cosine": "sklearn.metrics.pairwise:cosine_similarity",
-        "polynomial": "sklearn.metrics.pairwise:polynomial_kernel",
-        "rbf": "sklearn.metrics.pairwise:rbf_kernel",
-        "laplacian": "sklearn.metrics.pairwise:laplacian_kernel",
-        "chi2": "sklearn.metrics.pairwise:chi2_kernel",
-        "intersection": "visita.kernels.functions:intersection",
-    },
-)
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "polynomial": ("degree", "gamma", "coef0"),
     "rbf": ("gamma",),

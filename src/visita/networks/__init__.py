@@ -1,6 +1,6 @@
-"""Networks and losses; a network by name is a line in this table, or an entry point.
+"""Networks and losses; one by name is a line in these tables, or an entry point.
 
-Those of the systems that the papers compare with are entry points of visita's own.
+The networks of the systems that the papers compare with are entry points of visita's own.
 """
 
 from visita.registry import Registry
@@ -22,3 +22,16 @@ PAIR_NETWORKS = Registry(
     },
 )
 """Networks that pack pictures (n, cells, d) and texts, and score packed ones with each other."""
+
+LOSSES = Registry(
+    "loss",
+    {
+        "info-nce": "visita.networks.losses:info_nce",
+        "hinge": "visita.networks.losses:random_hinge",
+    },
+)
+"""Of a batch of pairs: scores float32 (b, b) of image i and text j, and bool (b, b), which pairs
+beside the diagonal are true."""
+
+PAIR_LOSSES = Registry("pair loss", {"match-error": "visita.networks.losses:match_error"})
+"""Of pairs with labels: match probabilities and labels, float32 (p,) both."""

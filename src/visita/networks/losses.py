@@ -1,13 +1,58 @@
-"""What training minimises."""
+"""What training minimises: one function a loss, by name in ``LOSSES`` or ``PAIR_LOSSES``.
+
+The parameters of a loss after its first two are settings: those of the configuration that have
+the same names.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from inspect import Parameter, signature
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from visita.errors import ConfigError
+from visita.networks import LOSSES, PAIR_LOSSES
 
-def info_nce(scores: Tensor, also_true: Tensor, temperature: float, smoothing: float) -> Tensor:
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Maps scores (b, b) and other true pairs, or probabilities (p,) and labels, to a number."""
+
+
+def loss_named(name: str, settings: object) -> Loss:
+    """Return the loss called ``name``, its further parameters set by the settings so called.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such loss.
+    ConfigError
+        If it has a parameter without a default that is no setting.
+    """
+    loss: Callable[..., Tensor] = (PAIR_LOSSES if name in PAIR_LOSSES else LOSSES).load(name)
+    further = list(signature(loss).parameters.values())[2:]
+    lacking = [p.name for p in further if p.default is Parameter.empty]
+    lacking = [setting for setting in lacking if not hasattr(settings, setting)]
+    if lacking:
+        raise ConfigError(
+            f"The loss {name!r} needs {' and '.join(lacking)}, which {type(settings).__name__} "
+            "does not set: choose another loss."
+        )
+    names = [parameter.name for parameter in further if hasattr(settings, parameter.name)]
+    return partial(loss, **{name: getattr(settings, name) for name in names})
+
+
+def loss_of_guessing(loss: Loss, scores: Tensor) -> float:
+    """Return the loss of a batch of pairs whose scores, of the shape of ``scores``, are equal."""
+    none = torch.zeros_like(scores, dtype=torch.bool)
+    return loss(torch.zeros_like(scores), none).item()
+
+
+def info_nce(
+    scores: Tensor, also_true: Tensor, temperature: float, label_smoothing: float
+) -> Tensor:
     """Return the symmetric InfoNCE loss of a batch of pairs (van den Oord et al., 2018).
 
     Parameters
@@ -19,14 +64,14 @@ def info_nce(scores: Tensor, also_true: Tensor, temperature: float, smoothing: f
         sums, as they are no negatives. The diagonal is ignored.
     temperature : float
         Divides the scores.
-    smoothing : float
-        Share of the target spread evenly over the batch (label smoothing).
+    label_smoothing : float
+        Share of the target spread evenly over the batch.
     """
     off_diagonal = ~torch.eye(len(scores), dtype=torch.bool, device=scores.device)
     left_out = also_true & off_diagonal
     logits = scores / temperature
-    loss = _smoothed(logits, left_out, smoothing) + _smoothed(logits.T, left_out.T, smoothing)
-    return loss / 2
+    by_image = _smoothed(logits, left_out, label_smoothing)
+    return (by_image + _smoothed(logits.T, left_out.T, label_smoothing)) / 2
 
 
 def _smoothed(logits: Tensor, left_out: Tensor, smoothing: float) -> Tensor:
@@ -65,7 +110,7 @@ def match_error(probabilities: Tensor, labels: Tensor) -> Tensor:
     return (probabilities - labels).square().mean()
 
 
-def random_hinge(scores: Tensor, also_true: Tensor, margin: float) -> Tensor:
+def random_hinge(scores: Tensor, also_true: Tensor, margin: float = 0.5) -> Tensor:
     """Return the mean ``hinge`` of a batch of pairs, each text with one random negative.
 
     Parameters

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from visita.arguments import one_of
 from visita.encoders.table import TEXT_ENCODERS, TOPIC_MODELS
 from visita.errors import ConfigError
+from visita.networks import LOSSES, PAIR_LOSSES
+from visita.registry import Registry
 from visita.training.settings import Settings
 from visita.types import Recipe
 
@@ -26,6 +29,18 @@ __all__ = [
     "PaperConfig",
     "PaperCrossModalConfig",
 ]
+
+
+def _known(*tables: Registry) -> AfterValidator:
+    """Return what refuses a name that none of ``tables`` holds; nothing is imported for it."""
+
+    def check(name: str) -> str:
+        if not any(name in table for table in tables):
+            one_of(name, "loss", [known for table in tables for known in table.names()])
+        return name
+
+    return AfterValidator(check)
+
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What every generator of numbers takes."""
@@ -175,8 +190,9 @@ class FusionConfig(FeatureConfig, ContrastConfig):
     class_names_weight: Share = 0.15
     """beta of the class-name kernel; 0 leaves it out."""
 
-    loss: Literal["info-nce", "hinge"] = "info-nce"
-    """``hinge`` is the multi-level fusion paper's, with one random negative a text."""
+    loss: Annotated[str, _known(LOSSES)] = "info-nce"
+    """A name of ``LOSSES``; ``hinge`` is the multi-level fusion paper's, with one random negative a
+    text."""
     margin: Annotated[float, Field(ge=0)] = 0.5
     """Of the hinge."""
 
@@ -216,7 +232,8 @@ class CrossModalConfig(ContrastConfig):
     temperature: Annotated[float, Field(gt=0)] = 0.035
     kernel_rate: Annotated[float, Field(gt=0)] = 50.0
     """Times the learning rate for the weights of the kernels, which would stay equal otherwise."""
-    loss: Literal["info-nce", "match-error"] = "info-nce"
+    loss: Annotated[str, _known(LOSSES, PAIR_LOSSES)] = "info-nce"
+    """A name of ``LOSSES`` or ``PAIR_LOSSES``."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     plateau: Annotated[int, Field(ge=0)] = 0
     """Epochs without a better dev score after which the rate is a tenth; 0 is warm-up and decay."""
@@ -246,7 +263,7 @@ class CrossModalConfig(ContrastConfig):
 
     @model_validator(mode="after")
     def _refuse_shares_as_pairs(self) -> Self:
-        if "ricap" in self.views and self.loss != "match-error":
+        if "ricap" in self.views and self.loss not in PAIR_LOSSES:
             raise ConfigError(
                 "A ricap view belongs to several pictures by their shares, which only "
                 "loss=match-error can learn: set it, or leave ricap out of views."
@@ -276,7 +293,7 @@ class PaperCrossModalConfig(CrossModalConfig):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     kernel_rate: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    loss: Literal["info-nce", "match-error"] = "match-error"
+    loss: Annotated[str, _known(LOSSES, PAIR_LOSSES)] = "match-error"
     optimizer: Literal["adamw", "sgd"] = "sgd"
     plateau: Annotated[int, Field(ge=0)] = 3
     averaging: Share = 0.0

@@ -23,8 +23,9 @@ from torch import Tensor
 from visita.encoders.contract import cell_count
 from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ConfigError
+from visita.networks import PAIR_LOSSES
 from visita.networks.cross_modal import MklVisita
-from visita.networks.losses import info_nce, match_error
+from visita.networks.losses import Loss, loss_named, loss_of_guessing
 from visita.store.pictures import RecipeEncoder
 from visita.training.batches import drawn_texts, labelled_pairs, labels_of, pair_count
 from visita.training.checkpoint import Checkpoint, set_apart
@@ -102,7 +103,7 @@ def train_cross_modal(
     decay = partial(warm_up_and_cosine, steps=step_count(train, config, team))
     history = fit(
         network,
-        LOSSES[config.loss](network, train, config, rng, team, look),
+        losses_of(network, train, config, rng, team, look),
         optimizer_of(network, config),
         lambda: team.shared(lambda: validate(all_scores(network, dev))),
         config,
@@ -210,12 +211,12 @@ def optimizer_of(network: MklVisita, config: CrossModalConfig) -> torch.optim.Op
 def step_count(train: CrossTensors, config: CrossModalConfig, team: Team) -> int:
     """Return how many steps all epochs have."""
     items: int = train.truth.shape[0]
-    if config.loss == "match-error":
+    if config.loss in PAIR_LOSSES:
         items = pair_count(train.truth, config.texts_per_image)
     return config.epochs * -(-items // (config.batch * team.count))
 
 
-def _contrast(
+def losses_of(
     network: MklVisita,
     train: CrossTensors,
     config: CrossModalConfig,
@@ -224,7 +225,19 @@ def _contrast(
     look: Look,
 ) -> Losses:
     """Return what yields, for one epoch, each batch's loss and that of guessing."""
+    kind = _labelled if config.loss in PAIR_LOSSES else _contrast
+    return kind(network, train, loss_named(config.loss, config), config, rng, team, look)
 
+
+def _contrast(
+    network: MklVisita,
+    train: CrossTensors,
+    loss: Loss,
+    config: CrossModalConfig,
+    rng: np.random.Generator,
+    team: Team,
+    look: Look,
+) -> Losses:
     def epoch() -> Iterator[tuple[Tensor, float]]:
         order = rng.permutation(train.truth.shape[0])
         for start in range(0, len(order), config.batch * team.count):
@@ -240,21 +253,20 @@ def _contrast(
                     scores = _scores(network, grids, train.tokens, texts)[owners]
                 same = torch.from_numpy(train.truth[images][:, texts].toarray())[owners]
                 same = same.to(scores.device)
-                loss = info_nce(scores.float(), same, config.temperature, config.label_smoothing)
-                yield loss, math.log(len(texts))
+                yield loss(scores.float(), same), loss_of_guessing(loss, scores.float())
 
     return epoch
 
 
-def _matches(
+def _labelled(
     network: MklVisita,
     train: CrossTensors,
+    loss: Loss,
     config: CrossModalConfig,
     rng: np.random.Generator,
     team: Team,
     look: Look,
 ) -> Losses:
-    """Return what yields, for one epoch, each batch's loss and that of guessing."""
     labels = labels_of(train.truth, [view.made_of for view in train.views])
     images, count = train.truth.shape[0], config.texts_per_image
 
@@ -266,13 +278,10 @@ def _matches(
                 scores = network.score_pairs(grids, _texts(network, train.tokens, batch.texts))
             probabilities = network.probability(scores.float())
             wanted = torch.from_numpy(batch.labels).to(scores.device)
-            yield match_error(probabilities, wanted), float(batch.labels.var())
+            guess = loss(torch.full_like(wanted, float(batch.labels.mean())), wanted).item()
+            yield loss(probabilities, wanted), guess
 
     return epoch
-
-
-LOSSES = {"info-nce": _contrast, "match-error": _matches}
-"""By name: what makes the losses of an epoch."""
 
 
 def _refit(network: MklVisita, dev: CrossTensors, config: CrossModalConfig) -> None:

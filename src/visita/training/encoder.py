@@ -36,11 +36,11 @@ from visita.training.checkpoint import Checkpoint, partial_folder, resumable, se
 from visita.training.config import EndToEndConfig
 from visita.training.cross_modal import (
     GRADIENT,
-    LOSSES,
     CrossTensors,
     ValidateScores,
     all_scores,
     check_cross_modal,
+    losses_of,
     optimizer_of,
     step_count,
     train_cross_modal,
@@ -149,7 +149,7 @@ def train_end_to_end(
 
     history = fit(
         both,
-        LOSSES[settings.loss](network, train.tensors, settings, rng, team, look),
+        losses_of(network, train.tensors, settings, rng, team, look),
         optimizer,
         lambda: team.shared(score),
         settings,

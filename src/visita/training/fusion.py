@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 
 from visita.encoders.efficientnet import class_names
@@ -11,7 +9,7 @@ from visita.kernels.cca import cca
 from visita.kernels.weights import reduction, second_moments
 from visita.matchers.embed import JointMatcher
 from visita.networks.fusion import FusionNetwork, JointSpace, Part, Tower
-from visita.networks.losses import random_hinge
+from visita.networks.losses import loss_named
 from visita.training.config import FusionConfig
 from visita.training.loop import History
 from visita.training.similarities import set_names
@@ -61,7 +59,7 @@ def train_fusion(
     )
     start_closed_form(network, train, spans, config)
     extra = Extra(keywords, config.keyword_weight) if keywords else None
-    loss = partial(random_hinge, margin=config.margin) if config.loss == "hinge" else None
+    loss = loss_named(config.loss, config)
     history = train_network(network, train, dev, spans, validate, config, extra, loss)
     space = _joint_space(network, train, spans, config, text)
     return as_matcher(name, space, config.recipe(), text), history

@@ -1,8 +1,7 @@
-"""Training one two-sided network on pairs by InfoNCE: AdamW, warm-up and cosine decay."""
+"""Training one two-sided network on pairs: AdamW, warm-up and cosine decay."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from visita.networks.fusion import ImageSide, TextSide
-from visita.networks.losses import info_nce
+from visita.networks.losses import Loss, loss_named, loss_of_guessing
 from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import ContrastConfig
 from visita.training.loop import History, Losses, fit, warm_up_and_cosine
@@ -22,9 +21,6 @@ from visita.types import FloatArray
 
 Validate = Callable[[FloatArray, FloatArray], float]
 """Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps scores of image i and text j, (b, b), and which other pairs are true, bool, to a loss."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +39,11 @@ def train_network(
     validate: Validate,
     config: ContrastConfig,
     extra: Extra | None = None,
-    measure: Loss | None = None,
+    loss: Loss | None = None,
 ) -> History:
     """Train a two-sided ``network`` in place and return what happened.
 
-    ``measure`` is the configuration's InfoNCE unless another one is given.
+    ``loss`` is InfoNCE unless another one is given.
 
     Raises
     ------
@@ -56,17 +52,18 @@ def train_network(
     """
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    main = _losses(network, train, spans, config, rng, measure)
+    loss = loss or loss_named("info-nce", config)
+    main = _losses(network, train, spans, config, rng, loss)
     if extra and extra.pairs.truth.nnz < 2:  # not enough for a batch
         extra = None
-    beside = _losses(network, extra.pairs, spans, _unmixed(config), rng, measure) if extra else None
+    beside = _losses(network, extra.pairs, spans, _unmixed(config), rng, loss) if extra else None
 
     def losses() -> Iterator[tuple[Tensor, float]]:
         if beside is None or extra is None:
             yield from main()
             return
-        for (loss, chance), (other, other_chance) in zip(main(), _endless(beside), strict=False):
-            yield loss + extra.weight * other, chance + extra.weight * other_chance
+        for (value, chance), (other, other_chance) in zip(main(), _endless(beside), strict=False):
+            yield value + extra.weight * other, chance + extra.weight * other_chance
 
     def dev_score() -> float:
         return validate(*embed(network, dev, spans))
@@ -88,7 +85,7 @@ def _losses(
     spans: Spans,
     config: ContrastConfig,
     rng: np.random.Generator,
-    measure: Loss | None,
+    loss: Loss,
 ) -> Losses:
     """Return what yields, for one epoch, each batch's loss and that of guessing."""
     images = torch.from_numpy(pairs.images[:, :, slice(*spans.fusion)])
@@ -98,14 +95,7 @@ def _losses(
         views = images.shape[1]
         for batch in batches(pairs.truth, config.batch, views, mix=config.mix_texts, rng=rng):
             scores, also_true = _scores(network, images, texts, batch, config)
-            if measure is None:
-                loss = info_nce(scores, also_true, config.temperature, config.label_smoothing)
-                yield loss, math.log(len(batch.images))
-            else:
-                yield (
-                    measure(scores, also_true),
-                    measure(torch.zeros_like(scores), also_true).item(),
-                )
+            yield loss(scores, also_true), loss_of_guessing(loss, scores)
 
     return epoch
 

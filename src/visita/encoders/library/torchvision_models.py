@@ -128,6 +128,8 @@ class InceptionV3:
     name = "inception-v3"
     side = 299
     reduced = False
+    licence = "BSD-3-Clause"
+    package = "torchvision"
 
     def __init__(self) -> None:
         self._encoder = by_name("inception_v3")

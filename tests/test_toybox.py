@@ -1,0 +1,170 @@
+"""A package from outside adds one part of each kind by its entry points: all listed, all used."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from drawn import draw_pairs
+
+TOYBOX = Path(__file__).with_name("toybox")
+METADATA = "Metadata-Version: 2.1\nName: toybox\nVersion: 1.0\n"
+CHECKS = """
+from toybox.encoders import ToyEyes, ToyWords
+from toybox.searching import ToyEngine
+from visita.testing import check_encoder, check_index, check_text_encoder
+check_encoder(ToyEyes()), check_text_encoder(ToyWords()), check_index(ToyEngine)
+
+import numpy as np
+from visita.kernels import Kernel
+print(Kernel(function="toy-kernel")(np.eye(2)).tolist())
+"""
+
+
+class Outside:
+    """Processes that have the package beside visita, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        site = folder / "site"
+        shutil.copytree(TOYBOX, site / "toybox", ignore=shutil.ignore_patterns("*.txt", "__py*"))
+        distribution = site / "toybox-1.0.dist-info"
+        distribution.mkdir()
+        (distribution / "METADATA").write_text(METADATA)
+        shutil.copy(TOYBOX / "entry_points.txt", distribution)
+        self.pairs = folder / "pairs"
+        captions = []
+        for picture in draw_pairs(self.pairs, 100):
+            texts = picture.with_suffix(".txt")
+            captions += [f"{picture.name}\t{line}\n" for line in texts.read_text().splitlines()]
+            texts.unlink()
+        (self.pairs / "pairs.toy").write_text("".join(captions))
+
+    def python(self, *words: str, engine: str = "") -> subprocess.CompletedProcess[str]:
+        paths = [str(self.folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "VISITA_ENGINE": engine}
+        command = [sys.executable, *words]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment, cwd=self.folder
+        )
+
+    def visita(self, *words: str, engine: str = "") -> subprocess.CompletedProcess[str]:
+        done = self.python("-m", "visita", *words, engine=engine)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory) -> Outside:
+    return Outside(tmp_path_factory.mktemp("outside"))
+
+
+@pytest.fixture(scope="module")
+def trained(outside) -> subprocess.CompletedProcess[str]:
+    levels = {"toy-eyes": ["pixels", "mean"]}
+    settings = {"image_levels": levels, "text_encoder": "toy-words", "class_names_weight": 0}
+    small = {"keywords_per_image": 0, "dim": 16, "fusion_dim": 16, "hidden": 16, "epochs": 1}
+    words = ["train", "fusion", "--data", "toy-pairs:pairs", "--out", "trained"]
+    for name, value in {**settings, **small, "mirror": False, "loss": "toy-loss"}.items():
+        words += ["--set", f"{name}={json.dumps(value)}"]
+    done = outside.visita(*words)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_every_part_is_listed_and_nothing_heavy_is_imported_for_it(outside):
+    program = "import sys; from visita.cli import main\ntry: main()\nfinally: print(*sys.modules)"
+    done = outside.python("-c", program, "models")
+    *lines, modules = done.stdout.splitlines()
+    assert not {"torch", "transformers", "sklearn"} & set(modules.split())
+    for line in (
+        "image encoder toy-eyes: 2 levels, 3 to 192 wide, 0 MB, CC0-1.0",
+        "text encoder toy-words: 1 levels, 64 wide, 0 MB, CC0-1.0",
+        "baseline toy-cca: Canonical correlation analysis, once more.",
+        "    Toy 2026; visita train baseline toy-cca",
+    ):
+        assert line in lines
+    parts = json.loads(outside.visita("models", "--json").stdout)["parts"]
+    for kind, name in (
+        ("reader", "toy-pairs"),
+        ("loss", "toy-loss"),
+        ("network", "toy-projection"),
+        ("kernel", "toy-kernel"),
+        ("engine", "toy-engine"),
+        ("pretrained matcher", "toy:NAME"),
+    ):
+        assert name in parts[kind]
+
+
+def test_every_group_of_entry_points_in_contributing_is_used_here():
+    contributing = Path(__file__).parents[1] / "CONTRIBUTING.md"
+    rows = [line for line in contributing.read_text("utf-8").splitlines() if line.startswith("|")]
+    groups = re.findall(r"`(visita\.[a-z_]+)`", "\n".join(rows))
+    used = re.findall(r"^\[(.+)\]$", (TOYBOX / "entry_points.txt").read_text("utf-8"), re.MULTILINE)
+    assert sorted(used) == sorted(g for g in groups if not g.startswith("visita.pair_"))
+
+
+def test_a_command_is_run_and_one_that_cannot_be_imported_is_told(outside):
+    assert outside.visita("hello", "--name", "you").stdout == "hello you\n"
+    assert json.loads(outside.visita("hello", "--json").stdout) == {"hello": "world"}
+    assert "Greet." in outside.visita("hello", "-h").stdout
+    broken = outside.visita("broken", "a", "--word")
+    assert (broken.returncode, broken.stdout) == (2, "")
+    assert "toybox.no_such_module:hello, cannot be imported" in broken.stderr
+    assert len(broken.stderr.splitlines()) == 1
+    told = outside.visita("--help")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "hello       Greet." in told.stdout and "cannot be imported" in told.stdout
+
+
+def test_parts_from_outside_keep_the_contracts_and_a_kernel_computes(outside):
+    done = outside.python("-c", CHECKS)
+    assert (done.returncode, done.stdout) == (0, "[[2.0, 0.0], [0.0, 2.0]]\n"), done.stderr
+
+
+def test_reader_encoders_and_loss_train_a_matcher(outside, trained):
+    assert "toy loss at work" in trained.stderr
+    manifest = (outside.folder / "trained" / "manifest.json").read_text("utf-8")
+    assert all(name in manifest for name in ("toy-eyes", "toy-words", "toy-loss", "toy-pairs"))
+
+
+@pytest.mark.usefixtures("trained")
+def test_an_engine_and_a_family_of_matchers_search(outside):
+    words = ("search", "a red star", "pairs", "--gallery", "kept", "-k", "5", "--matcher")
+    exact = outside.visita(*words, "trained")
+    toy = outside.visita(*words, "toy:trained", engine="toy-engine")
+    assert toy.returncode == 0, toy.stderr
+    assert "toy engine of 100 vectors" in toy.stderr
+    assert "toy engine" not in exact.stderr
+    assert toy.stdout == exact.stdout and len(toy.stdout.splitlines()) == 5
+    unknown = outside.visita(*words, "trained", engine="toy-engin")
+    assert unknown.returncode == 2 and "Did you mean 'toy-engine'?" in unknown.stderr
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_saved_matcher_of_a_kind_from_outside_is_loaded(outside):
+    kept = outside.folder / "kind"
+    kept.mkdir()
+    manifest = {"visita": "toy kind", "matcher": str(outside.folder / "trained")}
+    (kept / "manifest.json").write_text(json.dumps(manifest))
+    picture = str(next(outside.pairs.glob("*.png")))
+    said = [outside.visita("match", picture, "a star", "--matcher", m) for m in ("kind", "trained")]
+    assert said[0].returncode in (0, 1) and said[0].stdout == said[1].stdout
+
+
+def test_a_baseline_trains_a_network_from_outside(outside):
+    encoder = json.dumps({"toy-eyes": ["pixels"]})
+    words = ["train", "baseline", "toy-cca", "--data", "toy-pairs:pairs", "--out", "cca"]
+    settings = [f"image_levels={encoder}", "text_encoder=toy-words", "directions=8"]
+    done = outside.visita(*words, *(word for s in settings for word in ("--set", s)))
+    assert done.returncode == 0, done.stderr
+    assert '"toy-projection"' in (outside.folder / "cca" / "manifest.json").read_text("utf-8")
+    picture = str(next(outside.pairs.glob("*.png")))
+    told = outside.visita("match", picture, "a star", "--matcher", "cca")
+    assert told.returncode in (0, 1) and re.search(r"0\.\d+", told.stdout), told.stderr
