@@ -1,4 +1,4 @@
-"""Run every command and the Python of the README and of docs/ in a scratch folder of drawn pictures.
+"""Run the commands and the Python of the README and docs/ in a scratch folder of drawn pictures.
 
 python .ci/readme_check.py FOLDER. The two commands with pip are run by .ci/run itself; blocks
 called ``text`` show what needs a checkpoint or hours, and are not run.

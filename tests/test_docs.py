@@ -92,7 +92,12 @@ def test_the_index_lists_every_page():
 
 
 def test_the_checker_runs_lines_and_python_in_order():
-    text = "```bash\nvisita models  # all\npip install x\n```\n```python\nprint(1)\n```\n```text\nno\n```"
+    blocks = (
+        ("bash", "visita models  # all\npip install x"),
+        ("python", "print(1)"),
+        ("text", "no"),
+    )
+    text = "\n".join(f"```{language}\n{block}\n```" for language, block in blocks)
     steps = CHECK["steps"](text)
     assert [(step.language, step.source) for step in steps] == [
         ("bash", "visita models"),

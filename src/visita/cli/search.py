@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import visita
+from visita.brief import counted
 from visita.cli.index import in_step
 from visita.cli.options import (
     DEFAULT,
@@ -73,7 +74,7 @@ def remark(matches: Sequence[visita.Match], threshold: float | None) -> str:
 
 
 def line(match: visita.Match) -> str:
-    """Return the number and the path of a match, parted by a tab."""
+    """Return the number and the path of a match, separated by a tab."""
     number = match.score if match.probability is None else match.probability
     return f"{number:.3f}\t{one_line(match.path)}"
 
@@ -95,7 +96,7 @@ def draw_sheet(found: Sequence[Found], out: Path) -> None:
         for one in found
     ]
     queries = f"{len(found)} queries" if len(found) > 1 else "1 query"
-    told = f"{queries}, {found[0].gallery_size:,} pictures; best first"
+    told = f"{queries}, {counted(found[0].gallery_size, 'picture')}; best first"
     draw(rows, out, Head("visita search", told))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from visita.brief import counted
 from visita.data.pictures import printable
 from visita.durable import make_folder
 from visita.encoders.contract import PictureEncoder
@@ -162,7 +163,7 @@ class Attempt:
         before = (Skipped(str(path), e.error) for path, e in known if e and e.error)
         first = next(chain(report.skipped, before))
         raise DataError(
-            f"None of the {len(self.walk.files)} pictures can be used. The first: "
+            f"None of the {len(self.walk.files):,} pictures can be used. The first: "
             f"{printable(first.item)}: {first.reason}."
         )
 
@@ -171,7 +172,9 @@ class Attempt:
         report = replace(self.look(), reason=reason)
         if report.unread:
             where = printable(str(self.walk.folder))
-            say(f"{where}: {report.unread:,} new or changed pictures left unread: {reason}")
+            say(
+                f"{where}: {counted(report.unread, 'new or changed picture')} left unread: {reason}"
+            )
         return report
 
     def _seconds(self) -> float:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from visita.brief import counted
 from visita.data.pictures import Exclusion, printable
 from visita.encoders.contract import PictureEncoder
 from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
@@ -212,7 +213,8 @@ class Gallery:
         }
         damaged = set(store.damaged(known.values(), None if whole else [VECTOR]))
         if damaged:
-            say_once(f"{store.folder}: {len(damaged)} pictures are left out, as it is damaged")
+            left_out = counted(len(damaged), "picture")
+            say_once(f"{store.folder} is damaged: {left_out} left out")
             known = {path: digest for path, digest in known.items() if digest not in damaged}
         rows = np.array([store.row(digest) for digest in known.values()], np.int64)
         vectors: Any = store.column(VECTOR)[rows]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.brief import counted
 from visita.errors import DamagedError, DataError
 from visita.gallery.engines import ExactIndex, Index
 from visita.store.store import FeatureStore
@@ -72,7 +73,7 @@ class Snapshot:
 
     def __repr__(self) -> str:
         """Return how many pictures there are, and how many numbers a vector has."""
-        return f"<Snapshot: {len(self)} pictures, vectors of {self.vectors.shape[1]}>"
+        return f"<Snapshot: {counted(len(self), 'picture')}, vectors of {self.vectors.shape[1]}>"
 
     @cached_property
     def index(self) -> Index:

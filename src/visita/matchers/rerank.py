@@ -1,4 +1,4 @@
-"""Two stages: one vector a picture finds the first few, a closer look orders them."""
+"""Two stages: one vector a picture finds the first few, a second stage re-ranks them."""
 
 from __future__ import annotations
 

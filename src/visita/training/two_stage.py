@@ -1,4 +1,4 @@
-"""Training MKL-VisITA: the vectors, the closer look, and how much each counts."""
+"""Training MKL-VisITA: the vectors, the second stage, and the weight of each."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def token_encoder(config: CrossModalConfig) -> TokenEncoder:
     if not hasattr(encoder, "tokens"):
         raise ConfigError(
             f"{config.text_encoder} gives vectors of texts but not of their tokens, which the "
-            "closer look reads: set second.text_encoder to another, such as minilm-l6."
+            "second stage reads: set second.text_encoder to another, such as minilm-l6."
         )
     return encoder
 
