@@ -207,7 +207,7 @@ def test_a_table_of_others_is_read_by_its_fields(folder):
     assert pairs.texts == ("None", "same", "same")  # one text in train, and one in dev
     assert pairs.image_split.tolist() == ["train", "dev", "train"]
     assert problems(pairs) == {
-        "1 rows": "have split 'secret', not train, dev or test",
+        "1 row": "have split 'secret', not train, dev or test",
         "rows.txt:7": "has no text",
         "rows.txt:8": "names no picture",
         "absent.png": "there is no such picture",

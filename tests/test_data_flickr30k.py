@@ -78,7 +78,7 @@ def test_karpathys_splits_come_from_his_file(folder, capsys):
     assert pairs.image_split.tolist() == ["train", "train", "dev", "test"]
     assert pairs.texts[:2] == ("Caption 0 of # 3.jpg .", "Caption 1 of # 3.jpg .")
     found = problems(pairs)
-    assert found["1 images"] == "have split 'more', not train, val, test"
+    assert found["1 image"] == "have split 'more', not train, val, test"
     assert found["9.jpg"] == "is listed for test but has no captions"
     assert found["results_20130124.token"] == "5 of its pictures left out, being in no split"
     assert found["splits"].endswith("the published split 29,000 / 1,014 / 1,000")

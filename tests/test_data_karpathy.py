@@ -57,17 +57,17 @@ def coco(drawn, tmp_path):
 
 
 def test_restval_is_a_choice_that_every_report_names(coco, capsys):
-    with pytest.raises(DataError, match=r"1 images of restval: choose karpathy-with-restval:PATH"):
+    with pytest.raises(DataError, match=r"1 image of restval: choose karpathy-with-restval:PATH"):
         open_pairs(f"karpathy:{coco}")
     trained = open_pairs(f"karpathy-with-restval:{coco}")
     assert trained.source == f"karpathy-with-restval:{coco}"
     assert trained.splits() == {"train": 2, "dev": 1, "test": 2}
-    assert "dataset_coco.json: 1 images of restval are train\n" in capsys.readouterr().err
+    assert "dataset_coco.json: 1 image of restval: train\n" in capsys.readouterr().err
     left_out = open_pairs(f"karpathy-without-restval:{coco}")
     assert left_out.source == f"karpathy-without-restval:{coco}"
     assert left_out.splits() == {"train": 1, "dev": 1, "test": 2}
     assert not any("Rest" in text for text in left_out.texts)
-    assert "1 images of restval are left out\n" in capsys.readouterr().err
+    assert "1 image of restval: left out\n" in capsys.readouterr().err
     assert trained.take("test").fingerprint() == left_out.take("test").fingerprint()
 
 
@@ -169,5 +169,5 @@ def test_a_file_that_is_not_karpathys_is_refused(tmp_path, content, message):
 
 
 def test_a_file_without_its_reader_asks_which(coco):
-    with pytest.raises(DataError, match="1 images of restval: choose karpathy-with-restval:PATH"):
+    with pytest.raises(DataError, match="1 image of restval: choose karpathy-with-restval:PATH"):
         open_pairs(str(coco))

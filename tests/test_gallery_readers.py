@@ -124,7 +124,7 @@ def test_a_user_without_rights_searches_what_is_there(place, tmp_path):
     draw_noise(place.folder / "3.png", 3)
     found, said = place.search(65534).communicate()
     assert found == "3 1\n"
-    assert said == (f"{place.folder}: 1 new or changed pictures left unread: Permission denied\n")
+    assert said == (f"{place.folder}: 1 new or changed picture left unread: Permission denied\n")
 
 
 def test_on_a_full_disk_a_new_picture_stays_unread_and_the_rest_is_found(place, capsys):
@@ -139,7 +139,7 @@ def test_on_a_full_disk_a_new_picture_stays_unread_and_the_rest_is_found(place, 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (report.unchanged, report.unread, report.reason) == (3, 1, "File too large")
-    assert "1 new or changed pictures left unread: File too large" in capsys.readouterr().err
+    assert "1 new or changed picture left unread: File too large" in capsys.readouterr().err
     assert len(place.gallery.snapshot(place.matcher.fingerprint())) == 3
     assert place.gallery.refresh(place.matcher, place.encoder)[0].added == 1
 

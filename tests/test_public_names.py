@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_docs_list_exactly_the_public_names():
     text = (ROOT / "docs" / "api.md").read_text("utf-8")
-    documented = re.findall(r"^- `(\w+)`: ", text, flags=re.MULTILINE)
+    documented = re.findall(r"^### `(\w+)`$", text, flags=re.MULTILINE)
     assert sorted(documented) == sorted(visita.__all__)
 
 

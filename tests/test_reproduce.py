@@ -197,7 +197,7 @@ def test_the_small_gallery_and_the_leak_are_reported(drawn_pairs, tmp_path):
     assert "not measured" not in {one.outcome for one in report.verdicts}
     assert len(report.verdicts) == 16
     for name in ("report.html", "report.md"):
-        assert "numbers are too good" in (tmp_path / name).read_text("utf-8")
+        assert "numbers are too optimistic" in (tmp_path / name).read_text("utf-8")
     shown = json.loads((tmp_path / "report.json").read_text())
     assert [one["title"] for one in shown["examples"]] == ["Best answers", "Worst answers"]
     for group in shown["examples"]:

@@ -37,3 +37,12 @@ class Brief:
         """Return the class and its fields, each in brief."""
         shown = (f"{one.name}={brief(getattr(self, one.name))}" for one in fields(self))  # type: ignore[arg-type]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return how many there are of a thing with a regular plural.
+
+    >>> counted(1, "picture"), counted(2000, "picture")
+    ('1 picture', '2,000 pictures')
+    """
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

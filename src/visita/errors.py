@@ -39,7 +39,16 @@ __all__ = [
 
 
 class VisitaError(Exception):
-    """Base of all errors that visita raises on purpose."""
+    """Base of all errors that visita raises on purpose.
+
+    Examples
+    --------
+    >>> try:
+    ...     visita.load("visita-smal")
+    ... except visita.VisitaError as error:
+    ...     print(str(error)[-28:])
+    Did you mean 'visita-small'?
+    """
 
 
 class DataError(VisitaError):

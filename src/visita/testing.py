@@ -37,6 +37,12 @@ def check_encoder(encoder: ImageEncoder) -> None:
     ------
     AssertionError
         If the encoder breaks the contract; the message says how.
+
+    Examples
+    --------
+    >>> from visita.encoders.colours import Colours
+    >>> from visita.testing import check_encoder
+    >>> check_encoder(Colours())
     """
     shapes = encoder.level_shapes()
     assert shapes, "an encoder must have a level"
@@ -92,6 +98,12 @@ def check_text_encoder(encoder: TextEncoder) -> None:
     ------
     AssertionError
         If the encoder breaks the contract; the message says how.
+
+    Examples
+    --------
+    >>> from visita.encoders.table import TEXT_ENCODERS
+    >>> from visita.testing import check_text_encoder
+    >>> check_text_encoder(TEXT_ENCODERS.load("minilm-l6")())
     """
     _check_fingerprint(encoder)
     texts = list(TEXTS)
@@ -142,6 +154,15 @@ def check_matcher(matcher: Matcher, columns: Mapping[str, FloatArray], texts: Te
     ------
     AssertionError
         If the matcher breaks the contract; the message says how.
+
+    Examples
+    --------
+    >>> from visita.testing import check_matcher
+    >>> finder = visita.Finder("visita-small")
+    >>> pictures = [f"mypairs/0000{n}.jpg" for n in (0, 2, 4)]
+    >>> columns = finder.pictures.encode_pictures(pictures)
+    >>> texts = finder.texts.encode(["a dog", "a red circle", "a man on a horse"])
+    >>> check_matcher(finder.matcher, columns, texts)
     """
     _check_fingerprint(matcher)
     assert set(columns) >= set(matcher.recipe.columns()), "give every column of the recipe"
@@ -282,6 +303,12 @@ def check_index(make_index: Callable[[FloatArray], Index], *, recall: float = 1.
     ------
     AssertionError
         If the engine breaks the contract; the message says how.
+
+    Examples
+    --------
+    >>> from visita.gallery.engines import ExactIndex
+    >>> from visita.testing import check_index
+    >>> check_index(ExactIndex)
     """
     rng = np.random.default_rng(0)
     vectors = _unit(rng.standard_normal((211, 19)))

@@ -18,9 +18,17 @@ from visita.types import FloatArray
 def unit_and_length(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the rows scaled to length 1, float32 (n, d), and their lengths, float32 (n,).
 
-    A matcher's vectors are at most 1 long, and their inner product is the score. A store that
-    compares by cosine or by distance forgets the length: take its unit vectors, and multiply what
-    it finds by the length of the picture's and of the text's to have the score and its order.
+    A matcher's vectors are at most 1 long (0.65 to 1.0 with the shipped matchers), and their inner
+    product is the score. A store that compares by cosine or by distance ignores their length: give
+    it the unit vectors, and multiply each cosine that it returns by the lengths of the picture's
+    and the text's vectors to have the score and its order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> unit, length = visita.unit_and_length(np.array([[0, 0.5]], np.float32))
+    >>> unit.tolist(), length.tolist()
+    ([[0.0, 1.0]], [0.5])
     """
     lengths = np.linalg.norm(np.asarray(vectors, np.float32), axis=1)
     return unit(vectors), np.asarray(lengths, np.float32)

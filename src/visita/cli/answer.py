@@ -17,7 +17,7 @@ def answer(
     image: Image,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In English.")],
     choices: Annotated[
-        str, typer.Option("--choices", metavar="A,B,…", help="The choices, parted by commas.")
+        str, typer.Option("--choices", metavar="A,B,…", help="The choices, separated by commas.")
     ] = "",
     choice: Annotated[
         list[str] | None,
@@ -29,7 +29,7 @@ def answer(
 ) -> None:
     """Answer a question about a picture by the best of some choices.
 
-    Prints, parted by tabs: how probable each choice is if just one is right
+    Prints, separated by tabs: the probability of each choice if exactly one is right
     (not for yes and no), its score, the choice, and the statement that was
     matched, best first.
 

@@ -32,7 +32,7 @@ def caption(
 ) -> None:
     """Choose captions for pictures from a collection of texts, or write them.
 
-    Prints, parted by tabs: the picture, the score and the text, best first.
+    Prints, separated by tabs: the picture, the score and the text, best first.
     Of texts that say nearly the same, the best one is printed. Without --from
     they are written by a matcher that is a captioner (visita train baseline nic);
     the score is then the mean log probability of a word.

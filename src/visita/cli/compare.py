@@ -27,9 +27,11 @@ def compare(
         Path, typer.Option(metavar="DIR", help="Where report, cells and trained matchers go.")
     ],
     split: Annotated[str, typer.Option(help="Where to measure: train, dev or test.")] = "test",
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each that is trained.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Trainings of each system, by other seeds.")
+    ] = 1,
     folds: Folds = 1,
-    seed: Annotated[int, typer.Option(help="The first of training; of intervals.")] = 0,
+    seed: Annotated[int, typer.Option(help="First seed of training; seed of intervals.")] = 0,
     features: Features = None,
     root: Root = None,
     as_json: Json = False,
@@ -39,8 +41,8 @@ def compare(
     Each number has its interval, each system a paired test against the best, and a
     plot shows which are best for their cost. Systems to train: fusion, mkl-visita
     and the baselines of [bold]visita train baseline[/bold]. Writes report.html, report.md and
-    report.json. Interrupted or killed, the same command goes on where it was; one
-    that fails is reported, and the rest goes on.
+    report.json. Run the same command again to resume. One that
+    fails is reported, and the rest goes on.
 
     [bold]visita compare visita-small train:cca train:fusion --data mine.csv --out compared[/bold]
     [bold]visita compare visita-small clip:openai/clip-vit-base-patch32

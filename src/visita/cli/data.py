@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import visita
+from visita.brief import counted
 from visita.cli.options import Json, Root, rooted
 from visita.cli.output import print_json
 from visita.progress import one_line
@@ -21,14 +22,14 @@ Pairs = Annotated[
 
 data = typer.Typer(
     name="data",
-    help="Look at pairs, make articles of them, or write them as linked data.",
+    help="Check pairs, make articles of them, or write them as linked data.",
     no_args_is_help=True,
 )
 
 
 @data.callback()
 def group() -> None:
-    """Look at pairs, make articles of them, or write them as linked data."""
+    """Check pairs, make articles of them, or write them as linked data."""
 
 
 @data.command()
@@ -65,7 +66,7 @@ def articles(
         typer.Option(min=0, help="Captions of other images in each article.", show_default=False),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where they go: .jsonl, in or above the pictures.")
+        Path, typer.Option(metavar="FILE", help="Output: .jsonl, in or above the pictures.")
     ],
     seed: Annotated[
         int,
@@ -101,8 +102,8 @@ def articles(
         )
     else:
         splits = ", ".join(f"{name} {size:,}" for name, size in made.splits().items())
-        without = f"; {left_out:,} images have no text" if left_out else ""
-        print(f"{count:,} articles ({splits}) with noise {noise} are in {out}{without}")
+        without = f"; {counted(left_out, 'image')} have no text" if left_out else ""
+        print(f"{counted(count, 'article')} ({splits}) with noise {noise} are in {out}{without}")
 
 
 @data.command()
@@ -112,13 +113,11 @@ def croissant(
         typer.Argument(metavar="PAIRS...", help="READER:PATH; several data sets are joined."),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where it goes: .json, in or above the pictures.")
+        Path, typer.Option(metavar="FILE", help="Output: .json, in or above the pictures.")
     ],
     join: Annotated[
         str,
-        typer.Option(
-            metavar="BY", help="What makes two pictures one: their 'content', or their 'id'."
-        ),
+        typer.Option(metavar="BY", help="What equal pictures share: 'content' or 'id'."),
     ] = "content",
     description: Annotated[str, typer.Option(help="What the data are.")] = "",
     licence: Annotated[str, typer.Option("--license", help="Name or address of a licence.")] = "",
@@ -128,7 +127,7 @@ def croissant(
 ) -> None:
     """Describe pairs as linked data: JSON-LD in the Croissant format, with a Parquet table.
 
-    Of several data sets, what is one picture becomes one image with the texts of all. Every
+    Of several data sets, equal pictures become one image with the texts of all. Every
     command reads the result as croissant:FILE.
 
     [bold]visita data croissant coco:data/coco flickr8k:data/flickr8k --out data/all.json[/bold]
@@ -159,17 +158,21 @@ def croissant(
             }
         )
     else:
-        print(f"{images:,} images and {texts:,} texts are in {out}, with the table {table}")
+        contents = f"{counted(images, 'image')} and {counted(texts, 'text')}"
+        print(f"{contents} are in {out}, with the table {table}")
         if len(sets) > 1:
             print(
-                f"{shared:,} pictures were there twice and are one image now; {moved:,} changed "
-                f"their split for it, to test, or else to dev"
+                f"{counted(shared, 'picture')} occurred twice and became one image; "
+                f"{moved:,} changed split for it, to test or else to dev"
             )
 
 
 def _print(report: Report) -> None:
     splits = ", ".join(f"{name} {count:,}" for name, count in report.splits.items())
-    print(f"{report.images:,} images ({splits}), {report.texts:,} texts, {report.pairs:,} pairs")
+    print(
+        f"{counted(report.images, 'image')} ({splits}), {counted(report.texts, 'text')}, "
+        f"{counted(report.pairs, 'pair')}"
+    )
     if report.languages:
         counts = ", ".join(f"{code} {count:,}" for code, count in report.languages.items())
         print(f"texts by language: {counts}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import visita
+from visita.brief import counted
 from visita.cli.options import Features, Folds, Json, Pairs, Root, TextEncoder, rooted
 from visita.cli.output import print_json, print_languages, print_protocols
 from visita.progress import warn
@@ -53,7 +54,7 @@ def evaluate(
         return
     name, found = (
         report["matcher"]["name"],
-        f"{report['images']:,} images, {report['texts']:,} texts",
+        f"{counted(report['images'], 'image')}, {counted(report['texts'], 'text')}",
     )
     print(f"{name} on {report['data']['source']}, {split}: {found}")
     warn(report["warnings"])

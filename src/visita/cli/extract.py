@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import visita
+from visita.brief import counted
 from visita.cli.options import Config, Json, Pairs, Preset, Root, Settings, check_out, rooted
 from visita.cli.output import print_json
 
@@ -50,4 +51,4 @@ def extract(
             }
         )
     else:
-        print(f"{images:,} images and {texts:,} texts are in {out}")
+        print(f"{counted(images, 'image')} and {counted(texts, 'text')} are in {out}")

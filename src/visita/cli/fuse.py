@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import visita
+from visita.brief import counted
 from visita.cli.options import Force, Json, Pairs, Root, check_out, rooted
 from visita.cli.output import interval, print_json
 from visita.progress import warn
@@ -25,7 +26,7 @@ def fuse(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the matcher goes.")],
     force: Force = False,
     dim: Annotated[
-        int, typer.Option(metavar="N", help="Numbers a picture, at most; longer is shortened.")
+        int, typer.Option(metavar="N", help="Most numbers a picture; longer vectors are shortened.")
     ] = 1024,
     plot: Annotated[
         Path | None,
@@ -38,9 +39,9 @@ def fuse(
     """Fuse matchers into one that adds up their scores, with weights learnt on dev.
 
     Prints each one's weight and rsum alone, and what the fusion gains over the best of
-    them: weights for one half of dev are learnt on the other. If it does not gain for sure,
-    the best is kept alone. class-names and colour compare a text with the names of what
-    a picture shows, and of its colours.
+    them: weights for one half of dev are learnt on the other. Unless the whole interval of
+    the gain is above zero, only the best is kept. class-names and colour compare a text
+    with the names of what a picture shows, and of its colours.
 
     [bold]visita fuse visita-small mine class-names --data mine.csv --out both[/bold]
     """
@@ -66,7 +67,9 @@ def fuse(
 
 def _print(fused: visita.Fused) -> None:
     report, found = fused.report, fused.fusion
-    print(f"learnt on dev: {report['images']:,} images, {report['texts']:,} texts")
+    print(
+        f"learnt on dev: {counted(report['images'], 'image')}, {counted(report['texts'], 'text')}"
+    )
     rows = [("", "weight", "rsum alone")]
     rows += [
         (one["name"], interval(one["weight"], digits=3), interval(one["rsum"]))
@@ -91,5 +94,5 @@ def _print(fused: visita.Fused) -> None:
 
 def _kept(found: dict[str, object]) -> str:
     if found["holds"]:
-        return "the fusion, as its gain is above zero with its whole interval"
-    return f"{found['best']} alone, as the fusion's gain is not above zero for sure"
+        return "the fusion: the whole interval of its gain is above zero"
+    return f"{found['best']} alone: the interval of the fusion's gain is not above zero"

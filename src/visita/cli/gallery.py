@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from visita.brief import counted
 from visita.cli.options import Home, Json
 from visita.cli.output import print_json
 from visita.errors import ConfigError
@@ -20,7 +21,7 @@ gallery = typer.Typer(
 
 @gallery.command("list")
 def list_galleries(gallery: Home = None, as_json: Json = False) -> None:
-    """List the galleries: name, pictures, room on disk, folder.
+    """List the galleries: name, pictures, disk use, folder.
 
     [bold]visita gallery list[/bold]
     """
@@ -45,9 +46,9 @@ def verify(
     gallery: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Read all that galleries keep: is it as it was written?
+    """Check all that galleries keep against its checksums.
 
-    What is not is taken out; the next search makes it again.
+    What is damaged is removed; the next search makes it again.
 
     [bold]visita gallery verify[/bold]
     """
@@ -62,7 +63,9 @@ def verify(
         state = f"damaged: {', '.join(one.damaged)}" if one.damaged else "sound"
         if one.damaged:
             state += f"; not mended ({one.kept_from})" if one.kept_from else "; mended by a search"
-        print(one_line(f"{one.name}: {one.rows:,} rows, {one.bytes / 1e6:,.0f} MB, {state}"))
+        print(
+            one_line(f"{one.name}: {counted(one.rows, 'row')}, {one.bytes / 1e6:,.0f} MB, {state}")
+        )
 
 
 @gallery.command("compact")
@@ -73,7 +76,7 @@ def compact(
     gallery: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Let go of what a gallery keeps of pictures that are gone.
+    """Delete what a gallery keeps of pictures that are gone.
 
     Without this it is kept for 30 days, as a folder may come back.
 
@@ -87,7 +90,7 @@ def compact(
     if as_json:
         print_json({"compacted": path.name, "bytes": freed})
     else:
-        print(f"{path.name}: {freed / 1e6:,.1f} MB let go")
+        print(f"{path.name}: {freed / 1e6:,.1f} MB freed")
 
 
 @gallery.command("rm")
@@ -109,7 +112,7 @@ def remove(
     name = find_gallery(name, gallery).name
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
-            raise ConfigError("Nobody is here to ask: add --yes to delete the gallery.")
+            raise ConfigError("There is no terminal to ask on: add --yes to delete the gallery.")
         typer.confirm(f"Delete the gallery {name}? Its pictures stay.", abort=True, err=True)
     remove_gallery(name, gallery)
     if as_json:

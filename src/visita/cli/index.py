@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import visita
+from visita.brief import counted
 from visita.cli.options import DEFAULT, Exclude, Home, Json, Matcher, TextEncoder
 from visita.cli.options import folders as checked
 from visita.cli.output import print_json
@@ -31,8 +32,8 @@ def index(
     """Read the pictures of folders, so that searches find them at once.
 
     Only what is new or changed is read. Searching does this too; a large
-    folder is better indexed beforehand. Interrupted, it goes on where it was.
-    While another process writes, it waits.
+    folder is better indexed beforehand. Interrupted, it resumes when
+    it is run again. While another process writes, it waits.
 
     [bold]visita index Pictures --exclude '*.gif'[/bold]
     """
@@ -115,4 +116,5 @@ def summary(gallery: visita.Gallery, report: SyncReport) -> str:
     faults = [f"{report.broken:,} known to be unreadable"] if report.broken else []
     faults += [f"{len(report.skipped):,} skipped"] if report.skipped else []
     faults += [f"{report.unread:,} unread"] if report.unread else []
-    return f"{gallery.stored}: {count:,} pictures, {', '.join((news or ['up to date']) + faults)}"
+    told = ", ".join([counted(count, "picture"), *(news or ["up to date"]), *faults])
+    return f"{gallery.stored}: {told}"

@@ -12,8 +12,8 @@ from visita.cli.output import print_json
 
 TRAINED = {
     "fusion": "vectors from several levels of CNNs, from your pairs or --from a matcher",
-    "mkl-visita": "vectors that find, and a closer look that orders the first 50",
-    "encoder": "the picture network itself, for matchers that are trained after it",
+    "mkl-visita": "vectors for searching, and a network that re-ranks the first 50",
+    "encoder": "an image encoder, for matchers that are then trained on it",
 }
 """What is learnt here beside the baselines."""
 
@@ -43,7 +43,7 @@ def models(as_json: Json = False) -> None:
         print(f"    made of {', '.join(one['encoders'])}; trained on {one['trained_on']}")
         if second := one["second"]:
             print(
-                f"    two stages: the first {second['depth']} of a search are looked at again, "
+                f"    two stages: the first {second['depth']} of a search are re-ranked, "
                 f"in {second['bytes_per_picture']:,} bytes a picture"
             )
     for one in known:
@@ -54,7 +54,9 @@ def models(as_json: Json = False) -> None:
         print(f"to train {name}: {what}; visita train {name}")
     for one in baselines:
         print(f"baseline {one['name']}: {one['what']}")
-        stages = f"; two stages, the second orders the first {one['depth']}" if one["depth"] else ""
+        stages = (
+            f"; the second of two stages re-ranks the first {one['depth']}" if one["depth"] else ""
+        )
         extra = f"; {_install(one)}" if one["extra"] else ""
         paper = f"{one['paper']}; " if one["paper"] else ""
         print(f"    {paper}visita train baseline {one['name']}{stages}{extra}")

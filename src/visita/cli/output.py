@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from visita.brief import counted
 from visita.jsonfile import json_text
 
 
@@ -41,12 +42,12 @@ def print_languages(languages: Mapping[str, Any]) -> None:
     """Print one line a language: its texts, and their recall of pictures."""
     for code, one in languages.items():
         recall = "  ".join(f"{k} {interval(found)}" for k, found in one["text_to_image"].items())
-        print(f"  text to image, {code} ({one['texts']:,} texts): {recall}")
+        print(f"  text to image, {code} ({counted(one['texts'], 'text')}): {recall}")
 
 
 def print_comparison(comparison: Mapping[str, Any]) -> None:
     """Print before, after and the paired difference of each metric."""
-    print(f"before and after on {comparison['images']:,} images of {comparison['split']}")
+    print(f"before and after on {counted(comparison['images'], 'image')} of {comparison['split']}")
     sides = [dict(_estimates({"retrieval": comparison[side]})) for side in ("before", "after")]
     rows: list[tuple[str, ...]] = [("", "before", "after", "difference [95 % interval]")]
     for name, difference in _estimates({"retrieval": comparison["difference"]}):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import visita
+from visita.brief import counted
 from visita.cli.index import in_step
 from visita.cli.options import (
     DEFAULT,
@@ -62,7 +63,7 @@ def recommend(
 ) -> None:
     """Find pictures in folders for an article of any length.
 
-    Prints, parted by tabs: the probability, the path and the passage of the
+    Prints, separated by tabs: the probability, the path and the passage of the
     article that fits best; with --past, the picture and the text of the past
     article that spoke most for it. New pictures are read first.
 
@@ -114,9 +115,9 @@ def _short(text: str) -> str:
 
 
 def _learnt(past: visita.Past) -> str:
-    line = f"past: {len(past.pairs.texts):,} articles, weight {past.weight:g}"
+    line = f"past: {counted(len(past.pairs.texts), 'article')}, weight {past.weight:g}"
     if past.gain is None:
-        return f"{line}; too few of the dev split to learn it from"
+        return f"{line}; the dev split has too few articles to learn it from"
     return (
         f"{line}, learnt on {past.learnt_on:,} of the dev split: R@10 {past.gain.value:+.1f} "
         f"[{past.gain.low:+.1f}, {past.gain.high:+.1f}] over the matcher alone"

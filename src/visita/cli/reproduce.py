@@ -15,7 +15,7 @@ from visita.progress import warn
 
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Where report and cells go.")]
 Split = Annotated[str, typer.Option(help="Where to measure: dev or test.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Trainings of each network.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Trainings of each network, by other seeds.")]
 
 reproduce = typer.Typer(
     name="reproduce", help="Run a paper's experiments on pairs.", no_args_is_help=True
@@ -51,8 +51,8 @@ def fusion(
 ) -> None:
     """Run Tables 2 to 5 and Fig. 3 of the multi-level fusion paper, and test its claims.
 
-    Writes report.html, report.md and report.json. Interrupted or killed, the same
-    command goes on where it was.
+    Writes report.html, report.md and report.json. Run the same command
+    again to resume, or in a second process to share the work.
 
     [bold]visita reproduce fusion --data flickr8k:data/flickr8k --out fusion[/bold]
     """
@@ -90,7 +90,7 @@ def mkl_visita(
     also: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="MATCHER", help="A row for this one too, such as clip:NAME. Repeatable."
+            metavar="MATCHER", help="Add a row for this matcher, such as clip:NAME. Repeatable."
         ),
     ] = None,
     settings: Settings = None,
@@ -98,11 +98,11 @@ def mkl_visita(
     root: Root = None,
     as_json: Json = False,
 ) -> None:
-    """Run Tables 1 and 2 of MKL-VisITA and take its parts away one by one, and test its claims.
+    """Run Tables 1 and 2 of MKL-VisITA, remove its parts one by one, and test its claims.
 
-    Writes report.html, report.md and report.json. Interrupted or killed, the same
-    command goes on where it was. On the 6,000 pictures of Flickr8k it takes some
-    hours on two cores.
+    Writes report.html, report.md and report.json. Run the same command
+    again to resume, or in a second process to share the work. On the 6,000 pictures of
+    Flickr8k it takes some hours on two cores.
 
     [bold]visita reproduce mkl-visita --data flickr8k:data/flickr8k --out mkl-visita[/bold]
     [bold]visita reproduce mkl-visita --data mine.csv --out it --set 'second={"epochs": 2}'[/bold]

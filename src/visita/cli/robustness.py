@@ -32,8 +32,8 @@ def robustness(
     """Measure matchers on worse pictures, on texts with rare words and on other pairs.
 
     Noise, blur, JPEG and occlusion at five strengths; texts by how often train holds their
-    rarest word. Writes report.html, report.md and report.json. Interrupted or killed, the
-    same command goes on where it was.
+    rarest word. Writes report.html, report.md and report.json. Run the
+    same command again to resume.
 
     [bold]visita robustness visita-small --data flickr8k:data/flickr8k --out robustness[/bold]
     """

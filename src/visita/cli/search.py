@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import visita
+from visita.brief import counted
 from visita.cli.index import in_step
 from visita.cli.options import (
     DEFAULT,
@@ -73,7 +74,7 @@ def remark(matches: Sequence[visita.Match], threshold: float | None) -> str:
 
 
 def lines(matches: Sequence[visita.Match]) -> list[str]:
-    """Return the number and the path of each match, parted by a tab."""
+    """Return the number and the path of each match, separated by a tab."""
     paths = [one_line(match.path) for match in matches]
     numbers = [match.score if match.probability is None else match.probability for match in matches]
     return [f"{number:.3f}\t{path}" for number, path in zip(numbers, paths, strict=True)]
@@ -96,7 +97,7 @@ def draw_sheet(found: Sequence[Found], out: Path) -> None:
         for one in found
     ]
     queries = f"{len(found)} queries" if len(found) > 1 else "1 query"
-    told = f"{queries}, {found[0].gallery_size:,} pictures; best first"
+    told = f"{queries}, {counted(found[0].gallery_size, 'picture')}; best first"
     draw(rows, out, Head("visita search", told))
 
 

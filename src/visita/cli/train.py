@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import visita
+from visita.brief import counted
 from visita.cli.options import (
     Config,
     Features,
@@ -27,7 +28,7 @@ from visita.progress import speaks, warn
 
 ImageEncoder = Annotated[
     str | None,
-    typer.Option("--image-encoder", metavar="NAME", help="See pictures by this, as in clip:NAME."),
+    typer.Option("--image-encoder", metavar="NAME", help="The image encoder, as in clip:NAME."),
 ]
 
 
@@ -43,7 +44,7 @@ Levels = Annotated[
 
 TextEncoder = Annotated[
     str | None,
-    typer.Option("--text-encoder", metavar="NAME", help="Read texts by this, as in clip:NAME."),
+    typer.Option("--text-encoder", metavar="NAME", help="The text encoder, as in clip:NAME."),
 ]
 
 
@@ -198,12 +199,12 @@ def mkl_visita(
     root: Root = None,
     as_json: Json = False,
 ) -> None:
-    """Train MKL-VisITA: vectors that find, and a closer look that orders the first 50.
+    """Train MKL-VisITA: vectors for searching, and a network that re-ranks the first 50.
 
-    Settings of the vectors begin with first., of the closer look with second.,
+    Settings of the vectors begin with first., of the second stage with second.,
     as in second.epochs=5. With --image-encoder the vectors are of --levels, and
-    the closer look is at the same layers, as grids of 5 x 5 cells. A run that was
-    killed goes on where it was: give the same command again.
+    the second stage reads the same layers, as grids of 5 x 5 cells. If training is
+    killed, run the same command again to resume.
 
     [bold]visita train mkl-visita --data flickr8k:data/flickr8k --out new[/bold]
     [bold]visita train mkl-visita --data mine.csv --out new --preset paper[/bold]
@@ -240,7 +241,7 @@ def encoder(
     root: Root = None,
     as_json: Json = False,
 ) -> None:
-    """Train the picture network itself on your pairs, for matchers that are trained after it.
+    """Train an image encoder on your pairs, for matchers that are then trained on it.
 
     MKL-VisITA's network (settings network.…) learns on the encoder as it is,
     then both learn together from the pixels. Some thousand pairs, and minutes
@@ -265,7 +266,7 @@ def encoder(
         print_json({**named, **facts, "warnings": trained.warnings})
         return
     print(
-        f"rsum on {trained.pictures:,} pictures of dev, which also chose the epoch: "
+        f"rsum on {counted(trained.pictures, 'picture')} of dev, which also chose the epoch: "
         f"{trained.before:.1f} before, {trained.after:.1f} after"
     )
     print(f"trained in {trained.seconds:.0f} s, features not counted")
@@ -290,8 +291,8 @@ def baseline(
     canonical correlation of CNN features and texts, linear and deep; uvs and
     vse++: a CNN and a GRU in one space, all negatives or the hardest one;
     dspe: two branches with structure preservation; dan: dual attention; adpm:
-    the deep pyramid matching kernel beside a text kernel. Three look at pairs,
-    after cca has found the first 50 (settings first.…): m-cnn, convolutions
+    the deep pyramid matching kernel beside a text kernel. Three re-rank
+    the first 50 that cca has found (settings first.…): m-cnn, convolutions
     over words; scan, stacked cross attention; nic, a recurrent captioner.
 
     [bold]visita train baseline cca --data flickr8k:data/flickr8k --out cca[/bold]
@@ -331,7 +332,8 @@ def _facts(trained: visita.Trained) -> dict[str, object]:
 def _print(trained: visita.Trained) -> None:
     report = trained.report
     print(
-        f"dev, which also chose the epoch: {report['images']:,} images, {report['texts']:,} texts"
+        f"dev, which also chose the epoch: {counted(report['images'], 'image')}, "
+        f"{counted(report['texts'], 'text')}"
     )
     print_protocols(report["protocols"])
     if trained.comparison:

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from visita.arguments import one_of
 from visita.artifact import fingerprint_of
-from visita.brief import brief
+from visita.brief import brief, counted
 from visita.errors import ConfigError, DataError
 from visita.types import Skipped
 
@@ -21,6 +21,8 @@ from visita.types import Skipped
 @dataclass(frozen=True, eq=False, repr=False)
 class PairSet:
     """n images and m texts that match many to many.
+
+    Its ``len`` is the number of true pairs, and iterating gives each as a path and a text.
 
     Attributes
     ----------
@@ -44,6 +46,14 @@ class PairSet:
     ------
     DataError
         If the parts do not fit together.
+
+    Examples
+    --------
+    >>> pairs = visita.open_pairs("folder:mypairs")
+    >>> pairs.splits(), len(pairs.take("test").texts)
+    ({'train': 28, 'dev': 6, 'test': 6}, 18)
+    >>> next(iter(pairs))[1]
+    'a green circle and a purple stripe on a yellow background'
     """
 
     source: str
@@ -80,8 +90,9 @@ class PairSet:
     def __repr__(self) -> str:
         """Return where the pairs are from and how many there are, in one line."""
         splits = ", ".join(f"{split} {size}" for split, size in self.splits().items())
-        counts = f"{len(self.image_ids)} images ({splits}), {len(self.texts)} texts"
-        return f"<PairSet {brief(self.source)}: {counts}, {len(self)} pairs>"
+        images = f"{counted(len(self.image_ids), 'image')} ({splits})"
+        rest = f"{counted(len(self.texts), 'text')}, {counted(len(self), 'pair')}"
+        return f"<PairSet {brief(self.source)}: {images}, {rest}>"
 
     def splits(self) -> dict[str, int]:
         """Return the number of images in train, dev and test."""

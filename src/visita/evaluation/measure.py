@@ -37,7 +37,7 @@ def evaluate(
     Where the texts are in two languages or more, retrieval in one gallery comes with
     ``by_language``: how many texts each has, and the recall of pictures for them.
 
-    ``split`` may be "all"; ``warnings`` says what makes the numbers too good. Of exact copies
+    ``split`` may be "all"; ``warnings`` says what makes the numbers too optimistic. Of exact copies
     of a picture any will do, and equal scores count as the mean over their orders. With
     ``folds``, retrieval is the mean over that many galleries: 5 on the test split of
     ``karpathy-with-restval:dataset_coco.json`` is COCO's 1K protocol, 1 its 5K. The
@@ -52,6 +52,13 @@ def evaluate(
         If ``folds`` is not positive, or is given without ``retrieval``.
     UnknownNameError
         If the matcher, the split or a protocol is unknown.
+
+    Examples
+    --------
+    >>> report = visita.evaluate("visita-small", "folder:mypairs", split="test")
+    >>> recall = report["protocols"]["retrieval"]["text_to_image"]["R@5"]
+    >>> recall["low"] <= recall["value"] <= recall["high"]
+    True
     """
     matcher = opened(matcher)
     one_of(split, "split", (*SPLITS, "all"))
@@ -120,7 +127,7 @@ def caveats(matcher: Matcher) -> list[str]:
         return []
     return [
         "The topic model was fitted on all texts of its data, dev and test included, as the "
-        "fusion paper does on Flickr30K: numbers on that data are too good."
+        "fusion paper does on Flickr30K: numbers on that data are too optimistic."
     ]
 
 

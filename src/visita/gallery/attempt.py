@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from visita.brief import counted
 from visita.data.pictures import printable
 from visita.durable import make_folder
 from visita.encoders.contract import PictureEncoder
@@ -186,7 +187,7 @@ class Attempt:
         before = (Skipped(str(path), e.error) for path, e in known if e and e.error)
         first = next(chain(report.skipped, before))
         raise DataError(
-            f"None of the {len(self.walk.files)} pictures can be used. The first: "
+            f"None of the {len(self.walk.files):,} pictures can be used. The first: "
             f"{printable(first.item)}: {first.reason}."
         )
 
@@ -195,7 +196,8 @@ class Attempt:
         look = self.look()
         if look.report.unread:
             where = printable(str(self.walk.folder))
-            say(f"{where}: {look.report.unread:,} new or changed pictures left unread: {reason}")
+            unread = counted(look.report.unread, "new or changed picture")
+            say(f"{where}: {unread} left unread: {reason}")
         return look._replace(report=replace(look.report, reason=reason))
 
     def _seconds(self) -> float:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.brief import counted
 from visita.errors import DamagedError, DataError
 from visita.gallery.engines import Index, chosen_engine
 from visita.progress import say_once
@@ -88,7 +89,7 @@ class Snapshot:
         known = {path: digest for path, digest in digests.items() if digest in places}
         missing = set(digests.values()).difference(places)
         if damaged := missing.intersection(store.ids):
-            say_once(f"{store.folder}: {len(damaged)} pictures are left out, as it is damaged")
+            say_once(f"{store.folder} is damaged: {counted(len(damaged), 'picture')} left out")
         rows = np.array([places[digest] for digest in known.values()], np.int64)
         taken: Any = store.column(VECTOR)[rows]
         taken.flags.writeable = False
@@ -104,7 +105,7 @@ class Snapshot:
 
     def __repr__(self) -> str:
         """Return how many pictures there are, and how many numbers a vector has."""
-        return f"<Snapshot: {len(self)} pictures, vectors of {self.vectors.shape[1]}>"
+        return f"<Snapshot: {counted(len(self), 'picture')}, vectors of {self.vectors.shape[1]}>"
 
     @cached_property
     def index(self) -> Index:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from visita.brief import counted
 from visita.errors import ArtifactError, DamagedError, UnwritableError
 from visita.gallery.catalog import INDEX, Catalog
 from visita.gallery.listing import CARD, read_card
@@ -70,7 +71,7 @@ def _verify(folder: Path, verdict: Verdict) -> None:
     if not store.is_sound:
         verdict.damaged.append(folder.name)
     elif damaged:
-        verdict.damaged.append(f"{folder.name}: {len(damaged):,} rows")
+        verdict.damaged.append(f"{folder.name}: {counted(len(damaged), 'row')}")
     else:
         return
     try:

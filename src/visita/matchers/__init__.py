@@ -70,6 +70,12 @@ def load(path_or_name: str | Path, *, text_encoder: str | None = None) -> Matche
         If the folder is not a whole matcher, or the checkpoint cannot be found or fetched.
     MissingExtraError
         If the checkpoint needs a library that is not installed.
+
+    Examples
+    --------
+    >>> matcher = visita.load("visita-small")
+    >>> matcher.name, matcher.dim
+    ('visita-small', 512)
     """
     expect(path_or_name, NAMES, TAKEN)
     name = str(path_or_name)

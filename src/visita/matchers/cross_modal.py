@@ -1,4 +1,4 @@
-"""The second stage: MKL-VisITA's network, which looks at words and cells of a few pairs."""
+"""The second stage: MKL-VisITA's network, which compares words and cells of a few pairs."""
 
 from __future__ import annotations
 

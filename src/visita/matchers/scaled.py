@@ -1,4 +1,4 @@
-"""Local scaling: what is near to everything counts less as near to this.
+"""Local scaling, which penalises hubs: pictures near to every text, texts near to every picture.
 
 Some pictures are the nearest of far too many texts, and some texts of far too many pictures:
 hubs. So a similarity is divided by the root of how near either side usually comes to its own

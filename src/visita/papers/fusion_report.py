@@ -149,7 +149,7 @@ def _warnings(bench: Bench, outcomes: Outcomes) -> Iterator[str]:
     if bench.config.topics_from == "all":
         yield (
             "The topics were fitted on all texts, those that are measured included, as the paper "
-            "does on Flickr30K: the numbers are too good."
+            "does on Flickr30K: the numbers are too optimistic."
         )
     if SMALL not in bench.galleries:
         yield "There are too few pictures for a small gallery, so its claims are not measured."

@@ -65,7 +65,7 @@ def reproduce(
     ``fusion`` is the multi-level fusion paper: Tables 2 to 5 and Fig. 3, in a small gallery
     and among all pictures of ``split``. ``mkl-visita`` is MKL-VisITA: Tables 1 and 2, and what
     each of its parts adds. What is finished is kept in ``out/cells``, and a call that was killed
-    goes on from there.
+    is resumed from there.
 
     Parameters
     ----------
@@ -102,6 +102,10 @@ def reproduce(
         If a split is empty.
     TrainingError
         If nothing could be computed.
+
+    Examples
+    --------
+    >>> report = visita.reproduce("fusion", "folder:mypairs", "claims", seeds=2)  # doctest: +SKIP
     """
     if paper not in PAPERS:
         raise UnknownNameError(

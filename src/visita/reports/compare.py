@@ -38,7 +38,7 @@ from visita.types import Skipped
 
 CHOSEN_ON_IT = (
     "Dev also chose the epochs and thresholds of what was trained on these pairs, so its numbers "
-    "are a little too good."
+    "are slightly optimistic."
 )
 
 
@@ -58,7 +58,7 @@ def compare(
     A matcher is a shipped or pretrained one by its name, a saved one by its folder, or what is
     trained first: ``train:cca``, ``train:scan,direction=t-i``, ``train:fusion,from=visita-small``
     (see ``visita.reports.systems.read_systems``). What was trained is kept in
-    ``out/matchers`` and what is finished in ``out/cells``; a call that was killed goes on from
+    ``out/matchers`` and what is finished in ``out/cells``; a call that was killed is resumed from
     there. A matcher that fails is reported, and the rest goes on.
 
     Parameters
@@ -84,6 +84,11 @@ def compare(
         If the split is empty.
     TrainingError
         If nothing could be measured.
+
+    Examples
+    --------
+    >>> visita.compare(["visita-small", "train:cca,topics=5"], "folder:mypairs", "compared")
+    <Report 'Matchers compared on folder test': 3 tables and figures, 0 claims, 0 failed>
     """
     matchers = listed(matchers, NAMES, "Matchers are a list of names and folders")
     one_of(split, "split", SPLITS)

@@ -34,12 +34,12 @@ def robustness(
     split: str = "dev",
     seed: int = 0,
 ) -> Report:
-    """Measure matchers where it gets harder, and write one report into ``out``.
+    """Measure matchers on worse pictures, rare words and other pairs; write a report into ``out``.
 
     On ``split``: recall over five strengths of noise, blur, JPEG and occlusion; recall of the
     texts by how often split train holds their rarest word, never included. On the pairs
     ``also``, whole: recall as it is. What is finished is kept in ``out/cells``, and a call that
-    was killed goes on from there. Features of worse pictures go into the cache (20 times as much
+    was killed is resumed from there. Features of worse pictures go into the cache (20 times as much
     as of the split as it is), the pictures themselves nowhere.
 
     Parameters
@@ -57,6 +57,10 @@ def robustness(
         If the split or train is empty.
     TrainingError
         If nothing could be computed.
+
+    Examples
+    --------
+    >>> report = visita.robustness(["visita-small"], "folder:mypairs", "harder")  # doctest: +SKIP
     """
     matchers = listed(matchers, GIVEN, MATCHERS)
     if not matchers:

@@ -98,14 +98,19 @@ class Choice:
     ----------
     text : str
     statement : str
-        What it says as an answer.
+        The choice as a statement that answers the question.
     score : float
-        Of the picture and the statement; of *yes*, what the matcher's threshold is for, and of
-        *no* that threshold.
+        Of the picture and the statement. For *yes* it is what the matcher's threshold is compared
+        with, for *no* it is that threshold.
     share : float or None
-        How probable it is that this choice is right, if just one is; they sum to 1. None if
-        the matcher was never calibrated, and for yes and no: that a statement fits a picture
-        as a caption does is not yet that it is true.
+        Probability that this choice is right, assuming exactly one is; they sum to 1. None if the
+        matcher was never calibrated, and for yes and no: a statement that fits a picture as a
+        caption does need not be true.
+
+    Examples
+    --------
+    >>> visita.Choice("red", statement="the car is red", score=0.12, share=0.7)
+    Choice(text='red', statement='the car is red', score=0.12, share=0.7)
     """
 
     text: str
@@ -135,6 +140,14 @@ def answer(
     ConfigError
         If there are not two different choices, or *yes* and *no* are to be told apart by a
         matcher without a threshold.
+
+    Examples
+    --------
+    >>> choices = visita.answer(
+    ...     "visita-small", "mypairs/00002.jpg", "what colour is it?", ["orange", "green"]
+    ... )
+    >>> choices[0].statement
+    'it is orange'
     """
     expect(question, str, "A question is a str")
     choices = listed(choices, str, "Choices are a list of str")

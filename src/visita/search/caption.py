@@ -12,6 +12,7 @@ from PIL.Image import Image
 
 from visita.arguments import listed, whole
 from visita.baselines.writer import Writer
+from visita.brief import counted
 from visita.data import open_pairs
 from visita.encoders.topics.corpus import read_corpus
 from visita.errors import ConfigError, DataError
@@ -32,7 +33,13 @@ TAKEN = "Texts are a list of str, a .txt file, or pairs"
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A text and the score it has with a picture, a text's local scaling left out."""
+    """A text and the score it has with a picture, a text's local scaling left out.
+
+    Examples
+    --------
+    >>> visita.Caption("a dog on a beach", score=0.31)
+    Caption(text='a dog on a beach', score=0.31)
+    """
 
     text: str
     score: float
@@ -40,6 +47,8 @@ class Caption:
 
 class Captioner:
     """Texts to choose captions from, read once; ``caption`` takes a picture.
+
+    Its ``len`` is the number of texts.
 
     Parameters
     ----------
@@ -53,6 +62,12 @@ class Captioner:
     ------
     DataError
         If there is no text, or it cannot be read.
+
+    Examples
+    --------
+    >>> captioner = visita.Captioner(["a white square on orange", "a dog on a beach"])
+    >>> [caption.text for caption in captioner.caption("mypairs/00002.jpg", k=1)]
+    ['a white square on orange']
     """
 
     def __init__(
@@ -78,12 +93,12 @@ class Captioner:
 
     def __repr__(self) -> str:
         """Return how many texts it chooses from, and the matcher."""
-        return f"<Captioner: {len(self)} texts, {self.finder.matcher!r}>"
+        return f"<Captioner: {counted(len(self), 'text')}, {self.finder.matcher!r}>"
 
     def caption(self, picture: Image | str | Path, k: int = 5) -> list[Caption]:
         """Return the k texts that fit a picture best, by both stages if there are two.
 
-        Of texts that say nearly the same only the best is given.
+        Of texts that say nearly the same only the best is returned.
 
         Raises
         ------
@@ -96,7 +111,7 @@ class Captioner:
         return found
 
     def captions(self, seen: Seen, k: int = 5) -> list[list[Caption]]:
-        """Return what ``caption`` does for each of several pictures that were embedded."""
+        """Return the captions of several embedded pictures, each as ``caption`` does."""
         whole(k, "k", 1)
         scores = seen.vectors @ self.vectors.T
         orders = np.argsort(-scores, axis=1, kind="stable")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from visita.brief import Brief, brief
+from visita.brief import Brief, brief, counted
 from visita.data.thumbnails import picture_uri, plain
 from visita.errors import DataError
 from visita.matchers.cross_modal import CrossModalReranker
@@ -78,6 +78,12 @@ class Explanation:
         What they add sums to the score.
     picture : Image
         A small copy of the picture.
+
+    Examples
+    --------
+    >>> explanation = visita.explain("visita-small", "mypairs/00002.jpg", "square")
+    >>> explanation.heat.shape, explanation.words_by
+    ((5, 5), 'hiding')
     """
 
     text: str
@@ -95,7 +101,7 @@ class Explanation:
 
     def __repr__(self) -> str:
         """Return the text, the verdict and how many words and kernels there are, in one line."""
-        counts = f"{len(self.words)} words, {len(self.kernels)} kernels"
+        counts = f"{counted(len(self.words), 'word')}, {counted(len(self.kernels), 'kernel')}"
         return f"<Explanation {brief(self.text)}: {self.pair}; {counts}>"
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,8 +149,16 @@ def explain(
     PictureError
         If the file cannot be decoded.
     DataError
-        If there is no text, it is too long, says what is not to be there, or the matcher knows no
-        word of it.
+        If there is no text, it is too long, it excludes something, or the matcher knows no word
+        of it.
+
+    Examples
+    --------
+    >>> explanation = visita.explain("visita-small", "mypairs/00002.jpg", "white square")
+    >>> [word.text for word in explanation.words]
+    ['white', 'square']
+    >>> [kernel.name for kernel in explanation.kernels]
+    ['fusion', 'class-names']
     """
     if unwanted := wish(text).unwanted:
         raise DataError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL.Image import Image
 
 from visita.arguments import expect, listed
+from visita.brief import counted
 from visita.data.thumbnails import cards
 from visita.errors import ConfigError, DataError, MismatchError
 from visita.gallery.gallery import StoredGallery
@@ -37,6 +38,15 @@ class Finder:
     ----------
     matcher : Matcher, str or Path
         A matcher, the name of a shipped one or the folder of a saved one.
+
+    Examples
+    --------
+    >>> finder = visita.Finder("visita-small")
+    >>> finder.embed_texts(["a red circle", "a blue star"]).shape
+    (2, 512)
+    >>> pair = finder.match("mypairs/00002.jpg", "a white square on an orange background")
+    >>> pair.probability > pair.threshold
+    True
     """
 
     def __init__(self, matcher: Matcher | str | Path = DEFAULT) -> None:
@@ -72,7 +82,7 @@ class Finder:
         """Return the score of a picture and a text, and whether they match.
 
         The score is that of both stages, where the matcher has two; see ``Pair``. What the text
-        says is not there counts against them, see ``visita.search.query``.
+        excludes counts against a match, see ``visita.search.query``.
 
         Raises
         ------
@@ -81,7 +91,7 @@ class Finder:
         DataError
             If the text is empty.
         ConfigError
-            If the matcher knows no probability that something is not there.
+            If the text excludes something and the matcher has no probability to judge that by.
         """
         return self.see([picture]).pair(self.query(text))
 
@@ -115,7 +125,19 @@ def finder_of(matcher: Finder | Matcher | str | Path) -> Finder:
 
 
 class Gallery:
-    """The pictures of one folder, searched with one matcher; see ``open``."""
+    """The pictures of one folder, searched with one matcher; see ``open``.
+
+    Its ``len`` is the number of pictures, and iterating gives their paths.
+
+    Examples
+    --------
+    >>> gallery = visita.Gallery.open("mypairs")
+    >>> report = gallery.sync()
+    >>> len(gallery)
+    40
+    >>> [match.path.name for match in gallery.search_like("mypairs/00003.png", k=1)]
+    ['00003.png']
+    """
 
     def __init__(self, gallery: StoredGallery, finder: Finder) -> None:
         self.stored = gallery
@@ -148,9 +170,9 @@ class Gallery:
         return cls(StoredGallery.open(folder, home=home), finder)
 
     def sync(self, *, exclude: Iterable[str] = ()) -> SyncReport:
-        """Bring the gallery in step with its folder; only what changed is computed.
+        """Update the gallery from its folder; only what changed is computed.
 
-        Waits while another process does. What is excluded is kept, and not searched.
+        Waits while another process does so. Excluded pictures are kept, and not searched.
 
         Raises
         ------
@@ -163,7 +185,7 @@ class Gallery:
         return self.stored.sync(matcher, encoder, exclude=self._exclude, progress=bar)
 
     def refresh(self, *, exclude: Iterable[str] = ()) -> SyncReport:
-        """Bring the gallery in step as far as can be done at once, before a search.
+        """Update the gallery as far as is possible at once, before a search.
 
         As ``sync``, but what is new stays unread, and one line on stderr says why, while another
         process is writing or where nothing can be written.
@@ -184,7 +206,7 @@ class Gallery:
         return report
 
     def mend(self) -> None:
-        """Make again what is damaged, all of it looked at; a search does that when it has to."""
+        """Check everything and repair what is damaged; a search does that where it has to."""
         self._whole = True
         self.refresh(exclude=self._exclude)
 
@@ -206,7 +228,7 @@ class Gallery:
 
     def __repr__(self) -> str:
         """Return the folder, how many pictures there are if that is read, and the matcher."""
-        count = f"{len(self):,} pictures, " if self._snapshot is not None else ""
+        count = f"{counted(len(self), 'picture')}, " if self._snapshot is not None else ""
         return f"<Gallery {self.stored}: {count}{self.finder.matcher!r}>"
 
     def _repr_html_(self) -> str:
@@ -248,7 +270,7 @@ def find(
     """Return the k best pictures of all galleries, which share one matcher, for a text.
 
     A text of several sentences is searched with each, as far as they agree. A matcher of two
-    stages looks at the best 50 again, whatever k is; the rest comes after them.
+    stages re-ranks the best 50, whatever k is; the rest comes after them.
     ``threshold`` leaves out what has a lower probability. "beach -dog", "a street without cars"
     and the like exclude, see ``visita.search.search``.
 
@@ -260,6 +282,13 @@ def find(
         If the galleries do not share one matcher.
     ConfigError
         If there is no gallery, or k or ``threshold`` is out of range.
+
+    Examples
+    --------
+    >>> galleries = [visita.Gallery.open("mypairs")]
+    >>> matches = visita.find(galleries, "a white square on an orange background", k=3)
+    >>> len(matches), matches[0].probability > 0.5
+    (3, True)
     """
     return search(shared_finder(galleries).query(text), galleries, k, threshold=threshold)
 
@@ -282,6 +311,12 @@ def find_like(
         If the picture cannot be decoded.
     MismatchError, ConfigError
         As for ``find``.
+
+    Examples
+    --------
+    >>> best, *_ = visita.find_like([visita.Gallery.open("mypairs")], "mypairs/00002.jpg")
+    >>> best.path.name, round(best.score, 2), best.probability
+    ('00002.jpg', 1.0, None)
     """
     finder = shared_finder(galleries)
     vectors = unit(finder.embed_pictures([finder.pictures.open(picture)]))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from visita.brief import counted
 from visita.data.thumbnails import cards
 
 
@@ -24,6 +25,12 @@ class Match:
         That the picture is what the text asks for, given how many were searched; of one to
         three words, that it shows them. None for a query by picture, and where the matcher was
         never calibrated.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> visita.Match(Path("/pictures/dog.jpg"), score=0.41, probability=0.93)
+    Match(path=PosixPath('/pictures/dog.jpg'), score=0.41, probability=0.93)
     """
 
     path: Path
@@ -32,13 +39,13 @@ class Match:
 
     @property
     def told(self) -> str:
-        """The number that says how good it is, and what it is."""
+        """The probability, or else the score, with its name."""
         if self.probability is None:
             return f"score {self.score:.3f}"
         return f"probability {self.probability:.3f}"
 
     def reasons(self) -> tuple[str, ...]:
-        """Return what there is to say of it besides, a line each."""
+        """Return further reasons for it, a line each."""
         return ()
 
     def _repr_html_(self) -> str:
@@ -49,7 +56,14 @@ Found = TypeVar("Found", bound=Match)
 
 
 class Matches(list[Found]):
-    """A list of matches, best first, that says what it is in a line, and shows its pictures."""
+    """A list of matches, best first; a notebook shows their pictures.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> visita.Matches([visita.Match(Path("/pictures/dog.jpg"), 0.41, probability=0.93)])
+    <Matches: 1: 'dog.jpg' (probability 0.930)>
+    """
 
     def __repr__(self) -> str:
         """Return how many there are, and the first three."""
@@ -59,4 +73,4 @@ class Matches(list[Found]):
 
     def _repr_html_(self) -> str:
         pictures = [(one.path, (one.told, *one.reasons())) for one in self]
-        return cards(f"{len(self):,} pictures, best first", pictures)
+        return cards(f"{counted(len(self), 'picture')}, best first", pictures)

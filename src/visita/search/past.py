@@ -211,13 +211,20 @@ class Past(Brief):
     topics : LSA
     articles : PastArticles
     judge : Judge
-        The matcher, or whoever knows the probability of the combined score.
+        The matcher, or what gives the probability of the combined score.
     weight : float
         Of the past, 0 to 1; the rest is the matcher's own.
     learnt_on : int
         Articles of the dev split that weight and probability were learnt on; 0 if neither was.
     gain : Difference or None
         Points of R@10 over the matcher alone on these articles, weights cross-fitted.
+
+    Examples
+    --------
+    >>> past = visita.Past.learn("visita-small", "folder:mypairs")
+    >>> best, *_ = visita.recommend("mypairs", "A red circle was drawn.", k=1, past=past)
+    >>> best.precedent.text in past.pairs.texts
+    True
     """
 
     pairs: PairSet
@@ -237,11 +244,11 @@ class Past(Brief):
         features: str | Path | None = None,
         seed: int = 0,
     ) -> Self:
-        """Return what pairs of articles and pictures teach; pictures are read once.
+        """Learn from pairs of articles and pictures; each picture is read once.
 
         Topics are fitted on all texts but dev's; dev chooses the weight and fits the
         probability. With fewer than 50 dev images the weight is 0.2 and the probability is
-        the matcher's own; of a matcher with two stages, all is that of the first. Pictures
+        the matcher's own; of a matcher with two stages, only the first is used. Pictures
         that cannot be read are reported on stderr and left out, with their articles.
 
         Raises

@@ -37,6 +37,12 @@ class Recommendation(Match):
         Inner product of their vectors.
     precedent : Precedent or None
         The past article that spoke most for the picture, where the past was asked.
+
+    Examples
+    --------
+    >>> best, *_ = visita.recommend("mypairs", "It rained. A white square was drawn.", k=1)
+    >>> best.path.suffix in (".jpg", ".png"), best.precedent
+    (True, None)
     """
 
     passage: str
@@ -60,14 +66,14 @@ def recommend(
 ) -> Matches[Recommendation]:
     """Return the k best pictures for an article of any length, each with a reason.
 
-    A matcher of two stages looks at the best 50 again, as in ``find``; not with a ``past``,
-    which is added to the first stage's vector and has no words to compare with a picture.
+    A matcher of two stages re-ranks the best 50, as in ``find``; not with a ``past``, which is
+    added to the first stage's vector and has no words to compare with a picture.
 
     Parameters
     ----------
     galleries
         Synchronized galleries that share one matcher, or a folder of pictures, which is
-        then brought in step with ``matcher``.
+        then synchronized with ``matcher``.
     article
         Title and body alike: the text itself, or the bytes or the file of text or HTML.
     past
@@ -79,6 +85,13 @@ def recommend(
     ------
     DataError
         If there is no text, or its encoding is unknown; if a gallery was never synchronized.
+
+    Examples
+    --------
+    >>> article = "A circle was drawn. It was red. Nobody saw who did it."
+    >>> best, *_ = visita.recommend([visita.Gallery.open("mypairs")], article, k=3)
+    >>> best.passage in article
+    True
     """
     expect(article, (str, bytes, os.PathLike), "An article is a text, its bytes or a file's path")
     text = article if isinstance(article, str) else read_article(article)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of, sha256_of
-from visita.brief import Brief
+from visita.brief import Brief, counted
 from visita.data.pairs import PairSet
 from visita.encoders.contract import PictureEncoder
 from visita.encoders.joined_text import JoinedText, side_by_side
@@ -163,7 +163,7 @@ def _missing(store: FeatureStore, ids: Sequence[str]) -> list[str]:
 
 
 def _extract(todo: dict[str, Path], encoder: PictureEncoder, store: FeatureStore) -> None:
-    say(f"{len(todo)} pictures to read, {len(store)} known; {_estimate(todo, encoder)}")
+    say(f"{counted(len(todo), 'picture')} to read, {len(store)} known; {_estimate(todo, encoder)}")
     with bar("features", len(todo)) as advance:
         for batch in encoder.encode(todo.items()):
             store.append(batch.keys, batch.columns, batch.skipped)

@@ -24,6 +24,7 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from visita.brief import counted
 from visita.durable import make_folder, sync_folder
 from visita.errors import ArtifactError, DamagedError, DataError
 from visita.progress import say_once
@@ -214,7 +215,8 @@ class FeatureStore:
 
     def __repr__(self) -> str:
         """Return where it is, and how many rows and columns it has."""
-        return f"<FeatureStore {self.folder}: {len(self)} rows, {len(self.columns)} columns>"
+        counts = f"{counted(len(self), 'row')}, {counted(len(self.columns), 'column')}"
+        return f"<FeatureStore {self.folder}: {counts}>"
 
     def __contains__(self, one: object) -> bool:
         return one in self._rows.journal.rows

@@ -143,12 +143,11 @@ def adapt(
     config: AdaptConfig | None = None,
     features: str | Path | None = None,
 ) -> Trained:
-    """Learn from one's own pairs on top of ``base`` and save the result in ``out``.
+    """Learn from your own pairs on top of ``base`` and save the result in ``out``.
 
     The base's untouched similarity stays one of the kernels; the comparison is on images
-    that neither training nor choosing saw (split test), or on dev where there is no test. Of a
-    pretrained matcher the encoders stay as they are, and what looks at pairs stays behind the
-    vectors.
+    that neither training nor choosing saw (split test), or on dev where there is no test. The
+    encoders of a pretrained matcher stay as they are, and so does its second stage.
 
     Raises
     ------
@@ -156,6 +155,13 @@ def adapt(
         If train or dev is empty.
     ConfigError
         If the base cannot be adapted.
+
+    Examples
+    --------
+    >>> config = visita.AdaptConfig(epochs=1)
+    >>> adapted = visita.adapt("visita-small", "folder:mypairs", "tuned", config=config)
+    >>> adapted.comparison["split"], sorted(adapted.comparison["difference"])
+    ('test', ['image_to_text', 'rsum', 'text_to_image'])
     """
     expect(config, (AdaptConfig, NoneType), "config is an AdaptConfig")
     config = config or AdaptConfig()
@@ -194,8 +200,8 @@ def adapt(
         assert not isinstance(matcher, JointMatcher)  # the checkpoint's vectors are of two towers
         result = replace(whole, name=name, first=matcher, facts=matcher.facts)
         warnings.append(
-            "The numbers are of the vectors, which were adapted. The image-text head, which looks "
-            f"at the first {whole.depth} again, is the one that it was."
+            "The numbers are of the vectors, which were adapted. The image-text head, which "
+            f"re-ranks the first {whole.depth}, is the one that it was."
         )
     result.save(Path(out), beside=lambda draft: save_curve(history, draft / "curve.png"))
     return Trained(result, Path(out), report, comparison, warnings, seconds)

@@ -107,13 +107,19 @@ class ContrastConfig(LoopConfig):
 
 
 class AdaptConfig(ContrastConfig):
-    """Adapting a trained matcher to a few pairs: slower and shorter."""
+    """Adapting a trained matcher to a few pairs, at a low learning rate.
+
+    Examples
+    --------
+    >>> visita.AdaptConfig().epochs, visita.AdaptConfig(learning_rate=5e-5).learning_rate
+    (10, 5e-05)
+    """
 
     epochs: Annotated[int, Field(ge=0)] = 10
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     neighbours: Annotated[int, Field(ge=0)] = NEIGHBOURS
-    """Of local scaling, in a bank of one's own pairs and of those of a base that has it; 0 leaves
-    it out, as does no gain on dev where the base has none."""
+    """Of local scaling, in a bank of your own pairs and of those of a base that has it. 0 leaves it
+    out; where the base has none, so does no gain on dev."""
 
 
 class FeatureConfig(LoopConfig):
@@ -170,6 +176,14 @@ class FusionConfig(FeatureConfig, ContrastConfig):
 
     Chosen on Flickr8k dev; the experiments are in ``docs/notebook.md``. The level
     ``classes``, if any, feeds only the class-name kernel.
+
+    Examples
+    --------
+    >>> visita.FusionConfig(epochs=2).dim
+    512
+    >>> visita.FusionConfig(epoch=2)
+    Traceback (most recent call last):
+    visita.errors.ConfigError: Unknown setting 'epoch'. Did you mean 'epochs'? ...
     """
 
     trained_by: ClassVar[str] = "visita.training.learn:train_vectors"
@@ -201,7 +215,7 @@ class FusionConfig(FeatureConfig, ContrastConfig):
     keyword_weight: Annotated[float, Field(ge=0)] = 0.1
     """How much their loss counts beside the captions'."""
     neighbours: Annotated[int, Field(ge=0)] = NEIGHBOURS
-    """Of local scaling, in a bank of training pairs; 0 leaves it out, as does no gain on dev."""
+    """Of local scaling, in a bank of training pairs; 0, or no gain on dev, leaves it out."""
 
 
 class CrossModalConfig(ContrastConfig):
@@ -300,7 +314,13 @@ class PaperCrossModalConfig(CrossModalConfig):
 
 
 class MklVisitaConfig(Settings):
-    """Both stages of MKL-VisITA, with the values that ``visita-base`` has."""
+    """Both stages of MKL-VisITA, with the values that ``visita-base`` has.
+
+    Examples
+    --------
+    >>> visita.MklVisitaConfig(second={"epochs": 2}).second.epochs
+    2
+    """
 
     trained_by: ClassVar[str] = "visita.training.two_stage:train_two_stages"
 
@@ -317,7 +337,13 @@ class MklVisitaConfig(Settings):
 
 
 class MklVisitaPaperConfig(Settings):
-    """MKL-VisITA as its paper trains it: one network, for the vectors and for the re-ranker."""
+    """MKL-VisITA as its paper trains it: one network, for the vectors and for re-ranking.
+
+    Examples
+    --------
+    >>> visita.MklVisitaPaperConfig().second.optimizer
+    'sgd'
+    """
 
     trained_by: ClassVar[str] = "visita.training.two_stage:train_two_stages"
 
@@ -337,7 +363,13 @@ class MklVisitaPaperConfig(Settings):
 
 
 class EndToEndConfig(Settings):
-    """Training an image encoder on pairs, through MKL-VisITA's network."""
+    """Training an image encoder on pairs, through MKL-VisITA's network.
+
+    Examples
+    --------
+    >>> sorted(visita.EndToEndConfig().network.image_levels)
+    ['efficientnet-lite0']
+    """
 
     seed: Seed = 0
     epochs: Annotated[int, Field(ge=0)] = 4
@@ -366,6 +398,11 @@ class PaperConfig(FeatureConfig):
     """The multi-level fusion paper's network and training, with the values that it prints.
 
     It leaves out the batch, the number of epochs and how one is chosen: those are ours.
+
+    Examples
+    --------
+    >>> visita.PaperConfig().image_levels
+    {'inception-v3': ('mixed9', 'fc')}
     """
 
     trained_by: ClassVar[str] = "visita.training.learn:train_vectors"

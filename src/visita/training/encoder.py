@@ -175,7 +175,7 @@ def grids_of(both: EndToEnd, pixels: Pixels) -> NDArray[np.float16]:
 
 @dataclass(frozen=True, repr=False)
 class TrainedEncoder(Brief):
-    """A trained image encoder, where it is saved, and what is to be said about it.
+    """A trained image encoder, where it is saved, and its numbers and warnings.
 
     Attributes
     ----------
@@ -188,6 +188,12 @@ class TrainedEncoder(Brief):
     warnings : list of str
     seconds : float
         Training alone, features of the untrained encoder at hand.
+
+    Examples
+    --------
+    >>> trained = visita.train_encoder("folder:mypairs", "eyes")  # doctest: +SKIP
+    >>> trained.encoder.name, trained.after > trained.before  # doctest: +SKIP
+    ('tuned:eyes', True)
     """
 
     encoder: TunedEncoder
@@ -209,7 +215,7 @@ def train_encoder(
     """Train an image encoder on train through MKL-VisITA's network, choose on dev, and save it.
 
     It is put into the cache too, where its name finds it, and travels inside every matcher that
-    is trained with it. A run that was killed goes on where it was, from the folder
+    is trained with it. A run that was killed is resumed from the folder
     ``out.partial``.
 
     Raises
@@ -222,6 +228,11 @@ def train_encoder(
         If ``out.partial`` holds a run of other settings.
     TrainingError
         If training cannot go on.
+
+    Examples
+    --------
+    >>> config = visita.EndToEndConfig(epochs=1)
+    >>> trained = visita.train_encoder("folder:mypairs", "eyes", config=config)  # doctest: +SKIP
     """
     expect(config, (EndToEndConfig, NoneType), "config is an EndToEndConfig")
     config = config or EndToEndConfig()

@@ -59,7 +59,7 @@ Vectors = tuple[list[FloatArray], list[FloatArray]]
 
 @dataclass(frozen=True, repr=False)
 class Fused(Brief):
-    """A fused matcher, where it is saved, and what is to be said about it.
+    """A fused matcher, where it is saved, and its numbers and warnings.
 
     Attributes
     ----------
@@ -70,10 +70,16 @@ class Fused(Brief):
         only the best is kept; ``shortened``: None, or from and to how many numbers, and what
         it costs in rsum.
     report : dict
-        ``evaluate`` on dev, which also chose the weights: a little too good.
+        ``evaluate`` on dev, which also chose the weights: slightly optimistic.
     warnings : list of str
     seconds : float
         Learning, features at hand.
+
+    Examples
+    --------
+    >>> fused = visita.fuse(["class-names", "colour"], "folder:mypairs", "again")
+    >>> [part["name"] for part in fused.fusion["parts"]]
+    ['class-names', 'colour']
     """
 
     matcher: FusedMatcher
@@ -96,7 +102,7 @@ def fuse(
     """Fuse matchers into one whose score is the weighted sum of theirs, and save it in ``out``.
 
     Weights and probabilities are learnt on dev, and on train what single words name. Unless the
-    fusion is better than its best part for sure (cross-fitted, 95 %), that part alone is kept.
+    whole 95 % interval of the cross-fitted gain is above zero, only the best part is kept.
     Only vectors are added up: of a matcher with two stages the first takes part, and stderr says
     so.
 
@@ -116,6 +122,12 @@ def fuse(
         ``plot`` is of another kind.
     DataError
         If dev is too small, or train is needed and empty.
+
+    Examples
+    --------
+    >>> fused = visita.fuse(["class-names", "colour"], "folder:mypairs", "both")
+    >>> fused.folder.name, fused.fusion["best"]
+    ('both', 'colour')
     """
     names, given = _opened(matchers, dim)
     drawing = Path(plot) if plot else None

@@ -36,8 +36,9 @@ def train(
 
     The class of ``config`` says what is trained, by its ``trained_by``: ``FusionConfig``, visita's
     own recipe of vectors; ``PaperConfig``, the multi-level fusion paper's; ``MklVisitaConfig``,
-    vectors and a re-ranker of the first results; ``MklVisitaPaperConfig``, as the MKL-VisITA
-    paper trains; those of ``visita.baselines.BASELINES``, a system that the papers compare with.
+    vectors and a second stage that re-ranks the first results; ``MklVisitaPaperConfig``, as the
+    MKL-VisITA paper trains; those of ``visita.baselines.BASELINES``, a system that the papers
+    compare with.
 
     Raises
     ------
@@ -47,6 +48,15 @@ def train(
         If the settings do not suit the data or each other.
     TrainingError
         If training cannot go on.
+
+    Examples
+    --------
+    >>> config = visita.FusionConfig(
+    ...     epochs=1, image_levels={"efficientnet-lite2": ["head:avg"]}, class_names_weight=0
+    ... )
+    >>> trained = visita.train("folder:mypairs", "mine", config=config)
+    >>> visita.load("mine").fingerprint() == trained.matcher.fingerprint()
+    True
     """
     config = FusionConfig() if config is None else config
     expect(config, Trainable, TAKEN)

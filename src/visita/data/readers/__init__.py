@@ -105,6 +105,11 @@ def open_pairs(
         If there is no such seed.
     TypeError
         If ``data`` is none of these.
+
+    Examples
+    --------
+    >>> visita.open_pairs("folder:mypairs")
+    <PairSet 'folder:mypairs': 40 images (train 28, dev 6, test 6), 120 texts, 120 pairs>
     """
     whole(seed, "A seed", 0, MOST_SEED)
     if isinstance(data, PairSet):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from visita.brief import counted
 from visita.data.pairs import PairSet, split_by_component
 from visita.data.pictures import printable
 from visita.data.readers.bounds import ADDRESS, OUTSIDE, Bounds
@@ -175,7 +176,7 @@ class Gathered:
     def all_problems(self) -> list[Skipped]:
         """Return what was left out or odd."""
         unknown = (
-            Skipped(f"{rows} rows", f"have split {value!r}, not train, dev or test")
+            Skipped(counted(rows, "row"), f"have split {value!r}, not train, dev or test")
             for value, rows in self._unknown.items()
         )
         return [*self.problems, *unknown]

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from visita.brief import counted
 from visita.data.croissant import import_mlcroissant, quietly
 from visita.data.files import COCO, CROISSANT, json_kind, read_json
 from visita.data.pairs import PairSet
@@ -90,7 +91,7 @@ def _records(
         for text in texts_of(row["text"]) if isinstance(row["text"], list) else [row["text"]]:
             records.add(place, {**row, "text": text, "split": split, "language": language})
     problems += [
-        Skipped(f"{count} rows", f"have split {value!r}, not train, dev or test")
+        Skipped(counted(count, "row"), f"have split {value!r}, not train, dev or test")
         for value, count in unknown.items()
     ]
     return records

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
+from visita.brief import counted
 from visita.data.files import read_lines
 from visita.data.pairs import PairSet
 from visita.data.readers import karpathy
@@ -68,7 +69,7 @@ class Flickr30kKarpathy:
         _, entries = karpathy.load(bounds.check(path / KARPATHY_FILE), problems)
         unknown = Counter(entry.split for entry in entries if entry.split not in LISTS)
         problems += [
-            Skipped(f"{count} images", f"have split {split!r}, not {', '.join(LISTS)}")
+            Skipped(counted(count, "image"), f"have split {split!r}, not {', '.join(LISTS)}")
             for split, count in unknown.items()
         ]
         splits = {entry.name: LISTS[entry.split] for entry in entries if entry.split in LISTS}

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from visita.brief import counted
 from visita.data.files import KARPATHY, json_kind, read_json
 from visita.data.pairs import PairSet
 from visita.data.readers.assemble import Caption, assemble
@@ -82,7 +83,7 @@ class Karpathy:
         if counts[RESTVAL]:
             self._tell_restval(path, counts[RESTVAL])
         problems += [
-            Skipped(f"{count} images", f"have split {split!r}, not {', '.join(self.splits)}")
+            Skipped(counted(count, "image"), f"have split {split!r}, not {', '.join(self.splits)}")
             for split, count in counts.items()
             if split not in self.splits
         ]
@@ -106,10 +107,12 @@ class Karpathy:
     def _tell_restval(self, path: Path, count: int) -> None:
         if RESTVAL not in self.splits:
             raise DataError(
-                f"{path} has {count:,} images of {RESTVAL}: choose karpathy-with-restval:PATH, "
-                f"which trains on them, or karpathy-without-restval:PATH, which leaves them out."
+                f"{path} has {counted(count, 'image')} of {RESTVAL}: choose "
+                f"karpathy-with-restval:PATH, which trains on them, or "
+                f"karpathy-without-restval:PATH, which leaves them out."
             )
-        say(f"{path.name}: {count:,} images of restval are {self.splits[RESTVAL] or 'left out'}")
+        use = self.splits[RESTVAL] or "left out"
+        say(f"{path.name}: {counted(count, 'image')} of restval: {use}")
 
 
 class KarpathyWithRestval(Karpathy):
