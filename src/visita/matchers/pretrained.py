@@ -112,7 +112,7 @@ class PairedMatcher(RerankedMatcher):
 
     first: DualMatcher | FusedMatcher | ScaledMatcher
     """The checkpoint's own vectors, or what was adapted from them."""
-    reranker: PretrainedReranker  # type: ignore[assignment]
+    reranker: PretrainedReranker = field()  # type: ignore[assignment]
 
     @property
     def image_encoder(self) -> str:
