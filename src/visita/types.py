@@ -399,6 +399,10 @@ class Matcher(Judge, Protocol):
         """Return the score of pairs from those of vectors and re-ranker; it falls with neither."""
         ...
 
+    def adaptable(self) -> Matcher:
+        """Return whose vectors are adapted to one's own pairs; ConfigError where none are."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write the matcher as an artifact folder, atomically."""
         ...

@@ -22,11 +22,10 @@ from visita.errors import ConfigError
 from visita.evaluation import paired_retrieval, retrieval
 from visita.evaluation.measure import TOPICS_FROM, caveats, features_for, vectors
 from visita.matchers import opened
+from visita.matchers.combine import FusedMatcher, ScaledMatcher
 from visita.matchers.embed import JointMatcher
-from visita.matchers.fused import FusedMatcher
 from visita.matchers.pretrained import DualMatcher, PairedMatcher
 from visita.matchers.rerank import FIRST, RerankedMatcher
-from visita.matchers.scaled import ScaledMatcher
 from visita.networks.fusion import FusionNetwork, JointSpace, Part
 from visita.store.extract import PairFeatures
 from visita.training.calibrate import calibrate, caveats_on_words, learn_words

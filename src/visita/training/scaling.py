@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from visita.matchers.combine import ScaledMatcher, nearness
 from visita.matchers.embed import JointMatcher
-from visita.matchers.scaled import ScaledMatcher, nearness
 from visita.training.config import FusionConfig
 from visita.training.tensors import PairTensors, Spans
 from visita.training.tuning import Validate, embed
