@@ -288,7 +288,7 @@ class ScaledMatcher(WordMatcher, OfOne):
         return self.part
 
     @property
-    def unscaled(self) -> Matcher:
+    def unscaled(self) -> Any:
         """The part."""
         return self.part
 

@@ -245,10 +245,10 @@ def _as_saved(folder: Path, saved: SavedPretrained) -> Any:
     family, model = saved.image_encoder.split(":", 1)
     # The checkpoint's own text tower is what no name means.
     other = None if saved.text_encoder == saved.image_encoder else saved.text_encoder
-    whole = pretrained(family, model, other)
+    whole: Any = pretrained(family, model, other)
     if saved.first_stage:
         return whole.retriever  # as the checkpoint comes
-    if isinstance(whole, PairedMatcher) and (folder / FIRST).is_dir():
+    if whole.reranker and (folder / FIRST).is_dir():
         first = load_folder(folder / FIRST)
         if first.reranker or first.recipe != whole.retriever.recipe:
             raise ArtifactError(f"{folder / FIRST} is no first stage of {whole.name}.")
