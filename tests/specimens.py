@@ -24,12 +24,11 @@ from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ArtifactError
 from visita.matchers import shipped_folder
 from visita.matchers.base import load_folder
+from visita.matchers.combine import FusedMatcher, ScaledMatcher
 from visita.matchers.cross_modal import CrossModalReranker, reranker_of
 from visita.matchers.embed import JointMatcher, encoder_fingerprints, level_shapes
-from visita.matchers.fused import FusedMatcher
 from visita.matchers.probability import Calibration, MatchProbability
 from visita.matchers.rerank import RerankedMatcher
-from visita.matchers.scaled import ScaledMatcher
 from visita.matchers.weights import rounded
 from visita.matchers.whole import WholeMatcher
 from visita.networks.cross_modal import MklVisita

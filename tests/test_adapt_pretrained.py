@@ -22,9 +22,8 @@ import visita
 from visita.cli.models import describe
 from visita.errors import ArtifactError, ConfigError, MismatchError
 from visita.evaluation.measure import features_for, vectors
-from visita.matchers.fused import FusedMatcher
+from visita.matchers.combine import FusedMatcher, ScaledMatcher
 from visita.matchers.pretrained import DualMatcher, PairedMatcher
-from visita.matchers.scaled import ScaledMatcher
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.training.config import AdaptConfig

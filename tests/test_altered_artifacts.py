@@ -156,6 +156,37 @@ def test_the_shipped_matchers_cover_themselves_and_are_what_they_were(name):
         assert "seal" in json.loads(path.read_text())
 
 
+def test_the_shipped_matchers_give_what_they_gave():
+    expected = {
+        "visita-small": (
+            [0.06301164, 0.11993682, -0.00432687, 0.04977473],
+            [-0.03992573, 0.00477416, -0.04542714, -0.07084991],
+            [0.02297523, 0.01162381],
+        ),
+        "visita-base": (
+            [0.09272907, -0.02828831, -0.045573, -0.04897752],
+            [-0.01707677, -0.00403912, -0.02458576, 0.10637225],
+            [0.82687837, 0.84590185],
+            [-0.15293431, -0.15070844],
+        ),
+    }
+    with torch_runs_everything():
+        for name, numbers in expected.items():
+            _, _, *arrays, _ = use_matcher(visita.matchers.shipped_folder(name))
+            for array, first in zip(arrays, numbers, strict=True):
+                assert array.ravel()[: len(first)] == pytest.approx(first, abs=1e-4)
+
+
+def test_fingerprints_of_every_kind_are_what_they_were(specimens):
+    prints = {
+        "joint": "e072ce748b4aee50",
+        "scaled": "f39b25779da31e4f",
+        "two-stage": "e009207d1e1b2577",
+        "whole": "fe9085f12a62a1c1",
+    }
+    assert {name: visita.load(specimens[name]).fingerprint() for name in prints} == prints
+
+
 def test_widths_that_no_memory_holds_are_refused_at_once(saved):
     content = json.loads((saved / MANIFEST).read_text())
     part = {**content["space"]["parts"][0], "arguments": {"dim": 2**20, "hidden": 2**20}}

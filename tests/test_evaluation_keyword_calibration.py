@@ -13,8 +13,7 @@ import visita
 from visita.errors import ArtifactError, DataError
 from visita.evaluation import Words, fit_keyword_calibration
 from visita.evaluation.keywords import LEAST_WORDS, shown_weights
-from visita.matchers.base import STANDARD
-from visita.matchers.probability import NOT_KNOWN, KeywordCalibration, Usual, usual_scores
+from visita.matchers.probability import NOT_KNOWN, STANDARD, KeywordCalibration, Usual, usual_scores
 
 
 def drawn(words: int = 40, images: int = 400, seed: int = 0) -> Words:

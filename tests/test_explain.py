@@ -18,9 +18,10 @@ from tiny import draw_scene, folder_of, run, two_stages
 import visita
 from visita.encoders.minilm import MiniLM
 from visita.errors import ConfigError, DataError, PictureError
+from visita.matchers.combine import FusedMatcher
 from visita.matchers.cross_modal import CrossModalReranker
-from visita.matchers.evidence import added, evidence, split
-from visita.matchers.fused import FusedMatcher
+from visita.matchers.evidence import evidence
+from visita.matchers.shares import added, split
 from visita.networks.cross_modal import LEVELS, MklVisita
 from visita.search.explain import GREY, Explanation, Kernel, Word, hide, words_of
 from visita.search.explained import AGAINST, FOR, KERNELS, draw, shown, tint, write_page

@@ -17,8 +17,8 @@ from visita.encoders.topics.lsa import LSA
 from visita.errors import ArtifactError
 from visita.kernels.weights import reduction, second_moments
 from visita.matchers import load
+from visita.matchers.combine import BASIS, FusedMatcher
 from visita.matchers.embed import JointMatcher, encoder_fingerprints
-from visita.matchers.fused import BASIS, FusedMatcher
 from visita.matchers.probability import Calibration
 from visita.networks.fusion import JointSpace
 from visita.store.pictures import RecipeEncoder

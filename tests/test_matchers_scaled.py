@@ -18,10 +18,9 @@ from visita.errors import ArtifactError
 from visita.evaluation import retrieval
 from visita.gallery.gallery import StoredGallery
 from visita.matchers import load
-from visita.matchers.evidence import added, split
-from visita.matchers.fused import FusedMatcher
+from visita.matchers.combine import BANK, FusedMatcher, ScaledMatcher, nearness
 from visita.matchers.probability import Calibration
-from visita.matchers.scaled import BANK, ScaledMatcher, nearness
+from visita.matchers.shares import added, split
 from visita.search.query import Query
 from visita.search.search import search_snapshots
 from visita.store.pictures import RecipeEncoder

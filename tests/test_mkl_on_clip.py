@@ -22,7 +22,7 @@ from visita.cli.app import app
 from visita.encoders.pretrained.tokens import Reading
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ConfigError, UnknownNameError
-from visita.matchers.fused import FusedMatcher
+from visita.matchers.combine import FusedMatcher
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.training.config import FusionConfig, MklVisitaConfig

@@ -20,8 +20,8 @@ from visita.encoders.minilm import MiniLM
 from visita.errors import TrainingError
 from visita.evaluation.measure import features_for, vectors
 from visita.matchers import load
+from visita.matchers.combine import ScaledMatcher
 from visita.matchers.embed import JointMatcher
-from visita.matchers.scaled import ScaledMatcher
 from visita.networks.fusion import FusionNetwork, JointSpace
 from visita.store.extract import PairFeatures, pair_features
 from visita.testing import check_matcher

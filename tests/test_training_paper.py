@@ -15,7 +15,7 @@ from visita.data import PairSet
 from visita.encoders.topics.lsa import LSA
 from visita.errors import ArtifactError, ConfigError, DataError, MismatchError
 from visita.matchers import load
-from visita.matchers.scaled import ScaledMatcher
+from visita.matchers.combine import ScaledMatcher
 from visita.matchers.weights import restored
 from visita.networks.fusion import MultiLevel
 from visita.store.extract import PairFeatures, pair_features

@@ -11,7 +11,7 @@ from tiny import FUSION, two_stages
 
 import visita
 from visita.errors import ArtifactError
-from visita.matchers.scaled import ScaledMatcher
+from visita.matchers.combine import ScaledMatcher
 from visita.matchers.words import WordMap
 from visita.search.query import Query
 from visita.training import words as training

@@ -298,19 +298,15 @@ class Reranker(Protocol):
 
         A pretrained head that attends to every cell needs more, and says how much.
         """
-        ...
 
     def pack_images(self, columns: Mapping[str, FloatArray]) -> NDArray[np.float16]:
         """Return packed pictures, float16 (n, *packed_shape), from the recipe's columns."""
-        ...
 
     def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
         """Return each text packed, float32 (its parts, …)."""
-        ...
 
     def scores(self, images: NDArray[np.float16], text: FloatArray) -> FloatArray:
         """Return the score of each packed picture with one packed text, float32 (n,)."""
-        ...
 
 
 class Matcher(Judge, Protocol):
@@ -331,27 +327,22 @@ class Matcher(Judge, Protocol):
     @property
     def threshold(self) -> float | None:
         """From which score a pair counts as a match, or from which P(match), if there is that."""
-        ...
 
     @property
     def match_probability(self) -> PairJudge | None:
         """What knows P(match), where it was fitted."""
-        ...
 
     @property
     def words(self) -> Callable[[FloatArray], FloatArray] | None:
         """What maps vectors of single words to those that find what they name, if anything."""
-        ...
 
     @property
     def background(self) -> FloatArray | None:
         """Vectors of pictures that stand for any, float32 (b, dim); None if there are none."""
-        ...
 
     @property
     def retriever(self) -> Matcher:
         """What makes the vectors: itself, or the first stage of one that re-ranks."""
-        ...
 
     @property
     def reranker(self) -> Reranker | None:
@@ -359,49 +350,42 @@ class Matcher(Judge, Protocol):
 
         Threshold and probability are then for scores of both.
         """
-        ...
 
     @property
     def weight(self) -> float:
         """beta of the re-ranker, the vectors having 1 - beta; 0 where there is none."""
-        ...
 
     @property
     def depth(self) -> int:
         """How many of the first are re-ranked; 0 where there is no re-ranker."""
-        ...
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """What ran: configuration, seeds, versions, data, numbers."""
-        ...
 
     def fingerprint(self) -> str:
         """Return a hash over everything that decides the vectors, encoders included."""
-        ...
 
     def open_text_encoder(self) -> TextEncoder:
         """Return the encoder that texts must come from."""
-        ...
 
     def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         """Return vectors, float32 (n, dim), from the recipe's columns (n, d) each.
 
         None is longer than 1; pictures that are alike point the same way.
         """
-        ...
 
     def embed_texts(self, texts: TextFeatures) -> FloatArray:
         """Return vectors at most 1 long, float32 (m, dim); scores are inner products."""
-        ...
 
     def combine(self, first: FloatArray, reranked: FloatArray) -> FloatArray:
         """Return the score of pairs from those of vectors and re-ranker; it falls with neither."""
-        ...
+
+    def adaptable(self) -> Matcher:
+        """Return whose vectors are adapted to one's own pairs; ConfigError where none are."""
 
     def save(self, folder: Path) -> None:
         """Write the matcher as an artifact folder, atomically."""
-        ...
 
 
 def __dir__() -> list[str]:

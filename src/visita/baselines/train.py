@@ -165,16 +165,15 @@ def _measured(
 
     These systems decide by their score, as their papers have them: none knows P(match).
     """
-    if isinstance(matcher, RerankedMatcher):
+    if matcher.reranker:
         few = RerankedPairs(matcher, dev.of_images(dev.pairs.some_images(CALIBRATED, seed)))
         fields = _calibrated(
             *(matcher, few.features.pairs, as_vectors(few.dense()), seed),
             words=lambda texts: as_vectors(few.of_texts(texts).dense()),
         )
         scored = RerankedPairs(matcher, dev)
-        assert isinstance(matcher.first, JointMatcher)
-        found = _calibrated(matcher.first, dev.pairs, scored.vectors, seed)
-        fields["first"] = replace(matcher.first, **found)
+        first: Any = matcher.retriever
+        fields["first"] = replace(first, **_calibrated(first, dev.pairs, scored.vectors, seed))
         return fields, scored.report(PROTOCOLS, float(fields["threshold"]), "matcher", seed)
     embedded = vectors(matcher, dev)
     fields = _calibrated(matcher, dev.pairs, embedded, seed)

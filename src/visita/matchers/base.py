@@ -1,28 +1,38 @@
-"""The matcher that training returns: two-sided networks joined into one vector a side."""
+"""What all matchers share: what they answer, and how they are saved, loaded and told apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from visita.artifact import MANIFEST, Manifest, Name
+from visita.artifact import (
+    MANIFEST,
+    Manifest,
+    Name,
+    fingerprint_of,
+    read_manifest,
+    write_folder,
+)
 from visita.encoders.library.hub import no_fetching
-from visita.errors import ArtifactError
+from visita.errors import ArtifactError, ConfigError
 from visita.jsonfile import read_json
 from visita.matchers.probability import (
+    Calibrated,
     Calibration,
-    Coefficients,
     KeywordCalibration,
     MatchProbability,
-    usual_scores,
 )
 from visita.matchers.words import WordMap
 from visita.registry import Registry
-from visita.types import FloatArray, Matcher, Recipe, Reranker
+from visita.types import FloatArray, Matcher, Recipe, Reranker, TextEncoder, TextFeatures
 
 KIND = "matcher"
 
@@ -31,11 +41,11 @@ KINDS = Registry(
     "kind of matcher",
     {
         KIND: "visita.matchers.embed:JointMatcher",
-        "fused matcher": "visita.matchers.fused:FusedMatcher",
-        "scaled matcher": "visita.matchers.scaled:ScaledMatcher",
+        "fused matcher": "visita.matchers.combine:FusedMatcher",
+        "scaled matcher": "visita.matchers.combine:ScaledMatcher",
         "two-stage matcher": "visita.matchers.rerank:RerankedMatcher",
         "whole matcher": "visita.matchers.whole:WholeMatcher",
-        "pretrained matcher": "visita.matchers.pretrained:PretrainedFolder",
+        "pretrained matcher": "visita.matchers.pretrained:OfCheckpoint",
     },
 )
 
@@ -66,17 +76,86 @@ def load_folder(folder: Path) -> Matcher:
     return matcher
 
 
-STANDARD = KeywordCalibration(intercept=11.8, score=0.0, height=1.63, spread=5.3)
-"""Those of visita-small without its map of words: what a word usually scores is measured, so they
-fit others too."""
+class Kept(ABC):
+    """What has a folder of its own. A kind says what is in it; this writes, reads and tells apart.
+
+    Attributes
+    ----------
+    kind : str
+        What its manifest calls it.
+    schema : type of Manifest
+        What its manifest says.
+    """
+
+    kind: ClassVar[str]
+    schema: ClassVar[type[Manifest]]
+
+    @abstractmethod
+    def identity(self) -> Any:
+        """Return all that decides what it computes, as JSON values."""
+
+    @abstractmethod
+    def stated(self) -> dict[str, Any]:
+        """Return what its manifest says of it, as JSON values."""
+
+    def manifest(self) -> dict[str, Any]:
+        """Return all that its manifest says."""
+        return {**self.stated(), "fingerprint": self.fingerprint()}
+
+    @abstractmethod
+    def write(self, draft: Path) -> None:
+        """Write what is beside the manifest."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, folder: Path, saved: Any) -> Self:
+        """Return what was saved in ``folder``, of which ``saved`` is the manifest."""
+
+    def fingerprint(self) -> str:
+        """Return a hash over everything that decides what it computes, encoders included."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint_of(self.identity())
+
+    def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
+        """Write it as an artifact folder, atomically.
+
+        ``beside`` may write further files into the folder it is given.
+
+        Raises
+        ------
+        ArtifactError
+            If ``folder`` holds something else.
+        """
+        with write_folder(folder, self.kind, self.manifest()) as draft:
+            self.write(draft)
+            if beside:
+                beside(draft)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what was saved.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not whole, or of another kind.
+        MismatchError
+            If an encoder differs from the one that it was trained with.
+        """
+        return cls.read(folder, read_manifest(folder, cls.kind, cls.schema))
 
 
 class Unranked:
-    """What a matcher answers that re-ranks nothing; one that does replaces it."""
+    """What a matcher answers that is neither re-ranked, nor scaled, nor to be adapted.
+
+    One that is says so instead.
+    """
 
     reranker: Reranker | None = None
     weight: float = 0.0
-    """beta of the re-ranker; the vectors have 1 - beta."""
     depth: int = 0
 
     @property
@@ -84,76 +163,147 @@ class Unranked:
         """What makes the vectors."""
         return self
 
+    @property
+    def unscaled(self) -> Any:
+        """What makes the vectors before local scaling."""
+        return self
+
+    def lengthened(self, images: FloatArray, texts: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the vectors of images and texts, given those of ``unscaled``."""
+        return images, texts
+
+    def adaptable(self) -> Any:
+        """Return the matcher whose vectors are adapted to one's own pairs.
+
+        Raises
+        ------
+        ConfigError
+            If there is none.
+        """
+        raise ConfigError(
+            f"{getattr(self, 'name', self)!r} is made of several matchers: adapt one of them (they "
+            "are in its folder, as part0, part1 …), and fuse again."
+        )
+
     def combine(self, first: FloatArray, reranked: FloatArray) -> FloatArray:
         """Return the score of pairs from those of vectors and re-ranker, of one shape."""
         return (1 - self.weight) * first + self.weight * reranked
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Calibrated(Unranked):
-    """A ``Judge``.
+class BaseMatcher(Unranked, Calibrated, Kept):
+    """A ``Matcher`` but for its vectors and what a kind says of itself.
 
     Attributes
     ----------
-    threshold : float or None
-        From this score a pair is a match, or from this P(match), where there is that.
-    calibration : Calibration or None
-        Of sentences in a search.
-    keyword_calibration : KeywordCalibration or None
-        Of one to three words.
-    match_probability : MatchProbability or None
-        Of a pair by itself.
+    facts : mapping
+        What ran: configuration, seeds, versions, data, numbers.
     """
 
-    name: str
-    threshold: float | None = None
-    calibration: Calibration | None = None
-    keyword_calibration: KeywordCalibration | None = None
-    match_probability: MatchProbability | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Width of the vectors."""
 
     @property
     def words(self) -> Callable[[FloatArray], FloatArray] | None:
         """What finds the pictures of single words, where that was learnt."""
         return None
 
+    def stated(self) -> dict[str, Any]:
+        """Return what the manifest of every matcher says of it."""
+        return self.calibrated()
+
+    def manifest(self) -> dict[str, Any]:
+        """Return all that the manifest says."""
+        return {**super().manifest(), "facts": dict(self.facts)}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class WordMatcher(BaseMatcher):
+    """A matcher that may have learnt what single words name.
+
+    Attributes
+    ----------
+    words : WordMap or None
+        What finds the pictures of single words, where that was learnt.
+    """
+
+    words: WordMap | None = None
+
     @property
     def background(self) -> FloatArray | None:
         """Vectors of pictures that stand for any, float32 (b, dim); None if there are none."""
-        return self.words.background if isinstance(self.words, WordMap) else None
+        return None if self.words is None else self.words.background
 
-    def __repr__(self) -> str:
-        """Return the kind of matcher and its name."""
-        return f"{type(self).__name__}({self.name!r})"
+    def write(self, draft: Path) -> None:
+        """Write the map of words."""
+        if self.words is not None:
+            self.words.save(draft)
 
-    def probability(
-        self, scores: FloatArray, gallery_size: int, *, keywords: FloatArray | None = None
-    ) -> FloatArray | None:
-        """Return P(match | score, gallery size) for each score, or None if never calibrated.
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what was saved; for what is raised see ``Kept.load``."""
+        matcher = super().load(folder)
+        words = WordMap.read(folder, matcher.dim)
+        return matcher if words is None else replace(matcher, words=words)
 
-        ``keywords`` is the vector (d,) of one to three words, by ``words`` where there is that, or
-        of one text a score, (m, d): then it is the probability that a picture shows them,
-        whatever the gallery. Where that was not
-        fitted, what visita-small has stands in, or the probability of sentences where there is
-        nothing to measure a score by.
+
+class OfOne(BaseMatcher):
+    """A matcher around one other, which says whatever this does not say itself."""
+
+    @property
+    @abstractmethod
+    def inner(self) -> Matcher:
+        """The other matcher."""
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self.inner.dim
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The features that a picture needs."""
+        return self.inner.recipe
+
+    @property
+    def text_encoder(self) -> str:
+        """Name of the encoder that texts must come from."""
+        return self.inner.text_encoder
+
+    @property
+    def text_levels(self) -> tuple[str, ...]:
+        """Its levels."""
+        return self.inner.text_levels
+
+    def open_text_encoder(self) -> TextEncoder:
+        """Return the encoder that texts must come from."""
+        return self.inner.open_text_encoder()
+
+    def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """Return vectors at most 1 long, float32 (n, dim), from the recipe's columns.
+
+        Raises
+        ------
+        MismatchError
+            If a column of the recipe is missing.
         """
-        if keywords is not None and (own := self._of_keywords()):
-            return own.probability(scores, usual_scores(self.background, keywords))
-        fitted = self.calibration
-        return None if fitted is None else fitted.probability(scores, gallery_size)
+        return self.inner.embed_images(columns)
 
-    def _of_keywords(self) -> KeywordCalibration | None:
-        stand_in = STANDARD if self.calibration and self.background is not None else None
-        return self.keyword_calibration or stand_in
+    def embed_texts(self, texts: TextFeatures) -> FloatArray:
+        """Return vectors at most 1 long, float32 (m, dim)."""
+        return self.inner.embed_texts(texts)
 
-    def calibrated(self) -> dict[str, Any]:
-        """Return the fields as JSON values, for a manifest."""
-        return {
-            "name": self.name,
-            "threshold": self.threshold,
-            "calibration": _numbers(self.calibration),
-            "shows": _numbers(self.keyword_calibration),
-            "match_probability": _numbers(self.match_probability),
-        }
+
+def digests(arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[Any]]:
+    """Return type, shape and hash of each array, for an ``identity``."""
+    return {
+        name: [str(array.dtype), list(array.shape), sha256(array.tobytes()).hexdigest()]
+        for name, array in sorted(arrays.items())
+    }
 
 
 class SavedMatcher(Manifest):
@@ -170,9 +320,9 @@ class SavedMatcher(Manifest):
     fingerprint: Name
     facts: dict[str, Any]
 
-    def calibrated(self) -> dict[str, Any]:
+    def shared(self) -> dict[str, Any]:
         """Return the fields that every matcher has."""
-        names = ("name", "threshold", "calibration", "match_probability")
+        names = ("name", "threshold", "calibration", "match_probability", "facts")
         return {name: getattr(self, name) for name in names} | {"keyword_calibration": self.shows}
 
 
@@ -189,7 +339,3 @@ class SavedRecipe(BaseModel):
     def recipe(self) -> Recipe:
         """Return it."""
         return Recipe(self.levels, self.mirror)
-
-
-def _numbers(fitted: Coefficients | None) -> dict[str, float] | None:
-    return fitted.to_dict() if fitted else None

@@ -1,11 +1,10 @@
-"""The second stage: MKL-VisITA's network, which compares words and cells of a few pairs."""
+"""A re-ranker: MKL-VisITA's network, which looks at words and cells of a few pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Self, cast
 
@@ -13,16 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from visita.artifact import (
-    Manifest,
-    Name,
-    Width,
-    fingerprint_of,
-    read_arrays,
-    read_manifest,
-    write_arrays,
-    write_folder,
-)
+from visita.artifact import Manifest, Name, Width, read_arrays, write_arrays
 from visita.brief import Brief
 from visita.encoders.contract import cell_count
 from visita.encoders.engine import Runner, cached_runner, cores
@@ -30,14 +20,11 @@ from visita.encoders.fitted import install_fitted, save_fitted
 from visita.encoders.table import TEXT_ENCODERS
 from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ArtifactError, MismatchError
-from visita.matchers.base import SavedRecipe
+from visita.matchers.base import Kept, SavedRecipe, digests
 from visita.matchers.embed import IMAGES, check_encoders, encoder_fingerprints, level_shapes
 from visita.matchers.weights import checked, network_of
 from visita.networks import PAIR_NETWORKS
 from visita.types import FloatArray, Recipe, TokenEncoder
-
-KIND = "rescorer"
-
 
 WEIGHTS = "weights.safetensors"
 
@@ -53,8 +40,41 @@ ROWS = 256
 """Pictures a call of the graph; bounds the memory of packing millions."""
 
 
+class SavedNetwork(BaseModel):
+    """The arguments of a network; what only one has, that one checks when it is built."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    name: Name | None = None
+    packed: tuple[Width, Width, Width] | None = None
+    cells: Width
+    grid_features: Width
+    dim: Width | None = None
+    levels: list[Name] | None = None
+    kernels: list[Name] | None = None
+    text: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _packs(self) -> Self:
+        if self.packed is None and self.dim is None:
+            raise ValueError("dim is missing")
+        return self
+
+
+class SavedReranker(Manifest):
+    """The manifest of a ``CrossModalReranker``."""
+
+    recipe: SavedRecipe
+    text_encoder: Name
+    text_levels: Annotated[tuple[Name, ...], Field(min_length=1)]
+    network: SavedNetwork
+    encoders: dict[Name, Name]
+    rules: Name
+    fingerprint: Name
+
+
 @dataclass(frozen=True, repr=False)
-class CrossModalReranker(Brief):
+class CrossModalReranker(Brief, Kept):
     """Scores pictures against texts, part by part.
 
     A picture or a text is packed once, by one of ``PAIR_NETWORKS``: for MKL-VisITA, one row a
@@ -84,23 +104,19 @@ class CrossModalReranker(Brief):
     encoders: Mapping[str, str]
     vocabulary: Vocabulary | None = None
 
-    def fingerprint(self) -> str:
-        """Return a hash over everything that decides the scores, encoders included."""
-        return self._fingerprint
+    kind = "rescorer"
+    schema = SavedReranker
 
-    @cached_property
-    def _fingerprint(self) -> str:
-        arrays = {
-            name: [str(array.dtype), list(array.shape), sha256(array.tobytes()).hexdigest()]
-            for name, array in sorted(self.tensors.items())
-        }
-        return fingerprint_of([self._description(), arrays])
+    def identity(self) -> list[Any]:
+        """Return what its manifest says, and its weights' digests."""
+        return [self.stated(), digests(self.tensors)]
 
     @property
     def _name(self) -> str:
         return str(self.network.get("name", "mkl-visita"))
 
-    def _description(self) -> dict[str, Any]:
+    def stated(self) -> dict[str, Any]:
+        """Return what its manifest says of it."""
         return {
             "recipe": {"levels": dict(self.recipe.levels)},
             "text_encoder": self.text_encoder,
@@ -231,34 +247,16 @@ class CrossModalReranker(Brief):
 
         return getattr(mkl_visita, part)(self.torch_network()).eval()
 
-    def save(self, folder: Path) -> None:
-        """Write it as an artifact folder, atomically.
-
-        Raises
-        ------
-        ArtifactError
-            If ``folder`` holds something else.
-        """
-        saved = {**self._description(), "fingerprint": self.fingerprint()}
-        with write_folder(folder, KIND, saved) as draft:
-            write_arrays(draft / WEIGHTS, self.tensors)
-            if self.vocabulary is not None:
-                self.vocabulary.save(draft / VOCABULARY)
-            save_fitted(self.recipe, draft / IMAGES)
+    def write(self, draft: Path) -> None:
+        """Write weights and what was fitted."""
+        write_arrays(draft / WEIGHTS, self.tensors)
+        if self.vocabulary is not None:
+            self.vocabulary.save(draft / VOCABULARY)
+        save_fitted(self.recipe, draft / IMAGES)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read a saved one and check that the installed encoders are the ones it knows.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder is not whole.
-        MismatchError
-            If an encoder differs from the one it was trained with, or it was trained to score
-            by other rules.
-        """
-        saved = read_manifest(folder, KIND, SavedReranker)
+    def read(cls, folder: Path, saved: SavedReranker) -> Self:
+        """Return what was saved in ``folder``, where the installed encoders are those it knows."""
         if saved.rules != RULES:
             raise MismatchError(
                 f"{folder} scores by the rules {saved.rules}, this visita by {RULES}: "
@@ -276,10 +274,10 @@ class CrossModalReranker(Brief):
             vocabulary=Vocabulary.load(folder / VOCABULARY) if fitted else None,
         )
         check_encoders(folder, reranker.encoders, reranker.recipe, reranker.open_text_encoder())
-        reranker.check_shapes(folder)
+        reranker._check_shapes(folder)
         return reranker
 
-    def check_shapes(self, folder: Path) -> None:
+    def _check_shapes(self, folder: Path) -> None:
         """Make sure that the network reads what the encoders give, and is weighed as it should.
 
         Raises
@@ -300,39 +298,6 @@ class CrossModalReranker(Brief):
             logits = self.tensors.get("kernels.logits", np.zeros(()))
             if logits.shape != (len(levels or ()), len(kernels or ())):
                 raise ArtifactError(f"{folder} has no weight for each of its kernels.")
-
-
-class SavedNetwork(BaseModel):
-    """The arguments of a network; what only one has, that one checks when it is built."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
-
-    name: Name | None = None
-    packed: tuple[Width, Width, Width] | None = None
-    cells: Width
-    grid_features: Width
-    dim: Width | None = None
-    levels: list[Name] | None = None
-    kernels: list[Name] | None = None
-    text: dict[str, Any] = {}
-
-    @model_validator(mode="after")
-    def _packs(self) -> Self:
-        if self.packed is None and self.dim is None:
-            raise ValueError("dim is missing")
-        return self
-
-
-class SavedReranker(Manifest):
-    """The manifest of a ``CrossModalReranker``."""
-
-    recipe: SavedRecipe
-    text_encoder: Name
-    text_levels: Annotated[tuple[Name, ...], Field(min_length=1)]
-    network: SavedNetwork
-    encoders: dict[Name, Name]
-    rules: Name
-    fingerprint: Name
 
 
 def stack_grids(columns: Mapping[str, FloatArray], recipe: Recipe) -> NDArray[np.float16]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property, partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -14,22 +13,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from visita.arguments import check_levels
-from visita.artifact import (
-    Name,
-    Width,
-    fingerprint_of,
-    read_arrays,
-    read_manifest,
-    write_arrays,
-    write_folder,
-)
+from visita.artifact import Name, Width, read_arrays, write_arrays
 from visita.encoders.engine import Runner, cached_runner, cores
 from visita.encoders.fitted import install_fitted, save_fitted
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
 from visita.errors import ArtifactError, MismatchError
-from visita.matchers.base import KIND, Calibrated, SavedMatcher, SavedRecipe
+from visita.matchers.base import KIND, SavedMatcher, SavedRecipe, WordMatcher, digests
+from visita.matchers.shares import Split, named, placed
 from visita.matchers.weights import checked, network_of, restored
-from visita.matchers.words import WordMap
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures, TopicModel
 
 WEIGHTS = "weights.safetensors"
@@ -47,8 +38,29 @@ ROWS = 256
 """Rows a call of the graph; bounds the memory of embedding millions."""
 
 
+class SavedSpace(BaseModel):
+    """The arguments of a ``JointSpace``, which checks its parts itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    image_features: Width
+    text_features: Width
+    parts: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=100)]
+    dim: Width
+
+
+class SavedJoint(SavedMatcher):
+    """The manifest of a ``JointMatcher``."""
+
+    recipe: SavedRecipe
+    text_encoder: Name
+    text_levels: Annotated[tuple[Name, ...], Field(min_length=1)]
+    space: SavedSpace
+    encoders: dict[Name, Name]
+
+
 @dataclass(frozen=True, repr=False)
-class JointMatcher(Calibrated):
+class JointMatcher(WordMatcher):
     """A ``Matcher``: an inner product of unit vectors from a ``JointSpace``.
 
     Attributes
@@ -61,10 +73,6 @@ class JointMatcher(Calibrated):
         Fingerprint of every encoder that the features must come from.
     topic_model : TopicModel or None
         The text encoder where it was fitted: it travels inside the matcher.
-    words : WordMap or None
-        What finds the pictures of single words, where that was learnt.
-    facts : dict
-        What ran: configuration, seeds, versions, data, numbers.
     """
 
     recipe: Recipe
@@ -74,20 +82,17 @@ class JointMatcher(Calibrated):
     tensors: Mapping[str, NDArray[Any]]
     encoders: Mapping[str, str]
     topic_model: TopicModel | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    words: WordMap | None = None
 
-    def fingerprint(self) -> str:
-        """Return a hash over everything that decides the vectors, encoders included."""
-        return self._fingerprint
+    kind = KIND
+    schema = SavedJoint
 
-    @cached_property
-    def _fingerprint(self) -> str:
-        arrays = {
-            name: [str(array.dtype), list(array.shape), sha256(array.tobytes()).hexdigest()]
-            for name, array in sorted(self.tensors.items())
-        }
-        return fingerprint_of([self._description(), arrays])
+    def identity(self) -> list[Any]:
+        """Return what describes it, and its weights' digests."""
+        return [self._description(), digests(self.tensors)]
+
+    def stated(self) -> dict[str, Any]:
+        """Return what the manifest says of it."""
+        return {**self._description(), **super().stated()}
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -146,70 +151,68 @@ class JointMatcher(Calibrated):
 
     @cached_property
     def _image_runner(self) -> Runner:
-        views = len(self.recipe.views())
-        return self._runner("image", (-1, views, self.space["image_features"]))
+        return self._runner("image")
 
     @cached_property
     def _text_runner(self) -> Runner:
-        return self._runner("text", (-1, self.space["text_features"]))
+        return self._runner("text")
 
-    def _runner(self, side: str, shape: tuple[int, ...]) -> Runner:
+    def _runner(self, side: str, *, parts: bool = False) -> Runner:
+        """Return what runs one side, exported once: the joined vector, or that of each part."""
+        views = len(self.recipe.views())
+        shape: tuple[int, ...] = (-1, self.space["text_features"])
+        if side == "image":
+            shape = (-1, views, self.space["image_features"])
         example = np.random.default_rng(0).random((2, *shape[1:]), dtype=np.float32)
         return cached_runner(
-            f"{self.name}-{side}",
-            {"matcher": self.fingerprint(), "side": side},
-            partial(self._side, side),
+            f"{self.name}-{side}{'-parts' if parts else ''}",
+            {"matcher": self.fingerprint(), "side": side, **({"parts": True} if parts else {})},
+            partial(self._side, side, parts),
             lambda: [example],
             [shape],
             streams=cores(),
         )
 
-    def _side(self, side: str) -> Any:
-        from visita.networks.fusion import ImageSide, TextSide  # noqa: PLC0415 - first export only
+    def _side(self, side: Any, parts: bool) -> Any:
+        from visita.networks import fusion  # noqa: PLC0415 - first export only
 
-        return (ImageSide if side == "image" else TextSide)(self.network()).eval()
+        if parts:
+            return fusion.PartVectors(self.network(), side).eval()
+        return (fusion.ImageSide if side == "image" else fusion.TextSide)(self.network()).eval()
 
-    def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
-        """Write the matcher as an artifact folder, atomically, its topic model inside.
+    def split(self) -> Split:
+        """Return its kernels and what gives their shares of its vectors."""
+        parts = self.space["parts"]
+        weights = [float(part["weight"]) for part in parts]
+        basis = restored(self.tensors)["basis"]
 
-        ``beside`` may write further files into the folder it is given.
+        def vectors(run: Runner, features: FloatArray) -> FloatArray:
+            return placed(run(features), weights, basis if len(basis) else None)
 
-        Raises
-        ------
-        ArtifactError
-            If ``folder`` holds something else.
-        """
-        saved = {
-            **self._description(),
-            **self.calibrated(),
-            "fingerprint": self.fingerprint(),
-            "facts": dict(self.facts),
-        }
-        with write_folder(folder, KIND, saved) as draft:
-            write_arrays(draft / WEIGHTS, self.tensors)
-            if self.topic_model is not None:
-                self.topic_model.save(draft / TEXT)
-            save_fitted(self.recipe, draft / IMAGES)
-            if self.words is not None:
-                self.words.save(draft)
-            if beside:
-                beside(draft)
+        return Split(
+            named([part["network"] for part in parts], weights),
+            lambda columns: vectors(self._runner("image", parts=True), self.stack(columns)),
+            lambda texts: vectors(self._runner("text", parts=True), texts.pooled()),
+        )
+
+    def adaptable(self) -> JointMatcher:
+        """Return itself."""
+        return self
+
+    def write(self, draft: Path) -> None:
+        """Write weights, what was fitted, and the map of words."""
+        write_arrays(draft / WEIGHTS, self.tensors)
+        if self.topic_model is not None:
+            self.topic_model.save(draft / TEXT)
+        save_fitted(self.recipe, draft / IMAGES)
+        super().write(draft)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read a saved matcher and check that the installed encoders are the ones it knows.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder is not a whole matcher.
-        MismatchError
-            If an encoder differs from the one it was trained with.
-        """
-        saved = read_manifest(folder, KIND, SavedJoint)
+    def read(cls, folder: Path, saved: SavedJoint) -> Self:
+        """Return what was saved in ``folder``, where the installed encoders are those it knows."""
         install_fitted(folder / IMAGES)
         matcher = cls(
-            **saved.calibrated(),
+            **saved.shared(),
             recipe=saved.recipe.recipe(),
             text_encoder=saved.text_encoder,
             text_levels=saved.text_levels,
@@ -217,8 +220,6 @@ class JointMatcher(Calibrated):
             tensors=read_arrays(folder / WEIGHTS),
             encoders=saved.encoders,
             topic_model=_topic_model(saved.text_encoder, folder / TEXT),
-            facts=saved.facts,
-            words=WordMap.read(folder, saved.space.dim),
         )
         text = matcher.open_text_encoder()
         check_encoders(folder, matcher.encoders, matcher.recipe, text)
@@ -226,27 +227,6 @@ class JointMatcher(Calibrated):
         if (sum(widths), text.dim) != (saved.space.image_features, saved.space.text_features):
             raise ArtifactError(f"{folder} reads other widths than those of its encoders.")
         return matcher
-
-
-class SavedSpace(BaseModel):
-    """The arguments of a ``JointSpace``, which checks its parts itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    image_features: Width
-    text_features: Width
-    parts: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=100)]
-    dim: Width
-
-
-class SavedJoint(SavedMatcher):
-    """The manifest of a ``JointMatcher``."""
-
-    recipe: SavedRecipe
-    text_encoder: Name
-    text_levels: Annotated[tuple[Name, ...], Field(min_length=1)]
-    space: SavedSpace
-    encoders: dict[Name, Name]
 
 
 def stack_columns(columns: Mapping[str, FloatArray], recipe: Recipe) -> FloatArray:

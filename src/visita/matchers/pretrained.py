@@ -6,35 +6,77 @@ towers may take another text encoder that was trained to share their space, as a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
-from visita.artifact import Name, fingerprint_of, read_manifest, write_folder
+from visita.artifact import Name
 from visita.encoders.pretrained.model import FAMILIES, repository
 from visita.encoders.pretrained.text import VECTOR, PretrainedText
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError
-from visita.matchers.base import Calibrated, SavedMatcher, load_folder
-from visita.matchers.fused import FusedMatcher
+from visita.matchers.base import BaseMatcher, SavedMatcher, load_folder
 from visita.matchers.rerank import FIRST, PretrainedReranker, RerankedMatcher
-from visita.matchers.scaled import ScaledMatcher
-from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
+from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 from visita.vectors import unit
 
 KIND = "pretrained matcher"
-Beside = Callable[[Path], None] | None
 LOGIT_WEIGHTS = {"blip": PretrainedReranker.scale / (1 + PretrainedReranker.scale), "albef": 1.0}
-"""beta of the second stage: BLIP's evaluation adds the logit of a match to the cosine, ALBEF's
+"""beta of the re-ranker: BLIP's evaluation adds the logit of a match to the cosine, ALBEF's
 orders by the logit alone."""
 
 
+class SavedPretrained(SavedMatcher):
+    """The manifest of a ``DualMatcher`` or a ``PairedMatcher``."""
+
+    image_encoder: Annotated[Name, StringConstraints(pattern=f"^({'|'.join(FAMILIES)}):.")]
+    text_encoder: Annotated[Name, StringConstraints(pattern="^[^:]+:.")]
+    first_stage: bool
+
+
+class OfCheckpoint(BaseMatcher):
+    """A matcher of which a checkpoint's name and fingerprint are saved."""
+
+    image_encoder: str
+    text_encoder: str
+    kind = "pretrained matcher"
+    schema = SavedPretrained
+
+    def stated(self) -> dict[str, Any]:
+        """Return what the manifest says of it."""
+        return {
+            **self.calibrated(),
+            "image_encoder": self.image_encoder,
+            "text_encoder": self.text_encoder,
+            "first_stage": self.reranker is None,
+        }
+
+    @classmethod
+    def read(cls, folder: Path, saved: SavedPretrained) -> Any:
+        """Return what was saved in ``folder``, whose checkpoint must still be there.
+
+        Raises
+        ------
+        ArtifactError
+            If the checkpoint is gone.
+        MismatchError
+            If the checkpoint or the way it is read has changed.
+        """
+        matcher = replace(_as_saved(folder, saved), **saved.shared())
+        if matcher.fingerprint() != saved.fingerprint:
+            raise MismatchError(
+                f"{folder} was saved with other files of {matcher.name}: put those back, or make "
+                "it anew by its name."
+            )
+        return matcher
+
+
 @dataclass(frozen=True, repr=False)
-class DualMatcher(Calibrated):
+class DualMatcher(OfCheckpoint):
     """A ``Matcher`` by the vectors of two towers, as they are.
 
     Attributes
@@ -43,18 +85,22 @@ class DualMatcher(Calibrated):
         Such as ``clip:openai/clip-vit-base-patch32``.
     text_encoder : str
         The same, or one whose vectors are of the same space.
-    facts : dict
-        Where it comes from.
     """
 
     image_encoder: str
     text_encoder: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def fingerprint(self) -> str:
-        """Return a hash over the checkpoints' files and how pictures and texts are read."""
+    def identity(self) -> list[str]:
+        """Return what the checkpoints' files are and how pictures and texts are read."""
         seen = IMAGE_ENCODERS.load(self.image_encoder)().fingerprint()
-        return fingerprint_of([seen, self.open_text_encoder().fingerprint()])
+        return [seen, self.open_text_encoder().fingerprint()]
+
+    def write(self, draft: Path) -> None:
+        """Write nothing."""
+
+    def adaptable(self) -> DualMatcher:
+        """Return itself."""
+        return self
 
     @property
     def dim(self) -> int:
@@ -93,48 +139,34 @@ class DualMatcher(Calibrated):
         """Return unit vectors, float32 (m, dim): that of a text is the mean of its passages'."""
         return unit(TextFeatures(texts.offsets, unit(texts.vectors)).pooled())
 
-    def save(self, folder: Path, *, beside: Beside = None) -> None:
-        """Write the matcher as an artifact folder, atomically.
-
-        ``beside`` may write further files into the folder it is given.
-
-        Raises
-        ------
-        ArtifactError
-            If ``folder`` holds something else.
-        """
-        _save(self, folder, beside)
-
 
 @dataclass(frozen=True, repr=False)
-class PairedMatcher(RerankedMatcher):
-    """A ``DualMatcher`` whose checkpoint also scores a picture and a text together."""
+class PairedMatcher(OfCheckpoint, RerankedMatcher):  # type: ignore[misc]
+    """A ``DualMatcher`` whose checkpoint also scores a picture and a text together.
 
-    first: DualMatcher | FusedMatcher | ScaledMatcher
-    """The checkpoint's own vectors, or what was adapted from them."""
-    reranker: PretrainedReranker  # type: ignore[assignment]
+    Its first stage is the checkpoint's own vectors, or what was adapted from them.
+    """
+
+    reranker: PretrainedReranker = field()  # type: ignore[assignment]
 
     @property
-    def image_encoder(self) -> str:
+    def image_encoder(self) -> str:  # type: ignore[override]
         """Name of the checkpoint's encoders."""
         return self.reranker.encoder
 
-    @property
+    @cached_property
     def recipe(self) -> Recipe:
         """The vector of a picture and its tokens."""
         return Recipe({self.image_encoder: (VECTOR, *self.reranker.levels)})
 
-    def save(self, folder: Path, *, beside: Beside = None) -> None:
-        """Write the matcher as an artifact folder, atomically.
+    def write(self, draft: Path) -> None:
+        """Write the first stage where it was adapted."""
+        if not isinstance(self.first, OfCheckpoint):
+            self.first.save(draft / FIRST)
 
-        ``beside`` may write further files into the folder it is given.
-
-        Raises
-        ------
-        ArtifactError
-            If ``folder`` holds something else.
-        """
-        _save(self, folder, beside)
+    def adaptable(self) -> Matcher:
+        """Return the first stage, behind which the checkpoint's head stays; it raises as there."""
+        return self.first.adaptable()
 
 
 Pretrained = DualMatcher | PairedMatcher
@@ -209,65 +241,16 @@ def _check_pair(family: str, images: str, texts: str) -> None:
 clip, siglip, blip, albef = (partial(pretrained, family) for family in FAMILIES)
 
 
-class PretrainedFolder:
-    """What ``kinds`` reads a saved pretrained matcher with."""
-
-    @staticmethod
-    def load(folder: Path) -> Pretrained:
-        """Read a saved matcher, whose checkpoint must still be there.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder is not such a matcher, or the checkpoint is gone.
-        MismatchError
-            If the checkpoint or the way it is read has changed.
-        """
-        saved = read_manifest(folder, KIND, SavedPretrained)
-        found = replace(_as_saved(folder, saved), **saved.calibrated(), facts=saved.facts)
-        if found.fingerprint() != saved.fingerprint:
-            raise MismatchError(
-                f"{folder} was saved with other files of {found.name}: put those back, or make it "
-                "anew by its name."
-            )
-        return found
-
-
-class SavedPretrained(SavedMatcher):
-    """The manifest of a ``DualMatcher`` or a ``PairedMatcher``."""
-
-    image_encoder: Annotated[Name, StringConstraints(pattern=f"^({'|'.join(FAMILIES)}):.")]
-    text_encoder: Annotated[Name, StringConstraints(pattern="^[^:]+:.")]
-    first_stage: bool
-
-
-def _as_saved(folder: Path, saved: SavedPretrained) -> Pretrained:
+def _as_saved(folder: Path, saved: SavedPretrained) -> Any:
     family, model = saved.image_encoder.split(":", 1)
     # The checkpoint's own text tower is what no name means.
     other = None if saved.text_encoder == saved.image_encoder else saved.text_encoder
-    whole = pretrained(family, model, other)
-    if isinstance(whole, PairedMatcher) and saved.first_stage:
-        assert isinstance(whole.first, DualMatcher)  # as the checkpoint comes
-        return whole.first
-    if isinstance(whole, PairedMatcher) and (folder / FIRST).is_dir():
+    whole: Any = pretrained(family, model, other)
+    if saved.first_stage:
+        return whole.retriever  # as the checkpoint comes
+    if whole.reranker and (folder / FIRST).is_dir():
         first = load_folder(folder / FIRST)
-        if not isinstance(first, FusedMatcher | ScaledMatcher):
+        if first.reranker or first.recipe != whole.retriever.recipe:
             raise ArtifactError(f"{folder / FIRST} is no first stage of {whole.name}.")
         return replace(whole, first=first)
     return whole
-
-
-def _save(matcher: Pretrained, folder: Path, beside: Beside) -> None:
-    saved = {
-        **matcher.calibrated(),
-        "image_encoder": matcher.image_encoder,
-        "text_encoder": matcher.text_encoder,
-        "first_stage": isinstance(matcher, DualMatcher),
-        "fingerprint": matcher.fingerprint(),
-        "facts": dict(matcher.facts),
-    }
-    with write_folder(folder, KIND, saved) as draft:
-        if isinstance(matcher, PairedMatcher) and not isinstance(matcher.first, DualMatcher):
-            matcher.first.save(draft / FIRST)
-        if beside:
-            beside(draft)

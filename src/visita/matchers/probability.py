@@ -268,3 +268,74 @@ def match_scores(
 def word_counts(texts: Sequence[str]) -> FloatArray:
     """Return how many words each text has, float32 (m,)."""
     return np.array([len(text.split()) for text in texts], np.float32)
+
+
+STANDARD = KeywordCalibration(intercept=11.8, score=0.0, height=1.63, spread=5.3)
+"""Those of visita-small without its map of words: what a word usually scores is measured, so they
+fit others too."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Calibrated:
+    """A ``Judge``.
+
+    Attributes
+    ----------
+    threshold : float or None
+        From this score a pair is a match, or from this P(match), where there is that.
+    calibration : Calibration or None
+        Of sentences in a search.
+    keyword_calibration : KeywordCalibration or None
+        Of one to three words.
+    match_probability : MatchProbability or None
+        Of a pair by itself.
+    """
+
+    name: str
+    threshold: float | None = None
+    calibration: Calibration | None = None
+    keyword_calibration: KeywordCalibration | None = None
+    match_probability: MatchProbability | None = None
+
+    @property
+    def background(self) -> FloatArray | None:
+        """Vectors of pictures that stand for any, float32 (b, dim); None if there are none."""
+        return None
+
+    def __repr__(self) -> str:
+        """Return the kind of matcher and its name."""
+        return f"{type(self).__name__}({self.name!r})"
+
+    def probability(
+        self, scores: FloatArray, gallery_size: int, *, keywords: FloatArray | None = None
+    ) -> FloatArray | None:
+        """Return P(match | score, gallery size) for each score, or None if never calibrated.
+
+        ``keywords`` is the vector (d,) of one to three words, by ``words`` where there is that, or
+        of one text a score, (m, d): then it is the probability that a picture shows them,
+        whatever the gallery. Where that was not
+        fitted, what visita-small has stands in, or the probability of sentences where there is
+        nothing to measure a score by.
+        """
+        if keywords is not None and (own := self._of_keywords()):
+            return own.probability(scores, usual_scores(self.background, keywords))
+        fitted = self.calibration
+        return None if fitted is None else fitted.probability(scores, gallery_size)
+
+    def _of_keywords(self) -> KeywordCalibration | None:
+        stand_in = STANDARD if self.calibration and self.background is not None else None
+        return self.keyword_calibration or stand_in
+
+    def calibrated(self) -> dict[str, Any]:
+        """Return the fields as JSON values, for a manifest."""
+        return {
+            "name": self.name,
+            "threshold": self.threshold,
+            "calibration": _numbers(self.calibration),
+            "shows": _numbers(self.keyword_calibration),
+            "match_probability": _numbers(self.match_probability),
+        }
+
+
+def _numbers(fitted: Coefficients | None) -> dict[str, float] | None:
+    return fitted.to_dict() if fitted else None

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.artifact import fingerprint_of
 from visita.encoders.engine import Runner
 from visita.encoders.pretrained.text import PretrainedText
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
-from visita.errors import MismatchError
-from visita.matchers.base import Calibrated, SavedMatcher, load_folder
+from visita.errors import ConfigError, MismatchError
+from visita.matchers.base import OfOne, SavedMatcher, load_folder
 from visita.matchers.cross_modal import CrossModalReranker
-from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
+from visita.types import FloatArray, Matcher, Recipe
 
 KIND = "two-stage matcher"
 
@@ -28,11 +28,18 @@ FIRST, SECOND = "first", "second"
 
 
 DEPTH = 50
-"""How many of the first stage's best the second looks at, unless a matcher says otherwise."""
+"""How many of the first stage's best are re-ranked, unless a matcher says otherwise."""
+
+
+class SavedReranked(SavedMatcher):
+    """The manifest of a ``RerankedMatcher``."""
+
+    weight: Annotated[float, Field(ge=0, le=1)]
+    depth: Annotated[int, Field(ge=1, le=100_000)] = DEPTH
 
 
 @dataclass(frozen=True, repr=False)
-class RerankedMatcher(Calibrated):
+class RerankedMatcher(OfOne):
     """A ``Matcher`` whose vectors are the first stage's, and which scores pairs more closely.
 
     Threshold and probabilities are those of both stages together.
@@ -42,39 +49,56 @@ class RerankedMatcher(Calibrated):
     first : Matcher
     reranker : CrossModalReranker
     weight : float
-        beta of the second stage; the first has 1 - beta.
+        beta of the re-ranker; the first stage has 1 - beta.
     depth : int
-        How many of the first stage's best the second looks at.
-    facts : dict
-        What ran: configuration, versions, data, numbers.
+        How many of the first stage's best are re-ranked.
     """
 
     first: Matcher
+    # What has none has None, which is no default here.
     reranker: CrossModalReranker = field()
     weight: float = field()
     depth: int = DEPTH
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def fingerprint(self) -> str:
-        """Return a hash over everything that decides the scores, encoders included."""
-        return self._fingerprint
+    kind = KIND
+    schema = SavedReranked
 
-    @cached_property
-    def _fingerprint(self) -> str:
+    def identity(self) -> list[Any]:
+        """Return the stages' fingerprints, weight and depth."""
         stages = self.first.fingerprint(), self.reranker.fingerprint()
         # The usual depth was not part of it always.
         depth = [] if self.depth == DEPTH else [self.depth]
-        return fingerprint_of([KIND, stages, self.weight, *depth])
+        return [KIND, stages, self.weight, *depth]
+
+    def stated(self) -> dict[str, Any]:
+        """Return what the manifest says of it."""
+        return {**super().stated(), "weight": self.weight, "depth": self.depth}
+
+    def write(self, draft: Path) -> None:
+        """Write both stages, each a folder of its own."""
+        self.first.save(draft / FIRST)
+        self.reranker.save(draft / SECOND)
+
+    @classmethod
+    def read(cls, folder: Path, saved: SavedReranked) -> Self:
+        """Return what was saved in ``folder``."""
+        return cls(
+            **saved.shared(),
+            first=load_folder(folder / FIRST),
+            reranker=CrossModalReranker.load(folder / SECOND),
+            weight=saved.weight,
+            depth=saved.depth,
+        )
+
+    @property
+    def inner(self) -> Matcher:
+        """The first stage."""
+        return self.first
 
     @property
     def retriever(self) -> Matcher:
         """The first stage."""
         return self.first
-
-    @property
-    def dim(self) -> int:
-        """Width of the vectors."""
-        return self.first.dim
 
     @property
     def words(self) -> Callable[[FloatArray], FloatArray] | None:
@@ -91,78 +115,18 @@ class RerankedMatcher(Calibrated):
         """The features that either stage needs."""
         return Recipe.union([self.first.recipe, self.reranker.recipe])
 
-    @property
-    def text_encoder(self) -> str:
-        """Name of the first stage's text encoder."""
-        return self.first.text_encoder
-
-    @property
-    def text_levels(self) -> tuple[str, ...]:
-        """Its levels."""
-        return self.first.text_levels
-
-    def open_text_encoder(self) -> TextEncoder:
-        """Return the first stage's text encoder."""
-        return self.first.open_text_encoder()
-
-    def embed_images(self, columns: Mapping[str, FloatArray]) -> FloatArray:
-        """Return unit vectors, float32 (n, dim), from the recipe's columns."""
-        return self.first.embed_images(columns)
-
-    def embed_texts(self, texts: TextFeatures) -> FloatArray:
-        """Return unit vectors, float32 (m, dim)."""
-        return self.first.embed_texts(texts)
-
-    def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
-        """Write the matcher as an artifact folder, atomically, both stages inside.
-
-        ``beside`` may write further files into the folder it is given.
+    def adaptable(self) -> Matcher:
+        """Refuse: the re-ranker was trained for vectors as they are.
 
         Raises
         ------
-        ArtifactError
-            If ``folder`` holds something else.
+        ConfigError
+            Always.
         """
-        saved = {
-            **self.calibrated(),
-            "weight": self.weight,
-            "depth": self.depth,
-            "fingerprint": self.fingerprint(),
-            "facts": dict(self.facts),
-        }
-        with write_folder(folder, KIND, saved) as draft:
-            self.first.save(draft / FIRST)
-            self.reranker.save(draft / SECOND)
-            if beside:
-                beside(draft)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read a saved matcher.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder is not a whole two-stage matcher.
-        MismatchError
-            If an encoder differs from the one that a stage was trained with.
-        """
-        saved = read_manifest(folder, KIND, SavedReranked)
-        return cls(
-            **saved.calibrated(),
-            first=load_folder(folder / FIRST),
-            reranker=CrossModalReranker.load(folder / SECOND),
-            weight=saved.weight,
-            depth=saved.depth,
-            facts=saved.facts,
+        raise ConfigError(
+            f"{self.name!r} has two stages, and vectors alone are adapted: adapt its first "
+            f"stage, which is a matcher of its own in its folder, as {FIRST}."
         )
-
-
-class SavedReranked(SavedMatcher):
-    """The manifest of a ``RerankedMatcher``."""
-
-    weight: Annotated[float, Field(ge=0, le=1)]
-    depth: Annotated[int, Field(ge=1, le=100_000)] = DEPTH
 
 
 PICTURES = 64

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-from visita.artifact import fingerprint_of, read_manifest, write_folder
+from visita.artifact import fingerprint_of
 from visita.errors import ArtifactError
-from visita.matchers.base import Calibrated, SavedMatcher
+from visita.matchers.base import BaseMatcher, SavedMatcher
 from visita.matchers.cross_modal import CrossModalReranker
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures
 from visita.vectors import unit
@@ -47,22 +47,34 @@ class WholeTexts:
 
 
 @dataclass(frozen=True, repr=False)
-class WholeMatcher(Calibrated):
-    """A ``Matcher`` whose vectors are the first row of what a second stage packs.
+class WholeMatcher(BaseMatcher):
+    """A ``Matcher`` whose vectors are the first row of what a re-ranker packs.
 
     Attributes
     ----------
     packer : CrossModalReranker
-    facts : dict
-        What ran: configuration, versions, data, numbers.
     """
 
     packer: CrossModalReranker
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def fingerprint(self) -> str:
-        """Return a hash over everything that decides the vectors, encoders included."""
-        return self.open_text_encoder().fingerprint()
+    kind = KIND
+    schema = SavedMatcher
+
+    def identity(self) -> list[str]:
+        """Return what packs."""
+        return [KIND, self.packer.fingerprint()]
+
+    def write(self, draft: Path) -> None:
+        """Write what packs, a folder of its own."""
+        self.packer.save(draft / SECOND)
+
+    @classmethod
+    def read(cls, folder: Path, saved: SavedMatcher) -> Self:
+        """Return what was saved in ``folder``."""
+        packer = CrossModalReranker.load(folder / SECOND)
+        if not 1 <= packer.network.get("dim", 0) <= packer.packed_shape[1]:
+            raise ArtifactError(f"{folder / SECOND} packs no vector of the whole.")
+        return cls(**saved.shared(), packer=packer)
 
     @property
     def dim(self) -> int:
@@ -101,40 +113,3 @@ class WholeMatcher(Calibrated):
     def embed_texts(self, texts: TextFeatures) -> FloatArray:
         """Return unit vectors, float32 (m, dim)."""
         return unit(texts.pooled())
-
-    def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
-        """Write the matcher as an artifact folder, atomically, what packs inside.
-
-        ``beside`` may write further files into the folder it is given.
-
-        Raises
-        ------
-        ArtifactError
-            If ``folder`` holds something else.
-        """
-        saved = {
-            **self.calibrated(),
-            "fingerprint": self.fingerprint(),
-            "facts": dict(self.facts),
-        }
-        with write_folder(folder, KIND, saved) as draft:
-            self.packer.save(draft / SECOND)
-            if beside:
-                beside(draft)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read a saved matcher.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder is not such a matcher.
-        MismatchError
-            If an encoder differs from the one it was trained with.
-        """
-        saved = read_manifest(folder, KIND, SavedMatcher)
-        packer = CrossModalReranker.load(folder / SECOND)
-        if not 1 <= packer.network.get("dim", 0) <= packer.packed_shape[1]:
-            raise ArtifactError(f"{folder / SECOND} packs no vector of the whole.")
-        return cls(**saved.calibrated(), packer=packer, facts=saved.facts)

@@ -295,6 +295,7 @@ class JointSpace(nn.Module):
         return found
 
     def _join(self, vectors: Sequence[Tensor]) -> Tensor:
+        # As ``visita.vectors.join``, again in torch because it is learnt through and exported.
         scaled = [v * p.weight**0.5 for v, p in zip(vectors, self.parts, strict=True)]
         return torch.cat(scaled, dim=-1)
 

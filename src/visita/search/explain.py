@@ -18,7 +18,8 @@ from visita.brief import Brief, brief, counted
 from visita.data.thumbnails import picture_uri, plain
 from visita.errors import DataError
 from visita.matchers.cross_modal import CrossModalReranker
-from visita.matchers.evidence import Evidence, added, evidence, split
+from visita.matchers.evidence import Evidence, evidence
+from visita.matchers.shares import added, split
 from visita.search.finder import Finder, finder_of
 from visita.search.pair import Pair
 from visita.search.passages import passages

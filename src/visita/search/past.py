@@ -28,7 +28,7 @@ from visita.evaluation.intervals import Difference, components, paired_differenc
 from visita.evaluation.ranks import Ranks, best_ranks, hits
 from visita.evaluation.retrieval import CUTOFFS, recall_sum
 from visita.gallery.engines import ExactIndex
-from visita.matchers.base import Calibrated
+from visita.matchers.probability import Calibrated
 from visita.progress import report_skipped
 from visita.search.collaborative import past_pictures
 from visita.search.finder import Finder, finder_of

@@ -1,6 +1,6 @@
 """Learning from a user's own pairs on top of a trained matcher, which stays one of the kernels.
 
-For two frozen towers, see ``frozen``.
+For two frozen towers, see ``head``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from visita.errors import ConfigError
 from visita.evaluation import paired_retrieval, retrieval
 from visita.evaluation.measure import TOPICS_FROM, caveats, features_for, vectors
 from visita.matchers import opened
+from visita.matchers.base import WordMatcher
+from visita.matchers.combine import FusedMatcher, ScaledMatcher
 from visita.matchers.embed import JointMatcher
-from visita.matchers.fused import FusedMatcher
-from visita.matchers.pretrained import DualMatcher, PairedMatcher
-from visita.matchers.rerank import FIRST, RerankedMatcher
-from visita.matchers.scaled import ScaledMatcher
+from visita.matchers.pretrained import DualMatcher
 from visita.networks.fusion import FusionNetwork, JointSpace, Part
 from visita.store.extract import PairFeatures
 from visita.training.calibrate import calibrate, caveats_on_words, learn_words
@@ -126,9 +125,6 @@ def _joined(space: JointSpace, network: FusionNetwork, weight: float) -> JointSp
     return joined.eval()
 
 
-Start = JointMatcher | DualMatcher | ScaledMatcher
-
-
 Unscaled = JointMatcher | FusedMatcher | DualMatcher
 
 
@@ -167,7 +163,7 @@ def adapt(
     config = config or AdaptConfig()
     check_free(Path(out).resolve())
     whole = opened(base)
-    start = _adaptable(whole)
+    start: Any = whole.adaptable()
     pairs = open_pairs(data, seed=config.seed)
     held_back = "test" if pairs.splits()["test"] else "dev"
     check_enough(pairs, {"train": LEAST, "dev": LEAST, held_back: LEAST}, "Adapting")
@@ -175,13 +171,13 @@ def adapt(
     started = time.perf_counter()
     train, dev = used.take("train"), used.take("dev")
     name = Path(out).resolve().name
-    learnt, history, weight = _learnt(name, _unscaled(start), train, dev, config)
+    learnt, history, weight = _learnt(name, start.unscaled, train, dev, config)
     found = _scaled(start, learnt, train, dev, config)
     before, embedded = vectors(start, dev), vectors(found, dev)
     validate = rsum_on(dev.pairs.truth.tocsr())
     if validate(*before) >= validate(*embedded):
         found, embedded, weight = start, before, 0.0
-    if isinstance(found, JointMatcher | ScaledMatcher | FusedMatcher):
+    if isinstance(found, WordMatcher):
         seen = found.embed_images(train.columns)
         found = replace(found, words=learn_words(found, train.pairs, seen, start.words))
     seconds = time.perf_counter() - started
@@ -195,10 +191,10 @@ def adapt(
     )
     report = report_on(matcher, dev, embedded, config.seed)
     warnings = [*warnings_of(history), *caveats(matcher), *caveats_on_words(matcher)]
-    result: Adapted | PairedMatcher = matcher
-    if isinstance(whole, PairedMatcher):
-        assert not isinstance(matcher, JointMatcher)  # the checkpoint's vectors are of two towers
-        result = replace(whole, name=name, first=matcher, facts=matcher.facts)
+    result: Any = matcher
+    if whole.reranker:
+        ranked: Any = whole
+        result = replace(ranked, name=name, first=matcher, facts=matcher.facts)
         warnings.append(
             "The numbers are of the vectors, which were adapted. The image-text head, which "
             f"re-ranks the first {whole.depth}, is the one that it was."
@@ -207,17 +203,8 @@ def adapt(
     return Trained(result, Path(out), report, comparison, warnings, seconds)
 
 
-def _unscaled(matcher: Start) -> JointMatcher | DualMatcher:
-    """Return what has the vectors before local scaling."""
-    if not isinstance(matcher, ScaledMatcher):
-        return matcher
-    part = matcher.part
-    assert isinstance(part, JointMatcher | DualMatcher)  # ``_adaptable`` asked
-    return part
-
-
 def _scaled(
-    start: Start,
+    start: Any,
     learnt: Unscaled,
     train: PairFeatures,
     dev: PairFeatures,
@@ -231,32 +218,12 @@ def _scaled(
     images, texts = bank_rows(train.pairs.truth.tocsr(), config.seed)
     of_train, of_dev = vectors(learnt, train), vectors(learnt, dev)
     own = of_train[0][images], of_train[1][texts]
-    if config.neighbours and isinstance(start, ScaledMatcher) and isinstance(learnt, JointMatcher):
-        base = _unscaled(start)
-        assert isinstance(base, JointMatcher)  # what is learnt on one is one
+    base = start.unscaled
+    if config.neighbours and base is not start and isinstance(learnt, JointMatcher):
         bank = filled(own, from_vectors(learnt, base, start.bank), config.seed)
         return scaled_by(learnt, bank, of_dev, config.neighbours)
     validate = rsum_on(dev.pairs.truth.tocsr())
     return locally_scaled(learnt, own, of_dev, validate, config.neighbours)
-
-
-def _adaptable(matcher: Matcher) -> Start:
-    if isinstance(matcher, PairedMatcher):
-        return _adaptable(matcher.first)
-    if isinstance(matcher, RerankedMatcher):
-        raise ConfigError(
-            f"{matcher.name!r} has two stages, and vectors alone are adapted: adapt its first "
-            f"stage, which is a matcher of its own in its folder, as {FIRST}."
-        )
-    if isinstance(matcher, ScaledMatcher):
-        _adaptable(matcher.part)
-        return matcher
-    if not isinstance(matcher, JointMatcher | DualMatcher):
-        raise ConfigError(
-            f"{matcher.name!r} is made of several matchers: adapt one of them (they are in its "
-            "folder, as part0, part1 …), and fuse again."
-        )
-    return matcher
 
 
 def _learnt(

@@ -24,8 +24,7 @@ from visita.evaluation import (
 )
 from visita.evaluation.match_probability import features_of_pairs
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
-from visita.matchers.base import Calibrated
-from visita.matchers.probability import EVEN, KeywordCalibration, Usual, usual_scores
+from visita.matchers.probability import EVEN, Calibrated, KeywordCalibration, Usual, usual_scores
 from visita.matchers.words import WordMap
 from visita.training.words import fit_word_map, named_things
 from visita.types import FloatArray, Matcher

@@ -23,7 +23,7 @@ from visita.evaluation.blocks import Truth
 from visita.evaluation.measure import TOPICS_FROM, caveats
 from visita.kernels.weights import reduction, second_moments
 from visita.matchers import GIVEN, MATCHERS, opened
-from visita.matchers.fused import FusedMatcher
+from visita.matchers.combine import FusedMatcher
 from visita.progress import say
 from visita.report import Bars
 from visita.report.figures import FORMATS, save_bars

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from visita.matchers.fused import FusedMatcher
+from visita.matchers.combine import FusedMatcher
 from visita.matchers.pretrained import DualMatcher
 from visita.networks.fusion import FusionNetwork, Tower
 from visita.training.config import AdaptConfig

@@ -22,8 +22,8 @@ from visita.errors import UnknownNameError, did_you_mean
 from visita.evaluation import best_ranks, dot_blocks, evaluate_vectors, recall_sum
 from visita.evaluation.measure import TOPICS_FROM, caveats, vectors
 from visita.evaluation.rerank import vector_pair_scores
+from visita.matchers.combine import ScaledMatcher
 from visita.matchers.embed import JointMatcher
-from visita.matchers.scaled import ScaledMatcher
 from visita.store.extract import PairFeatures, pair_features, text_features
 from visita.training.calibrate import calibrate, caveats_on_words, learn_words, provenance
 from visita.training.config import FeatureConfig, FusionConfig, LoopConfig, PaperConfig

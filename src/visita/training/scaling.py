@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from visita.matchers.combine import ScaledMatcher, nearness
 from visita.matchers.embed import JointMatcher
-from visita.matchers.scaled import ScaledMatcher, nearness
 from visita.training.config import FusionConfig
 from visita.training.tensors import PairTensors, Spans
 from visita.training.tuning import Validate, embed
@@ -75,12 +75,9 @@ def scaled_on(
 
 def vectors_of(matcher: JointMatcher | ScaledMatcher, pairs: PairTensors) -> Vectors:
     """Return a matcher's vectors of images (n, d) and texts (m, d) from stacked features."""
-    if isinstance(matcher, ScaledMatcher):
-        assert isinstance(matcher.part, JointMatcher)  # as ``scaled_on`` made it
-        images, texts = vectors_of(matcher.part, pairs)
-        return images * matcher.image_lengths(images), texts * matcher.text_lengths(texts)
-    space = matcher.network()
-    return embed(space, pairs, Spans.whole(space.image_features, space.text_features))
+    space = matcher.unscaled.network()
+    vectors = embed(space, pairs, Spans.whole(space.image_features, space.text_features))
+    return matcher.lengthened(*vectors)
 
 
 def locally_scaled(
@@ -100,8 +97,7 @@ def locally_scaled(
     if neighbours == 0 or not len(bank[0]):
         return matcher
     scaled = scaled_by(matcher, bank, dev, neighbours)
-    found = dev[0] * scaled.image_lengths(dev[0]), dev[1] * scaled.text_lengths(dev[1])
-    return scaled if validate(*found) > validate(*dev) else matcher
+    return scaled if validate(*scaled.lengthened(*dev)) > validate(*dev) else matcher
 
 
 def scaled_by(matcher: Matcher, bank: Vectors, dev: Vectors, neighbours: int) -> ScaledMatcher:
