@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from commands import run
 from PIL import Image
-from tiny import draw_scene, folder_of, run, two_stages
+from tiny import draw_scene, folder_of, two_stages
 
 import visita
 from visita.errors import ConfigError, DataError, PictureError

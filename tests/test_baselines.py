@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import run
+from commands import run
 
 import visita
 from visita.baselines import BASELINES

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import draw_scene, folder_of, run, two_stages
+from commands import run
+from tiny import draw_scene, folder_of, two_stages
 
 import visita
 from visita.errors import ConfigError, DataError, PictureError

@@ -1,4 +1,4 @@
-"""The command line as processes: what goes to stdout and stderr, and the exit status."""
+"""The command line: what goes to stdout and stderr, and the exit status."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from commands import VISITA, Done, process, run
 from typer.main import get_command
 
 import visita
@@ -25,7 +24,6 @@ from visita.matchers import DEFAULT
 from visita.progress import one_line, report_skipped
 from visita.types import Skipped
 
-VISITA = (sys.executable, "-m", "visita")
 # The levels of visita-small, whose graphs other tests need too.
 SMALL = """
 mirror = false
@@ -45,39 +43,13 @@ finally:
 """
 
 
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict:
-        return json.loads(self.out)
-
-
-def run(*arguments: object, stdin: str = "", command: Sequence[str] = VISITA) -> Done:
-    done = subprocess.run(
-        [*command, *map(os.fspath, map(str_or_path, arguments))],
-        input=stdin.encode(),
-        capture_output=True,
-        check=False,
-    )
-    out, err = done.stdout.decode(), done.stderr.decode()
-    assert "Traceback" not in err, err
-    return Done(done.returncode, out, err)
-
-
-def str_or_path(argument: object) -> str | Path:
-    return argument if isinstance(argument, Path) else str(argument)
-
-
 @pytest.fixture(scope="module")
 def training(drawn_folder, tmp_path_factory) -> tuple[Path, Done]:
     folder = tmp_path_factory.mktemp("trained")
     (folder / "small.toml").write_text(SMALL)
     data = ("--data", f"folder:{drawn_folder}", "--config", folder / "small.toml")
     assert run("extract", *data, "--out", folder / "features").status == 0
-    done = run(
+    done = process(
         *("train", "fusion", *data, "--features", folder / "features"),
         *("--out", folder / "base", "--set", "epochs=1"),
     )
@@ -226,7 +198,7 @@ def test_a_reader_that_went_away_is_no_error():
 
 def test_a_search_imports_nothing_that_trains_or_draws(matcher, pictures):
     command = (sys.executable, "-c", LIGHT)
-    done = run("search", "a red star", pictures, "--matcher", matcher, command=command)
+    done = process("search", "a red star", pictures, "--matcher", matcher, command=command)
     assert done.status == 0
     loaded = set(done.err.splitlines()[-1].split())
     assert "openvino" in loaded

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import VISITA, run
 from drawn import draw_pairs
 from PIL import Image
 from standin import draw_noise
-from test_cli import VISITA, run
 
 from visita.cli.options import check_drawing, folders
 from visita.errors import ConfigError
@@ -103,27 +103,11 @@ WRONG = [
 
 @pytest.mark.usefixtures("here")
 def test_every_mistake_is_one_line_and_with_json_an_object():
-    """Run them in one process, which is quicker: the words come from stdin."""
-    program = """
-import json, sys
-from visita.cli.app import app
-for line in sys.stdin:
-    sys.argv[1:] = json.loads(line)
-    try:
-        app()
-    except SystemExit as done:
-        print("---", done.code, flush=True)
-        print("---", file=sys.stderr, flush=True)
-"""
     for more in ([], ["--json"]):
-        said = "".join(json.dumps([*words, *more]) + "\n" for words in WRONG)
-        done = run(stdin=said, command=(sys.executable, "-c", program))
-        assert done.status == 0
-        printed, told = done.out.split("--- 2\n"), done.err.split("---\n")
-        assert len(printed) == len(told) == len(WRONG) + 1, done
-        for words, out, err in zip(WRONG, printed, told, strict=False):
+        for words in WRONG:
+            status, out, err = run(*words, *more)
             *before, line = err.splitlines()
-            assert line.startswith("error: "), (words, err)
+            assert status == 2 and line.startswith("error: "), (words, err)
             assert all(one.startswith(("skipped ", "preparing ")) for one in before), (words, err)
             assert "[Errno" not in line, (words, line)
             error = {"error": line.removeprefix("error: ")}

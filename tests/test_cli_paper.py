@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli import Done, run
+from commands import Done, run
 
 import visita
 

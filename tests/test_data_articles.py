@@ -1,6 +1,5 @@
 """Articles made of captions: what is in them, and that the file gives them back."""
 
-import json
 import subprocess
 import sys
 from collections import Counter
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run
 from drawn import draw_pairs
 from scipy import sparse
 
@@ -205,27 +205,18 @@ def test_a_file_that_could_not_be_read_back_is_not_written(folder):
 # The command
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "visita", "data", "articles", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_the_command_writes_articles_and_sums_them_up(folder):
     pairs, out = f"folder:{folder / 'set'}", folder / "articles.jsonl"
-    done = run(pairs, "--noise", 5, "--out", out, "--seed", 2)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"40 articles (train 28, dev 6, test 6) with noise 5 are in {out}\n"
+    done = run("data", "articles", pairs, "--noise", 5, "--out", out, "--seed", 2)
+    assert (done.status, done.err) == (0, "")
+    assert done.out == f"40 articles (train 28, dev 6, test 6) with noise 5 are in {out}\n"
     expected = articles(open_pairs(pairs, seed=2), 5, seed=2)
     assert open_pairs(str(out)).texts == expected.texts
     assert open_pairs(str(out)).splits() == {"train": 28, "dev": 6, "test": 6}
-    again = run(pairs, "--noise", 5, "--out", out)
-    assert again.returncode == 2
-    assert again.stderr == f"error: {out} exists; choose another name, or remove it first.\n"
-    facts = json.loads(run(pairs, "--noise", 0, "--out", folder / "0.jsonl", "--json").stdout)
+    again = run("data", "articles", pairs, "--noise", 5, "--out", out)
+    assert again.status == 2
+    assert again.err == f"error: {out} exists; choose another name, or remove it first.\n"
+    facts = run("data", "articles", pairs, "--noise", 0, "--out", folder / "0.jsonl", "--json").json
     assert facts == {
         "file": str(folder / "0.jsonl"),
         "articles": 40,
@@ -251,9 +242,11 @@ def test_a_full_disk_leaves_no_part_of_the_file(folder):
 
 
 def test_the_command_says_when_there_are_too_few_captions(folder):
-    done = run(f"folder:{folder / 'set'}", "--noise", 30, "--out", folder / "a.jsonl")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: folder:") and "choose no more noise" in done.stderr
+    done = run(
+        "data", "articles", f"folder:{folder / 'set'}", "--noise", 30, "--out", folder / "a.jsonl"
+    )
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("error: folder:") and "choose no more noise" in done.err
     assert not (folder / "a.jsonl").exists()
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import mlcroissant
 import numpy as np
 import pytest
+from commands import run
 from drawn import draw_pairs
 from scipy import sparse
-from test_cli import run
 from test_data_readers import links, problems, write
 
 from visita.data import open_pairs

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from commands import run
 from drawn import draw_pairs
 from scipy import sparse
-from test_cli import run
 from test_evaluation_retrieval import flat as flat_without_folds
 from test_evaluation_retrieval import naive_metrics, naive_rank, one_to_seven, unit
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import run
 from PIL import Image
-from tiny import draw_scene, folder_of, run, two_stages
+from tiny import draw_scene, folder_of, two_stages
 
 import visita
 from visita.encoders.minilm import MiniLM

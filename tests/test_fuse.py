@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import process, run
 from scipy import sparse
 
 import visita
@@ -229,18 +228,13 @@ def test_what_cannot_be_fused_is_refused(matchers, drawn_pairs, tmp_path):
 
 
 def test_the_command_prints_the_same(matchers, drawn_folder, made, tmp_path):
-    words = ["fuse", *map(str, matchers), "colour", "--data", f"folder:{drawn_folder}"]
-
-    def run(*more: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "visita", *words, *map(str, more)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    done = run("--out", tmp_path / "one", "--dim", 16, "--json")
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
+    words = ("fuse", *matchers, "colour", "--data", f"folder:{drawn_folder}")
+    done = process(*words, "--out", tmp_path / "one", "--dim", 16, "--json")
+    assert done.status == 0, done.err
+    facts = done.json
     assert facts["parts"] == json.loads(json.dumps(made.fusion["parts"]))
     assert facts["fingerprint"] == visita.load(tmp_path / "one").fingerprint()
-    shown = run("--out", tmp_path / "two", "--plot", tmp_path / "w.png").stdout
+    shown = run(*words, "--out", tmp_path / "two", "--plot", tmp_path / "w.png").out
     assert (tmp_path / "w.png").read_bytes().startswith(b"\x89PNG")
     assert f"matcher: {tmp_path / 'two'}" in shown and "shortened" not in shown
     for one in facts["parts"]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny import run, two_stages
+from commands import run
+from tiny import two_stages
 
 import visita
 from visita.errors import ConfigError

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +11,12 @@ import pytest
 import tiny_pretrained as tiny
 import torch
 import transformers as tf
+from commands import run
 from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from typer.testing import CliRunner
 
 import visita
-from visita.cli.app import app
 from visita.encoders.engine import TorchRunner
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError, UnknownNameError
@@ -318,13 +315,10 @@ def few(drawn_folder, tmp_path_factory) -> Path:
 
 def test_the_command_line_searches_and_the_library_does_the_rest(folders, few, tmp_path):
     matcher = f"blip:{folders['blip']}"
-    place = ("--matcher", matcher, "--gallery", str(tmp_path / "home"))
-    command = [sys.executable, "-m", "visita", "search", "a red circle", str(few), "--paths"]
-    done = subprocess.run(
-        [*command, "-k", "3", *place], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    found = done.stdout.splitlines()
+    place = ("--matcher", matcher, "--gallery", tmp_path / "home")
+    done = run("search", "a red circle", few, "--paths", "-k", "3", *place)
+    assert done.status == 0, done.err
+    found = done.out.splitlines()
     gallery = visita.Gallery.open(few, matcher=matcher, home=tmp_path / "home")
     assert [str(match.path) for match in gallery.search("a red circle", k=3)] == found
     [best] = gallery.search("a red circle", k=1)
@@ -337,28 +331,23 @@ def test_the_command_line_searches_and_the_library_does_the_rest(folders, few, t
     assert told.pair.score == pytest.approx(sum(one.adds for one in told.kernels), abs=1e-3)
 
 
-def run(*words: str | Path) -> str:
-    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
 def test_fusion_learns_on_hidden_layers_and_a_pretrained_text_tower(folders, few, tmp_path):
     name = f"clip:{folders['clip']}"
-    run(
+    done = run(
         *("train", "fusion", "--data", f"folder:{few}", "--out", tmp_path / "mine"),
         *("--image-encoder", name, "--levels", "2,layer3:cls,vector", "--json"),
         *("--set", f"text_encoder={name}", "--set", 'text_levels=["layer2", "layer3"]'),
         *("--set", "epochs=1", "--set", "dim=16", "--set", "fusion_dim=16", "--set", "hidden=16"),
         *("--set", "keywords_per_image=0", "--set", "mirror=false"),
     )
+    assert done.status == 0, done.err
     trained = visita.load(tmp_path / "mine")
     assert trained.recipe.levels == {name: ("layer2:avg", "layer3:cls", "vector")}
     assert trained.text_encoder == name
 
 
 def test_models_are_listed_with_size_licence_and_what_they_need():
-    listed = run("models")
+    listed = run("models").out
     assert "matcher clip:openai/clip-vit-base-patch32: about 605 MB, MIT for the code" in listed
     assert "matcher blip:Salesforce/blip-itm-base-flickr: about 895 MB, BSD-3-Clause" in listed
     assert "pip install 'visita[transformers]'; two stages" in listed

@@ -1,17 +1,15 @@
-"""Pictures for an article: the command as a process, and the same in Python."""
+"""Pictures for an article: the command, and the same in Python."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from commands import Done, run
 from drawn import COLOURS, SHAPES
 
 import visita
@@ -28,19 +26,12 @@ SYLLABLES += ("yul", "mib")
 NAMES = dict(zip([*COLOURS, *SHAPES], SYLLABLES, strict=True))
 
 
-class Done(NamedTuple):
-    status: int
-    lines: list[list[str]]
-    out: str
-    err: str
+def asked(*words: object, stdin: bytes = b"") -> Done:
+    return run("recommend", *words, stdin=stdin)
 
 
-def run(*arguments: object, stdin: bytes = b"") -> Done:
-    command = [sys.executable, "-m", "visita", "recommend", *map(str, arguments)]
-    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
-    out, err = done.stdout.decode(), done.stderr.decode()
-    assert "Traceback" not in err, err
-    return Done(done.returncode, [line.split("\t") for line in out.splitlines()], out, err)
+def rows(done: Done) -> list[list[str]]:
+    return [line.split("\t") for line in done.out.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +70,14 @@ def past(named, gallery) -> visita.Past:
 
 def test_the_command_prints_probability_path_and_the_passage_that_fits(pictures, gallery, tmp_path):
     (tmp_path / "article.txt").write_text(ARTICLE)
-    done = run(tmp_path / "article.txt", pictures, "-k", "3")
+    done = asked(tmp_path / "article.txt", pictures, "-k", "3")
     assert done.status == 0
     found = visita.recommend([gallery], ARTICLE, k=3)
-    assert done.lines == [[f"{m.probability:.3f}", str(m.path), m.passage] for m in found]
+    assert rows(done) == [[f"{m.probability:.3f}", str(m.path), m.passage] for m in found]
     assert "red circle" in found[0].passage
     html = "".join(f"<p>{line}</p>" for line in ARTICLE.splitlines()).encode("utf-16")
-    assert run("-", pictures, "-k", 3, stdin=html).lines == done.lines
-    paths = run("-", pictures, "-k", 3, "--paths", stdin=ARTICLE.encode())
+    assert rows(asked("-", pictures, "-k", 3, stdin=html)) == rows(done)
+    paths = asked("-", pictures, "-k", 3, "--paths", stdin=ARTICLE.encode())
     assert paths.out.split() == [str(match.path) for match in found]
 
 
@@ -179,7 +170,7 @@ def test_the_command_learns_from_past_pairs_of_which_some_pictures_are_missing(
         text = picture.with_suffix(".txt").read_text().splitlines()[0]
         lines.append(json.dumps({"image": picture.name, "text": text}))
     (tmp_path / "past.jsonl").write_text("\n".join(lines))
-    done = run(
+    done = asked(
         *("-", pictures, "--past", tmp_path / "past.jsonl", "-k", "2", "--json"),
         stdin=ARTICLE.encode(),
     )
@@ -193,11 +184,11 @@ def test_the_command_learns_from_past_pairs_of_which_some_pictures_are_missing(
     assert [len(match["precedent"]["text"]) > 9 for match in report["recommendations"]] == [
         True
     ] * 2
-    printed = run(
+    printed = asked(
         "-", pictures, "--past", tmp_path / "past.jsonl", "-k", "2", stdin=ARTICLE.encode()
     )
     assert "past: 11 articles, weight 0.2; too few" in printed.err
-    assert [(line[1], line[3], line[4]) for line in printed.lines] == [
+    assert [(line[1], line[3], line[4]) for line in rows(printed)] == [
         (match["path"], match["precedent"]["picture"], match["precedent"]["text"])
         for match in report["recommendations"]
     ]
@@ -213,7 +204,7 @@ def test_the_command_learns_from_past_pairs_of_which_some_pictures_are_missing(
     ],
 )
 def test_what_is_no_article_gets_a_clear_line(pictures, raw, message):
-    done = run("-", pictures, stdin=raw)
+    done = asked("-", pictures, stdin=raw)
     assert (done.status, done.out) == (2, "")
     [line] = done.err.splitlines()
     assert line.startswith("error: ")
@@ -221,13 +212,13 @@ def test_what_is_no_article_gets_a_clear_line(pictures, raw, message):
 
 
 def test_wrong_paths_and_hopeless_thresholds_are_told(pictures, tmp_path):
-    absent = run(tmp_path / "absent.txt", pictures)
+    absent = asked(tmp_path / "absent.txt", pictures)
     assert (absent.status, "absent.txt cannot be read" in absent.err) == (2, True)
-    assert run("-", tmp_path / "nowhere", stdin=b"a red circle").status == 2
-    none = run("-", pictures, "--threshold", "1", stdin=b"a red circle")
+    assert asked("-", tmp_path / "nowhere", stdin=b"a red circle").status == 2
+    none = asked("-", pictures, "--threshold", "1", stdin=b"a red circle")
     assert (none.status, none.out) == (1, "")
     assert "no picture reaches 1.0" in none.err
-    wrong = run("-", pictures, "--past", tmp_path / "nothing", stdin=b"a red circle")
+    wrong = asked("-", pictures, "--past", tmp_path / "nothing", stdin=b"a red circle")
     assert (wrong.status, "does not exist" in wrong.err) == (2, True)
 
 

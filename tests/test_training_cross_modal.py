@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import VISITA, Done, run
 from scipy import sparse
-from test_cli import VISITA, Done, run
 
 import visita
 from visita.data import decode

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import run
 from drawn import draw_pairs
 from forging import forge
-from test_cli import run
 from test_training_cross_modal import TINY
 
 import visita

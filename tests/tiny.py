@@ -1,12 +1,8 @@
-"""A small matcher of two stages, trained once a session, and commands as processes."""
+"""A small matcher of two stages, trained once a session."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
@@ -60,24 +56,3 @@ def draw_scene(colour: str, background: str, cell: int) -> Image.Image:
     x, y = 40 * column + 20, 32 * row + 16
     ImageDraw.Draw(picture).ellipse((x - 15, y - 15, x + 15, y + 15), fill=colour)
     return picture
-
-
-class Done(NamedTuple):
-    """What a command did."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """What it printed, as JSON."""
-        return json.loads(self.out)
-
-
-def run(*words: object) -> Done:
-    """Run a visita command."""
-    command = [sys.executable, "-m", "visita", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stderr, done.stderr
-    return Done(done.returncode, done.stdout, done.stderr)
