@@ -97,7 +97,7 @@ def measure(gallery: Gallery, queries: Sequence[str]) -> dict[str, Any]:
 
     def second_stage(query: Query) -> None:
         reranking = Reranking.of(query, finder.matcher)
-        reranking.rerank(nearest([snapshot], query.pooled(), DEPTH))
+        reranking.rerank(nearest([snapshot], query.pooled(), DEPTH), DEPTH)
 
     def timed(part: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()
