@@ -43,7 +43,7 @@ class OfCheckpoint(BaseMatcher):
 
     image_encoder: str
     text_encoder: str
-    kind = "pretrained matcher"
+    kind = KIND
     schema = SavedPretrained
 
     def stated(self) -> dict[str, Any]:
