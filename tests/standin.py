@@ -17,7 +17,7 @@ from PIL import Image
 from visita.data.decode import decode
 from visita.encoders.contract import EncodedBatch
 from visita.errors import PassingError, PictureError
-from visita.matchers.base import Unranked
+from visita.matchers.base import MatcherDefaults
 from visita.search.query import Kind, Query
 from visita.types import FloatArray, Judge, Recipe, Skipped, TextFeatures
 
@@ -84,7 +84,7 @@ class LetterCounts:
         return _unit(np.bincount(letters, minlength=self.dim)[: self.dim] + 1e-3)
 
 
-class LinearMatcher(Unranked):
+class LinearMatcher(MatcherDefaults):
     """A random projection of either side."""
 
     name = "linear"

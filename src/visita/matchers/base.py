@@ -22,7 +22,7 @@ from visita.artifact import (
     write_folder,
 )
 from visita.encoders.library.hub import no_fetching
-from visita.errors import ArtifactError, ConfigError
+from visita.errors import ArtifactError, ConfigError, MismatchError
 from visita.jsonfile import read_json
 from visita.matchers.probability import (
     Calibrated,
@@ -148,7 +148,7 @@ class Kept(ABC):
         return cls.read(folder, read_manifest(folder, cls.kind, cls.schema))
 
 
-class Unranked:
+class MatcherDefaults:
     """What a matcher answers that is neither re-ranked, nor scaled, nor to be adapted.
 
     One that is says so instead.
@@ -191,7 +191,7 @@ class Unranked:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class BaseMatcher(Unranked, Calibrated, Kept):
+class BaseMatcher(MatcherDefaults, Calibrated, Kept):
     """A ``Matcher`` but for its vectors and what a kind says of itself.
 
     Attributes
@@ -296,6 +296,22 @@ class OfOne(BaseMatcher):
     def embed_texts(self, texts: TextFeatures) -> FloatArray:
         """Return vectors at most 1 long, float32 (m, dim)."""
         return self.inner.embed_texts(texts)
+
+
+def needed(name: str, recipe: Recipe, columns: Mapping[str, FloatArray]) -> list[FloatArray]:
+    """Return the columns of a recipe, in its order, for ``name``.
+
+    Raises
+    ------
+    MismatchError
+        If one is missing.
+    """
+    missing = [column for column in recipe.columns() if column not in columns]
+    if missing:
+        raise MismatchError(
+            f"{name} needs the features {', '.join(missing)}: extract them with its recipe."
+        )
+    return [columns[column] for column in recipe.columns()]
 
 
 def digests(arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[Any]]:

@@ -20,14 +20,17 @@ from visita.encoders.fitted import install_fitted, save_fitted
 from visita.encoders.table import TEXT_ENCODERS
 from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ArtifactError, MismatchError
-from visita.matchers.base import Kept, SavedRecipe, digests
-from visita.matchers.embed import IMAGES, check_encoders, encoder_fingerprints, level_shapes
+from visita.matchers.base import Kept, SavedRecipe, digests, needed
+from visita.matchers.embed import (
+    IMAGES,
+    WEIGHTS,
+    check_encoders,
+    encoder_fingerprints,
+    level_shapes,
+)
 from visita.matchers.weights import checked, network_of
 from visita.networks import PAIR_NETWORKS
 from visita.types import FloatArray, Recipe, TokenEncoder
-
-WEIGHTS = "weights.safetensors"
-
 
 VOCABULARY = "vocabulary.json"
 
@@ -156,9 +159,7 @@ class CrossModalReranker(Brief, Kept):
         MismatchError
             If a column of the recipe is missing.
         """
-        missing = [name for name in self.recipe.columns() if name not in columns]
-        if missing:
-            raise MismatchError(f"The second stage needs the features {', '.join(missing)}.")
+        needed("The re-ranker", self.recipe, columns)
         grids = stack_grids(columns, self.recipe)
         packed = np.empty((len(grids), *self.packed_shape), np.float16)
         for start in range(0, len(grids), ROWS):

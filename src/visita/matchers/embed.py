@@ -18,7 +18,7 @@ from visita.encoders.engine import Runner, cached_runner, cores
 from visita.encoders.fitted import install_fitted, save_fitted
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
 from visita.errors import ArtifactError, MismatchError
-from visita.matchers.base import KIND, SavedMatcher, SavedRecipe, WordMatcher, digests
+from visita.matchers.base import KIND, SavedMatcher, SavedRecipe, WordMatcher, digests, needed
 from visita.matchers.shares import Split, named, placed
 from visita.matchers.weights import checked, network_of, restored
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures, TopicModel
@@ -130,12 +130,7 @@ class JointMatcher(WordMatcher):
 
     def stack(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         """Return float32 (n, views, d): the recipe's columns side by side, a row a view."""
-        missing = [name for name in self.recipe.columns() if name not in columns]
-        if missing:
-            raise MismatchError(
-                f"{self.name} needs the features {', '.join(missing)}; "
-                "extract them with this matcher's recipe."
-            )
+        needed(self.name, self.recipe, columns)
         return stack_columns(columns, self.recipe)
 
     @property

@@ -19,7 +19,7 @@ from visita.encoders.pretrained.model import FAMILIES, repository
 from visita.encoders.pretrained.text import VECTOR, PretrainedText
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError
-from visita.matchers.base import BaseMatcher, SavedMatcher, load_folder
+from visita.matchers.base import BaseMatcher, SavedMatcher, load_folder, needed
 from visita.matchers.rerank import FIRST, PretrainedReranker, RerankedMatcher
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 from visita.vectors import unit
@@ -43,7 +43,7 @@ class OfCheckpoint(BaseMatcher):
 
     image_encoder: str
     text_encoder: str
-    kind = "pretrained matcher"
+    kind = KIND
     schema = SavedPretrained
 
     def stated(self) -> dict[str, Any]:
@@ -130,10 +130,8 @@ class DualMatcher(OfCheckpoint):
         MismatchError
             If the column is missing.
         """
-        [column] = self.recipe.columns()
-        if column not in columns:
-            raise MismatchError(f"{self.name} needs the features {column}: extract them with it.")
-        return unit(columns[column])
+        [vectors] = needed(self.name, self.recipe, columns)
+        return unit(vectors)
 
     def embed_texts(self, texts: TextFeatures) -> FloatArray:
         """Return unit vectors, float32 (m, dim): that of a text is the mean of its passages'."""

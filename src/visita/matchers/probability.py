@@ -222,10 +222,10 @@ class MatchProbability(Coefficients):
 def match_features(
     images: FloatArray, texts: FloatArray, words: FloatArray, second: FloatArray | None = None
 ) -> NDArray[np.float64]:
-    """Return what is known of each pair, float64 (p, 4), or (p, 5) with a second stage.
+    """Return what is known of each pair, float64 (p, 4), or (p, 5) with a re-ranker.
 
     That is the cosine of the vectors, the logarithms of their lengths, that of the number of
-    words, and the second stage's score. A zero vector has the cosine 0 and counts as 1 long; no
+    words, and the re-ranker's score. A zero vector has the cosine 0 and counts as 1 long; no
     word counts as one.
 
     Parameters
@@ -235,7 +235,7 @@ def match_features(
     words : float32 (p,)
         How many each text has.
     second : float32 (p,) or None
-        The second stage's scores.
+        The re-ranker's scores.
     """
     lengths = [np.linalg.norm(side.astype(np.float64), axis=1) for side in (images, texts)]
     image_lengths, text_lengths = (np.where(length > 0, length, 1) for length in lengths)

@@ -16,8 +16,8 @@ from visita.artifact import fingerprint_of
 from visita.encoders.engine import Runner
 from visita.encoders.pretrained.text import PretrainedText
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
-from visita.errors import ConfigError, MismatchError
-from visita.matchers.base import OfOne, SavedMatcher, load_folder
+from visita.errors import ConfigError
+from visita.matchers.base import OfOne, SavedMatcher, load_folder, needed
 from visita.matchers.cross_modal import CrossModalReranker
 from visita.types import FloatArray, Matcher, Recipe
 
@@ -138,7 +138,7 @@ class PretrainedReranker:
     """A ``Reranker``: the logit of a match, by a text encoder that reads the picture along.
 
     The head attends to every token of the picture, so a packed picture is all of them: 577 x
-    768 numbers, 0.9 MB, for a ViT-B at 384 pixels, where other second stages take 4 KB. Fewer
+    768 numbers, 0.9 MB, for a ViT-B at 384 pixels, where other re-rankers take 4 KB. Fewer
     would be another model with other numbers, and to see the first 50 pictures anew for each
     query would take seven times as long as to read them.
 
@@ -177,10 +177,7 @@ class PretrainedReranker:
         MismatchError
             If a column of the recipe is missing.
         """
-        missing = [name for name in self.recipe.columns() if name not in columns]
-        if missing:
-            raise MismatchError(f"The second stage needs the features {', '.join(missing)}.")
-        first, cells = (columns[name] for name in self.recipe.columns())
+        first, cells = needed("The re-ranker", self.recipe, columns)
         return np.concatenate([first[:, None].astype(np.float16), cells.astype(np.float16)], axis=1)
 
     def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
