@@ -96,16 +96,20 @@ class Setting(NamedTuple):
 def page() -> str:
     """Return the whole page."""
     parts = [INTRODUCTION]
+    told: dict[Any, str] = {}
     for title, (module, names) in SECTIONS.items():
         parts.append(f"## {title}\n")
         if title in NOTES:
             parts.append(NOTES[title])
-        parts += [entry(importlib.import_module(module), name) for name in names]
+        parts += [entry(importlib.import_module(module), name, told) for name in names]
     return "\n".join(parts)
 
 
-def entry(module: Any, name: str) -> str:
-    """Return the heading, signature, text and members of one name."""
+def entry(module: Any, name: str, told: dict[Any, str]) -> str:
+    """Return the heading, signature, text and members of one name, each member once.
+
+    ``told`` maps bases and members of classes to the class that they were shown with.
+    """
     thing = getattr(module, name)
     shown = f"{module.__name__}.{name}".removeprefix("visita.")
     if name == "__version__":
@@ -116,8 +120,20 @@ def entry(module: Any, name: str) -> str:
         parts += [f"| `{s.name}` | {short(s.default)} | {s.meaning} |" for s in settings(thing)]
         return "\n".join(parts) + "\n"
     parts = [f"### `{shown}`\n", code(signature(name, thing)), prose(thing)]
+    told[thing] = shown
+    for base in thing.__mro__ if inspect.isclass(thing) else ():
+        described = base.__module__.startswith("visita.") and "\n----" in (base.__doc__ or "")
+        if described and base not in told:
+            told[base] = shown
+            parts.append(prose(base))
+    shared: dict[str, list[str]] = {}
     for member, call in members(thing):
+        owner = told.setdefault(inspect.getattr_static(thing, member), shown)
+        if owner != shown:
+            shared.setdefault(owner, []).append(f"`{member}`")
+            continue
         parts += [f"#### `{name}.{member}`\n", code(call), prose(method(thing, member))]
+    parts += [f"As `{owner}`: {', '.join(names)}.\n" for owner, names in shared.items()]
     return "\n".join(parts)
 
 
@@ -169,7 +185,7 @@ def members(thing: Any) -> Iterator[tuple[str, str]]:
         attribute = method(thing, name)
         if isinstance(attribute, property):
             yield name, name
-        elif callable(attribute) and not inspect.isclass(attribute):
+        elif inspect.isroutine(attribute) and attribute.__module__.startswith("visita."):
             yield name, signature(name, attribute)
 
 

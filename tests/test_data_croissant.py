@@ -485,7 +485,7 @@ def test_the_command_joins_writes_and_says_what_is_missing(three, tmp_path):
     done = run("data", "croissant", *specs, "--out", tmp_path / "all.json")
     assert done.status == 0
     assert done.out.splitlines()[0].startswith("10 images and 33 texts are in ")
-    assert "3 pictures were there twice and are one image now" in done.out
+    assert "3 pictures occurred twice and became one image" in done.out
     assert "all.json has no description; others need one: --description" in done.err
     assert "all.json has no license; others need one: --license" in done.err
     told = ("--description", "x", "--license", "CC0-1.0", "--json", "--join", "id")

@@ -117,7 +117,7 @@ def _short(text: str) -> str:
 def _learnt(past: visita.Past) -> str:
     line = f"past: {counted(len(past.pairs.texts), 'article')}, weight {past.weight:g}"
     if past.gain is None:
-        return f"{line}; the dev split has too few articles to learn it from"
+        return f"{line}; too few articles of the dev split to learn it from"
     return (
         f"{line}, learnt on {past.learnt_on:,} of the dev split: R@10 {past.gain.value:+.1f} "
         f"[{past.gain.low:+.1f}, {past.gain.high:+.1f}] over the matcher alone"
