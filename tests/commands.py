@@ -1,4 +1,4 @@
-"""Commands of visita, in this process or, where a test is about the process, in one of their own."""
+"""Commands of visita: in this process, or in one of their own where a test is about the process."""
 
 from __future__ import annotations
 

@@ -28,6 +28,8 @@ from visita.training.tensors import PairTensors
 from visita.training.two_stage import cross_tensors
 from visita.types import Recipe, TwoStage
 
+pytestmark = pytest.mark.slow
+
 POOLED = {"efficientnet-lite0": ("block10:avg", "head:avg", "classes")}
 CELLS = {"efficientnet-lite0": ("block11:5x5", "block15:5x5")}
 TOPICS = {"topics": 15}

@@ -16,6 +16,8 @@ from visita.evaluation.keywords import LEAST_WORDS, shown_weights
 from visita.matchers.base import STANDARD
 from visita.matchers.probability import NOT_KNOWN, KeywordCalibration, Usual, usual_scores
 
+pytestmark = pytest.mark.slow
+
 
 def drawn(words: int = 40, images: int = 400, seed: int = 0) -> Words:
     """Return words whose pictures score higher, and captions that say so half of the time."""

@@ -18,6 +18,8 @@ from drawn import draw_pairs
 
 from visita.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "/proc/self/nobody" if sys.platform == "linux" else os.devnull
 """Nobody can make a folder there, not even root."""
 DRIVER = """
