@@ -7,8 +7,6 @@ import os
 # Before anyone imports numpy or torch, and for every subprocess: the same seed gives the same
 # bits at one thread count only.
 os.environ["OMP_NUM_THREADS"] = "1"
-# Subprocesses are many: none compiles again what another has compiled.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import shutil
 from collections import Counter
