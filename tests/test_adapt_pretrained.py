@@ -32,6 +32,8 @@ from visita.training.learn import rsum_on
 from visita.training.tensors import PairTensors
 from visita.vectors import unit
 
+pytestmark = pytest.mark.slow
+
 CONFIG = AdaptConfig(epochs=3, batch=32, learning_rate=1e-3, neighbours=0)
 WIDTH = 16
 WITHOUT_TORCH = """

@@ -28,6 +28,8 @@ from visita.artifact import MANIFEST
 from visita.errors import ArtifactError, VisitaError
 from visita.training.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 KINDS = [
     *("joint", "scaled", "fused", "two-stage", "whole"),
     *("topics", "tuned", "visual-words", "checkpoint"),

@@ -14,6 +14,8 @@ import visita
 from visita.errors import ConfigError, DataError, PictureError
 from visita.search.answer import LARGE, claim, shares, statement
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finder(drawn_pairs) -> visita.Finder:

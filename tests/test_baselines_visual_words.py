@@ -16,6 +16,8 @@ from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.types import Recipe
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("cv2", reason="needs the extra classical")
 WORDS = 10
 LEVELS = ("sift", "hog")

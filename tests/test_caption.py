@@ -19,6 +19,8 @@ from visita.search.caption import ALIKE
 from visita.search.pair import Seen
 from visita.vectors import unit
 
+pytestmark = pytest.mark.slow
+
 REFERENCES = [
     ["A brown dog runs on the beach.", "A dog is running by the sea", "dog on sand"],
     ["Two children play football.", "Kids playing with a ball in a park"],

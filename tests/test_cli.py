@@ -24,6 +24,8 @@ from visita.matchers import DEFAULT
 from visita.progress import one_line, report_skipped
 from visita.types import Skipped
 
+pytestmark = pytest.mark.slow
+
 # The levels of visita-small, whose graphs other tests need too.
 SMALL = """
 mirror = false

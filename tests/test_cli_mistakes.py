@@ -101,6 +101,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_every_mistake_is_one_line_and_with_json_an_object():
     for more in ([], ["--json"]):
@@ -129,6 +130,7 @@ def closed(*words: str, stream: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 @pytest.mark.skipif(os.name == "nt", reason="streams are closed by a shell")
 def test_closed_streams_are_no_reason_for_a_traceback():
@@ -142,6 +144,7 @@ def test_closed_streams_are_no_reason_for_a_traceback():
         assert (full.returncode, full.stderr) == (2, "error: [Errno 28] No space left on device\n")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 @pytest.mark.skipif(os.name == "nt", reason="Windows has another signal")
 @pytest.mark.parametrize("module", ["visita.cli.app", "typer.core", "numpy", "openvino.op"])
@@ -171,6 +174,7 @@ def pictures(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_many_queries_are_answered_like_each_alone(pictures, tmp_path):
     endless = "&" * 300_000  # more signs than are read
     queries = ("a red star", "ein Hund läuft über die Wiese", endless, "a blue circle")
@@ -199,6 +203,7 @@ def test_many_queries_are_answered_like_each_alone(pictures, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_null_ends_paths_as_the_file_system_has_them(pictures, tmp_path):
     folder = shutil.copytree(pictures, tmp_path / "odd", ignore=shutil.ignore_patterns("*.txt"))
     odd = os.fsencode(folder) + b"/line\nbyte\xff.jpg"
@@ -210,6 +215,7 @@ def test_null_ends_paths_as_the_file_system_has_them(pictures, tmp_path):
     assert odd in done.stdout.split(b"\0")
 
 
+@pytest.mark.slow
 def test_open_asks_the_systems_viewer_and_does_without(pictures, tmp_path):
     if sys.platform != "linux":
         pytest.skip("the viewer is another on this system")

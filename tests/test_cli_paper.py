@@ -10,6 +10,8 @@ from commands import Done, run
 
 import visita
 
+pytestmark = pytest.mark.slow
+
 LEVELS = json.dumps({"efficientnet-lite0": ["block10:avg", "head:avg", "classes"]})
 SMALL = [
     word

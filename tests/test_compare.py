@@ -29,6 +29,8 @@ from visita.reports.costs import measure
 from visita.reports.systems import Fresh, Given, read_systems
 from visita.training.config import AdaptConfig, MklVisitaPaperConfig
 
+pytestmark = pytest.mark.slow
+
 CCA = "cca=train:cca,topics=8,directions=4"
 MISSING = "clip:no-such/checkpoint"
 

@@ -95,6 +95,7 @@ def test_what_would_never_fit_is_refused_at_once_and_given_back_after_a_failure(
             raise KeyError
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_many_threads_decode_within_the_budget(tmp_path, monkeypatch):
     landmark().save(tmp_path / "small.png")

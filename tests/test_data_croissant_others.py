@@ -13,6 +13,8 @@ from visita.data import open_pairs
 from visita.data.readers.bounds import OUTSIDE
 from visita.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",

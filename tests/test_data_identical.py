@@ -13,6 +13,8 @@ from visita.data import open_pairs
 from visita.data.join import interchangeable
 from visita.evaluation.measure import features_for, vectors
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def copied(drawn_folder, tmp_path_factory):

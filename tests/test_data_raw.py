@@ -15,6 +15,8 @@ from zoo import HEIGHT, WIDTH, landmark
 from visita.data import decode
 from visita.errors import PictureError
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("rawpy")
 SHORT, LONG, ASCII, BYTE, RATIONAL, SIGNED = 3, 4, 2, 1, 5, 10
 SIZE = {SHORT: "H", LONG: "I", BYTE: "B", RATIONAL: "II", SIGNED: "ii"}

@@ -17,6 +17,8 @@ from visita.reports.demo import PICTURES, QUERIES, Answer, draw_answers
 from visita.search import sheet as contact_sheet
 from visita.search.matches import Match
 
+pytestmark = pytest.mark.slow
+
 WITHOUT_SCIKIT_IMAGE = """
 import sys
 sys.modules["skimage"] = None

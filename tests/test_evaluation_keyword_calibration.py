@@ -15,6 +15,8 @@ from visita.evaluation import Words, fit_keyword_calibration
 from visita.evaluation.keywords import LEAST_WORDS, shown_weights
 from visita.matchers.probability import NOT_KNOWN, STANDARD, KeywordCalibration, Usual, usual_scores
 
+pytestmark = pytest.mark.slow
+
 
 def drawn(words: int = 40, images: int = 400, seed: int = 0) -> Words:
     """Return words whose pictures score higher, and captions that say so half of the time."""

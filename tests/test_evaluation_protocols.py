@@ -49,6 +49,7 @@ def test_pairs_without_a_threshold_says_where_to_get_one():
         evaluate_vectors(*split(), seed=0)
 
 
+@pytest.mark.slow
 def test_evaluation_never_imports_torch_and_exports_what_it_names():
     code = "import sys, visita.evaluation; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

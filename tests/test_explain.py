@@ -29,6 +29,8 @@ from visita.search.explained import AGAINST, FOR, KERNELS, draw, shown, tint, wr
 from visita.search.pair import Pair
 from visita.types import Recipe, TextFeatures
 
+pytestmark = pytest.mark.slow
+
 TEXT = "a red circle on a blue background"
 KERNEL_NAMES = ("linear", "polynomial:3", "rbf:2", "laplacian:1")
 

@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runs"))
 
 import few_shot
 
+pytestmark = pytest.mark.slow
+
 SIZES = (20, 40)
 SETTINGS = (
     *("mirror=true", "class_names_weight=0", "keywords_per_image=0", "epochs=1"),

@@ -24,6 +24,8 @@ from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Recipe, TextFeatures
 from visita.vectors import join, unit
 
+pytestmark = pytest.mark.slow
+
 IMAGES, TEXTS = 80, 2
 
 Parts = list[tuple[FloatArray, FloatArray]]

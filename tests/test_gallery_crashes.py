@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from crashing import crash, points, scenarios
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and fork"),
+]
 
 
 @pytest.mark.parametrize("number", range(5), ids=lambda n: f"kind-{n}")

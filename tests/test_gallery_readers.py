@@ -81,6 +81,7 @@ class Searched(ColourMeans):
         return super().features(path)
 
 
+@pytest.mark.slow
 def test_many_searches_of_a_gallery_in_step_are_all_answered(place):
     place.sync()
     others = [place.search() for _ in range(6)]

@@ -13,6 +13,8 @@ from visita.home import cache_home, data_home
 from visita.search.passages import LONGEST, passages
 from visita.training.config import FusionConfig
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("CSV", "JSON", "Parquet", "tar", "folder", "TOML", "set:", "VISITA_HOME")
 ALWAYS = (
     "Parquet: a text of 1 MB 6,400 times",

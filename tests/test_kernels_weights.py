@@ -67,6 +67,7 @@ def test_known_weights_come_back_and_noise_gets_none():
     assert wrong.fit()[0] < 1
 
 
+@pytest.mark.slow
 def test_weights_drawn_again_are_those_of_fitting_again():
     choices = drawn([7.0, 3.0, 0.0], images=60, texts=2)
     w = choices.fit()

@@ -29,6 +29,8 @@ from visita.evaluation import recall_by_language
 from visita.evaluation.measure import features_for, vectors
 from visita.search.language import LANGUAGES, foreign, identifier, is_latin, plainly_english
 
+pytestmark = pytest.mark.slow
+
 QUERIES = {
     "de": """
         ein Hund läuft am Strand entlang

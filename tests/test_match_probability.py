@@ -20,6 +20,8 @@ from visita.evaluation.pairs import draw_pairs
 from visita.evaluation.rerank import RerankedPairs
 from visita.matchers.probability import MatchProbability, match_features
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = {
     "intercept": 0.5,
     "cosine": 3.0,

@@ -25,6 +25,8 @@ from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.types import Recipe, TextEncoder, TextFeatures
 
+pytestmark = pytest.mark.slow
+
 LITE = "efficientnet-lite0"
 WIDTHS = {"block10:avg": 112, "head:avg": 1280}
 

@@ -29,6 +29,8 @@ from visita.training.scaling import A_NEIGHBOUR, LEAST, bank_rows, locally_scale
 from visita.types import FloatArray, Recipe, TextFeatures
 from visita.vectors import unit
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe({"efficientnet-lite0": ("block10:avg", "head:avg")}, mirror=True)
 TEXTS = ["an astronaut", "a cat and a book", "coffee " * 600]
 

@@ -28,6 +28,8 @@ from visita.testing import check_matcher
 from visita.training.config import FusionConfig, MklVisitaConfig
 from visita.types import Recipe, TokenEncoder
 
+pytestmark = pytest.mark.slow
+
 WRITERS = {
     "clip": tiny.clip,
     "siglip": tiny.siglip,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from visita.baselines import BASELINES
 from visita.cli.models import describe, models
 from visita.encoders.pretrained.model import KNOWN
 from visita.matchers import shipped_folder
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_baseline_is_listed_with_paper_and_needs(capsys):

@@ -15,6 +15,8 @@ from visita.matchers.probability import KeywordCalibration
 from visita.search.pair import Pair, without
 from visita.search.query import misread, wish
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("text", "wanted", "unwanted"),

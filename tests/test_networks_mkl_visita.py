@@ -30,6 +30,8 @@ from visita.networks.losses import match_error
 from visita.networks.transformer import Block, RecurrentWords
 from visita.types import FloatArray, Recipe
 
+pytestmark = pytest.mark.slow
+
 CELLS, FEATURES, WIDTH, DIM = 9, 7, 16, 8
 KERNELS = ("linear", "polynomial:3", "rbf:2", "laplacian:1")
 WORDS = Vocabulary(("a", "red", "circle", "blue", "square", "on", "black"), longest=12)

@@ -7,7 +7,7 @@ import pytest
 from blocklog import why_not
 from powercuts import after_cut, record
 
-pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 
 
 @pytest.mark.parametrize("kind", ["save over an old matcher", "first export", "gallery sync"])

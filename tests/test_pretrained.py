@@ -25,6 +25,8 @@ from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder, check_matcher, check_text_encoder
 from visita.types import Recipe
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ("A red circle", "the dog RUNS, on a star!", "", "blue")
 LONG = " ".join(f"the {word} dog runs on a star" for word in tiny.WORDS for _ in range(2))
 

@@ -22,6 +22,8 @@ from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher, check_text_encoder
 from visita.types import Recipe
 
+pytestmark = pytest.mark.slow
+
 SIDE, PATCH, HIDDEN, WIDE, HEADS, WIDTH = 32, 16, 128, 160, 2, 16
 BLOCKS, LAYERS, ALONE, WORDS = 2, 4, 2, 30522
 TEXTS = ("A man's dog - a red/blue one - runs (fast).", "snow")

@@ -11,6 +11,8 @@ from visita.encoders.device import DeviceRunner, on_gpu
 from visita.encoders.engine import TorchRunner
 from visita.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 
 class Crowded(nn.Module):
     """Pictures (b, 6) with one text (1, 6); has memory for three pictures at once."""

@@ -17,6 +17,8 @@ from visita.data.pairs import PairSet
 from visita.errors import ConfigError, DataError
 from visita.search.past import UNLEARNT_WEIGHT
 
+pytestmark = pytest.mark.slow
+
 ARTICLE = """The exhibition opens on Sunday
 There is a red circle on a blue background. Tickets cost five euros for adults.
 The painter shows a red circle, in front of blue. Doors close at nine o'clock.

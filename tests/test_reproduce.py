@@ -20,6 +20,8 @@ from visita.papers.fusion_claims import claims
 from visita.papers.reproduce import levels_of, reproduce
 from visita.training.config import PaperConfig
 
+pytestmark = pytest.mark.slow
+
 LEVELS = {"efficientnet-lite0": ("block10:avg", "head:avg")}
 CONFIG = PaperConfig(image_levels=LEVELS, topics=8, hidden=16, epochs=1)
 

@@ -63,6 +63,8 @@ from visita.training.config import (
 )
 from visita.training.cross_modal import all_scores, train_cross_modal
 
+pytestmark = pytest.mark.slow
+
 LEVELS = {"efficientnet-lite0": ("block10:avg", "head:avg")}
 GRIDS = {"efficientnet-lite0": ("block11:5x5", "block15:5x5")}
 FIRST_CONFIG = FusionConfig(

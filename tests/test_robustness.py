@@ -27,6 +27,8 @@ from visita.reports.robustness_report import Condition, Subject, plan
 from visita.store.pictures import RecipeEncoder
 from visita.types import Matcher
 
+pytestmark = pytest.mark.slow
+
 CELLS = 1 + len(CORRUPTIONS) * len(STRENGTHS)
 
 

@@ -13,7 +13,7 @@ from visita.reports.systems import read_systems
 
 RUNS = Path(__file__).parents[1] / "runs"
 RECIPES = {"flickr30k.sh": "ALBEF_FLICKR", "mscoco.sh": "ALBEF_COCO"}
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs bash")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="needs bash")]
 
 
 @pytest.fixture(params=sorted(RECIPES))

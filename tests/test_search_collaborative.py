@@ -11,6 +11,8 @@ from scipy import sparse
 from visita.errors import DataError
 from visita.search.collaborative import nearest_past, past_pictures, recommendations
 
+pytestmark = pytest.mark.slow
+
 
 def cosine(a, b) -> float:
     dot = sum(float(x) * float(y) for x, y in zip(a, b, strict=True))

@@ -24,6 +24,8 @@ from visita.search.passages import (
 from visita.search.query import AT_ONCE, Query
 from visita.store.extract import pair_features
 
+pytestmark = pytest.mark.slow
+
 MATCHER = LinearMatcher(ColourMeans().recipe)
 
 

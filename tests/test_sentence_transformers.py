@@ -26,6 +26,8 @@ from visita.search.finder import Finder
 from visita.testing import check_matcher, check_text_encoder
 from visita.types import FloatArray
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ("A red circle", "the dog RUNS, on a star!", "", "blue", "ein hund am strand")
 CASES: dict[str, dict[str, Any]] = {
     "clip-like": {},

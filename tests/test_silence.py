@@ -19,6 +19,8 @@ from typer.main import get_command
 
 from visita.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "/proc/self/nobody" if sys.platform == "linux" else os.devnull
 """Nobody can make a folder there, not even root."""
 DRIVER = """

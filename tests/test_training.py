@@ -37,6 +37,8 @@ from visita.training.tuning import Extra, embed, train_network
 from visita.training.words import keyword_pairs
 from visita.types import FloatArray, Recipe
 
+pytestmark = pytest.mark.slow
+
 Splits = dict[str, PairTensors]
 
 RECIPE = Recipe({"efficientnet-lite0": ("block10:avg", "classes")}, mirror=True)

@@ -42,6 +42,8 @@ from visita.training.learn import warnings_of
 from visita.training.loop import History
 from visita.types import FloatArray, Tokens
 
+pytestmark = pytest.mark.slow
+
 GRIDS = {"efficientnet-lite0": ("block11:5x5", "block15:5x5")}
 TINY = {"image_levels": GRIDS, "width": 32, "dim": 16, "heads": 2}
 PAPER = {"second": {**TINY, "views": ("flip", "ricap"), "epochs": 2, "learning_rate": 0.5}}

@@ -30,6 +30,8 @@ from visita.training.batches import Pixels
 from visita.training.config import EndToEndConfig
 from visita.types import Recipe
 
+pytestmark = pytest.mark.slow
+
 BASE = "efficientnet-lite0"
 LEVELS = ("block2:5x5", "block4:5x5")
 NETWORK = {**TINY, "image_levels": {BASE: LEVELS}, "epochs": 0}

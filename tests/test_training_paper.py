@@ -27,6 +27,8 @@ from visita.training.paper import _losses, train_paper
 from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Recipe
 
+pytestmark = pytest.mark.slow
+
 LEVELS = {"efficientnet-lite0": ("block10:avg", "head:avg", "classes")}
 SMALL = {"image_levels": LEVELS, "mirror": True, "topics": 12, "hidden": 64, "batch": 16}
 UNKNOWN = "xylophones quizzically"

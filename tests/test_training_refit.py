@@ -77,6 +77,7 @@ def test_the_value_of_each_kernel_adds_up_to_the_score():
     np.testing.assert_allclose(values[:, 2], cosines[1].mean(-1), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_is_refitted_in_the_end():
     train, dev = made_up(60, seed=0), made_up(24, seed=1)
 

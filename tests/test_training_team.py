@@ -21,6 +21,8 @@ from visita.training.checkpoint import set_apart
 from visita.training.config import MklVisitaConfig
 from visita.training.cross_modal import train_cross_modal
 
+pytestmark = pytest.mark.slow
+
 LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 STEP = {"batch": 30, "epochs": 1, "optimizer": "sgd", "learning_rate": 0.1, "kernel_rate": 1.0}
 STILL = {"dropout": 0, "input_dropout": 0, "averaging": 0, "weight_decay": 0}

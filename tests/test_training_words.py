@@ -17,6 +17,8 @@ from visita.search.query import Query
 from visita.training import words as training
 from visita.training.config import AdaptConfig
 
+pytestmark = pytest.mark.slow
+
 
 def test_words_and_pairs_of_words_are_counted_in_captions(drawn_pairs):
     pairs = drawn_pairs.take("train")

@@ -51,6 +51,8 @@ from visita.store.store import FeatureStore
 from visita.testing import check_matcher
 from visita.types import TextFeatures
 
+pytestmark = pytest.mark.slow
+
 SENTENCE = "a red circle and a blue square on a white background"
 ARTICLE = """The exhibition opens on Sunday. There is a red circle on a blue background.
 Tickets cost five euros for adults. The painter shows a red circle, in front of blue."""

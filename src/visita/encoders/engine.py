@@ -12,7 +12,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -132,7 +132,8 @@ def export(
     ArtifactError
         If an output vector's cosine to torch's is below ``MIN_COSINE``, or the disk refuses.
     """
-    made = _converted(module, examples, shapes, edit, TorchRunner(module)(*examples))
+    expected = TorchRunner(module)(*examples)
+    made = _converted(_traced(module, examples, shapes), examples, edit, expected)
     _save(made, examples, path)
     return made.precision
 
@@ -145,15 +146,20 @@ class Converted(NamedTuple):
     outputs: tuple[FloatArray, ...]
 
 
+def _traced(
+    module: Any, examples: Sequence[NDArray[Any]], shapes: Sequence[Sequence[int]]
+) -> ov.Model:
+    model = trace(module, examples)
+    model.reshape(dict(enumerate(ov.PartialShape(list(shape)) for shape in shapes)))
+    return model
+
+
 def _converted(
-    module: Any,
+    model: ov.Model,
     examples: Sequence[NDArray[Any]],
-    shapes: Sequence[Sequence[int]],
     edit: Callable[[ov.Model], str] | None,
     expected: Sequence[FloatArray],
 ) -> Converted:
-    model = trace(module, examples)
-    model.reshape(dict(enumerate(ov.PartialShape(list(shape)) for shape in shapes)))
     precision = edit(model) if edit else "float32"
     outputs = Graph(model)(*examples)
     found = _least_cosine(expected, outputs)
@@ -270,7 +276,7 @@ class CachedNetwork:
         """Return the graph in the cache; None if there is none, or it is not what was written."""
         try:
             whole = read_sealed(self.folder / FACTS).get("files") == _checksums(self.folder)
-            return Graph(self.folder / XML, streams=self.streams) if whole else None
+            return self._compiled() if whole else None
         except (ArtifactError, OSError):
             return None
 
@@ -291,20 +297,32 @@ class CachedNetwork:
             shutil.rmtree(self.folder, ignore_errors=True)
             draft.replace(self.folder)
             sync_folder(self.folder.parent)
-        return Graph(self.folder / XML, streams=self.streams)
+        return self._compiled()
+
+    def _compiled(self) -> Graph:
+        state = (self.folder / BIN).stat()  # a graph reads from the file that it was made of
+        mark = (state.st_ino, state.st_mtime_ns, os.getpid())
+        return _compiled(self.folder / XML, self.streams, mark)
 
     def _converted(
         self, module: Any, examples: Sequence[NDArray[Any]], expected: Sequence[FloatArray]
     ) -> Converted:
+        model = _traced(module, examples, self.shapes)
         if self.edit:
             try:
-                return _converted(module, examples, self.shapes, self.edit, expected)
+                return _converted(model.clone(), examples, self.edit, expected)
             except Exception as error:  # not every processor computes int8 well
                 say(
                     f"{self.name} runs in float32 here, as exact and more slowly: int8 is not "
                     f"computed well by this processor ({last_line(error)})"
                 )
-        return _converted(module, examples, self.shapes, None, expected)
+        return _converted(model, examples, None, expected)
+
+
+@lru_cache(maxsize=8)  # a matcher of two stages has as many
+def _compiled(file: Path, streams: int, mark: tuple[int, ...]) -> Graph:  # noqa: ARG001
+    """Compile these very files once in a process, however many encoders are opened."""
+    return Graph(file, streams=streams)
 
 
 def cached_runner(

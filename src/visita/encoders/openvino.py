@@ -42,18 +42,25 @@ with _absent("openvino_telemetry"):
 def trace(module: Any, examples: Sequence[NDArray[Any]]) -> ov.Model:
     """Return the OpenVINO graph of a torch module, traced on ``examples``.
 
-    OpenVINO's frontend is called directly, as its ``convert_model`` traces twice over.
+    OpenVINO's frontend is called directly, as its ``convert_model`` traces twice over. Torch
+    makes a script of each inner module that it sees, which takes most of its time, so that it
+    sees none: the weights are constants of the trace, and train no more.
     """
     import torch  # noqa: PLC0415 - exporting only
     from openvino._offline_transformations import apply_moc_transformations  # noqa: PLC0415
     from openvino.frontend import FrontEndManager  # noqa: PLC0415
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: PLC0415
 
+    class Whole(torch.nn.Module):
+        def forward(self, *inputs: torch.Tensor) -> Any:
+            return module(*inputs)
+
+    module.eval().requires_grad_(False)
     inputs = tuple(torch.from_numpy(x) for x in examples)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of every shape it takes as fixed
         decoder = TorchScriptPythonDecoder(  # kept in a name: the frontend only borrows it
-            module, example_input=inputs, trace_kwargs={"check_trace": False}
+            Whole(), example_input=inputs, trace_kwargs={"check_trace": False}
         )
     frontend = FrontEndManager().load_by_framework("pytorch")
     model: ov.Model = frontend.convert(frontend.load(decoder))

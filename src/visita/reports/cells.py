@@ -19,7 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -77,23 +77,26 @@ def reached(files: Iterable[Path], package: Path) -> set[Path]:
 
 
 def _imported(path: Path, package: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for name in _modules_named(path.read_bytes()):
+        yield from _files(name.split("."), package)
+
+
+@cache
+def _modules_named(source: bytes) -> tuple[str, ...]:
+    """Return what a file imports, read once however many cells rest on it."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             # "from visita.data import pairs" may name a module or what a module holds.
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Constant) and _NAMED.fullmatch(str(node.value)):
-            names = [str(node.value).partition(":")[0]]
-        else:
-            continue
-        for name in names:
-            yield from _files(name.split("."), package)
+            names.append(str(node.value).partition(":")[0])
+    return tuple(name for name in names if name.partition(".")[0] == "visita")
 
 
 def _files(parts: list[str], package: Path) -> Iterator[Path]:
-    if parts[0] != "visita":
-        return
     if len(parts) == 1:  # the public names; what every module passes through counts no further
         yield package / "__init__.py"
     for depth in range(2, len(parts) + 1):

@@ -23,6 +23,8 @@ from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.types import Recipe
 
+pytestmark = pytest.mark.slow
+
 try:
     import timm
     import torchvision

@@ -26,6 +26,8 @@ from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.types import Recipe
 
+pytestmark = pytest.mark.slow
+
 SIDE = 40
 VIT: dict[str, Any] = {
     "hidden_size": 24,

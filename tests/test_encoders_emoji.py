@@ -26,6 +26,7 @@ def test_what_an_encoder_knows_stays():
     assert in_words("a ♥ b 🐶", lambda symbol: symbol == "♥") == "a ♥ b dog face"
 
 
+@pytest.mark.slow
 def test_the_encoder_reads_the_name():
     encoder = MiniLM(["layer6"])
     dog, named, cat = encoder.encode(["🐶", "dog face", "🐱"]).vectors

@@ -1,6 +1,6 @@
 """Cells: computed once, found again after real kills, and never mistaken for one another.
 
-python tests/test_experiments_cells.py FOLDER COUNT [SLOW PIPE]   a run that prints each cell it
+python tests/test_reports_cells.py FOLDER COUNT [SLOW PIPE]   a run that prints each cell it
 computes; cell SLOW is at work until PIPE is written to
 """
 
@@ -130,7 +130,7 @@ def test_what_a_partial_binds_counts_and_a_script_that_computes():
     index = ExactIndex(np.eye(2, dtype=np.float32))
     assert source_fingerprint(print) != source_fingerprint(partial(print, index))
     names = {path.name for path in reached([Path(__file__)], PACKAGE)}
-    assert {"test_experiments_cells.py", "cells.py"} <= names
+    assert {"test_reports_cells.py", "cells.py"} <= names
 
 
 def test_a_cell_that_fails_is_reported_and_tried_again(tmp_path, capsys):

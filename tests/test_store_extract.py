@@ -21,6 +21,8 @@ from visita.store.pictures import RecipeEncoder
 from visita.store.store import FeatureStore
 from visita.types import Recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def features(drawn_pairs, recipe, sentences, tmp_path_factory) -> tuple[PairFeatures, Path]:

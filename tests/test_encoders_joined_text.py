@@ -59,6 +59,7 @@ def test_the_contract(topics):
     check_text_encoder(JoinedText([topics, Words(7), Words(5)]))
 
 
+@pytest.mark.slow
 def test_each_encoder_gives_what_it_gives_alone(joined, sentences, topics):
     texts = ["a dog on the hill", "the quick brown fox " * 80, ""]
     together, alone = joined.encode(texts), sentences.encode(texts)

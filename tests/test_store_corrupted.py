@@ -16,6 +16,8 @@ from visita.store.altered import CorruptedEncoder
 from visita.store.extract import feature_folder, image_features
 from visita.store.pictures import RecipeEncoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def plain(recipe) -> RecipeEncoder:

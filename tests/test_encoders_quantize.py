@@ -9,6 +9,8 @@ from torch import nn
 from visita.encoders.openvino import ov, trace
 from visita.encoders.quantize import FLOAT, Activations, known_activations, measure, quantize
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
 

@@ -17,6 +17,8 @@ from visita.store.extract import feature_folder
 from visita.store.pictures import RecipeEncoder
 from visita.types import Recipe
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe({"colours": ("whole", "centre")})
 
 

@@ -30,6 +30,8 @@ from visita.encoders.library.networks import Library, LibraryEncoder, Preparatio
 from visita.errors import ConfigError, MissingExtraError, UnknownNameError
 from visita.testing import check_encoder
 
+pytestmark = pytest.mark.slow
+
 PLAIN = Preparation(24, 24, True, "BICUBIC", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), rounds_crop=True)
 WAYS = ("avg", "max", "gem", "grid", "5x5")
 

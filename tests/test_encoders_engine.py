@@ -23,6 +23,8 @@ from visita.errors import ArtifactError, MismatchError
 from visita.store.pictures import RecipeEncoder
 from visita.types import Recipe
 
+pytestmark = pytest.mark.slow
+
 
 class Small(nn.Module):
     """Two outputs of different widths, with known weights."""
