@@ -22,12 +22,8 @@ from visita.types import FloatArray, Recipe
 
 POOLED: dict[str, Levels] = {"efficientnet-lite2": ("head:avg",)}
 """The last layer before the classes, as these systems read it of the networks of their time."""
-
-
 CELLS: dict[str, Levels] = {"efficientnet-lite2": ("block20:5x5",)}
 """The last grid, for those that look at parts of a picture."""
-
-
 Validate = Callable[[FloatArray, FloatArray], float]
 """Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
 

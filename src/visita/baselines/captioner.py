@@ -36,12 +36,8 @@ from visita.training.cross_modal import CrossTensors
 
 END = PADDING
 """The number that no word has begins a caption, and ends it."""
-
-
 CROWD = 64
 """Training pictures that say how likely a caption is without a picture."""
-
-
 NATS = 20.0
 """Of the log ratio that is a score of tanh(1)."""
 

@@ -40,24 +40,12 @@ from visita.training.config import Share
 from visita.training.cross_modal import CrossTensors
 
 WINDOW = 3
-
-
 WORDS = 30
 """Words that are read."""
-
-
 WORD = 100
-
-
 MAPS = (200, 300, 300)
-
-
 IMAGE = 256
-
-
 HIDDEN = 400
-
-
 Level = Literal["word", "phrase-short", "phrase-long", "sentence"]
 """Where the picture enters: into the first, second or third layer over words, or after all."""
 

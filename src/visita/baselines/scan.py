@@ -43,8 +43,6 @@ from visita.training.config import ImageLevels, Share
 from visita.training.cross_modal import CrossTensors
 
 SHARPNESS = {"t-i": 9.0, "i-t": 4.0}
-
-
 Direction = Literal["t-i", "i-t", "both"]
 
 

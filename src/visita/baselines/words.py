@@ -69,20 +69,12 @@ def _costs(scores: Tensor, also_true: Tensor, margin: float) -> tuple[Tensor, Te
 
 GRADIENT = 2.0
 """Longest gradient, as in the authors' code of VSE++ and SCAN."""
-
-
 ROWS = 256
 """Pictures or texts at once where nothing is learnt."""
-
-
 PAIRS = 1024
 """And pairs: a captioner has a number for each word of its vocabulary at each place."""
-
-
 Measure = Callable[[Tensor, Tensor], Tensor]
 """Maps scores of image i and text j, (b, b), and which other pairs are true, bool, to a loss."""
-
-
 BatchLoss = Callable[[Batch], tuple[Tensor, float]]
 """Maps a batch of true pairs to its loss, and that of guessing."""
 

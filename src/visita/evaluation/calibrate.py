@@ -47,8 +47,6 @@ def logistic(
 
 
 TOP = 10
-
-
 _QUERIES = 5000  # more texts than this are sampled: enough for three numbers, and minutes saved
 
 
@@ -133,11 +131,7 @@ def _search(
 
 
 FIT_SIZES = (10, 30, 100, 300, 1000)
-
-
 MEASURED_SIZES = (10, 100, 1000)
-
-
 BINS = 15
 
 

@@ -42,20 +42,10 @@ from visita.types import FloatArray
 
 # Ratios over the captions; chosen by reading the words they give on Flickr8k's dev split.
 NOUN_OPENED, NOUN_CLOSED = 0.5, 0.4
-
-
 MODIFIER_OPENED, MODIFIER_CLOSED = 0.3, 0.25
-
-
 _END = "."
-
-
 _WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*|[^\sa-z'-]+")
-
-
 _PLURALS = {"men": "man", "women": "woman", "children": "child", "feet": "foot"}
-
-
 _KEPT_PLURALS = frozenset({"shorts", "glasses", "woods"})  # not those of short, glass, wood
 
 
@@ -67,14 +57,11 @@ _DETERMINERS = _terms(
     "a an the one two three four five six some several many another each both "
     "his her its their my your our"
 )
-
-
 _CLOSERS = _terms(
     "in on at with by near over through into under behind down up from to for across along "
     "around against off onto beside between above inside outside while as toward towards past "
     "during after before next among out away is are was were has have and or who that which " + _END
 )
-
 
 # Words about the picture or a place in it, not about what it shows, are no queries either.
 _NO_QUERIES = (
@@ -280,19 +267,11 @@ def _held(sentences: Sequence[Sequence[str]], nouns: Sequence[str]) -> Truth:
 
 
 LEAST_WORDS = 20
-
-
 PIVOT = 0.1
 """The probability that stays where it is when one half is put where it is asked for."""
-
-
 BETWEEN = (0.2, 0.8)
-
-
 SCORE, HEIGHT, SPREAD = range(3)
 """Columns of ``keyword_features``."""
-
-
 Counts = NDArray[np.int64]
 
 

@@ -69,8 +69,6 @@ def _share(part: Values, rest: Values) -> Values:
 
 
 METRICS = ("precision", "recall", "F1", "mAP", "AUC")
-
-
 _ROWS = 4096
 
 

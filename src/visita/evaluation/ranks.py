@@ -27,12 +27,8 @@ from visita.evaluation.intervals import Statistic, Values, group_sums, weighted_
 Ranks = NDArray[np.int64]
 """int64 (…, 3), of a query's best true item: how many others score more, how many others score
 the same, and how many true items do, itself among them."""
-
-
 _EVERY = 1000
 """Ranks up to this are told apart in a median under ties, and a thousand of those above."""
-
-
 _SPREAD = 1e-6
 """A smaller standard deviation is none, but rounding."""
 

@@ -36,8 +36,6 @@ from visita.types import FloatArray, Matcher
 
 BELOW = 4.0
 """Taken off the cosine of what is not looked at, so that it is below all that is."""
-
-
 WEIGHTS = tuple(step / 20 for step in range(20))
 """Among which beta of the second stage is chosen."""
 

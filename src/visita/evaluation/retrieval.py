@@ -39,14 +39,8 @@ from visita.evaluation.ranks import Ranks, best_ranks, hits, median_ranks, recal
 from visita.types import FloatArray
 
 DIRECTIONS = ("image_to_text", "text_to_image")
-
-
 CUTOFFS = (1, 5, 10)
-
-
 METRICS = (*(f"R@{k}" for k in CUTOFFS), "MedR")
-
-
 E = TypeVar("E", bound=Estimate)
 
 

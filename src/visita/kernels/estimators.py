@@ -39,8 +39,6 @@ from visita.kernels.gram import Signs, check_problem, variance, weighted_sum
 from visita.kernels.simplemkl import TOLERANCE, simple_mkl
 
 Kernels = Sequence[Kernel | Product] | Literal["precomputed"]
-
-
 DEFAULT = (
     Kernel(function="linear"),
     Kernel(function="polynomial", degree=2),

@@ -31,16 +31,10 @@ from visita.kernels.functions import Gram
 from visita.kernels.gram import Signs, check_problem, check_weights, weighted_sum
 
 Vector = NDArray[np.float64]
-
-
 BOUND = 1e-6
 """A row this near to 0 or to its cost, as a part of it, is not free to move."""
-
-
 RIDGE = 1e-9
 """Of the largest: kernels that are the same leave directions without curvature."""
-
-
 SUM = 30.0
 """How hard the weights are held to sum 1, in units of the root of the largest curvature."""
 
@@ -88,21 +82,13 @@ def _curvature(
 
 NOTHING = 1e-9
 """A weight below this is zero: steps to such a wall would be endless and short."""
-
-
 ENTRY = 0.01
 """The size, in units of a uniform weight, at which a weight of zero starts to move."""
-
-
 SEARCHES = 20
 """SVMs a line search at most."""
-
-
 PAPER_TOLERANCE = 0.01
 """Duality gap, as a part of the objective, at which the paper stops. The weights of kernels that
 are alike are off by up to 0.3 then. From here on second order is tried first."""
-
-
 TOLERANCE = 1e-4
 
 

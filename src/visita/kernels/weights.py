@@ -51,17 +51,11 @@ def reduction(images: FloatArray, texts: FloatArray, dim: int) -> FloatArray:
 
 
 Values = NDArray[np.float64]
-
-
 SPREAD = 30.0
 """Standard deviation of the normal prior on each w: faint beside ten pairs, but pairs that can be
 told apart without a mistake would otherwise ask for an infinite one."""
-
-
 START = 20.0
 """Sum of w at the start, a temperature of 0.05."""
-
-
 STEP = 0.01
 """Of the finite differences, as a share of Σw: larger would curve, smaller round."""
 

@@ -194,8 +194,6 @@ def _gallery(truth: Truth, images: NDArray[np.int64]) -> Gallery:
 
 
 DIRECT, RECOMMEND = "direct", "recommendation"
-
-
 SYSTEMS = {
     RECOMMEND_FC: ("fc", RECOMMEND),
     RECOMMEND_BOTH: ("fc + mixed9", RECOMMEND),

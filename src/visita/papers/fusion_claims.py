@@ -9,35 +9,15 @@ from __future__ import annotations
 from visita.report.claims import Claim, Comparison
 
 RECOMMEND_FC = "recommendation, fc"
-
-
 RECOMMEND_BOTH = "recommendation, fc + mixed9"
-
-
 RECOMMEND_FUSED = "recommendation, fused"
-
-
 DIRECT_FC = "direct, MLP(fc)"
-
-
 DIRECT_FUSED = "direct, MLP(fc + mixed9)"
-
-
 LINEAR = "linear, no L2"
-
-
 SIGMOID = "sigmoid, no L2"
-
-
 LINEAR_L2 = "linear, L2"
-
-
 SIGMOID_L2 = "sigmoid, L2"
-
-
 EVERY = ("R@1", "R@5", "R@10")
-
-
 MOST = 2
 """Of three."""
 

@@ -48,23 +48,13 @@ def examples(bench: Bench, outcomes: Outcomes) -> Iterator[Examples]:
 
 
 POINTS = tuple(range(1, 11))
-
-
 RECOMMENDED = (RECOMMEND_FC, RECOMMEND_BOTH, RECOMMEND_FUSED)
-
-
 DIRECT = (DIRECT_FC, DIRECT_FUSED)
-
-
 VARIANTS = (LINEAR, SIGMOID, LINEAR_L2, SIGMOID_L2)
-
-
 AVERAGED = (
     ", averaged over the picture where the paper takes the maximum: the maxima of a block "
     "without an activation are many times as long as fc, which they drown"
 )
-
-
 HOW_TESTED = (
     "Differences are in points of recall, the hits of each query averaged over seeds first; "
     "intervals and p-values come from a paired bootstrap over images with their texts, the gallery "

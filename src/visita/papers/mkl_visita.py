@@ -70,31 +70,19 @@ from visita.types import FloatArray
 
 EPOCHS = 10
 """Of the second stage: as many as ten minutes on two cores allow for Flickr8k."""
-
-
 ABLATION_EPOCHS = 6
 """At most, of an ablation and of what it is compared with."""
-
-
 PAPER_EPOCHS = 3
 """Of the paper's 100, which see every text, each in two pairs of its own; ten minutes too."""
-
-
 NETWORK = (
     *("width", "dim", "heads", "depth", "levels", "kernels"),
     *("vocabulary", "longest", "text_depth"),
 )
 """Settings of the second stage that the paper leaves open, so that they are ours there too."""
-
-
 KEPT = (FIRST, SECOND, REFERENCE)
 """Systems whose scores of all pairs are kept, as both stages together need them."""
-
-
 Plan = Mapping[str, Sequence[Cell]]
 """The cells of each system, one a seed."""
-
-
 Scores = Mapping[str, FloatArray]
 """Of every picture with every text of dev and of test, float32 (n, m)."""
 

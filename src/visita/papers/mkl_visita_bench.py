@@ -73,8 +73,6 @@ def first_pictures(ways: BothWays) -> NDArray[np.int64]:
 
 TRAIN, DEV, TEST = "train", "dev", "test"
 """Learnt from, chosen by, measured on."""
-
-
 VALIDATED = 300
 """Pictures that choose the second stage's epoch: all with all texts would take minutes."""
 

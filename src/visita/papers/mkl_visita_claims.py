@@ -11,62 +11,24 @@ from collections.abc import Sequence
 from visita.report.claims import Claim, Comparison
 
 FUSION = "fusion, one encoder"
-
-
 FIRST = "first stage"
-
-
 SECOND = "second stage"
-
-
 BOTH = "both stages"
-
-
 MAIN = (FUSION, FIRST, SECOND, BOTH)
-
-
 UNSCALED = "first stage without local scaling"
-
-
 REFERENCE = "nothing changed"
-
-
 NO_TRANSFORMER = "no visual transformer"
-
-
 NO_ATTENTION = "no cross-modal attention"
-
-
 NO_HIERARCHY = "no hierarchy: words alone"
-
-
 ONE_CNN_LEVEL = "last CNN level alone"
-
-
 RECURRENT = "words learnt, read by an RNN"
-
-
 TRANSFORMER = "words learnt, read by a transformer"
-
-
 MATCH_ERROR = "squared match error"
-
-
 REFITTED = "kernels weighed by SimpleMKL"
-
-
 PAPER_RNN = "the paper’s training, RNN"
-
-
 PAPER_TRANSFORMER = "the paper’s training, transformer"
-
-
 TABLED = (FUSION, UNSCALED, FIRST, SECOND, BOTH, PAPER_RNN, PAPER_TRANSFORMER)
-
-
 MKL_VISITA = "MKL-VisITA"
-
-
 PAPER = {
     "MSCOCO": {
         MKL_VISITA: "96.32 / 90.36 / 94.81",
@@ -82,8 +44,6 @@ PAPER = {
     },
 }
 """Recall / precision / mAP of its Tables 1 and 2."""
-
-
 OWN = {"visita": "own claim"}
 
 

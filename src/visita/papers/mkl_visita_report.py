@@ -32,15 +32,9 @@ from visita.reports.outcomes import PAIR_METRICS
 from visita.types import Skipped
 
 POINTS = tuple(range(1, 11))
-
-
 WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
-
-
 COMPARED = ("rsum", "recall", "precision", "mAP")
 """What the table of ablations shows."""
-
-
 HOW_TESTED = (
     "Differences are in points of rsum, the sum of R@1, R@5 and R@10 both ways, seeds averaged "
     "first and the same seeds on both sides; intervals and p-values come from a paired bootstrap "
@@ -49,19 +43,13 @@ HOW_TESTED = (
     "numbers are recall / precision / mAP in percent, on other pictures and by a protocol that "
     "it does not give, so nothing here can confirm or refute them."
 )
-
-
 PAIR_NOTE = (
     "Each picture meets its own texts and as many that are not its own; the threshold is the one "
     "with the best F1 on pictures that are not measured; mAP is the mean over the two classes. "
     "That is visita’s reading of the paper, which names neither negatives nor threshold. Its own "
     "numbers, of other pictures, recall / precision / mAP: {paper}."
 )
-
-
 BY_NAME = " What is called by the name of a matcher came trained, on other data."
-
-
 WHAT_CHANGED = (
     "All are the second stage alone, epochs {epochs} where it has {whole} above, on the same seeds "
     "({seeds}); each changes one thing. Without cross-modal attention only the whole picture is "

@@ -29,8 +29,6 @@ from visita.training.settings import Settings
 from visita.types import Matcher
 
 PAPERS = ("fusion", "mkl-visita")
-
-
 LEVELS = {
     "efficientnet-lite2": ("block19:avg", "head:avg"),
     "inception-v3": ("mixed9", "fc"),
@@ -40,8 +38,6 @@ LEVELS = {
 The paper pools mixed9 by its maximum. Blocks of EfficientNet end without an activation, and
 their maxima are 16 times as long as the last pool, which they drown; so theirs is the mean.
 """
-
-
 ENCODER = "efficientnet-lite2"
 
 

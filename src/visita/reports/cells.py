@@ -33,8 +33,6 @@ from visita.progress import say
 from visita.types import Skipped
 
 PACKAGE = Path(__file__).parents[1]
-
-
 _NAMED = re.compile(r"visita(\.\w+)+(:\w+)?")
 """A module in a string, as in a registry's table."""
 
@@ -104,8 +102,6 @@ def _files(parts: list[str], package: Path) -> Iterator[Path]:
 
 
 KIND = "cell"
-
-
 ARRAYS = "arrays.safetensors"
 
 

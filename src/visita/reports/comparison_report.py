@@ -27,22 +27,16 @@ from visita.reports.systems import System
 from visita.types import Skipped
 
 WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
-
-
 AGAINST = (
     "Differences in rsum, the sum of R@1, R@5 and R@10 both ways, seeds averaged first; intervals "
     "and p-values come from a paired bootstrap over images with their texts, the gallery whole. A "
     "verdict needs p < 0.05 after Holm’s correction over all comparisons. The best is chosen by "
     "the same numbers."
 )
-
-
 PAIR_NOTE = (
     "Each picture meets its own texts and as many that are not its own; a matcher’s threshold is "
     "its own, or that of the best F1 on the split dev; mAP is the mean over the two classes."
 )
-
-
 COST_NOTE = (
     "In use, on {cores} cores of this machine, each in a process of its own: up to "
     f"{PICTURES} pictures read, from files to vectors; the median of up to {TEXTS} texts, each "
@@ -50,14 +44,10 @@ COST_NOTE = (
     "of them again; what is compared, of a picture; the peak of memory; the parameters of encoders "
     "and matcher together; seconds of training, features not counted, where it was trained here."
 )
-
-
 FRONT_NOTE = (
     "Dark ones are in the Pareto set: nothing is as good for less, or better for as much. The "
     "whiskers are 95 % intervals."
 )
-
-
 SHOWN: Mapping[str, Callable[[float], str]] = {
     "pictures_per_second": lambda one: f"{one:,.3g}",
     "query_ms": lambda one: f"{one:,.3g}",
@@ -65,14 +55,10 @@ SHOWN: Mapping[str, Callable[[float], str]] = {
     "peak_mb": lambda one: f"{one:,.0f}",
     "parameters": lambda one: f"{one / 1e6:,.1f}",
 }
-
-
 HEADINGS = (
     *("pictures/s", "ms a query", "bytes a picture", "peak MB", "million parameters"),
     "training s",
 )
-
-
 UNKNOWN = "–"
 
 

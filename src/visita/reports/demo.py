@@ -41,8 +41,6 @@ PICTURES = (
     "rocket.jpg",
     "text.png",
 )
-
-
 QUERIES = {
     "a cat": "chelsea.png",
     "a cup of coffee": "coffee.png",

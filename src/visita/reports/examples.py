@@ -13,8 +13,6 @@ from visita.report import Example, Examples, Picture
 
 FOUND = 4
 """Pictures kept of each answer."""
-
-
 SHOWN = 4
 """Examples of each kind."""
 

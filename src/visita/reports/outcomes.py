@@ -26,15 +26,11 @@ from visita.evaluation.retrieval import METRICS as RANK_METRICS
 from visita.reports.cells import Result
 
 PAIR_METRICS = ("recall", "precision", "F1", "mAP")
-
-
 METRICS = (
     *PAIR_METRICS,
     *(f"{direction} {name}" for direction in DIRECTIONS for name in RANK_METRICS),
     "rsum",
 )
-
-
 SIDES = ("images", "texts")
 
 

@@ -144,11 +144,7 @@ def plan(home: Sequence[Subject], travel: Sequence[Subject]) -> list[Condition]:
 
 SHOWN = (1, 10)
 """The cutoffs that have a figure or a column."""
-
-
 WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
-
-
 BANDS = "Bands and brackets are 95 % intervals over pictures."
 
 

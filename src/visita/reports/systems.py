@@ -16,8 +16,6 @@ from visita.training.config import AdaptConfig
 from visita.training.settings import Settings
 
 TRAIN = "train:"
-
-
 TRAINED = {"fusion": PRESETS, "mkl-visita": MKL_VISITA}
 """What has presets; every other name is a baseline's."""
 

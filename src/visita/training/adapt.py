@@ -127,11 +127,7 @@ def _joined(space: JointSpace, network: FusionNetwork, weight: float) -> JointSp
 
 
 Start = JointMatcher | DualMatcher | ScaledMatcher
-
-
 Unscaled = JointMatcher | FusedMatcher | DualMatcher
-
-
 Adapted = Unscaled | ScaledMatcher
 
 

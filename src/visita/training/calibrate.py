@@ -32,12 +32,8 @@ from visita.types import FloatArray, Matcher
 
 BACKGROUND = 200
 """Pictures that stand for any, or somewhat more, where a matcher has none."""
-
-
 LEAST_IMAGES = (5, 2)
 """Pictures of dev that a noun needs to be calibrated on; the second where that leaves too few."""
-
-
 Vectors = tuple[FloatArray, FloatArray]
 """Of images (n, d) and of texts (m, d), whose inner products are scores."""
 

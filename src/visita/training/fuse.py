@@ -44,16 +44,10 @@ from visita.types import FloatArray, Matcher, Recipe
 from visita.vectors import join
 
 MAX_DIM = 1024
-
-
 MOST_DEV = 1000
 """Dev images that weights are learnt on; of more, so many are drawn."""
-
-
 MOST_TRAIN = 5000
 """Train images that means, words and a shorter vector are learnt on."""
-
-
 Vectors = tuple[list[FloatArray], list[FloatArray]]
 """Of images and of texts, by each part."""
 

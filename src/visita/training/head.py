@@ -25,14 +25,8 @@ from visita.vectors import join
 
 Vectors = tuple[FloatArray, FloatArray]
 """Of images (n, d) and of texts (m, d)."""
-
-
 HIDDEN = 1024
-
-
 DROPOUT, INPUT_DROPOUT = 0.3, 0.2
-
-
 MIXES = (0.0, 0.25, 0.5, 0.75)
 """Weights of the learnt kernel that are tried on dev; at 0 the base stays as it was."""
 

@@ -58,8 +58,6 @@ def save_curve(history: History, path: Path) -> None:
 
 
 NEAR_CHANCE = 0.98
-
-
 OVERFIT = 0.03
 """Share of the best dev score lost by the last epoch."""
 

@@ -122,12 +122,8 @@ def _set(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
 
 Losses = Callable[[], Iterator[tuple[Tensor, float]]]
 """Yields, for one epoch, the loss of each batch and the loss that guessing would have."""
-
-
 WARM_UP = 50
 """Steps until the learning rate is whole; a tenth of a run that is shorter than 500."""
-
-
 LOWERED = 0.1
 """What a learning rate is multiplied with where dev stops improving."""
 

@@ -116,11 +116,7 @@ def set_names(
 
 LEAST_WEIGHT = 0.01
 """What would weigh less than this share of the heaviest is left out: it costs as much as any."""
-
-
 LEAST_IMAGES = 4
-
-
 Values = NDArray[np.float64]
 
 

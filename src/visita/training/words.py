@@ -16,8 +16,6 @@ from visita.data.pairs import PairSet
 from visita.types import FloatArray
 
 MAX_WORDS = 3
-
-
 WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -61,15 +59,9 @@ def _draw(words: list[str], rng: np.random.Generator) -> str:
 
 LEAST_IMAGES = 5
 """That a word, or two side by side, is learnt from."""
-
-
 SURE = 2
 """Captions of a picture: named by so many, a thing is shown for sure."""
-
-
 PRIOR = 0.4
-
-
 IMAGE_RIDGE, TEXT_RIDGE = 3.0, 0.5
 """Chosen on Flickr8k's dev: words, pairs of words and words never trained on; see the notebook."""
 

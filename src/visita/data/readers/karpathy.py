@@ -25,18 +25,12 @@ from visita.types import Skipped
 
 Sizes = tuple[int, int, int]
 """Images in train, dev and test."""
-
-
 PUBLISHED: dict[str, Sizes] = {
     "flickr8k": (6_000, 1_000, 1_000),
     "flickr30k": (29_000, 1_014, 1_000),
     "coco": (82_783, 5_000, 5_000),
 }
-
-
 KARPATHY_COCO_WITH_RESTVAL: Sizes = (113_287, 5_000, 5_000)
-
-
 M_RNN: Sizes = (29_783, 1_000, 1_000)
 
 
@@ -55,8 +49,6 @@ def _listed(sizes: tuple[int, ...]) -> str:
 
 
 RESTVAL = "restval"
-
-
 PICTURE_FOLDERS = (
     *("", "images", "Images", "Flicker8k_Dataset"),
     *("flickr30k-images", "flickr30k_images", "flickr30k_images/flickr30k_images"),

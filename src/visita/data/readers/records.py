@@ -147,8 +147,6 @@ class Records:
 
 BATCH = 100
 """Rows of a data set that are in memory at a time, with their pictures."""
-
-
 Cells = Iterator[tuple[str, dict[str, Any]]]
 
 

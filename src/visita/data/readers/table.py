@@ -30,8 +30,6 @@ from visita.progress import say
 from visita.types import Skipped
 
 DELIMITERS = ",;\t|"
-
-
 SHOWN = 10
 
 
@@ -99,12 +97,8 @@ def _surplus(cells: list[str], columns: list[str]) -> str:
 
 TOLD = 1000
 """Things that are no rows and are named, each; millions would fill the memory."""
-
-
 Row = tuple[str, dict[str, Any]]
 """A row's place in its file, and its cells by their role."""
-
-
 ReadRows = Callable[[Path, Choose, list[Skipped]], Iterator[Row]]
 """Reads the columns that are chosen, row by row; what is no row is added to the problems."""
 
@@ -164,8 +158,6 @@ def _objects(
 
 
 METADATA = tuple(f"metadata{suffix}" for suffix in (".csv", ".jsonl", ".parquet"))
-
-
 PICTURE_FOLDERS = (
     *("images", "Images", "imgs", "pictures", "flickr30k-images", "flickr30k_images"),
     "flickr30k_images/flickr30k_images",

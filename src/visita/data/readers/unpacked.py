@@ -16,11 +16,7 @@ from visita.home import cache_home
 
 MOST_PICTURE = 200_000_000
 """Bytes of one picture."""
-
-
 MOST_BYTES = 200_000_000_000
-
-
 MOST_PICTURES = 5_000_000
 
 

@@ -23,12 +23,8 @@ from visita.errors import DataError
 from visita.types import Skipped
 
 TEXT_ENDINGS = ("txt", "text", "caption", "cap")
-
-
 MOST_NOTES = 1_000_000
 """Bytes of a text or JSON in a tar, and of what tar itself keeps of one file."""
-
-
 MOST_FILES = 20_000_000
 
 
