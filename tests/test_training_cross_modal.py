@@ -31,15 +31,10 @@ from visita.training.config import (
     MklVisitaPaperConfig,
     PaperCrossModalConfig,
 )
-from visita.training.cross_modal import (
-    CrossTensors,
-    GridView,
-    all_scores,
-    check_cross_modal,
-    train_cross_modal,
-)
-from visita.training.learn import warnings_of
+from visita.training.cross_modal import all_scores, check_cross_modal, train_cross_modal
+from visita.training.grids import CrossTensors, GridView
 from visita.training.loop import History
+from visita.training.train import warnings_of
 from visita.types import FloatArray, Tokens
 
 GRIDS = {"efficientnet-lite0": ("block11:5x5", "block15:5x5")}

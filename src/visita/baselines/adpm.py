@@ -41,7 +41,7 @@ from visita.kernels.pairs import sample_pairs
 from visita.kernels.simplemkl import PAPER_TOLERANCE
 from visita.store.pictures import RecipeEncoder
 from visita.training.config import LAST_GRIDS, ImageLevels
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 from visita.training.loop import History
 from visita.types import FloatArray, Tokens
 

@@ -15,7 +15,7 @@ from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ConfigError
 from visita.store.pictures import RecipeEncoder
 from visita.training.config import FeatureConfig, ImageLevels, Levels, LoopConfig
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 from visita.training.loop import History
 from visita.training.tensors import PairTensors, level_widths
 from visita.types import FloatArray, Recipe

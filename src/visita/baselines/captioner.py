@@ -32,7 +32,7 @@ from visita.baselines.words import BatchLoss, PairBaseline, every_pair, pack_ima
 from visita.encoders.vocabulary import PADDING, UNKNOWN
 from visita.training.batches import Batch
 from visita.training.config import Share
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 
 END = PADDING
 """The number that no word has begins a caption, and ends it."""

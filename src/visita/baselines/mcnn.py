@@ -37,7 +37,7 @@ from torch.nn import functional
 from visita.baselines.words import BatchLoss, PairBaseline, every_pair, pack_images, pack_texts
 from visita.training.batches import Batch
 from visita.training.config import Share
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 
 WINDOW = 3
 WORDS = 30

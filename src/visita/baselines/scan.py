@@ -40,7 +40,7 @@ from visita.baselines.words import (
 from visita.networks.transformer import RecurrentWords
 from visita.training.batches import batch_count
 from visita.training.config import ImageLevels, Share
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 
 SHARPNESS = {"t-i": 9.0, "i-t": 4.0}
 Direction = Literal["t-i", "i-t", "both"]

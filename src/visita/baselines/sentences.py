@@ -36,7 +36,7 @@ from visita.baselines.words import (
 )
 from visita.encoders.vocabulary import Vocabulary
 from visita.training.config import Share
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 from visita.training.loop import History
 
 WORD = 300

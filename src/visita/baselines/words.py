@@ -20,7 +20,8 @@ from visita.encoders.vocabulary import Vocabulary
 from visita.matchers.rerank import DEPTH
 from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import LoopConfig
-from visita.training.cross_modal import CrossTensors, ValidateScores
+from visita.training.cross_modal import ValidateScores
+from visita.training.grids import CrossTensors
 from visita.training.loop import History, fit, warm_up_and_cosine
 from visita.training.tensors import statistics
 from visita.types import FloatArray

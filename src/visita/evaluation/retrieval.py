@@ -21,7 +21,13 @@ from numpy.typing import NDArray
 
 from visita.brief import Brief
 from visita.errors import ConfigError, DataError
-from visita.evaluation.blocks import Truth, check_truth, dot_blocks
+from visita.evaluation.blocks import (
+    BothWays,
+    Truth,
+    check_truth,
+    scores_both_ways,
+    vectors_both_ways,
+)
 from visita.evaluation.intervals import (
     RESAMPLES,
     Difference,
@@ -35,7 +41,7 @@ from visita.evaluation.intervals import (
     group_sums,
     mean_estimates,
 )
-from visita.evaluation.ranks import Ranks, best_ranks, hits, median_ranks, recall_at
+from visita.evaluation.ranks import Ranks, hits, median_ranks, ranks_both_ways, recall_at
 from visita.types import FloatArray
 
 DIRECTIONS = ("image_to_text", "text_to_image")
@@ -82,6 +88,21 @@ def recall_sum(*ranks: Ranks) -> float:
     return sum(recall_at(one, k) for one in ranks for k in CUTOFFS)
 
 
+def rsum(ways: BothWays, truth: Truth) -> float:
+    """Return the sum of the six recalls of images and texts, ``truth`` csr bool (n, m)."""
+    return recall_sum(*ranks_both_ways(ways, truth))
+
+
+def rsum_of_vectors(truth: Truth) -> Callable[[FloatArray, FloatArray], float]:
+    """Return what maps vectors of images (n, d) and texts (m, d) to their rsum."""
+    return lambda images, texts: rsum(vectors_both_ways(images, texts), truth)
+
+
+def rsum_of_scores(truth: Truth) -> Callable[[FloatArray], float]:
+    """Return what maps scores of images and texts, (n, m), to their rsum."""
+    return lambda scores: rsum(scores_both_ways(scores), truth)
+
+
 def retrieval(
     image_vectors: FloatArray,
     text_vectors: FloatArray,
@@ -107,12 +128,9 @@ def retrieval(
         As ``best_ranks``, or if all images hang together through shared texts.
     """
     truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
-    image_ranks = best_ranks(dot_blocks(image_vectors, text_vectors), truth)
-    text_ranks = best_ranks(dot_blocks(text_vectors, image_vectors), truth.T.tocsr())
+    images, texts = ranks_both_ways(vectors_both_ways(image_vectors, text_vectors), truth)
     groups = components(truth)
-    return measure_ranks(
-        image_ranks[None], text_ranks[None], groups, seed=seed, resamples=resamples
-    )
+    return measure_ranks(images[None], texts[None], groups, seed=seed, resamples=resamples)
 
 
 def mean_over_seeds(
@@ -280,10 +298,8 @@ def retrieval_in_folds(
     truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
 
     def ranks(images: Rows, texts: Rows, inside: Truth) -> tuple[Ranks, Ranks]:
-        seen, read = image_vectors[images], text_vectors[texts]
-        return (
-            best_ranks(dot_blocks(seen, read), inside),
-            best_ranks(dot_blocks(read, seen), inside.T.tocsr()),
+        return ranks_both_ways(
+            vectors_both_ways(image_vectors[images], text_vectors[texts]), inside
         )
 
     return measure_folds(ranks, truth, folds, seed=seed, resamples=resamples)

@@ -43,10 +43,11 @@ from visita.reports.examples import FOUND
 from visita.search.collaborative import nearest_past, past_pictures
 from visita.store.extract import pair_features
 from visita.training.config import PaperConfig
-from visita.training.learn import text_encoder_of, warnings_of
 from visita.training.paper import train_paper
 from visita.training.tensors import PairTensors, Spans
+from visita.training.train import warnings_of
 from visita.training.tuning import Validate, embed
+from visita.training.vectors import text_encoder_of
 from visita.types import FloatArray, TextEncoder
 from visita.vectors import unit
 

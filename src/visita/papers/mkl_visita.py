@@ -17,20 +17,19 @@ from typing import Any, Self
 import numpy as np
 
 from visita.errors import UnknownNameError, did_you_mean
+from visita.evaluation.blocks import BothWays, scores_both_ways
 from visita.evaluation.pairs import best_f1_threshold
-from visita.evaluation.ranks import recall_at
+from visita.evaluation.ranks import ranks_both_ways, recall_at
 from visita.evaluation.rerank import choose_weight
-from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
+from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, rsum_of_scores
+from visita.matchers.embed import JointMatcher
+from visita.matchers.scaled import ScaledMatcher
 from visita.papers.mkl_visita_bench import (
     DEV,
     TEST,
     TRAIN,
     Bench,
-    BothWays,
     first_pictures,
-    one_stage,
-    ranks_of,
-    rsum,
     two_stages,
 )
 from visita.papers.mkl_visita_claims import (
@@ -61,11 +60,11 @@ from visita.training.config import (
     PaperCrossModalConfig,
 )
 from visita.training.cross_modal import all_scores, train_cross_modal
-from visita.training.fusion import train_fusion
-from visita.training.learn import warnings_of
 from visita.training.loop import History
-from visita.training.scaling import scaled_on, vectors_of
+from visita.training.scaling import vectors_of
 from visita.training.tensors import PairTensors
+from visita.training.train import warnings_of
+from visita.training.vectors import fit, keyword_tensors
 from visita.types import FloatArray
 
 EPOCHS = 10
@@ -193,7 +192,7 @@ def compute(cell: Cell, bench: Bench) -> Result:
     """
     stage = _first if cell.settings["stage"] == "first" else _second
     scores, facts = stage(cell, bench)
-    result = _measured(bench, scores, one_stage(scores[TEST]), facts)
+    result = _measured(bench, scores, scores_both_ways(scores[TEST]), facts)
     return Result(result.facts, {**result.arrays, **(scores if cell.settings["scores"] else {})})
 
 
@@ -222,14 +221,9 @@ def _stages(cell: Cell) -> list[str]:
 def _first(cell: Cell, bench: Bench) -> tuple[Scores, dict[str, Any]]:
     config = FusionConfig.of(cell.settings["config"])
     train, dev = bench.pooled(TRAIN, config), bench.pooled(DEV, config)
-    keywords = bench.keywords(config, train)
-
-    def validate(images: FloatArray, texts: FloatArray) -> float:
-        return rsum(one_stage(images @ texts.T), dev.truth)
-
+    keywords = keyword_tensors(bench.pairs(TRAIN), train, config, bench.text, bench.folder)
     started = time.perf_counter()
-    found, history = train_fusion(cell.name, train, dev, validate, config, bench.text, keywords)
-    matcher = scaled_on(found, train, dev, validate, config)
+    matcher, history = fit(cell.name, train, dev, config, bench.text, keywords)
     seconds = time.perf_counter() - started
 
     def all_pairs(part: PairTensors) -> FloatArray:
@@ -237,19 +231,17 @@ def _first(cell: Cell, bench: Bench) -> tuple[Scores, dict[str, Any]]:
         return images @ texts.T
 
     scores = {DEV: all_pairs(dev), TEST: all_pairs(bench.pooled(TEST, config))}
-    return scores, _training_facts(found.network(), history, seconds)
+    vectors = matcher.part if isinstance(matcher, ScaledMatcher) else matcher
+    assert isinstance(vectors, JointMatcher)  # as ``fit`` made it
+    return scores, _training_facts(vectors.network(), history, seconds)
 
 
 def _second(cell: Cell, bench: Bench) -> tuple[Scores, dict[str, Any]]:
     config = CrossModalConfig.of(cell.settings["config"])
-    train, some = bench.cross(TRAIN, config), bench.validated(config)
-
-    def validate(scores: FloatArray) -> float:
-        return rsum(one_stage(scores), some.truth)
-
+    train, dev = bench.cross(TRAIN, config), bench.validated(config)
     started = time.perf_counter()
-    vocabulary = bench.words(config).vocabulary
-    network, history = train_cross_modal(train, some, validate, config, vocabulary=vocabulary)
+    validate, text = rsum_of_scores(dev.truth), bench.words(config).reader
+    network, history = train_cross_modal(train, dev, validate, config, text=text)
     seconds = time.perf_counter() - started
     scores = {part: all_scores(network, bench.cross(part, config)) for part in (DEV, TEST)}
     facts = _training_facts(network, history, seconds)
@@ -272,7 +264,7 @@ def _measured(bench: Bench, scores: Scores, ways: BothWays, facts: Mapping[str, 
         for part, drawn in bench.drawn.items()
     }
     threshold = best_f1_threshold(pairs[DEV], bench.drawn[DEV].labels)
-    ranks = ranks_of(ways, bench.truth[TEST])
+    ranks = ranks_both_ways(ways, bench.truth[TEST])
     recalls = {
         f"{direction} R@{k}": recall_at(one, k)
         for direction, one in zip(DIRECTIONS, ranks, strict=True)

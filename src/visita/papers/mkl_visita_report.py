@@ -13,7 +13,7 @@ from visita.evaluation.ranks import mean_ranks
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
 from visita.matchers.rerank import DEPTH
 from visita.papers.mkl_visita import Reproduced
-from visita.papers.mkl_visita_bench import DEV, TEST, TRAIN, VALIDATED
+from visita.papers.mkl_visita_bench import DEV, TEST, TRAIN
 from visita.papers.mkl_visita_claims import (
     BOTH,
     FIRST,
@@ -29,6 +29,7 @@ from visita.report import Bars, Column, Curves, Examples, Report, Row, Table
 from visita.report.claims import Measured, Verdict, decide, tally
 from visita.reports.examples import Answers, best_and_worst
 from visita.reports.outcomes import PAIR_METRICS
+from visita.training.grids import VALIDATED
 from visita.types import Skipped
 
 POINTS = tuple(range(1, 11))

@@ -157,7 +157,7 @@ class FusionConfig(FeatureConfig, ContrastConfig):
     ``classes``, if any, feeds only the class-name kernel.
     """
 
-    trained_by: ClassVar[str] = "visita.training.learn:train_vectors"
+    trained_by: ClassVar[str] = "visita.training.vectors:train_vectors"
 
     image_levels: ImageLevels = SMALL
     mirror: bool = True
@@ -351,7 +351,7 @@ class PaperConfig(FeatureConfig):
     It leaves out the batch, the number of epochs and how one is chosen: those are ours.
     """
 
-    trained_by: ClassVar[str] = "visita.training.learn:train_vectors"
+    trained_by: ClassVar[str] = "visita.training.vectors:train_vectors"
 
     image_levels: ImageLevels = INCEPTION
     mirror: bool = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 from torch import Tensor
 
 from visita.encoders.contract import cell_count
@@ -27,10 +25,18 @@ from visita.networks.cross_modal import MklVisita
 from visita.networks.losses import info_nce, match_error
 from visita.store.pictures import RecipeEncoder
 from visita.training.batches import drawn_texts, labelled_pairs, labels_of, pair_count
-from visita.training.checkpoint import Checkpoint, set_apart
 from visita.training.config import CrossModalConfig
 from visita.training.devices import Team
-from visita.training.loop import History, Losses, constant, fit, warm_up_and_cosine
+from visita.training.grids import CrossTensors, TextReader
+from visita.training.loop import (
+    Checkpoint,
+    History,
+    Losses,
+    constant,
+    fit,
+    set_apart,
+    warm_up_and_cosine,
+)
 from visita.training.refit import kernel_values, refit
 from visita.training.tensors import statistics
 from visita.types import FloatArray, Recipe, Tokens
@@ -47,31 +53,13 @@ TEXTS = 32
 """At once. All that lies between their words and the pictures' cells fits into a core's cache."""
 
 
-@dataclass(frozen=True)
-class GridView:
-    """A further view of n pictures: grids float16 (n, cells, d), and ``View.made_of``."""
-
-    grids: NDArray[np.float16]
-    made_of: sparse.csr_array
-
-
-@dataclass(frozen=True)
-class CrossTensors:
-    """Grids float16 (n, cells, d) of pictures, tokens of m texts, truth sparse bool (n, m)."""
-
-    grids: NDArray[np.float16]
-    tokens: Tokens
-    truth: sparse.csr_array
-    views: tuple[GridView, ...] = ()
-
-
 def train_cross_modal(
     train: CrossTensors,
     dev: CrossTensors,
     validate: ValidateScores,
     config: CrossModalConfig,
     *,
-    vocabulary: Vocabulary | None = None,
+    text: TextReader | None = None,
     resume: Path | None = None,
 ) -> tuple[MklVisita, History]:
     """Return the trained network, on the CPU, and what happened.
@@ -81,8 +69,9 @@ def train_cross_modal(
 
     Parameters
     ----------
-    vocabulary
-        Where the tokens are the numbers of its words.
+    text
+        What gave the tokens: a network learns the words of a vocabulary, and reads the vectors of
+        anything else.
     resume
         Folder of the run's state: one that was killed goes on from there.
 
@@ -97,7 +86,7 @@ def train_cross_modal(
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     set_apart(rng, team.number)
-    network = _network(train, vocabulary, config).to(team.device)
+    network = _network(train, text, config).to(team.device)
     look = partial(_grids, network, train, rng=rng)
     decay = partial(warm_up_and_cosine, steps=step_count(train, config, team))
     history = fit(
@@ -143,16 +132,14 @@ def _grid_shape(recipe: Recipe) -> tuple[int, int]:
     return cell_count(shapes), features
 
 
-def _network(
-    train: CrossTensors, vocabulary: Vocabulary | None, config: CrossModalConfig
-) -> MklVisita:
+def _network(train: CrossTensors, text: TextReader | None, config: CrossModalConfig) -> MklVisita:
     _, cells, features = train.grids.shape
-    if vocabulary is None:
+    if isinstance(text, Vocabulary):
+        network = _made(cells, features, _side_of_words(text, config), config)
+    else:
         read = {"features": train.tokens.values.shape[1], "input_dropout": config.input_dropout}
         network = _made(cells, features, {"side": "pretrained", **read}, config)
         _standardise(network.read, train.tokens.values)
-    else:
-        network = _made(cells, features, _side_of_words(vocabulary, config), config)
     _standardise(network.see, train.grids.reshape(-1, features))
     return network
 
