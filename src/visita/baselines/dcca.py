@@ -3,21 +3,16 @@
 Printed there: two networks whose outputs are to be correlated as much as they can be; the sum
 of the singular values of T = S11^-1/2 S12 S22^-1/2 over a large batch is what is maximised,
 with a ridge on S11 and S22; in the end a linear CCA of the outputs. Yan & Mikolajczyk put it
-on a CNN and on TF-IDF. Ours: one hidden layer with ReLU and dropout a side, the CNN frozen,
-and T by Cholesky factors, which gives the same singular values.
-
-Training deep CCA: the correlation of large batches, and a linear CCA in the end.
-
-Yan & Mikolajczyk (2015) with the objective of Andrew et al. (2013), as
-``visita.baselines.dcca`` tells. Printed: batches must be large against the outputs.
-Ours: Adam, its rate, dropout, the sizes, and the best epoch on dev.
+on a CNN and on TF-IDF; batches must be large against the outputs. Ours: one hidden layer with
+ReLU and dropout a side, the CNN frozen, and T by Cholesky factors, which gives the same singular
+values; Adam, its rate, dropout, the sizes, and the best epoch on dev.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -42,22 +37,16 @@ class DeepCCA(Sides):
         Of the outputs, fitted on training pairs in closed form.
     """
 
-    def __init__(
-        self,
-        image_features: int,
-        text_features: int,
-        *,
-        hidden: int,
-        outputs: int,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(
-            *(image_features, text_features, _layers),
-            hidden=hidden,
-            outputs=outputs,
-            dropout=dropout,
+    def __init__(self, image_features: int, text_features: int, **settings: Any) -> None:
+        super().__init__(image_features, text_features, **settings)
+        self.head = Projection(self.dim, self.dim, directions=self.dim, distance="cosine")
+
+    @staticmethod
+    def layers(features: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
+        """Return one hidden layer and a linear one."""
+        return nn.Sequential(
+            nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
         )
-        self.head = Projection(outputs, outputs, directions=outputs, distance="cosine")
 
     def image_outputs(self, features: Tensor) -> Tensor:
         """Map (n, d) to (n, outputs)."""
@@ -93,12 +82,6 @@ def _root(covariance: Tensor, ridge: float) -> Tensor:
     ridged = covariance + ridge * torch.eye(len(covariance), dtype=covariance.dtype)
     root: Tensor = torch.linalg.cholesky(ridged)
     return root
-
-
-def _layers(features: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
-    )
 
 
 class DCCA(VectorBaseline):

@@ -1,19 +1,16 @@
-"""Training DSPE: batches of pictures with two of their sentences each.
-
-Wang, Li & Lazebnik (2016), as ``visita.baselines.dspe`` tells. Values are those
-of the authors' public code (Adam, 2 sentences a picture, the 10 hardest negatives); ours are the
-rate (1e-4 there, for more steps), its decay, the best epoch on dev, text features that are no
-Fisher vectors, 100 pictures a step (500) and margin 0.2 (0.05). The 10 hardest of 500 draw all
-vectors together before anything is learnt: on Flickr8k dev, rsum 159 after 40 epochs with the
-authors' two values, 246 after 16 with these.
-
-DSPE: Wang, Li & Lazebnik, "Learning deep structure-preserving image-text embeddings" (2016).
+"""DSPE: Wang, Li & Lazebnik, "Learning deep structure-preserving image-text embeddings" (2016).
 
 Printed there: two branches of fully connected layers (2048, ReLU, dropout 0.5, 512, unit
 length), Euclidean distance, a margin loss in both directions over the hardest few negatives,
 and a third term that keeps sentences of one image nearer to each other than to others. The
-same term for images is left out, as an image has no other image that means the same. The
-weights and 10 negatives are those of the authors' public code (Two_branch_network).
+same term for images is left out, as an image has no other image that means the same. The weights,
+Adam, 2 sentences a picture and the 10 hardest negatives are those of the authors' public code
+(Two_branch_network).
+
+Ours are the rate (1e-4 there, for more steps), its decay, the best epoch on dev, text features
+that are no Fisher vectors, 100 pictures a step (500) and margin 0.2 (0.05). The 10 hardest of 500
+draw all vectors together before anything is learnt: on Flickr8k dev, rsum 159 after 40 epochs
+with the authors' two values, 246 after 16 with these.
 """
 
 from __future__ import annotations
@@ -43,20 +40,12 @@ TINY = 1e-4
 class TwoBranch(Sides):
     """A two-sided network: standardise, a hidden layer with batch norm, a linear layer."""
 
-    def __init__(
-        self,
-        image_features: int,
-        text_features: int,
-        *,
-        hidden: int,
-        outputs: int,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(
-            *(image_features, text_features, _branch),
-            hidden=hidden,
-            outputs=outputs,
-            dropout=dropout,
+    @staticmethod
+    def layers(features: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
+        """Return a hidden layer with batch norm, and a linear one."""
+        return nn.Sequential(
+            *(nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU()),
+            *(nn.Dropout(dropout), nn.Linear(hidden, outputs)),
         )
 
     def image(self, features: Tensor) -> Tensor:
@@ -120,16 +109,6 @@ def _violations(
 def _distances(one: Tensor, other: Tensor) -> Tensor:
     squares = one.square().sum(1)[:, None] + other.square().sum(1) - 2 * one @ other.T
     return (squares.clamp(min=0) + TINY).sqrt()
-
-
-def _branch(features: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(features, hidden),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, outputs),
-    )
 
 
 class DSPE(VectorBaseline):

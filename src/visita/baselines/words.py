@@ -1,9 +1,9 @@
-"""What systems share that read words: packing, statistics, all pairs of a batch, losses."""
+"""What systems share that read words: networks, packing, all pairs of a batch, losses."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from visita.baselines.baseline import WordBaseline
@@ -25,6 +25,51 @@ from visita.training.grids import CrossTensors
 from visita.training.loop import History, fit, warm_up_and_cosine
 from visita.training.tensors import statistics
 from visita.types import FloatArray
+
+
+class CellNetwork(nn.Module):
+    """A pair network that standardises a picture's cells.
+
+    Parameters
+    ----------
+    name : str
+        In ``PAIR_NETWORKS``.
+    packed : of int
+        Rows of a picture, and the widths of a picture's rows and of a text's.
+    settings
+        Whatever else rebuilds the network for use, as JSON values.
+
+    Attributes
+    ----------
+    arguments : dict
+        What rebuilds it, all together.
+    mean, scale : float32 (grid_features,)
+        Training statistics of the features.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, name: str, packed: Sequence[int], cells: int, grid_features: int, **settings: Any
+    ) -> None:
+        super().__init__()
+        shapes = {"packed": list(packed), "cells": cells, "grid_features": grid_features}
+        self.arguments: dict[str, Any] = {"name": name, **shapes, **settings}
+        self.register_buffer("mean", torch.zeros(grid_features))
+        self.register_buffer("scale", torch.ones(grid_features))
+
+    def standardised(self, grid: Tensor) -> Tensor:
+        """Map (n, cells, d) to features of mean 0 and variance 1 in training."""
+        return (grid - self.mean) / self.scale
+
+
+class VectorNetwork(CellNetwork):
+    """A pair network that packs one unit vector, as wide for a picture as for a text."""
+
+    def score(self, images: Tensor, texts: Tensor) -> Tensor:
+        """Return the cosines of packed pictures and texts, (n, m)."""
+        return images[:, 0] @ texts[:, 0].T
 
 
 def every_pair(images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
