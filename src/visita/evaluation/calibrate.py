@@ -1,6 +1,4 @@
-"""Logistic regression, as every probability of a match is fitted.
-
-Fitting and measuring P(match | score, gallery size), on galleries as in ``galleries.py``.
+"""Fitting and measuring P(match | score, gallery size), by logistic regression.
 
 The examples are the first ten results of text queries, labelled match or no match;
 the first result weighs as much as the other nine together, and each gallery size

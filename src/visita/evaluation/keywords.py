@@ -1,22 +1,17 @@
 """The protocol ``keywords``: one-word queries, the way people search a folder.
 
-The words are nouns found in the captions themselves (``nouns.py``), and an image is
-relevant to a word when at least two of its captions hold it.
+The words are nouns found in English captions, without a tagger: in a caption a noun closes a
+phrase. It mostly comes after a determiner or a modifier ("a dog", "a brown dog") and often before
+a preposition, a form of *be* or *have*, *and* or the end ("dog in"); a modifier comes after a
+determiner but seldom before such a word; a verb form seldom comes after either. The ratios are
+taken from the captions at hand, plurals counted with their singular. "of" is left out of the
+words that follow, which drops *group of*, *front of*, *top of*.
 
-Nouns of English captions, found without a tagger.
-
-In a caption a noun closes a phrase. It mostly comes after a determiner or a modifier
-("a dog", "a brown dog") and often before a preposition, a form of *be* or *have*,
-*and* or the end ("dog in"); a modifier comes after a determiner but seldom before
-such a word; a verb form seldom comes after either. The ratios are taken from the
-captions at hand, plurals counted with their singular. "of" is left out of the words
-that follow, which drops *group of*, *front of*, *top of*.
-
-Fitting P(shows) of single words on captions, which leave out much of what a picture shows.
-
-A noun that one caption of five has is shown, and the others left it out. How many pictures show
-it and have it in no caption follows from how many have it in just one and in two (Chao's
-estimator: A. Chao, Biometrics 1987; a lower bound). The pictures with one stand in for those.
+An image is relevant to a word when at least two of its captions hold it. For P(shows), which is
+fitted here too, that leaves out much of what a picture shows: a noun that one caption of five has
+is shown, and the others left it out. How many pictures show it and have it in no caption follows
+from how many have it in just one and in two (Chao's estimator: A. Chao, Biometrics 1987; a lower
+bound). The pictures with one stand in for those.
 """
 
 from __future__ import annotations

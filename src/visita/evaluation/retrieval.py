@@ -3,11 +3,9 @@
 Image→text counts a hit if *any* of the image's texts is within the first K. Ranks, also of
 equal scores, are those of ``ranks.py``.
 
-Retrieval as the mean over folds: COCO's 1K protocol is its 5,000 test images in five folds.
-
-Source: A. Karpathy, L. Fei-Fei, Deep Visual-Semantic Alignments, CVPR 2015. Folds are
-disjoint and in the order of the images; each is a gallery of its own, with all texts of
-its images, however many these are. COCO's 5K protocol is ``retrieval`` on all of them.
+It may be the mean over folds, disjoint and in the order of the images, each a gallery of its own
+with all texts of its images: COCO's 1K protocol is its 5,000 test images in five folds (A.
+Karpathy, L. Fei-Fei, Deep Visual-Semantic Alignments, CVPR 2015), its 5K protocol all of them.
 """
 
 from __future__ import annotations

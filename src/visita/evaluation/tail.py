@@ -1,6 +1,4 @@
-"""Recall of texts by the language that they are in.
-
-The long tail: recall of texts by how often learning met their rarest word.
+"""Recall of texts by their language, and by how often learning met their rarest word.
 
 A word is what the topic models count, in any language; English words without a meaning of their
 own (scikit-learn's list) are left out, and plurals are words of their own. The texts of the

@@ -2,14 +2,12 @@
 
 The MKL-VisITA paper's eqs. 1-3 with K = Σ α_k K_k, α >= 0, Σα = 1, in the formulation of
 Rakotomamonjy, Bach, Canu & Grandvalet (2008), "SimpleMKL", JMLR 9: J(α), the optimum of the
-SVM with that kernel, is convex and differentiable in α. The last percent, which reduced
-gradient is slow at, is by Newton steps.
+SVM with that kernel, is convex and differentiable in α.
 
-Kernel weights by second order: where the SVM's dual would be least if its free rows stayed so.
-
-Chapelle & Rakotomamonjy (2008), "Second order optimization of kernel parameters". Near the
-optimum a few such steps do what hundreds of first order would, above all for kernels that are
-alike, along whose difference J is nearly flat.
+Reduced gradient is slow at the last percent, which is left to steps of second order (Chapelle &
+Rakotomamonjy, 2008, "Second order optimization of kernel parameters"): to where the SVM's dual
+would be least if its free rows stayed so. A few do what hundreds of first order would, above all
+for kernels that are alike, along whose difference J is nearly flat.
 """
 
 from __future__ import annotations

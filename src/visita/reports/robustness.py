@@ -1,8 +1,4 @@
-"""The cells of a robustness run: matchers on pairs as they are, and on pictures made worse.
-
-A gallery is made worse as a whole, at one strength; the texts stay as they are. A cell holds
-ranks alone, from which the report measures whatever it shows.
-"""
+"""Measuring matchers where it gets harder: worse pictures, rare words, other pairs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The report of a robustness run: curves by corruption, the long tail, other pairs.
-
-The cells of a robustness run: matchers on pairs as they are, and on pictures made worse.
+"""A robustness run's conditions, and its report: curves by corruption, long tail, other pairs.
 
 A gallery is made worse as a whole, at one strength; the texts stay as they are. A cell holds
 ranks alone, from which the report measures whatever it shows.

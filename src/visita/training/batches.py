@@ -1,10 +1,8 @@
-"""Which pairs are seen together: seeded batches of true pairs.
+"""Which images and texts are seen together: seeded batches of true pairs, or of true and false.
 
-Batches for the hinge loss: images with all their texts, one false image for each text.
-
-The paper draws one random negative image for each text and iteration but names no batch.
-Ours is a batch of images: each goes through the network once, for all its texts, and the
-negatives are drawn among the batch's other images, so they cost nothing.
+The multi-level fusion paper draws one random negative image for each text and iteration but names
+no batch. Ours is a batch of images with all their texts: each image goes through the network once,
+and the negatives are drawn among the batch's other images, so they cost nothing.
 """
 
 from __future__ import annotations

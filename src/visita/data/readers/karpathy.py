@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from visita.data.files import KARPATHY, json_kind, read_json
 from visita.data.pairs import PairSet
-from visita.data.readers.assemble import Caption, assemble
+from visita.data.readers.assemble import assemble, captions_of, unknown_splits
 from visita.data.readers.bounds import Bounds
 from visita.errors import DataError
 from visita.progress import say
@@ -73,22 +73,15 @@ class Karpathy:
         counts = Counter(entry.split for entry in entries)
         if counts[RESTVAL]:
             self._tell_restval(path, counts[RESTVAL])
-        problems += [
-            Skipped(f"{count} images", f"have split {split!r}, not {', '.join(self.splits)}")
-            for split, count in counts.items()
-            if split not in self.splits
-        ]
+        unknown = {split: count for split, count in counts.items() if split not in self.splits}
+        problems += unknown_splits(unknown, "images", ", ".join(self.splits))
         wanted = [entry for entry in entries if self.splits.get(entry.split)]
         problems += [Skipped(entry.name, "has no captions") for entry in wanted if not entry.texts]
         folder = _picture_folder(path, wanted, roots)
         here = path.absolute().parent
         bounds = Bounds(here if folder.is_relative_to(here) else here.parent, roots)
-        captions = (
-            Caption(entry.name, file, text, (row, number), self.splits[entry.split])
-            for row, entry in enumerate(wanted)
-            for file in (folder / entry.name,)
-            for number, text in enumerate(entry.texts)
-        )
+        splits = {entry.name: self.splits[entry.split] for entry in wanted}
+        captions = captions_of(folder, splits, {entry.name: entry.texts for entry in wanted})
         pairs = assemble(f"{self.name}:{path}", captions, problems, seed, bounds)
         published = PUBLISHED.get(dataset)
         if dataset == "coco" and self.splits.get(RESTVAL):

@@ -1,10 +1,4 @@
-"""A table with a column of pictures, one of texts and perhaps of splits and languages.
-
-The layouts of others that are such tables: Hugging Face's image folder
-(https://huggingface.co/docs/datasets/image_dataset) and Parquet, the JSON lists of BLIP and LAVIS
-(https://github.com/salesforce/LAVIS) and of LLaVA (https://github.com/haotian-liu/LLaVA), the
-Flickr8k and Flickr30k of Kaggle and of nlphuji.
-"""
+"""A table with a column of pictures, one of texts and perhaps of splits and languages."""
 
 from __future__ import annotations
 
@@ -106,7 +100,7 @@ ReadRows = Callable[[Path, Choose, list[Skipped]], Iterator[Row]]
 def read_json_lines(path: Path, choose: Choose, problems: list[Skipped]) -> Iterator[Row]:
     """Yield one JSON object a line; other lines are reported."""
     lines = enumerate(read_lines(path), start=1)
-    found = ((f"{path.name}:{number}", _loaded(line)) for number, line in lines if line.strip())
+    found = ((f"{path.name}:{number}", loaded(line)) for number, line in lines if line.strip())
     return _objects(found, choose, problems)
 
 
@@ -129,7 +123,8 @@ READ_ROWS: Mapping[str, ReadRows] = {
 }
 
 
-def _loaded(line: str) -> Any:
+def loaded(line: str | bytes) -> Any:
+    """Return what JSON says, None where it is none."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):

@@ -1,8 +1,4 @@
-"""Pictures that lie inside tables and archives, unpacked to files that their content names.
-
-Source: https://github.com/webdataset/webdataset; img2dataset writes such tars, with the caption
-in ``.txt`` and what is known of the picture in ``.json``.
-"""
+"""Pictures that lie inside tables and archives, unpacked to files that their content names."""
 
 from __future__ import annotations
 
