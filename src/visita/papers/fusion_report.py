@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from visita.papers.fusion_claims import (
     SIGMOID_L2,
     claims,
 )
-from visita.report import Bars, Column, Curves, Examples, Report, Row, Table
+from visita.report import Bars, Column, Curves, Examples, Report, Row, Table, versions
 from visita.report.claims import Measured, Verdict, decide, tally
 from visita.reports.examples import Answers, best_and_worst
 from visita.types import Skipped
@@ -201,5 +200,5 @@ def _setting(bench: Bench, outcomes: Outcomes, source: str) -> dict[str, str]:
         "epochs kept": f"{min(kept)} to {max(kept)}, {np.mean(kept):.1f} on average"
         if kept
         else "none",
-        "versions": ", ".join(f"{p} {version(p)}" for p in ("visita", "torch", "numpy")),
+        "versions": versions("torch", "numpy"),
     }

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from visita.evaluation.intervals import Estimate
 from visita.evaluation.ranks import mean_ranks
-from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
 from visita.matchers.rerank import DEPTH
 from visita.papers.mkl_visita import Reproduced
 from visita.papers.mkl_visita_bench import DEV, TEST, TRAIN
@@ -25,15 +23,14 @@ from visita.papers.mkl_visita_claims import (
     TABLED,
     claims,
 )
-from visita.report import Bars, Column, Curves, Examples, Report, Row, Table
+from visita.report import Bars, Column, Curves, Examples, Report, Row, Table, versions
 from visita.report.claims import Measured, Verdict, decide, tally
 from visita.reports.examples import Answers, best_and_worst
-from visita.reports.outcomes import PAIR_METRICS
+from visita.reports.outcomes import PAIR_COLUMNS, PAIR_METRICS, RETRIEVAL_COLUMNS, RETRIEVAL_METRICS
 from visita.training.grids import VALIDATED
 from visita.types import Skipped
 
 POINTS = tuple(range(1, 11))
-WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
 COMPARED = ("rsum", "recall", "precision", "mAP")
 """What the table of ablations shows."""
 HOW_TESTED = (
@@ -135,23 +132,20 @@ def _pair_table(systems: Sequence[str], numbers: Numbers) -> Table:
         f"{data} {', '.join(f'{name} {found}' for name, found in some.items())}"
         for data, some in PAPER.items()
     )
-    columns = tuple(Column("", name) for name in PAIR_METRICS)
     rows = tuple(_row(one, numbers, PAIR_METRICS) for one in systems)
     note = PAIR_NOTE.format(paper=paper)
-    return Table("Tables 1 and 2: does this text belong to this picture?", note, columns, rows)
+    return Table("Tables 1 and 2: does this text belong to this picture?", note, PAIR_COLUMNS, rows)
 
 
 def _retrieval_table(outcomes: Reproduced, systems: Sequence[str], numbers: Numbers) -> Table:
-    columns = [Column(way, f"R@{k}") for way in WAYS.values() for k in CUTOFFS]
-    metrics = [f"{direction} R@{k}" for direction in DIRECTIONS for k in CUTOFFS]
-    rows = tuple(_row(one, numbers, (*metrics, "rsum")) for one in systems)
+    rows = tuple(_row(system, numbers, RETRIEVAL_METRICS) for system in systems)
     note = (
         "Recall at K in percent, with 95 % intervals, and their sum; the best of a column is "
         f"bold. Both stages: the second orders the first {DEPTH} of the first, its weight chosen "
         f"on pictures that are not measured ({_weights(outcomes)}). {_as_printed(outcomes)}"
         f"{BY_NAME if outcomes.others else ''}"
     )
-    return Table("Retrieval", note, (*columns, Column("", "rsum")), rows)
+    return Table("Retrieval", note, RETRIEVAL_COLUMNS, rows)
 
 
 def _as_printed(outcomes: Reproduced) -> str:
@@ -255,7 +249,7 @@ def _setting(outcomes: Reproduced, source: str) -> dict[str, str]:
         "seeds": f"{_seeds(outcomes, SECOND)}; of ablations {_seeds(outcomes, REFERENCE)}",
         "training, a seed": "; ".join(_cost(outcomes)),
         "longest training": _longest(outcomes),
-        "versions": ", ".join(f"{p} {version(p)}" for p in ("visita", "torch", "numpy")),
+        "versions": versions("torch", "numpy"),
     }
 
 

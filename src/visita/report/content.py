@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,11 @@ class Report:
             "setting": dict(self.setting),
             "command": self.command,
         }
+
+
+def versions(*packages: str) -> str:
+    """Return the versions of this package and of others that computed a report's numbers."""
+    return ", ".join(f"{package} {version(package)}" for package in ("visita", *packages))
 
 
 def _numbers(estimate: Estimate | None) -> dict[str, float] | None:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from shlex import join
 
 import numpy as np
 
@@ -28,9 +27,10 @@ from visita.matchers import NAMES, load
 from visita.progress import bar, say
 from visita.report import Report, write_report
 from visita.reports.cells import Cell, Result, run_cells, source_fingerprint
+from visita.reports.command import command, reader_of, shown
 from visita.reports.comparison_report import Comparison, make_report
 from visita.reports.costs import PICTURES, TEXTS, measure_apart
-from visita.reports.systems import TRAIN, Fresh, Given, System, read_systems, shown
+from visita.reports.systems import TRAIN, Fresh, Given, System, read_systems
 from visita.training.adapt import adapt
 from visita.training.config import AdaptConfig
 from visita.training.train import train
@@ -107,8 +107,8 @@ def compare(
         found,
         [*missing, *failed, *more],
         sorted(warnings),
-        f"{_reader(pairs)} {split}" + (f", {folds} folds" if folds > 1 else ""),
-        {"pairs": f"{_reader(pairs)}, fingerprint {pairs.fingerprint()}"},
+        f"{reader_of(pairs)} {split}" + (f", {folds} folds" if folds > 1 else ""),
+        {"pairs": f"{reader_of(pairs)}, fingerprint {pairs.fingerprint()}"},
         _command(matchers, pairs, split, seeds, folds, seed),
     )
     write_report(report, bench.out)
@@ -265,10 +265,6 @@ def _broken(pairs: PairSet) -> dict[int, Skipped]:
     return found
 
 
-def _reader(pairs: PairSet) -> str:
-    return pairs.source.partition(":")[0]
-
-
 def _command(
     matchers: Sequence[str | Path],
     pairs: PairSet,
@@ -277,11 +273,10 @@ def _command(
     folds: int,
     seed: int,
 ) -> str:
-    words = [*(_public(str(one)) for one in matchers)]
-    words += ["--data", f"{_reader(pairs)}:PATH", "--out", "DIR", "--split", split]
+    options = ["--split", split]
     for name, value, default in (("seeds", seeds, 1), ("folds", folds, 1), ("seed", seed, 0)):
-        words += [f"--{name}", str(value)] if value != default else []
-    return join(["visita", "compare", *words])
+        options += [f"--{name}", str(value)] if value != default else []
+    return command(["compare", *(_public(str(one)) for one in matchers)], pairs, options)
 
 
 def _public(words: str) -> str:

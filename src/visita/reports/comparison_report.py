@@ -6,7 +6,6 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from typing import Any, Self
 
 import numpy as np
@@ -16,17 +15,22 @@ from visita.data.pairs import PairSet
 from visita.encoders.engine import cores
 from visita.evaluation.intervals import Estimate, components
 from visita.evaluation.pairs import LabelledPairs
-from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
-from visita.report import Column, Report, Row, Scatter, Sheet, Table
+from visita.evaluation.retrieval import CUTOFFS
+from visita.report import Column, Report, Row, Scatter, Sheet, Table, versions
 from visita.report.claims import Claim, Measured, Verdict, decide
 from visita.report.claims import Comparison as Difference
 from visita.reports.cells import Result
 from visita.reports.costs import GALLERY, PICTURES, TEXTS
-from visita.reports.outcomes import PAIR_METRICS, Outcomes
+from visita.reports.outcomes import (
+    PAIR_COLUMNS,
+    PAIR_METRICS,
+    RETRIEVAL_COLUMNS,
+    RETRIEVAL_METRICS,
+    Outcomes,
+)
 from visita.reports.systems import System
 from visita.types import Skipped
 
-WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
 AGAINST = (
     "Differences in rsum, the sum of R@1, R@5 and R@10 both ways, seeds averaged first; intervals "
     "and p-values come from a paired bootstrap over images with their texts, the gallery whole. A "
@@ -130,19 +134,16 @@ def _parts(found: Comparison) -> Iterator[Table | Sheet | Scatter]:
 
 
 def _retrieval(found: Comparison) -> Table:
-    columns = [Column(way, f"R@{k}") for way in WAYS.values() for k in CUTOFFS]
-    metrics = [*(f"{direction} R@{k}" for direction in DIRECTIONS for k in CUTOFFS), "rsum"]
     note = (
         "Recall at K in percent, with 95 % intervals, and their sum; the best of a column is bold. "
         "Means over seeds or runs where a system has several."
     )
-    return Table("Retrieval", note, (*columns, Column("", "rsum")), _rows(found, metrics))
+    return Table("Retrieval", note, RETRIEVAL_COLUMNS, _rows(found, RETRIEVAL_METRICS))
 
 
 def _pairs(found: Comparison) -> Table:
-    columns = tuple(Column("", name) for name in PAIR_METRICS)
     title = "Does this text belong to this picture?"
-    return Table(title, PAIR_NOTE, columns, _rows(found, PAIR_METRICS))
+    return Table(title, PAIR_NOTE, PAIR_COLUMNS, _rows(found, PAIR_METRICS))
 
 
 def _by_language(found: Comparison) -> Table:
@@ -212,7 +213,7 @@ def _setting(found: Comparison) -> dict[str, str]:
         **({"runs": ", ".join(f"{n} of {name}" for name, n in runs.items())} if runs else {}),
         "machine": f"{cores()} cores, {platform.machine()}",
         "intervals": f"95 %, bootstrap over images with their texts, seed {found.seed}",
-        "versions": ", ".join(f"{p} {version(p)}" for p in ("visita", "torch", "numpy")),
+        "versions": versions("torch", "numpy"),
     }
 
 

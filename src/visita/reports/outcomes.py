@@ -23,6 +23,7 @@ from visita.evaluation.pairs import LabelledPairs, ranking_metrics
 from visita.evaluation.ranks import hits
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, rank_statistic
 from visita.evaluation.retrieval import METRICS as RANK_METRICS
+from visita.report import Column
 from visita.reports.cells import Result
 
 PAIR_METRICS = ("recall", "precision", "F1", "mAP")
@@ -32,6 +33,13 @@ METRICS = (
     "rsum",
 )
 SIDES = ("images", "texts")
+WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
+PAIR_COLUMNS = tuple(Column("", name) for name in PAIR_METRICS)
+RETRIEVAL_COLUMNS = (
+    *(Column(way, f"R@{k}") for way in WAYS.values() for k in CUTOFFS),
+    Column("", "rsum"),
+)
+RETRIEVAL_METRICS = (*(f"{way} R@{k}" for way in DIRECTIONS for k in CUTOFFS), "rsum")
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from importlib.metadata import version
 
 import numpy as np
 
@@ -20,8 +19,9 @@ from visita.errors import DataError
 from visita.evaluation.intervals import Estimate, components
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, Retrieval, measure_ranks
 from visita.evaluation.tail import Bin, rarest_words, recall_by_frequency
-from visita.report import Column, Curves, Report, Row, Table
+from visita.report import Column, Curves, Report, Row, Table, versions
 from visita.reports.cells import Cell, Result
+from visita.reports.outcomes import WAYS
 from visita.store.altered import CorruptedEncoder
 from visita.store.extract import PairFeatures, image_features
 from visita.store.pictures import RecipeEncoder
@@ -142,7 +142,6 @@ def plan(home: Sequence[Subject], travel: Sequence[Subject]) -> list[Condition]:
 
 SHOWN = (1, 10)
 """The cutoffs that have a figure or a column."""
-WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
 BANDS = "Bands and brackets are 95 % intervals over pictures."
 
 
@@ -325,5 +324,5 @@ def _setting(findings: Findings) -> dict[str, str]:
         },
         "pixels": f"a picture that is made worse has a shorter side of {SIDE} at most",
         "intervals": f"95 %, bootstrap over pictures with their texts, seed {findings.seed}",
-        "versions": ", ".join(f"{p} {version(p)}" for p in ("visita", "pillow", "numpy")),
+        "versions": versions("pillow", "numpy"),
     }

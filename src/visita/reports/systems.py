@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from visita.baselines import BASELINES
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
+from visita.reports.command import shown
 from visita.training import MKL_VISITA, PRESETS
 from visita.training.config import AdaptConfig
 from visita.training.settings import Settings
@@ -132,13 +132,6 @@ def _baseline(kind: str) -> type[Settings]:
         )
     found: type[Settings] = BASELINES.load(kind)
     return found
-
-
-def shown(matcher: str) -> str:
-    """Return what a matcher is called where folders of this machine have no place."""
-    family, colon, place = matcher.rpartition(":")
-    known = Path(place).expanduser()
-    return f"{family}{colon}{known.resolve().name}" if known.exists() else matcher
 
 
 def _told(one: Given | Fresh, number: int) -> str:
