@@ -27,7 +27,7 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 from torch.nn import functional
 
-from visita.baselines.baseline import Validate, WordBaseline
+from visita.baselines.baseline import WordBaseline
 from visita.baselines.words import ROWS, VectorNetwork, standardise, vectors_of
 from visita.encoders.vocabulary import UNKNOWN, Vocabulary
 from visita.kernels.estimators import SimpleMKL
@@ -37,6 +37,7 @@ from visita.store.pictures import RecipeEncoder
 from visita.training.config import LAST_GRIDS, ImageLevels
 from visita.training.grids import CrossTensors
 from visita.training.loop import History
+from visita.training.tuning import Validate
 from visita.types import FloatArray, Tokens
 
 

@@ -18,14 +18,13 @@ from visita.training.config import FeatureConfig, ImageLevels, Levels, LoopConfi
 from visita.training.grids import CrossTensors
 from visita.training.loop import History
 from visita.training.tensors import PairTensors, level_widths
+from visita.training.tuning import Validate
 from visita.types import FloatArray, Recipe
 
 POOLED: dict[str, Levels] = {"efficientnet-lite2": ("head:avg",)}
 """The last layer before the classes, as these systems read it of the networks of their time."""
 CELLS: dict[str, Levels] = {"efficientnet-lite2": ("block20:5x5",)}
 """The last grid, for those that look at parts of a picture."""
-Validate = Callable[[FloatArray, FloatArray], float]
-"""Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
 
 
 class Baseline(LoopConfig, ABC):

@@ -23,11 +23,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.baselines.baseline import Validate, VectorBaseline, mean_view
+from visita.baselines.baseline import VectorBaseline, mean_view
 from visita.kernels.cca import cca
 from visita.training.loop import History
 from visita.training.tensors import PairTensors, Spans, standardised, statistics
-from visita.training.tuning import embed
+from visita.training.tuning import Validate, embed
 from visita.types import FloatArray
 
 

@@ -19,13 +19,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from visita.baselines.baseline import Validate, VectorBaseline, mean_view
+from visita.baselines.baseline import VectorBaseline, mean_view
 from visita.baselines.cca import Projection, Sides, fit_projection
 from visita.training.batches import batch_count, batches
 from visita.training.config import Share
 from visita.training.loop import History, Losses, fit, warm_up_and_cosine
 from visita.training.tensors import PairTensors, Spans, statistics
-from visita.training.tuning import embed, in_blocks
+from visita.training.tuning import Validate, embed, in_blocks
 
 
 class DeepCCA(Sides):

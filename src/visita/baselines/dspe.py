@@ -25,13 +25,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.baselines.baseline import Validate, VectorBaseline, mean_view
+from visita.baselines.baseline import VectorBaseline, mean_view
 from visita.baselines.cca import Sides
 from visita.training.batches import drawn_texts
 from visita.training.config import Share
 from visita.training.loop import History, Losses, fit, warm_up_and_cosine
 from visita.training.tensors import PairTensors, Spans, statistics
-from visita.training.tuning import embed
+from visita.training.tuning import Validate, embed
 
 TINY = 1e-4
 """Under the root of a squared distance, as in the authors' code: it has a gradient at 0."""

@@ -30,7 +30,6 @@ from visita.baselines.baseline import CELLS
 from visita.baselines.words import (
     BatchLoss,
     CellNetwork,
-    Measure,
     PairBaseline,
     all_negatives,
     all_pairs,
@@ -40,6 +39,7 @@ from visita.networks.transformer import RecurrentWords
 from visita.training.batches import batch_count
 from visita.training.config import ImageLevels, Share
 from visita.training.grids import CrossTensors
+from visita.training.tuning import Loss
 
 SHARPNESS = {"t-i": 9.0, "i-t": 4.0}
 Direction = Literal["t-i", "i-t", "both"]
@@ -148,7 +148,7 @@ class SCAN(PairBaseline):
         return all_pairs(network, train, hardest_after(first, self.margin))
 
 
-def hardest_after(first: int, margin: float) -> Iterator[Measure]:
+def hardest_after(first: int, margin: float) -> Iterator[Loss]:
     """Yield the loss of each batch: against all negatives at first, then against the hardest.
 
     Against the hardest alone a network that knows nothing learns hardly anything: the way to a

@@ -23,9 +23,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.baselines.baseline import Validate, WordBaseline
+from visita.baselines.baseline import WordBaseline
 from visita.baselines.words import (
-    Measure,
     VectorNetwork,
     all_negatives,
     all_pairs,
@@ -37,6 +36,7 @@ from visita.encoders.vocabulary import Vocabulary
 from visita.training.config import Share
 from visita.training.grids import CrossTensors
 from visita.training.loop import History
+from visita.training.tuning import Loss, Validate
 
 WORD = 300
 
@@ -77,7 +77,7 @@ class VectorWords(WordBaseline):
     def made(self, cells: int, features: int, words: int) -> Any:
         """Return the network, untrained."""
 
-    def loss(self) -> Measure:
+    def loss(self) -> Loss:
         """Return what is minimised."""
         return partial(all_negatives, margin=self.margin)
 
@@ -113,6 +113,6 @@ class VSEPlusPlus(UVS):
 
     paper: ClassVar[str] = "Faghri et al. 2018"
 
-    def loss(self) -> Measure:
+    def loss(self) -> Loss:
         """Return what is minimised."""
         return partial(hardest_negative, margin=self.margin)

@@ -21,11 +21,12 @@ from visita.matchers.embed import JointMatcher
 from visita.matchers.rerank import TwoStageMatcher
 from visita.matchers.whole import WholeMatcher
 from visita.store.extract import PairFeatures, pair_features, picture_features
-from visita.training.calibrate import Vectors, calibrate_searches
+from visita.training.calibrate import calibrate_searches
 from visita.training.grids import cross_tensors
 from visita.training.loop import History
 from visita.training.tensors import PairTensors, as_matcher, whole_space
 from visita.training.train import Run, Trained, warnings_about
+from visita.training.tuning import Vectors
 from visita.training.vectors import text_encoder_of, topic_facts
 from visita.types import Matcher, Recipe
 

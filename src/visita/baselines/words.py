@@ -24,6 +24,7 @@ from visita.training.cross_modal import ValidateScores
 from visita.training.grids import CrossTensors
 from visita.training.loop import History, fit, warm_up_and_cosine
 from visita.training.tensors import statistics
+from visita.training.tuning import Loss
 from visita.types import FloatArray
 
 
@@ -119,8 +120,6 @@ ROWS = 256
 """Pictures or texts at once where nothing is learnt."""
 PAIRS = 1024
 """And pairs: a captioner has a number for each word of its vocabulary at each place."""
-Measure = Callable[[Tensor, Tensor], Tensor]
-"""Maps scores of image i and text j, (b, b), and which other pairs are true, bool, to a loss."""
 BatchLoss = Callable[[Batch], tuple[Tensor, float]]
 """Maps a batch of true pairs to its loss, and that of guessing."""
 
@@ -160,7 +159,7 @@ def standardise(network: Any, train: CrossTensors) -> None:
     network.scale.copy_(torch.from_numpy(scale))
 
 
-def all_pairs(network: Any, train: CrossTensors, measures: Iterator[Measure]) -> BatchLoss:
+def all_pairs(network: Any, train: CrossTensors, measures: Iterator[Loss]) -> BatchLoss:
     """Return the loss of the scores of all pictures of a batch with all its texts.
 
     ``measures`` has one for each batch.

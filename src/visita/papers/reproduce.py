@@ -20,8 +20,8 @@ from visita.papers.mkl_visita import PAPER_EPOCHS, Reproduced
 from visita.papers.mkl_visita_bench import DEV, TEST
 from visita.papers.mkl_visita_claims import BOTH
 from visita.report import Report, write_report
+from visita.report.content import command, reader_of, shown
 from visita.reports.cells import Cell, Result, run_cells
-from visita.reports.command import command, reader_of, shown
 from visita.training.config import MklVisitaConfig, PaperConfig
 from visita.training.settings import Settings
 from visita.types import Matcher

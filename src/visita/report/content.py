@@ -1,4 +1,4 @@
-"""What a report holds: records of plain values, whoever fills them."""
+"""What a report holds: records of plain values, whoever fills them; how it is made again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 from visita.brief import brief
+from visita.data.pairs import PairSet
 from visita.evaluation.intervals import Estimate
 from visita.report.claims import Verdict
 from visita.types import Skipped
@@ -259,6 +261,24 @@ class Report:
 def versions(*packages: str) -> str:
     """Return the versions of this package and of others that computed a report's numbers."""
     return ", ".join(f"{package} {version(package)}" for package in ("visita", *packages))
+
+
+def reader_of(pairs: PairSet) -> str:
+    """Return the name of the reader that pairs were read by."""
+    return pairs.source.partition(":")[0]
+
+
+def shown(matcher: str) -> str:
+    """Return what a matcher is called where folders of this machine have no place."""
+    family, colon, place = matcher.rpartition(":")
+    path = Path(place).expanduser()
+    return f"{family}{colon}{path.resolve().name}" if path.exists() else matcher
+
+
+def command(words: Sequence[str], pairs: PairSet, options: Sequence[str]) -> str:
+    """Return ``visita WORDS`` on the pairs, with options."""
+    data = f"{reader_of(pairs)}:PATH"
+    return join(["visita", *words, "--data", data, "--out", "DIR", *options])
 
 
 def _numbers(estimate: Estimate | None) -> dict[str, float] | None:

@@ -26,8 +26,8 @@ from visita.jsonfile import read_sealed, write_sealed
 from visita.matchers import NAMES, load
 from visita.progress import bar, say
 from visita.report import Report, write_report
+from visita.report.content import command, reader_of, shown
 from visita.reports.cells import Cell, Result, run_cells, source_fingerprint
-from visita.reports.command import command, reader_of, shown
 from visita.reports.comparison_report import Comparison, make_report
 from visita.reports.costs import PICTURES, TEXTS, measure_apart
 from visita.reports.systems import TRAIN, Fresh, Given, System, read_systems

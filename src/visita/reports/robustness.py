@@ -15,8 +15,8 @@ from visita.evaluation.measure import caveats, features_for
 from visita.evaluation.rerank import ranks
 from visita.matchers import GIVEN, MATCHERS, opened
 from visita.report import Report, write_report
+from visita.report.content import command, reader_of
 from visita.reports.cells import Result, run_cells
-from visita.reports.command import command, reader_of
 from visita.reports.robustness_report import Condition, Findings, Subject, make_report, plan
 from visita.types import Matcher
 

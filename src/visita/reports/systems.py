@@ -10,7 +10,7 @@ from functools import cached_property
 
 from visita.baselines import BASELINES
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
-from visita.reports.command import shown
+from visita.report.content import shown
 from visita.training import MKL_VISITA, PRESETS
 from visita.training.config import AdaptConfig
 from visita.training.settings import Settings

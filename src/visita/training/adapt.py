@@ -37,10 +37,10 @@ from visita.store.extract import PairFeatures
 from visita.training.calibrate import calibrated, learn_words
 from visita.training.config import AdaptConfig
 from visita.training.loop import History
-from visita.training.scaling import Vectors, bank_rows, filled, locally_scaled, scaled_by
+from visita.training.scaling import bank_rows, filled, locally_scaled, scaled_by
 from visita.training.tensors import PairTensors, Spans, as_matcher, whole_space
 from visita.training.train import TRAIN_AND_DEV, Run, Trained, warnings_about
-from visita.training.tuning import Validate, embed, train_network
+from visita.training.tuning import Validate, Vectors, embed, train_network
 from visita.types import FloatArray, Matcher
 from visita.vectors import join
 

@@ -31,6 +31,7 @@ from visita.matchers.base import Calibrated
 from visita.matchers.probability import EVEN, KeywordCalibration, Usual, usual_scores
 from visita.matchers.words import WordMap
 from visita.store.extract import PairFeatures
+from visita.training.tuning import Vectors
 from visita.training.words import fit_word_map, named_things
 from visita.types import FloatArray, Matcher
 
@@ -38,8 +39,6 @@ BACKGROUND = 200
 """Pictures that stand for any, or somewhat more, where a matcher has none."""
 LEAST_IMAGES = (5, 2)
 """Pictures of dev that a noun needs to be calibrated on; the second where that leaves too few."""
-Vectors = tuple[FloatArray, FloatArray]
-"""Of images (n, d) and of texts (m, d), whose inner products are scores."""
 
 
 M = TypeVar("M", bound=Matcher)

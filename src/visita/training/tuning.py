@@ -20,6 +20,8 @@ from visita.training.loop import History, Losses, fit, warm_up_and_cosine
 from visita.training.tensors import ROWS, PairTensors, Spans
 from visita.types import FloatArray
 
+Vectors = tuple[FloatArray, FloatArray]
+"""Of images (n, d) and of texts (m, d), whose inner products are scores."""
 Validate = Callable[[FloatArray, FloatArray], float]
 """Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
 
