@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+import torch
 from pydantic import Field, model_validator
 
 from visita.data.pairs import PairSet
@@ -16,7 +19,7 @@ from visita.errors import ConfigError
 from visita.store.pictures import RecipeEncoder
 from visita.training.config import FeatureConfig, ImageLevels, Levels, LoopConfig
 from visita.training.grids import CrossTensors
-from visita.training.loop import History
+from visita.training.loop import History, Losses, fit, warm_up_and_cosine
 from visita.training.tensors import PairTensors, level_widths
 from visita.training.tuning import Validate
 from visita.types import FloatArray, Recipe
@@ -138,3 +141,23 @@ class WordBaseline(Baseline):
 def mean_view(pairs: PairTensors) -> FloatArray:
     """Return the mean of each picture's views, float32 (n, d)."""
     return np.asarray(pairs.images.mean(axis=1), np.float32)
+
+
+def fit_by_adam(
+    network: Any,
+    losses: Losses,
+    validate: Callable[[], float],
+    config: LoopConfig,
+    steps: int,
+    *,
+    longest_gradient: float = math.inf,
+) -> History:
+    """Train a network in place with Adam, whose rate rises and falls over ``steps``.
+
+    The rest is as for ``fit``.
+    """
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    rate = partial(warm_up_and_cosine, steps=steps)
+    return fit(
+        *(network, losses, optimizer, validate, config, rate), longest_gradient=longest_gradient
+    )

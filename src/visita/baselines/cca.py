@@ -16,7 +16,7 @@ side is zero, both are unit vectors, and the order is that of the distance in ei
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -61,6 +61,20 @@ class Sides(nn.Module):
             self.register_buffer(f"{side}_mean", torch.zeros(features))
             self.register_buffer(f"{side}_scale", torch.ones(features))
             self.add_module(f"{side}_layers", self.layers(features, hidden, outputs, dropout))
+
+    @classmethod
+    def fresh(cls, config: Any, train: PairTensors) -> tuple[Self, FloatArray]:
+        """Return an untrained network with the training statistics, and the pictures' mean views.
+
+        ``config`` has a seed and the arguments of the network.
+        """
+        torch.manual_seed(config.seed)
+        settings = {key: getattr(config, key) for key in ("hidden", "outputs", "dropout")}
+        network = cls(train.images.shape[-1], train.texts.shape[-1], **settings)
+        images = mean_view(train)
+        for side, rows in (("image", images), ("text", train.texts)):
+            network.set_statistics(side, *statistics(rows))
+        return network, images
 
     @torch.no_grad()
     def set_statistics(self, side: str, mean: FloatArray, scale: FloatArray) -> None:

@@ -11,7 +11,6 @@ values; Adam, its rate, dropout, the sizes, and the best epoch on dev.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -19,12 +18,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from visita.baselines.baseline import VectorBaseline, mean_view
+from visita.baselines.baseline import VectorBaseline, fit_by_adam
 from visita.baselines.cca import Projection, Sides, fit_projection
 from visita.training.batches import batch_count, batches
 from visita.training.config import Share
-from visita.training.loop import History, Losses, fit, warm_up_and_cosine
-from visita.training.tensors import PairTensors, Spans, statistics
+from visita.training.loop import History, Losses
+from visita.training.tensors import PairTensors, Spans
 from visita.training.tuning import Validate, embed, in_blocks
 
 
@@ -107,29 +106,19 @@ class DCCA(VectorBaseline):
         self, train: PairTensors, dev: PairTensors, validate: Validate
     ) -> tuple[DeepCCA, History]:
         """Return the network, its linear CCA fitted, and what happened."""
-        torch.manual_seed(self.seed)
-        widths = train.images.shape[-1], train.texts.shape[-1]
-        network = DeepCCA(*widths, hidden=self.hidden, outputs=self.outputs, dropout=self.dropout)
-        images = mean_view(train)
-        for side, rows in (("image", images), ("text", train.texts)):
-            network.set_statistics(side, *statistics(rows))
+        network, images = DeepCCA.fresh(self, train)
+        whole = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
 
         def score() -> float:
             seen = np.concatenate(list(in_blocks(network.image_outputs, images)))
             read = np.concatenate(list(in_blocks(network.text_outputs, train.texts)))
             outputs = PairTensors(seen[:, None], read, train.truth)
             fit_projection(network.head, outputs, self.final_ridge, self.final_ridge)
-            return validate(*embed(network, dev, Spans.whole(*widths)))
+            return validate(*embed(network, dev, whole))
 
         steps = self.epochs * batch_count(train.truth, self.batch)
-        history = fit(
-            network,
-            self._losses(network, torch.from_numpy(images), train),
-            torch.optim.Adam(network.parameters(), lr=self.learning_rate),
-            score,
-            self,
-            partial(warm_up_and_cosine, steps=steps),
-        )
+        losses = self._losses(network, torch.from_numpy(images), train)
+        history = fit_by_adam(network, losses, score, self, steps)
         return network, history
 
     def _losses(self, network: DeepCCA, images: Tensor, train: PairTensors) -> Losses:

@@ -16,7 +16,6 @@ with the authors' two values, 246 after 16 with these.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -25,12 +24,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.baselines.baseline import VectorBaseline, mean_view
+from visita.baselines.baseline import VectorBaseline, fit_by_adam
 from visita.baselines.cca import Sides
 from visita.training.batches import drawn_texts
 from visita.training.config import Share
-from visita.training.loop import History, Losses, fit, warm_up_and_cosine
-from visita.training.tensors import PairTensors, Spans, statistics
+from visita.training.loop import History, Losses
+from visita.training.tensors import PairTensors, Spans
 from visita.training.tuning import Validate, embed
 
 TINY = 1e-4
@@ -137,20 +136,12 @@ class DSPE(VectorBaseline):
         self, train: PairTensors, dev: PairTensors, validate: Validate
     ) -> tuple[TwoBranch, History]:
         """Return the network, and what happened."""
-        torch.manual_seed(self.seed)
-        widths = train.images.shape[-1], train.texts.shape[-1]
-        network = TwoBranch(*widths, hidden=self.hidden, outputs=self.outputs, dropout=self.dropout)
-        images = mean_view(train)
-        for side, rows in (("image", images), ("text", train.texts)):
-            network.set_statistics(side, *statistics(rows))
+        network, images = TwoBranch.fresh(self, train)
+        whole = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
         steps = self.epochs * -(-len(images) // self.batch)
-        history = fit(
-            network,
-            self._losses(network, torch.from_numpy(images), train),
-            torch.optim.Adam(network.parameters(), lr=self.learning_rate),
-            lambda: validate(*embed(network, dev, Spans.whole(*widths))),
-            self,
-            partial(warm_up_and_cosine, steps=steps),
+        losses = self._losses(network, torch.from_numpy(images), train)
+        history = fit_by_adam(
+            network, losses, lambda: validate(*embed(network, dev, whole)), self, steps
         )
         return network, history
 

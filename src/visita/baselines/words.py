@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -14,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.baselines.baseline import WordBaseline
+from visita.baselines.baseline import WordBaseline, fit_by_adam
 from visita.baselines.cca import CCA
 from visita.encoders.vocabulary import Vocabulary
 from visita.matchers.rerank import DEPTH
@@ -22,7 +21,7 @@ from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import LoopConfig
 from visita.training.cross_modal import ValidateScores
 from visita.training.grids import CrossTensors
-from visita.training.loop import History, fit, warm_up_and_cosine
+from visita.training.loop import History
 from visita.training.tensors import statistics
 from visita.training.tuning import Loss
 from visita.types import FloatArray
@@ -140,15 +139,7 @@ def train_on_words(
             yield loss(batch)
 
     steps = config.epochs * batch_count(train.truth, config.batch)
-    return fit(
-        network,
-        epoch,
-        torch.optim.Adam(network.parameters(), lr=config.learning_rate),
-        validate,
-        config,
-        partial(warm_up_and_cosine, steps=steps),
-        longest_gradient=GRADIENT,
-    )
+    return fit_by_adam(network, epoch, validate, config, steps, longest_gradient=GRADIENT)
 
 
 def standardise(network: Any, train: CrossTensors) -> None:
