@@ -55,7 +55,7 @@ SMALL, WHOLE = "small", "whole"
 
 
 @dataclass(frozen=True)
-class Gallery:
+class TestGallery:
     """Pictures that are searched and the texts that ask for them.
 
     Attributes
@@ -76,7 +76,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Bench:
+class FusionBench:
     """Everything that the cells of one run share.
 
     Attributes
@@ -89,7 +89,7 @@ class Bench:
     config : PaperConfig
     last : int
         Width of the last image level.
-    galleries : dict of Gallery
+    galleries : dict of TestGallery
         ``whole`` and, where there are more pictures than it has, ``small``.
     """
 
@@ -100,7 +100,7 @@ class Bench:
     text: TextEncoder
     config: PaperConfig
     last: int
-    galleries: Mapping[str, Gallery]
+    galleries: Mapping[str, TestGallery]
 
     @cached_property
     def remembered(self) -> NDArray[np.int64]:
@@ -108,7 +108,7 @@ class Bench:
         nearest = nearest_past(self.test.texts, self.train.texts)
         return past_pictures(self.train.truth)[nearest]
 
-    def at(self, levels: str) -> Bench:
+    def at(self, levels: str) -> FusionBench:
         """Return the bench with ``last`` level only, or with ``all``."""
         if levels == "all":
             return self
@@ -132,7 +132,7 @@ class Bench:
 
 def make_bench(
     pairs: PairSet, split: str, config: PaperConfig, small: int, features: str | Path | None
-) -> Bench:
+) -> FusionBench:
     """Extract the features, fit the topics and draw the small gallery.
 
     Raises
@@ -152,7 +152,7 @@ def make_bench(
     used = pair_features(pairs, config.recipe(), text, features)
     train, dev, test = (used.take(part) for part in ("train", "dev", "test"))
     last = config.recipe().columns()[-1]
-    return Bench(
+    return FusionBench(
         pairs=used.pairs,
         train=PairTensors.of(train, config.recipe()),
         dev=PairTensors.of(dev, config.recipe()),
@@ -177,7 +177,7 @@ def fit_topics(config: PaperConfig, pairs: PairSet) -> tuple[PaperConfig, TextEn
     return fitted, encoder
 
 
-def _galleries(truth: Truth, small: int, seed: int) -> dict[str, Gallery]:
+def _galleries(truth: Truth, small: int, seed: int) -> dict[str, TestGallery]:
     count = truth.shape[0]
     galleries = {}
     if small < count:
@@ -186,12 +186,12 @@ def _galleries(truth: Truth, small: int, seed: int) -> dict[str, Gallery]:
     return {**galleries, WHOLE: _gallery(truth, np.arange(count))}
 
 
-def _gallery(truth: Truth, images: NDArray[np.int64]) -> Gallery:
+def _gallery(truth: Truth, images: NDArray[np.int64]) -> TestGallery:
     own = truth.tocsr()[images]
     texts = np.flatnonzero(own.sum(axis=0))
     own = own[:, texts]
     name = f"{len(images):,} images"
-    return Gallery(name, images, texts, own.T.tocsr(), components(own).texts)
+    return TestGallery(name, images, texts, own.T.tocsr(), components(own).texts)
 
 
 DIRECT, RECOMMEND = "direct", "recommendation"
@@ -231,7 +231,7 @@ def plan(config: PaperConfig, seeds: int) -> list[Cell]:
     ]
 
 
-def compute(cell: Cell, bench: Bench) -> Result:
+def compute(cell: Cell, bench: FusionBench) -> Result:
     """Train and rank, or only rank, as the cell says.
 
     The arrays of the result are, for each way to answer and each gallery, the ranks of the best
@@ -272,7 +272,7 @@ def _recalls_on(dev: PairTensors) -> Validate:
 
 
 def _answers(
-    way: str, queries: FloatArray, images: FloatArray, bench: Bench
+    way: str, queries: FloatArray, images: FloatArray, bench: FusionBench
 ) -> dict[str, NDArray[Any]]:
     queries, images = unit(queries), unit(images)
     answers: dict[str, NDArray[Any]] = {
@@ -286,7 +286,7 @@ def _answers(
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class FusionOutcomes:
     """The results of the cells, by system."""
 
     results: Mapping[str, Result]

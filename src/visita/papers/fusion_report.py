@@ -10,7 +10,7 @@ import numpy as np
 from visita.evaluation.intervals import Estimate, Statistic, estimates, mean_statistic
 from visita.evaluation.ranks import mean_ranks
 from visita.evaluation.retrieval import CUTOFFS
-from visita.papers.fusion import SMALL, WHOLE, Bench, Gallery, Outcomes
+from visita.papers.fusion import SMALL, WHOLE, FusionBench, FusionOutcomes, TestGallery
 from visita.papers.fusion_claims import (
     DIRECT_FC,
     DIRECT_FUSED,
@@ -29,7 +29,7 @@ from visita.reports.examples import Answers, best_and_worst
 from visita.types import Skipped
 
 
-def examples(bench: Bench, outcomes: Outcomes) -> Iterator[Examples]:
+def examples(bench: FusionBench, outcomes: FusionOutcomes) -> Iterator[Examples]:
     """Yield the best and the worst answers of direct matching, if it was measured."""
     try:
         answers = Answers(
@@ -64,7 +64,11 @@ HOW_TESTED = (
 
 
 def make_report(
-    bench: Bench, outcomes: Outcomes, failed: Sequence[Skipped], source: str, command: str
+    bench: FusionBench,
+    outcomes: FusionOutcomes,
+    failed: Sequence[Skipped],
+    source: str,
+    command: str,
 ) -> Report:
     """Return the report; ``source`` names the pairs and ``command`` runs it again."""
     seed = bench.config.seed
@@ -97,14 +101,14 @@ def make_report(
 
 
 def _statistic(
-    outcomes: Outcomes, key: str, gallery: Gallery, system: str, metric: str
+    outcomes: FusionOutcomes, key: str, gallery: TestGallery, system: str, metric: str
 ) -> Statistic:
     hits = outcomes.hits(system, key, int(metric.removeprefix("R@")))
     return mean_statistic(hits, gallery.groups)
 
 
 def _recalls(
-    outcomes: Outcomes, system: str, key: str, gallery: Gallery, seed: int
+    outcomes: FusionOutcomes, system: str, key: str, gallery: TestGallery, seed: int
 ) -> list[Estimate]:
     """Return R@1 to R@10 in percent, or nothing where the system was not measured."""
     try:
@@ -119,7 +123,7 @@ Recalls = Mapping[tuple[str, str], Sequence[Estimate]]
 """R@1 to R@10 of each gallery and system that was measured."""
 
 
-def _lead(bench: Bench, verdicts: Sequence[Verdict], recalls: Recalls) -> Iterator[str]:
+def _lead(bench: FusionBench, verdicts: Sequence[Verdict], recalls: Recalls) -> Iterator[str]:
     yield (
         f"{len(verdicts)} claims of Hao et al., Multi-level Image Feature Fusion Algorithm for "
         f"Image-Text Matching Tasks (2019), tested on {bench.test.truth.shape[1]:,} texts and "
@@ -134,7 +138,7 @@ def _lead(bench: Bench, verdicts: Sequence[Verdict], recalls: Recalls) -> Iterat
         )
 
 
-def _warnings(bench: Bench, outcomes: Outcomes) -> Iterator[str]:
+def _warnings(bench: FusionBench, outcomes: FusionOutcomes) -> Iterator[str]:
     if bench.config.topics_from == "all":
         yield (
             "The topics were fitted on all texts, those that are measured included, as the paper "
@@ -146,7 +150,7 @@ def _warnings(bench: Bench, outcomes: Outcomes) -> Iterator[str]:
         yield from (f"{name}: {warning}" for warning in result.facts.get("warnings", ()))
 
 
-def _parts(bench: Bench, recalls: Recalls) -> Iterator[Table | Curves | Bars]:
+def _parts(bench: FusionBench, recalls: Recalls) -> Iterator[Table | Curves | Bars]:
     yield _table("Tables 2 and 4: recommendation", RECOMMENDED, bench, recalls)
     yield _table("Tables 3 and 5: direct matching", DIRECT, bench, recalls)
     for key, gallery in bench.galleries.items():
@@ -162,7 +166,7 @@ def _parts(bench: Bench, recalls: Recalls) -> Iterator[Table | Curves | Bars]:
         yield Bars(title, note, "R@10, %", bars)
 
 
-def _table(title: str, systems: Sequence[str], bench: Bench, recalls: Recalls) -> Table:
+def _table(title: str, systems: Sequence[str], bench: FusionBench, recalls: Recalls) -> Table:
     galleries = bench.galleries.values()
     columns = tuple(Column(gallery.name, f"R@{k}") for gallery in galleries for k in CUTOFFS)
     rows = []
@@ -175,7 +179,7 @@ def _table(title: str, systems: Sequence[str], bench: Bench, recalls: Recalls) -
     return Table(title, note, columns, tuple(rows))
 
 
-def _setting(bench: Bench, outcomes: Outcomes, source: str) -> dict[str, str]:
+def _setting(bench: FusionBench, outcomes: FusionOutcomes, source: str) -> dict[str, str]:
     config = bench.config
     [(encoder, levels)] = config.image_levels.items()
     sizes = {part: getattr(bench, part).truth.shape for part in ("train", "dev", "test")}

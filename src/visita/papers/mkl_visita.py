@@ -28,7 +28,7 @@ from visita.papers.mkl_visita_bench import (
     DEV,
     TEST,
     TRAIN,
-    Bench,
+    MklVisitaBench,
     first_pictures,
     two_stages,
 )
@@ -182,7 +182,7 @@ def _training(system: str, config: FusionConfig | CrossModalConfig, seed: int) -
     return Cell(seeded(system, seed), {"stage": stage, "config": seeding, "scores": system in KEPT})
 
 
-def compute(cell: Cell, bench: Bench) -> Result:
+def compute(cell: Cell, bench: MklVisitaBench) -> Result:
     """Train the network of a cell and measure it.
 
     The arrays are the ranks of the best true item, int64 ``images`` (n, 3) and ``texts`` (m, 3),
@@ -201,7 +201,7 @@ def joinable(plan: Plan, trained: Mapping[str, Result]) -> list[Cell]:
     return [cell for cell in plan[BOTH] if all(name in trained for name in _stages(cell))]
 
 
-def join(cell: Cell, bench: Bench, trained: Mapping[str, Result]) -> Result:
+def join(cell: Cell, bench: MklVisitaBench, trained: Mapping[str, Result]) -> Result:
     """Order the first stage's best by both stages, and measure as ``compute`` does."""
     first, second = (trained[name].arrays for name in _stages(cell))
     weight = choose_weight(*two_stages(first[DEV], second[DEV], 0.0), bench.truth[DEV])
@@ -218,7 +218,7 @@ def _stages(cell: Cell) -> list[str]:
     return [seeded(one, cell.settings[one]["config"]["seed"]) for one in (FIRST, SECOND)]
 
 
-def _first(cell: Cell, bench: Bench) -> tuple[Scores, dict[str, Any]]:
+def _first(cell: Cell, bench: MklVisitaBench) -> tuple[Scores, dict[str, Any]]:
     config = FusionConfig.of(cell.settings["config"])
     train, dev = bench.pooled(TRAIN, config), bench.pooled(DEV, config)
     keywords = keyword_tensors(bench.pairs(TRAIN), train, config, bench.text, bench.folder)
@@ -236,7 +236,7 @@ def _first(cell: Cell, bench: Bench) -> tuple[Scores, dict[str, Any]]:
     return scores, _training_facts(vectors.network(), history, seconds)
 
 
-def _second(cell: Cell, bench: Bench) -> tuple[Scores, dict[str, Any]]:
+def _second(cell: Cell, bench: MklVisitaBench) -> tuple[Scores, dict[str, Any]]:
     config = CrossModalConfig.of(cell.settings["config"])
     train, dev = bench.cross(TRAIN, config), bench.validated(config)
     started = time.perf_counter()
@@ -258,7 +258,9 @@ def _training_facts(network: Any, history: History, seconds: float) -> dict[str,
     }
 
 
-def _measured(bench: Bench, scores: Scores, ways: BothWays, facts: Mapping[str, Any]) -> Result:
+def _measured(
+    bench: MklVisitaBench, scores: Scores, ways: BothWays, facts: Mapping[str, Any]
+) -> Result:
     pairs = {
         part: scores[part][drawn.images, drawn.texts].astype(np.float64)
         for part, drawn in bench.drawn.items()
@@ -286,12 +288,12 @@ def _measured(bench: Bench, scores: Scores, ways: BothWays, facts: Mapping[str, 
 
 
 @dataclass(frozen=True, eq=False)
-class Reproduced(Outcomes):
+class MklVisitaOutcomes(Outcomes):
     """The outcomes of a plan; see ``of_plan``.
 
     Attributes
     ----------
-    bench : Bench
+    bench : MklVisitaBench
     plan : mapping
         The cells of each system.
     results : mapping
@@ -300,7 +302,7 @@ class Reproduced(Outcomes):
         Systems that the plan did not train.
     """
 
-    bench: Bench
+    bench: MklVisitaBench
     plan: Plan
     results: Mapping[str, Result]
     others: tuple[str, ...]
@@ -308,7 +310,7 @@ class Reproduced(Outcomes):
     @classmethod
     def of_plan(
         cls,
-        bench: Bench,
+        bench: MklVisitaBench,
         plan: Plan,
         results: Mapping[str, Result],
         others: Mapping[str, Result] | None = None,

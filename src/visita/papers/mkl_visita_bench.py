@@ -55,7 +55,7 @@ TRAIN, DEV, TEST = "train", "dev", "test"
 
 
 @dataclass(frozen=True, eq=False)
-class Words:
+class TextTokens:
     """What gives tokens, and those of each part's texts."""
 
     reader: TextReader
@@ -63,7 +63,7 @@ class Words:
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class MklVisitaBench:
     """Everything that the cells of one run share.
 
     Attributes
@@ -105,7 +105,7 @@ class Bench:
         """Return what the first stage learns from or embeds."""
         return PairTensors.of(self.parts[part], config.recipe())
 
-    def words(self, config: CrossModalConfig) -> Words:
+    def words(self, config: CrossModalConfig) -> TextTokens:
         """Return what the second stage reads of the texts."""
         return self._pretrained if config.text_side == "pretrained" else self._vocabulary
 
@@ -122,17 +122,19 @@ class Bench:
         return _cross(few, config, self.words(config).reader.tokens(few.pairs.texts))
 
     @cached_property
-    def _pretrained(self) -> Words:
+    def _pretrained(self) -> TextTokens:
         return self._read_by(token_encoder(self.config.second))
 
     @cached_property
-    def _vocabulary(self) -> Words:
+    def _vocabulary(self) -> TextTokens:
         second = self.config.second
         texts = self.pairs(TRAIN).texts
         return self._read_by(Vocabulary.fit(texts, second.vocabulary, second.longest))
 
-    def _read_by(self, reader: TextReader) -> Words:
-        return Words(reader, {part: reader.tokens(self.pairs(part).texts) for part in self.parts})
+    def _read_by(self, reader: TextReader) -> TextTokens:
+        return TextTokens(
+            reader, {part: reader.tokens(self.pairs(part).texts) for part in self.parts}
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -157,7 +159,7 @@ def make_bench(
     config: MklVisitaConfig,
     augmented: Sequence[CrossModalConfig],
     folder: str | Path | None,
-) -> Bench:
+) -> MklVisitaBench:
     """Extract the features that all systems read, and those of the views that ``augmented`` name.
 
     Raises
@@ -178,4 +180,4 @@ def make_bench(
     for one in augmented:
         for _ in view_features(parts[TRAIN].pairs, one.recipe(), one.views, folder):
             pass  # kept in the store, so that no cell's time has them
-    return Bench(parts, text, config, folder)
+    return MklVisitaBench(parts, text, config, folder)

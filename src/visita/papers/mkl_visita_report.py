@@ -10,7 +10,7 @@ import numpy as np
 from visita.evaluation.intervals import Estimate
 from visita.evaluation.ranks import mean_ranks
 from visita.matchers.rerank import DEPTH
-from visita.papers.mkl_visita import Reproduced
+from visita.papers.mkl_visita import MklVisitaOutcomes
 from visita.papers.mkl_visita_bench import DEV, TEST, TRAIN
 from visita.papers.mkl_visita_claims import (
     BOTH,
@@ -57,7 +57,7 @@ WHAT_CHANGED = (
 
 
 def make_report(
-    outcomes: Reproduced, failed: Sequence[Skipped], source: str, command: str
+    outcomes: MklVisitaOutcomes, failed: Sequence[Skipped], source: str, command: str
 ) -> Report:
     """Return the report; ``source`` names the pairs and ``command`` runs it again."""
     pairs, second = outcomes.bench.pairs(TEST), outcomes.bench.config.second
@@ -86,7 +86,9 @@ Numbers = Mapping[str, Mapping[str, Estimate]]
 """Every metric of each system that was measured."""
 
 
-def _lead(outcomes: Reproduced, verdicts: Sequence[Verdict], numbers: Numbers) -> Iterator[str]:
+def _lead(
+    outcomes: MklVisitaOutcomes, verdicts: Sequence[Verdict], numbers: Numbers
+) -> Iterator[str]:
     pairs = outcomes.bench.pairs(TEST)
     yield (
         f"{len(verdicts)} claims about MKL-VisITA (Advanced Multimodal Deep Learning Architecture "
@@ -105,12 +107,12 @@ def _lead(outcomes: Reproduced, verdicts: Sequence[Verdict], numbers: Numbers) -
         )
 
 
-def _warnings(outcomes: Reproduced) -> Iterator[str]:
+def _warnings(outcomes: MklVisitaOutcomes) -> Iterator[str]:
     for name, result in outcomes.results.items():
         yield from (f"{name}: {warning}" for warning in result.facts.get("warnings", ()))
 
 
-def _parts(outcomes: Reproduced, numbers: Numbers) -> Iterator[Table | Curves | Bars]:
+def _parts(outcomes: MklVisitaOutcomes, numbers: Numbers) -> Iterator[Table | Curves | Bars]:
     tabled = [*(one for one in TABLED if one in outcomes.plan), *outcomes.others]
     yield _pair_table(tabled, numbers)
     yield _retrieval_table(outcomes, tabled, numbers)
@@ -137,7 +139,9 @@ def _pair_table(systems: Sequence[str], numbers: Numbers) -> Table:
     return Table("Tables 1 and 2: does this text belong to this picture?", note, PAIR_COLUMNS, rows)
 
 
-def _retrieval_table(outcomes: Reproduced, systems: Sequence[str], numbers: Numbers) -> Table:
+def _retrieval_table(
+    outcomes: MklVisitaOutcomes, systems: Sequence[str], numbers: Numbers
+) -> Table:
     rows = tuple(_row(system, numbers, RETRIEVAL_METRICS) for system in systems)
     note = (
         "Recall at K in percent, with 95 % intervals, and their sum; the best of a column is "
@@ -148,7 +152,7 @@ def _retrieval_table(outcomes: Reproduced, systems: Sequence[str], numbers: Numb
     return Table("Retrieval", note, RETRIEVAL_COLUMNS, rows)
 
 
-def _as_printed(outcomes: Reproduced) -> str:
+def _as_printed(outcomes: MklVisitaOutcomes) -> str:
     if PAPER_RNN not in outcomes.plan:
         return ""
     config = outcomes.plan[PAPER_RNN][0].settings["config"]
@@ -159,7 +163,7 @@ def _as_printed(outcomes: Reproduced) -> str:
     )
 
 
-def _weights(outcomes: Reproduced) -> str:
+def _weights(outcomes: MklVisitaOutcomes) -> str:
     if not outcomes.measured([BOTH]):
         return "none"
     return ", ".join(f"{run.facts['weight']:g}" for run in outcomes.of(BOTH))
@@ -170,7 +174,7 @@ def _row(system: str, numbers: Numbers, metrics: Sequence[str]) -> Row:
     return Row(system, tuple(found[one] if found else None for one in metrics))
 
 
-def _ablation_table(outcomes: Reproduced, numbers: Numbers, systems: Sequence[str]) -> Table:
+def _ablation_table(outcomes: MklVisitaOutcomes, numbers: Numbers, systems: Sequence[str]) -> Table:
     columns = tuple(
         Column(group, name) for group in ("", "against nothing changed") for name in COMPARED
     )
@@ -188,7 +192,7 @@ def _ablation_table(outcomes: Reproduced, numbers: Numbers, systems: Sequence[st
     return Table("Ablations of the second stage", note, columns, tuple(rows))
 
 
-def _kernel_table(outcomes: Reproduced) -> Table:
+def _kernel_table(outcomes: MklVisitaOutcomes) -> Table:
     config = outcomes.bench.config.second
     found = 100 * np.stack([run.facts["kernels"] for run in outcomes.of(SECOND)])
     means, low, high = found.mean(axis=0), found.min(axis=0), found.max(axis=0)
@@ -204,7 +208,7 @@ def _kernel_table(outcomes: Reproduced) -> Table:
     return Table("Kernel weights", note, columns, rows)
 
 
-def _examples(outcomes: Reproduced) -> Iterator[Examples]:
+def _examples(outcomes: MklVisitaOutcomes) -> Iterator[Examples]:
     if len(outcomes.measured([FIRST, BOTH])) < 2:
         return
     ranks = {
@@ -224,12 +228,12 @@ def _examples(outcomes: Reproduced) -> Iterator[Examples]:
     )
 
 
-def _seeds(outcomes: Reproduced, system: str) -> str:
+def _seeds(outcomes: MklVisitaOutcomes, system: str) -> str:
     stages = (cell.settings.get(FIRST, cell.settings) for cell in outcomes.plan[system])
     return ", ".join(str(one["config"]["seed"]) for one in stages)
 
 
-def _setting(outcomes: Reproduced, source: str) -> dict[str, str]:
+def _setting(outcomes: MklVisitaOutcomes, source: str) -> dict[str, str]:
     bench = outcomes.bench
     first, second = bench.config.stages()
     sizes = {part: bench.pairs(part).truth.shape for part in (TRAIN, DEV, TEST)}
@@ -253,14 +257,14 @@ def _setting(outcomes: Reproduced, source: str) -> dict[str, str]:
     }
 
 
-def _cost(outcomes: Reproduced) -> Iterator[str]:
+def _cost(outcomes: MklVisitaOutcomes) -> Iterator[str]:
     for system in outcomes.measured([one for one in TABLED if one != BOTH]):
         facts: list[Mapping[str, Any]] = [run.facts for run in outcomes.of(system)]
         seconds = np.mean([one["seconds"] for one in facts])
         yield f"{system} {seconds:,.0f} s, {facts[0]['parameters']:,} parameters"
 
 
-def _longest(outcomes: Reproduced) -> str:
+def _longest(outcomes: MklVisitaOutcomes) -> str:
     seconds = {name: one.facts.get("seconds", 0.0) for name, one in outcomes.results.items()}
     name = max(seconds, key=lambda one: seconds[one])
     return f"{name}, {seconds[name]:,.0f} s"

@@ -16,7 +16,7 @@ from visita.evaluation.pairs import best_f1_threshold
 from visita.evaluation.rerank import pair_scores, ranks
 from visita.matchers import GIVEN, MATCHERS, opened
 from visita.papers import fusion, fusion_report, mkl_visita, mkl_visita_bench, mkl_visita_report
-from visita.papers.mkl_visita import PAPER_EPOCHS, Reproduced
+from visita.papers.mkl_visita import PAPER_EPOCHS, MklVisitaOutcomes
 from visita.papers.mkl_visita_bench import DEV, TEST
 from visita.papers.mkl_visita_claims import BOTH
 from visita.report import Report, write_report
@@ -133,7 +133,7 @@ def reproduce(
     return report
 
 
-def _fusion(bench: fusion.Bench, out: Path, pairs: PairSet, split: str, seeds: int) -> Report:
+def _fusion(bench: fusion.FusionBench, out: Path, pairs: PairSet, split: str, seeds: int) -> Report:
     config = bench.config
     shared = {
         "features": bench.fingerprint(),
@@ -142,7 +142,7 @@ def _fusion(bench: fusion.Bench, out: Path, pairs: PairSet, split: str, seeds: i
     }
     cells = fusion.plan(config, seeds)
     results, failed = run_cells(out / "cells", cells, partial(fusion.compute, bench=bench), shared)
-    outcomes = fusion.Outcomes(results, range(config.seed, config.seed + seeds))
+    outcomes = fusion.FusionOutcomes(results, range(config.seed, config.seed + seeds))
     [(encoder, levels)] = config.image_levels.items()
     words = [
         *("--image-encoder", encoder, "--levels", ",".join(levels)),
@@ -154,7 +154,7 @@ def _fusion(bench: fusion.Bench, out: Path, pairs: PairSet, split: str, seeds: i
 
 
 def _mkl_visita(
-    bench: mkl_visita_bench.Bench,
+    bench: mkl_visita_bench.MklVisitaBench,
     plan: mkl_visita.Plan,
     matchers: Sequence[Matcher],
     out: Path,
@@ -179,12 +179,12 @@ def _mkl_visita(
         shared,
         all_may_fail=True,
     )
-    outcomes = Reproduced.of_plan(bench, plan, {**trained, **both}, others)
+    outcomes = MklVisitaOutcomes.of_plan(bench, plan, {**trained, **both}, others)
     failed = [*failed, *more, *missing]
     return mkl_visita_report.make_report(outcomes, failed, source, command)
 
 
-def _measured(matcher: Matcher, bench: mkl_visita_bench.Bench) -> Result:
+def _measured(matcher: Matcher, bench: mkl_visita_bench.MklVisitaBench) -> Result:
     """Measure a matcher on the pictures of a reproduction; its threshold is chosen on theirs."""
     dev, test = (features_for(matcher, bench.pairs(part), bench.folder) for part in (DEV, TEST))
     images, texts = ranks(matcher, test)

@@ -28,7 +28,7 @@ from visita.progress import bar, say
 from visita.report import Report, write_report
 from visita.report.content import command, reader_of, shown
 from visita.reports.cells import Cell, Result, run_cells, source_fingerprint
-from visita.reports.comparison_report import Comparison, make_report
+from visita.reports.comparison_report import ComparisonOutcomes, make_report
 from visita.reports.costs import PICTURES, TEXTS, measure_apart
 from visita.reports.systems import TRAIN, Fresh, Given, System, read_systems
 from visita.training.adapt import adapt
@@ -92,14 +92,16 @@ def compare(
     systems = read_systems([str(one) for one in matchers], seeds, seed)
     pairs = open_pairs(data, seed=seed)
     check_enough(pairs, {split: LEAST}, "Comparing")
-    bench = Bench(pairs, split, folds, seed, Path(out), features)
+    bench = ComparisonBench(pairs, split, folds, seed, Path(out), features)
     members = {run: member for one in systems for run, member in one.runs.items()}
     cells, missing = bench.cells(members)
     results, failed = run_cells(
         bench.out / "cells", cells, lambda cell: bench.measure(members[cell.name]), bench.shared
     )
     costs, more = bench.costs([one for one in systems if next(iter(one.runs)) in results])
-    found = Comparison.of_systems(systems, results, costs, bench.measured, bench.drawn, seed)
+    found = ComparisonOutcomes.of_systems(
+        systems, results, costs, bench.measured, bench.drawn, seed
+    )
     warnings = {one for result in results.values() for one in result.facts["warnings"]}
     if split == "dev":
         warnings.add(CHOSEN_ON_IT)
@@ -116,7 +118,7 @@ def compare(
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class ComparisonBench:
     """What all systems of a comparison share; the fields are the parameters of ``compare``."""
 
     pairs: PairSet

@@ -17,8 +17,7 @@ from visita.evaluation.intervals import Estimate, components
 from visita.evaluation.pairs import LabelledPairs
 from visita.evaluation.retrieval import CUTOFFS
 from visita.report import Column, Report, Row, Scatter, Sheet, Table, versions
-from visita.report.claims import Claim, Measured, Verdict, decide
-from visita.report.claims import Comparison as Difference
+from visita.report.claims import Claim, Comparison, Measured, Verdict, decide
 from visita.reports.cells import Result
 from visita.reports.costs import GALLERY, PICTURES, TEXTS
 from visita.reports.outcomes import (
@@ -67,7 +66,7 @@ UNKNOWN = "–"
 
 
 def make_report(
-    found: Comparison,
+    found: ComparisonOutcomes,
     failed: Sequence[Skipped],
     warnings: Sequence[str],
     source: str,
@@ -90,21 +89,21 @@ def make_report(
     )
 
 
-def _verdicts(found: Comparison) -> list[Verdict]:
+def _verdicts(found: ComparisonOutcomes) -> list[Verdict]:
     best, *others = found.numbers or [""]
     queries = _queries(found)
     claims = [
-        Claim(other, f"{best} is better than {other}", queries, (Difference(best, other, "rsum"),))
+        Claim(other, f"{best} is better than {other}", queries, (Comparison(best, other, "rsum"),))
         for other in others
     ]
     return decide(claims, {queries: Measured(found.groups.count, found.statistic)}, seed=found.seed)
 
 
-def _queries(found: Comparison) -> str:
+def _queries(found: ComparisonOutcomes) -> str:
     return f"{len(found.pairs.image_ids):,} images, {len(found.pairs.texts):,} texts"
 
 
-def _lead(found: Comparison, verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _lead(found: ComparisonOutcomes, verdicts: Sequence[Verdict]) -> Iterator[str]:
     if not found.numbers:
         yield "Nothing could be measured."
         return
@@ -121,7 +120,7 @@ def _lead(found: Comparison, verdicts: Sequence[Verdict]) -> Iterator[str]:
         yield f"{scatter.title}, Pareto set: {', '.join(scatter.front())}."
 
 
-def _parts(found: Comparison) -> Iterator[Table | Sheet | Scatter]:
+def _parts(found: ComparisonOutcomes) -> Iterator[Table | Sheet | Scatter]:
     if not found.numbers:
         return
     yield _retrieval(found)
@@ -133,7 +132,7 @@ def _parts(found: Comparison) -> Iterator[Table | Sheet | Scatter]:
     yield from _scatters(found)
 
 
-def _retrieval(found: Comparison) -> Table:
+def _retrieval(found: ComparisonOutcomes) -> Table:
     note = (
         "Recall at K in percent, with 95 % intervals, and their sum; the best of a column is bold. "
         "Means over seeds or runs where a system has several."
@@ -141,12 +140,12 @@ def _retrieval(found: Comparison) -> Table:
     return Table("Retrieval", note, RETRIEVAL_COLUMNS, _rows(found, RETRIEVAL_METRICS))
 
 
-def _pairs(found: Comparison) -> Table:
+def _pairs(found: ComparisonOutcomes) -> Table:
     title = "Does this text belong to this picture?"
     return Table(title, PAIR_NOTE, PAIR_COLUMNS, _rows(found, PAIR_METRICS))
 
 
-def _by_language(found: Comparison) -> Table:
+def _by_language(found: ComparisonOutcomes) -> Table:
     points = (CUTOFFS[0], CUTOFFS[-1])
     languages = found.languages()
     columns = [
@@ -167,13 +166,13 @@ def _by_language(found: Comparison) -> Table:
     return Table("Languages", note, tuple(columns), rows)
 
 
-def _rows(found: Comparison, metrics: Sequence[str]) -> tuple[Row, ...]:
+def _rows(found: ComparisonOutcomes, metrics: Sequence[str]) -> tuple[Row, ...]:
     return tuple(
         Row(name, tuple(one[metric] for metric in metrics)) for name, one in found.numbers.items()
     )
 
 
-def _costs(found: Comparison) -> Sheet:
+def _costs(found: ComparisonOutcomes) -> Sheet:
     rows = {}
     for name in found.numbers:
         known = found.costs.get(name, {})
@@ -183,7 +182,7 @@ def _costs(found: Comparison) -> Sheet:
     return Sheet("What it costs", COST_NOTE.format(cores=cores()), HEADINGS, rows)
 
 
-def _scatters(found: Comparison) -> list[Scatter]:
+def _scatters(found: ComparisonOutcomes) -> list[Scatter]:
     axes = {
         "Quality against reading": ("milliseconds a picture", _milliseconds_a_picture),
         "Quality against asking": ("milliseconds a query", lambda one: one["query_ms"]),
@@ -206,7 +205,7 @@ def _milliseconds_a_picture(costs: Mapping[str, float]) -> float:
     return 1000 / costs["pictures_per_second"]
 
 
-def _setting(found: Comparison) -> dict[str, str]:
+def _setting(found: ComparisonOutcomes) -> dict[str, str]:
     runs = {name: len(some) for name, some in found.runs.items() if len(some) > 1}
     return {
         "measured on": f"{_queries(found)}, fingerprint {found.pairs.fingerprint()}",
@@ -218,7 +217,7 @@ def _setting(found: Comparison) -> dict[str, str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison(Outcomes):
+class ComparisonOutcomes(Outcomes):
     """The outcomes of systems on one split; see ``of_systems``.
 
     Attributes

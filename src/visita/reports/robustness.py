@@ -17,7 +17,13 @@ from visita.matchers import GIVEN, MATCHERS, opened
 from visita.report import Report, write_report
 from visita.report.content import command, reader_of
 from visita.reports.cells import Result, run_cells
-from visita.reports.robustness_report import Condition, Findings, Subject, make_report, plan
+from visita.reports.robustness_report import (
+    Condition,
+    RobustnessOutcomes,
+    Subject,
+    make_report,
+    plan,
+)
 from visita.types import Matcher
 
 
@@ -64,8 +70,8 @@ def robustness(
     pairs, *others = (open_pairs(one, seed=seed) for one in (data, *also))
     check_enough(pairs, {split: LEAST}, "Measuring")
     learnt, measured = pairs.take("train"), interchangeable(pairs.take(split))
-    names = _told_apart("matcher", [(one.name, one.fingerprint()) for one in read])
-    readers = _told_apart("pairs", [(reader_of(one), one.fingerprint()) for one in others])
+    names = _unique_names("matcher", [(one.name, one.fingerprint()) for one in read])
+    readers = _unique_names("pairs", [(reader_of(one), one.fingerprint()) for one in others])
 
     def subjects(data: str, some: PairSet) -> list[Subject]:
         return [
@@ -88,7 +94,7 @@ def robustness(
     options += ["--split", split, "--seed", str(seed)]
     found = {name: conditions[name].measure(result, seed) for name, result in results.items()}
     report = make_report(
-        Findings(home, travel, found, learnt, seed),
+        RobustnessOutcomes(home, travel, found, learnt, seed),
         failed,
         sorted({warning for one in read for warning in caveats(one)}),
         command(["robustness", *(one.name for one in read)], pairs, options),
@@ -103,7 +109,7 @@ def ranks_of(one: Condition) -> Result:
     return Result({}, {"images": images, "texts": texts})
 
 
-def _told_apart(kind: str, given: Sequence[tuple[str, str]]) -> list[str]:
+def _unique_names(kind: str, given: Sequence[tuple[str, str]]) -> list[str]:
     """Return the name of each ``(name, fingerprint)``, and more where two have the same name."""
     twice = [name for name, mark in given if sum(mark == other for _, other in given) > 1]
     if twice:

@@ -146,7 +146,7 @@ BANDS = "Bands and brackets are 95 % intervals over pictures."
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class RobustnessOutcomes:
     """What a run found.
 
     Attributes
@@ -189,7 +189,7 @@ class Findings:
 
 
 def make_report(
-    findings: Findings, failed: Sequence[Skipped], warnings: Sequence[str], command: str
+    findings: RobustnessOutcomes, failed: Sequence[Skipped], warnings: Sequence[str], command: str
 ) -> Report:
     """Return the report; ``command`` runs it again."""
     tails = {one.name: tail for one in findings.home if len(tail := findings.tail(one)) > 1}
@@ -205,7 +205,7 @@ def make_report(
     )
 
 
-def _lead(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[str]:
+def _lead(findings: RobustnessOutcomes, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[str]:
     strongest = STRENGTHS[-1]
     for subject in findings.home:
         curves = {name: findings.curve(subject, name) for name in CORRUPTIONS}
@@ -228,7 +228,9 @@ def _lead(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterato
             )
 
 
-def _parts(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[Table | Curves]:
+def _parts(
+    findings: RobustnessOutcomes, tails: Mapping[str, Mapping[str, Bin]]
+) -> Iterator[Table | Curves]:
     for subject in findings.home:
         yield from _worse_pictures(findings, subject)
     if tails:
@@ -237,7 +239,7 @@ def _parts(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterat
         yield _other_pairs(findings)
 
 
-def _worse_pictures(findings: Findings, subject: Subject) -> Iterator[Curves]:
+def _worse_pictures(findings: RobustnessOutcomes, subject: Subject) -> Iterator[Curves]:
     curves = {name: findings.curve(subject, name) for name in CORRUPTIONS}
     pairs = subject.features.pairs
     for direction, way in WAYS.items():
@@ -259,7 +261,9 @@ def _worse_pictures(findings: Findings, subject: Subject) -> Iterator[Curves]:
                 )
 
 
-def _long_tail(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[Curves]:
+def _long_tail(
+    findings: RobustnessOutcomes, tails: Mapping[str, Mapping[str, Bin]]
+) -> Iterator[Curves]:
     bins = next(iter(tails.values()))  # the texts, and so the bins, are the same for all
     for cutoff in SHOWN:
         place = CUTOFFS.index(cutoff)
@@ -275,7 +279,7 @@ def _long_tail(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> It
         )
 
 
-def _other_pairs(findings: Findings) -> Table:
+def _other_pairs(findings: RobustnessOutcomes) -> Table:
     subjects = (*findings.home, *findings.travel)
     sizes = {one.data: len(one.features.pairs.image_ids) for one in subjects}
     columns = tuple(
@@ -307,7 +311,7 @@ def _recalls(found: Retrieval | None) -> list[Estimate | None]:
     ]
 
 
-def _setting(findings: Findings) -> dict[str, str]:
+def _setting(findings: RobustnessOutcomes) -> dict[str, str]:
     subjects = (*findings.home, *findings.travel)
     matchers = {one.name: one.matcher.fingerprint() for one in findings.home}
     data = {one.data: one.features.pairs for one in subjects}

@@ -64,7 +64,8 @@ class System:
         if len(self.members) == 1:
             return {self.name: self.members[0]}
         return {
-            f"{self.name}, {_told(one, number)}": one for number, one in enumerate(self.members, 1)
+            f"{self.name}, {_run_name(one, number)}": one
+            for number, one in enumerate(self.members, 1)
         }
 
 
@@ -134,5 +135,5 @@ def _baseline(kind: str) -> type[Settings]:
     return found
 
 
-def _told(one: Given | Fresh, number: int) -> str:
+def _run_name(one: Given | Fresh, number: int) -> str:
     return f"seed {one.seed}" if isinstance(one, Fresh) else f"run {number}"

@@ -126,8 +126,8 @@ def triplet_batches(
             texts, true = texts[useful], true[:, useful]
             # The largest of random numbers: any false image is as likely as any other.
             negatives = np.where(true, -1, rng.random(true.shape)).argmax(axis=0)
-            seen = rng.integers(0, views, len(images))
-            yield TripletBatch(images, texts, seen, true, negatives)
+            chosen = rng.integers(0, views, len(images))
+            yield TripletBatch(images, texts, chosen, true, negatives)
 
 
 TRIES = 20
@@ -140,20 +140,20 @@ class PairBatch:
 
     Attributes
     ----------
-    seen : int64 (p,)
+    views : int64 (p,)
         Row of the picture in one of its views, as in ``labels_of``.
     texts : int64 (p,)
     labels : float32 (p,)
         0 to 1: how much of the picture the text belongs to.
     """
 
-    seen: NDArray[np.int64]
+    views: NDArray[np.int64]
     texts: NDArray[np.int64]
     labels: FloatArray
 
 
 def labels_of(truth: sparse.csr_array, made_of: Sequence[sparse.csr_array]) -> sparse.csr_array:
-    """Return how much of each seen picture each text belongs to, csr float32 ((1 + v) n, m).
+    """Return how much of each view of a picture each text belongs to, csr float32 ((1 + v) n, m).
 
     Row ``view * n + i`` is picture i in that view; view 0 is the picture itself.
 
@@ -183,15 +183,15 @@ def labelled_pairs(
     views = labels.shape[0] // images
     view = rng.integers(0, views, images) * images + np.arange(images)
     texts, owners = drawn_texts(labels, view, count, rng)
-    seen = view[owners]
-    others, found = _false(labels, view, texts, rng)
-    rows = np.concatenate([seen, others[found]])
-    columns = np.concatenate([texts, texts[found]])
+    own = view[owners]
+    others, apart = _false(labels, view, texts, rng)
+    rows = np.concatenate([own, others[apart]])
+    columns = np.concatenate([texts, texts[apart]])
     order = rng.permutation(len(rows))
     for start in range(0, len(order), size):
-        some = order[start : start + size]
-        shares = labels[rows[some], columns[some]]
-        yield PairBatch(rows[some], columns[some], np.asarray(shares, np.float32))
+        part = order[start : start + size]
+        shares = labels[rows[part], columns[part]]
+        yield PairBatch(rows[part], columns[part], np.asarray(shares, np.float32))
 
 
 def pair_count(truth: sparse.csr_array, count: int) -> int:

@@ -85,10 +85,10 @@ def calibrate_searches(
     ``embedded`` are the matcher's vectors of ``dev``, or others whose inner products are its
     scores: then ``images`` are those that it embeds, and ``words`` gives such for other texts.
     """
-    seen = embedded[0] if images is None else images
+    own = embedded[0] if images is None else images
     return {
         "calibration": fit_calibration(*embedded, dev.truth.tocsr(), seed=seed),
-        "keyword_calibration": _keyword_calibration(matcher, dev, seen, words),
+        "keyword_calibration": _keyword_calibration(matcher, dev, own, words),
     }
 
 

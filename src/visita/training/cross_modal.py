@@ -43,7 +43,7 @@ from visita.types import FloatArray, Recipe, Tokens
 
 ValidateScores = Callable[[FloatArray], float]
 """Maps scores of dev pictures and texts, float32 (n, m), to a number; higher is better."""
-Look = Callable[[NDArray[np.int64]], Tensor]
+GridsOf = Callable[[NDArray[np.int64]], Tensor]
 """Maps rows, as ``labels_of`` numbers pictures and views, to grids, float32 (b, cells, d)."""
 GRADIENT = 2.0
 """Longest gradient: attention is steep at first."""
@@ -87,11 +87,11 @@ def train_cross_modal(
     rng = np.random.default_rng(config.seed)
     set_apart(rng, team.number)
     network = _network(train, text, config).to(team.device)
-    look = partial(_grids, network, train, rng=rng)
+    grids_of = partial(_grids, network, train, rng=rng)
     decay = partial(warm_up_and_cosine, steps=step_count(train, config, team))
     history = fit(
         network,
-        LOSSES[config.loss](network, train, config, rng, team, look),
+        LOSSES[config.loss](network, train, config, rng, team, grids_of),
         optimizer_of(network, config),
         lambda: team.shared(lambda: validate(all_scores(network, dev))),
         config,
@@ -208,7 +208,7 @@ def _contrast(
     config: CrossModalConfig,
     rng: np.random.Generator,
     team: Team,
-    look: Look,
+    grids_of: GridsOf,
 ) -> Losses:
     """Return what yields, for one epoch, each batch's loss and that of guessing."""
 
@@ -218,12 +218,12 @@ def _contrast(
             images = order[start : start + config.batch]
             texts, owners = drawn_texts(train.truth, images, config.texts_per_image, rng)
             if len(images) > 1:
-                seen = images
+                rows = images
                 if train.views:
                     views = rng.integers(0, 1 + len(train.views), len(images))
-                    seen = views * len(order) + images
+                    rows = views * len(order) + images
                 with team.mixed():
-                    grids = network.image(look(seen))
+                    grids = network.image(grids_of(rows))
                     scores = _scores(network, grids, train.tokens, texts)[owners]
                 same = torch.from_numpy(train.truth[images][:, texts].toarray())[owners]
                 same = same.to(scores.device)
@@ -239,7 +239,7 @@ def _matches(
     config: CrossModalConfig,
     rng: np.random.Generator,
     team: Team,
-    look: Look,
+    grids_of: GridsOf,
 ) -> Losses:
     """Return what yields, for one epoch, each batch's loss and that of guessing."""
     labels = labels_of(train.truth, [view.made_of for view in train.views])
@@ -249,7 +249,7 @@ def _matches(
         drawn = list(labelled_pairs(labels, images, count, config.batch, rng))
         for batch in drawn[: team.least(-(-len(drawn) // team.count))]:
             with team.mixed():
-                grids = network.image(look(batch.seen))
+                grids = network.image(grids_of(batch.views))
                 scores = network.score_pairs(grids, _texts(network, train.tokens, batch.texts))
             probabilities = network.probability(scores.float())
             wanted = torch.from_numpy(batch.labels).to(scores.device)
@@ -268,7 +268,7 @@ def _refit(network: MklVisita, dev: CrossTensors, config: CrossModalConfig) -> N
     values, labels = [], []
     for batch in labelled_pairs(labels_of(dev.truth, []), dev.truth.shape[0], IMAGES, IMAGES, rng):
         with torch.inference_mode():
-            grids = network.image(_grids(network, dev, batch.seen))
+            grids = network.image(_grids(network, dev, batch.views))
             texts = _texts(network, dev.tokens, batch.texts)
         values.append(kernel_values(network.kernels, partial(network.score_pairs, grids, texts)))
         labels.append(batch.labels)
@@ -278,18 +278,18 @@ def _refit(network: MklVisita, dev: CrossTensors, config: CrossModalConfig) -> N
 def _grids(
     network: MklVisita,
     train: CrossTensors,
-    seen: NDArray[np.int64],
+    rows: NDArray[np.int64],
     rng: np.random.Generator | None = None,
 ) -> Tensor:
-    """Return float32 grids of the rows ``seen``, as ``labels_of`` numbers them.
+    """Return float32 grids of the rows ``rows``, as ``labels_of`` numbers them.
 
     Where there are no further views, every other one, by chance, is mirrored if ``rng`` is
     given.
     """
     n, cells, d = train.grids.shape
     every = [train.grids, *(view.grids for view in train.views)]
-    rows = zip(*np.divmod(seen, n), strict=True)
-    grids = np.stack([every[view][picture] for view, picture in rows]).astype(np.float32)
+    places = zip(*np.divmod(rows, n), strict=True)
+    grids = np.stack([every[view][picture] for view, picture in places]).astype(np.float32)
     side = math.isqrt(cells)
     if rng and side * side == cells and not train.views:
         turned = rng.random(len(grids)) < 0.5
@@ -326,12 +326,14 @@ def _device(network: MklVisita) -> torch.device:
 def all_scores(network: MklVisita, pairs: CrossTensors) -> FloatArray:
     """Return the score of every picture with every text, float32 (n, m)."""
     grids, device = pairs.grids, _device(network)
-    seen = [
+    packed = [
         network.image(torch.from_numpy(grids[s : s + IMAGES].astype(np.float32)).to(device))
         for s in range(0, len(grids), IMAGES)
     ]
     scores = np.empty((len(grids), len(pairs.tokens)), np.float32)
     for texts in _of_like_lengths(pairs.tokens, np.arange(len(pairs.tokens))):
         read = _texts(network, pairs.tokens, texts)
-        scores[:, texts] = torch.cat([network.score(some, read) for some in seen]).cpu().numpy()
+        scores[:, texts] = (
+            torch.cat([network.score(images, read) for images in packed]).cpu().numpy()
+        )
     return scores

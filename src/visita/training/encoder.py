@@ -129,16 +129,16 @@ def train_end_to_end(
     rate = {"lr": config.learning_rate, "weight_decay": 0.0}
     optimizer.add_param_group({"params": list(encoder.parameters()), **rate})
 
-    def look(rows: NDArray[np.int64]) -> Tensor:
+    def varied_grids(rows: NDArray[np.int64]) -> Tensor:
         return both.grids(train.pixels.varied(rows, rng))
 
     def score() -> float:
-        seen = replace(dev.tensors, grids=grids_of(both, dev.pixels))
-        return validate(all_scores(network, seen))
+        tensors = replace(dev.tensors, grids=all_grids(both, dev.pixels))
+        return validate(all_scores(network, tensors))
 
     history = fit(
         both,
-        LOSSES[settings.loss](network, train.tensors, settings, rng, team, look),
+        LOSSES[settings.loss](network, train.tensors, settings, rng, team, varied_grids),
         optimizer,
         lambda: team.shared(score),
         settings,
@@ -153,7 +153,7 @@ def train_end_to_end(
 
 
 @torch.inference_mode()
-def grids_of(both: EndToEnd, pixels: Pixels) -> NDArray[np.float16]:
+def all_grids(both: EndToEnd, pixels: Pixels) -> NDArray[np.float16]:
     """Return the grids of all pictures, float16 (n, cells, d)."""
     rows = np.arange(len(pixels))
     parts = [

@@ -124,13 +124,13 @@ def _endless(epoch: Losses) -> Iterator[tuple[Tensor, float]]:
 def _scores(
     network: Any, images: Tensor, texts: Tensor, batch: Batch, config: ContrastConfig
 ) -> tuple[Tensor, Tensor]:
-    seen = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
+    views = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
     read = texts[torch.from_numpy(batch.texts)]
     if config.mix_texts:
         read = torch.lerp(
             texts[torch.from_numpy(batch.siblings)], read, torch.from_numpy(batch.shares)[:, None]
         )
-    return network.image(seen) @ network.text(read).T, torch.from_numpy(batch.also_true)
+    return network.image(views) @ network.text(read).T, torch.from_numpy(batch.also_true)
 
 
 def embed(network: Any, pairs: PairTensors, spans: Spans) -> tuple[FloatArray, FloatArray]:

@@ -114,7 +114,7 @@ def _finished(
     vector_stage = first.matcher if first else WholeMatcher(name=run.name, second=second)
     dev = pair_features(run.dev, recipe, vector_stage.open_text_encoder(), run.features)
     fields = calibrate(vector_stage, dev.pairs, vectors(vector_stage, dev), config.seed)
-    look, dense = joined(run.name, replace(vector_stage, **fields), second, dev)
+    look, dense = join_stages(run.name, replace(vector_stage, **fields), second, dev)
     fields = calibrate_searches(
         *(look.matcher, dev.pairs, as_vectors(dense), config.seed),
         images=look.vectors[0],
@@ -193,7 +193,7 @@ def _validated(
     return cross_tensors(dev.subset(rows), kept, config.recipe(), text)
 
 
-def joined(
+def join_stages(
     name: str, first: Matcher, second: Rescorer, dev: PairFeatures
 ) -> tuple[CloserLook, FloatArray]:
     """Return the look at dev, the matcher's weight chosen there, and its scores of all pairs."""

@@ -109,13 +109,13 @@ def fit_word_map(
         What A is drawn to; ``PRIOR`` times the identity, by which words are found as sentences
         are.
     """
-    seen = images.astype(np.float64)
-    seen -= seen.mean(axis=0)
-    read = texts.astype(np.float64)
-    width = read.shape[1]
+    centred = images.astype(np.float64)
+    centred -= centred.mean(axis=0)
+    words = texts.astype(np.float64)
+    width = words.shape[1]
     start = PRIOR * np.eye(width) if prior is None else np.asarray(prior, np.float64)
-    covariance, between = seen.T @ seen, read.T @ read
-    rest = seen.T @ (held.T @ read) - covariance @ start @ between
+    covariance, between = centred.T @ centred, words.T @ words
+    rest = centred.T @ (held.T @ words) - covariance @ start @ between
     change = np.linalg.solve(covariance + IMAGE_RIDGE * np.eye(width), rest)
     matrix = start + np.linalg.solve(between + TEXT_RIDGE * np.eye(width), change.T).T
     return matrix.astype(np.float16)
