@@ -47,18 +47,12 @@ class _Learnt:
 def train_baseline(
     data: Data, out: str | Path, *, config: Baseline, features: str | Path | None = None
 ) -> Trained:
-    """Train a baseline on the train split, choose on dev, and save it in ``out``.
+    """Train a baseline, as ``train`` says.
 
     Raises
     ------
-    DataError
-        If train or dev is empty.
-    ConfigError
-        If the settings do not suit the data or each other.
     MissingExtraError
         If a library that it needs is not installed.
-    TrainingError
-        If training cannot go on.
     """
     config.check()  # what cannot be learnt from is refused before long work
     run = Run.begin(data, out, config.seed, features)

@@ -74,11 +74,14 @@ class Retrieval(Brief):
 
     def to_dict(self) -> dict[str, dict[str, object]]:
         """Return ``{direction: {metric: {value, low, high}}, "rsum": {value, low, high}}``."""
-        directions: dict[str, dict[str, object]] = {
-            direction: {name: one.to_dict() for name, one in metrics.items()}
-            for direction, metrics in self.metrics.items()
-        }
-        return {**directions, "rsum": {**self.rsum.to_dict()}}
+        return {**_by_direction(self.metrics), "rsum": {**self.rsum.to_dict()}}
+
+
+def _by_direction(metrics: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, object]]:
+    return {
+        direction: {name: estimate.to_dict() for name, estimate in named.items()}
+        for direction, named in metrics.items()
+    }
 
 
 def recall_sum(*ranks: Ranks) -> float:
@@ -261,11 +264,8 @@ class Folds(Brief):
 
     def to_dict(self) -> dict[str, object]:
         """Return the dictionary of ``Retrieval``, and ``"folds"``: the images in each."""
-        directions = {
-            direction: {name: one.to_dict() for name, one in metrics.items()}
-            for direction, metrics in self.metrics.items()
-        }
-        return {**directions, "rsum": self.rsum.to_dict(), "folds": list(self.sizes)}
+        numbers = {"rsum": self.rsum.to_dict(), "folds": list(self.sizes)}
+        return {**_by_direction(self.metrics), **numbers}
 
 
 def retrieval_in_folds(

@@ -104,19 +104,8 @@ def recall_by_frequency(
 ) -> dict[str, Bin]:
     """Return the bins of ``FREQUENCIES`` that hold texts of two groups or more.
 
-    Parameters
-    ----------
-    ranks : int64 (m, 3)
-        ``Ranks`` of each text's best image, in the whole gallery.
-    frequencies : float64 (m,)
-        As ``rarest_words`` gives.
-    groups : int64 (m,)
-        Texts of one group are drawn together in the bootstrap.
-
-    Raises
-    ------
-    DataError
-        If the three do not have the same length.
+    ``frequencies``, float64 (m,), are as ``rarest_words`` gives; the rest is as for
+    ``recall_by_language``.
     """
     check_lengths(ranks, groups, "frequencies", len(frequencies))
     places = np.searchsorted(list(FREQUENCIES.values()), frequencies)

@@ -249,10 +249,7 @@ def compute(cell: Cell, bench: FusionBench) -> Result:
     network = matcher.network()
     past, _ = embed(network, at.train, spans)
     images, texts = embed(network, at.test, spans)
-    facts = {
-        "dev": [history.start, *(epoch.dev for epoch in history.epochs)],
-        "warnings": warnings_of(history),
-    }
+    facts = {"dev": history.scores(), "warnings": warnings_of(history)}
     arrays = {
         **_answers(RECOMMEND, past[bench.remembered], images, bench),
         **_answers(DIRECT, texts, images, bench),

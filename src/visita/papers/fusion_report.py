@@ -25,6 +25,7 @@ from visita.papers.fusion_claims import (
 )
 from visita.report import Bars, Column, Curves, Examples, Report, Row, Table, versions
 from visita.report.claims import Measured, Verdict, decide, tally
+from visita.reports.cells import cell_warnings
 from visita.reports.examples import Answers, best_and_worst
 from visita.types import Skipped
 
@@ -146,8 +147,7 @@ def _warnings(bench: FusionBench, outcomes: FusionOutcomes) -> Iterator[str]:
         )
     if SMALL not in bench.galleries:
         yield "There are too few pictures for a small gallery, so its claims are not measured."
-    for name, result in outcomes.results.items():
-        yield from (f"{name}: {warning}" for warning in result.facts.get("warnings", ()))
+    yield from cell_warnings(outcomes.results)
 
 
 def _parts(bench: FusionBench, recalls: Recalls) -> Iterator[Table | Curves | Bars]:

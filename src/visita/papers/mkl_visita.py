@@ -253,7 +253,7 @@ def _training_facts(network: Any, history: History, seconds: float) -> dict[str,
     return {
         "seconds": round(seconds, 1),
         "parameters": sum(one.numel() for one in network.parameters()),
-        "dev": [history.start, *(epoch.dev for epoch in history.epochs)],
+        "dev": history.scores(),
         "warnings": warnings_of(history),
     }
 

@@ -25,6 +25,7 @@ from visita.papers.mkl_visita_claims import (
 )
 from visita.report import Bars, Column, Curves, Examples, Report, Row, Table, versions
 from visita.report.claims import Measured, Verdict, decide, tally
+from visita.reports.cells import cell_warnings
 from visita.reports.examples import Answers, best_and_worst
 from visita.reports.outcomes import PAIR_COLUMNS, PAIR_METRICS, RETRIEVAL_COLUMNS, RETRIEVAL_METRICS
 from visita.training.grids import VALIDATED
@@ -71,7 +72,7 @@ def make_report(
     return Report(
         title=f"MKL-VisITA, reproduced on {source}",
         lead=tuple(_lead(outcomes, verdicts, numbers)),
-        warnings=tuple(_warnings(outcomes)),
+        warnings=tuple(cell_warnings(outcomes.results)),
         verdicts=tuple(verdicts),
         verdicts_note=HOW_TESTED,
         parts=tuple(_parts(outcomes, numbers)),
@@ -105,11 +106,6 @@ def _lead(
             f"of the true pairs, and {found['precision']:.1f} % of what they call one is true; "
             f"mAP {found['mAP']:.1f} %."
         )
-
-
-def _warnings(outcomes: MklVisitaOutcomes) -> Iterator[str]:
-    for name, result in outcomes.results.items():
-        yield from (f"{name}: {warning}" for warning in result.facts.get("warnings", ()))
 
 
 def _parts(outcomes: MklVisitaOutcomes, numbers: Numbers) -> Iterator[Table | Curves | Bars]:

@@ -137,6 +137,12 @@ def seeded(name: str, seed: int) -> str:
     return f"{name}, seed {seed}"
 
 
+def cell_warnings(results: Mapping[str, Result]) -> Iterator[str]:
+    """Yield what the fact ``warnings`` of each result says, with the name of its cell."""
+    for name, result in results.items():
+        yield from (f"{name}: {warning}" for warning in result.facts.get("warnings", ()))
+
+
 def run_cells(
     folder: Path,
     cells: Sequence[Cell],

@@ -54,26 +54,19 @@ def train_two_stages(
     data: Data,
     out: str | Path,
     *,
-    config: MklVisitaConfig | MklVisitaPaperConfig | None = None,
+    config: MklVisitaConfig | MklVisitaPaperConfig,
     features: str | Path | None = None,
 ) -> Trained:
-    """Train both stages of MKL-VisITA on train, choose on dev, and save the matcher in ``out``.
+    """Train both stages of MKL-VisITA, as ``train`` says.
 
     A run that was killed goes on where it was, from the folder ``out.partial``, and gives the
     same matcher.
 
     Raises
     ------
-    DataError
-        If train or dev is empty.
-    ConfigError
-        If the settings do not suit the data or each other.
     MismatchError
         If ``out.partial`` holds a run of other settings.
-    TrainingError
-        If training cannot go on.
     """
-    config = config or MklVisitaConfig()
     first_config, second_config = config.stages()
     if first_config:
         level_widths(first_config)  # what cannot be fused is refused before long work

@@ -38,24 +38,10 @@ def train_vectors(
     data: Data,
     out: str | Path,
     *,
-    config: FusionConfig | PaperConfig | None = None,
+    config: FusionConfig | PaperConfig,
     features: str | Path | None = None,
 ) -> Trained:
-    """Train a matcher on the train split, choose on dev, and save it in ``out``.
-
-    The class of ``config`` says what is trained: ``FusionConfig``, visita's own recipe, or
-    ``PaperConfig``, the multi-level fusion paper's.
-
-    Raises
-    ------
-    DataError
-        If train or dev is empty.
-    ConfigError
-        If the settings do not suit the data or each other.
-    TrainingError
-        If training cannot go on.
-    """
-    config = config or FusionConfig()
+    """Train visita's own recipe or the multi-level fusion paper's, as ``train`` says."""
     level_widths(config)  # what cannot be fused is refused before long work
     run = Run.begin(data, out, config.seed, features)
     text, recipe = text_encoder_of(config, run.pairs), config.recipe()
