@@ -39,7 +39,7 @@ from visita.papers.fusion_claims import (
 )
 from visita.progress import say
 from visita.reports.cells import Cell, Result, seeded
-from visita.reports.examples import FOUND
+from visita.reports.outcomes import FOUND
 from visita.search.collaborative import nearest_past, past_pictures
 from visita.store.extract import pair_features
 from visita.training.config import PaperConfig

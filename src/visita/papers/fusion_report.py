@@ -26,7 +26,7 @@ from visita.papers.fusion_claims import (
 from visita.report import Bars, Column, Curves, Examples, Report, Row, Table, versions
 from visita.report.claims import Measured, Verdict, decide, tally
 from visita.reports.cells import cell_warnings
-from visita.reports.examples import Answers, best_and_worst
+from visita.reports.outcomes import Answers, best_and_worst
 from visita.types import Skipped
 
 

@@ -20,7 +20,7 @@ from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.evaluation.rerank import TwoStageBlocks
 from visita.matchers.cross_modal import stack_grids
 from visita.matchers.rerank import DEPTH
-from visita.reports.examples import FOUND
+from visita.reports.outcomes import FOUND
 from visita.store.altered import view_features
 from visita.store.extract import PairFeatures, pair_features
 from visita.training.config import CrossModalConfig, FusionConfig, MklVisitaConfig

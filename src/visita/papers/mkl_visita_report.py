@@ -26,8 +26,14 @@ from visita.papers.mkl_visita_claims import (
 from visita.report import Bars, Column, Curves, Examples, Report, Row, Table, versions
 from visita.report.claims import Measured, Verdict, decide, tally
 from visita.reports.cells import cell_warnings
-from visita.reports.examples import Answers, best_and_worst
-from visita.reports.outcomes import PAIR_COLUMNS, PAIR_METRICS, RETRIEVAL_COLUMNS, RETRIEVAL_METRICS
+from visita.reports.outcomes import (
+    PAIR_COLUMNS,
+    PAIR_METRICS,
+    RETRIEVAL_COLUMNS,
+    RETRIEVAL_METRICS,
+    Answers,
+    best_and_worst,
+)
 from visita.training.grids import VALIDATED
 from visita.types import Skipped
 

@@ -39,8 +39,6 @@ BACKGROUND = 200
 """Pictures that stand for any, or somewhat more, where a matcher has none."""
 LEAST_IMAGES = (5, 2)
 """Pictures of dev that a noun needs to be calibrated on; the second where that leaves too few."""
-
-
 M = TypeVar("M", bound=Matcher)
 
 
