@@ -164,7 +164,7 @@ def test_the_same_seed_gives_the_same_matcher(clip):
 def adapted(clip, drawn_pairs, tmp_path_factory) -> visita.Trained:
     """Return what adapting to drawn pairs gives where every weight above 0 is taken."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("visita.training.head.MIXES", (0.5,))
+        patch.setattr("visita.training.adapt.MIXES", (0.5,))
         folder = tmp_path_factory.mktemp("adapted") / "mine"
         return visita.adapt(clip, drawn_pairs, folder, config=CONFIG)
 
@@ -205,7 +205,7 @@ def test_the_comparison_is_of_images_that_took_no_part(adapted, clip, drawn_pair
 
 
 def test_where_the_base_stays_it_is_saved_bit_for_bit(clip, drawn_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr("visita.training.head.MIXES", (0.0,))
+    monkeypatch.setattr("visita.training.adapt.MIXES", (0.0,))
     trained = visita.adapt(clip, drawn_pairs, tmp_path / "mine", config=CONFIG)
     assert trained.comparison["weight"] == 0
     assert trained.comparison["difference"]["rsum"]["value"] == 0
@@ -221,7 +221,7 @@ def test_other_files_of_the_checkpoint_are_refused(clip, drawn_pairs, tmp_path):
     checkpoint = tmp_path / "checkpoint"
     shutil.copytree(clip.partition(":")[2], checkpoint)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("visita.training.head.MIXES", (0.5,))
+        patch.setattr("visita.training.adapt.MIXES", (0.5,))
         visita.adapt(f"clip:{checkpoint}", drawn_pairs, tmp_path / "mine", config=CONFIG)
     tiny.set_in(checkpoint / "tokenizer_config.json", None, padding_side="left")
     with pytest.raises(MismatchError, match="other files of"):
@@ -237,7 +237,7 @@ def test_other_files_of_the_checkpoint_are_refused(clip, drawn_pairs, tmp_path):
 
 def test_an_image_text_head_stays_behind_the_adapted_vectors(blip, drawn_pairs, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("visita.training.head.MIXES", (0.5,))
+        patch.setattr("visita.training.adapt.MIXES", (0.5,))
         trained = visita.adapt(blip, drawn_pairs, tmp_path / "mine", config=CONFIG)
     assert any("image-text head" in line for line in trained.warnings)
     base, again = visita.load(blip), visita.load(tmp_path / "mine")
@@ -258,7 +258,7 @@ def test_an_image_text_head_stays_behind_the_adapted_vectors(blip, drawn_pairs, 
 
 
 def test_a_head_whose_vectors_stay_is_what_it_was(blip, drawn_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr("visita.training.head.MIXES", (0.0,))
+    monkeypatch.setattr("visita.training.adapt.MIXES", (0.0,))
     visita.adapt(blip, drawn_pairs, tmp_path / "mine", config=CONFIG)
     base, again = visita.load(blip), visita.load(tmp_path / "mine")
     assert isinstance(again, PairedMatcher) and isinstance(again.first, DualMatcher)
@@ -282,7 +282,7 @@ def test_scaled_vectors_travel_with_a_head(blip, drawn_pairs, tmp_path):
 
 
 def test_own_pairs_are_the_bank_of_what_was_adapted(clip, drawn_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr("visita.training.head.MIXES", (0.0,))  # nothing but the scaling changes
+    monkeypatch.setattr("visita.training.adapt.MIXES", (0.0,))  # nothing but the scaling changes
     base = visita.load(clip)
     dev = features_for(base, drawn_pairs.take("dev"), None)
     rsum = rsum_of_vectors(dev.pairs.truth.tocsr())

@@ -26,7 +26,7 @@ from visita.matchers.scaled import ScaledMatcher
 from visita.networks.fusion import FusionNetwork, JointSpace
 from visita.store.extract import PairFeatures, pair_features
 from visita.testing import check_matcher
-from visita.training.adapt import MIXES, adapt_joint, from_vectors
+from visita.training.adapt import MIXES, adapt_joint, vectors_from_base
 from visita.training.config import AdaptConfig, ContrastConfig, FusionConfig
 from visita.training.fusion import start_closed_form, train_fusion
 from visita.training.loop import History
@@ -398,9 +398,9 @@ def test_vectors_of_what_was_adapted_follow_from_those_of_its_base(whole, tensor
     assert weight > 0
     dev = tensors["dev"]
     before, after = (vectors_of(one, dev) for one in (whole, found))
-    for one, other in zip(from_vectors(found, whole, before), after, strict=True):
+    for one, other in zip(vectors_from_base(found, whole, before), after, strict=True):
         assert np.allclose(one, other, atol=1e-5)
-    assert from_vectors(whole, whole, before) is before
+    assert vectors_from_base(whole, whole, before) is before
 
 
 def locally_scaled_base(whole: JointMatcher, features: PairFeatures) -> ScaledMatcher:
