@@ -17,7 +17,6 @@ from visita.errors import ConfigError, DataError, UnknownNameError
 from visita.evaluation.ranks import mean_ranks
 from visita.papers.fusion import (
     SMALL,
-    SYSTEMS,
     WHOLE,
     FusionBench,
     FusionOutcomes,
@@ -25,7 +24,7 @@ from visita.papers.fusion import (
     make_bench,
     plan,
 )
-from visita.papers.fusion_claims import claims
+from visita.papers.fusion_claims import SYSTEMS, claims
 from visita.papers.reproduce import levels_of, reproduce
 from visita.training.config import PaperConfig
 

@@ -26,17 +26,7 @@ from visita.evaluation.intervals import components
 from visita.evaluation.ranks import best_ranks, hits
 from visita.evaluation.retrieval import recall_sum
 from visita.gallery.engines import ExactIndex
-from visita.papers.fusion_claims import (
-    DIRECT_FC,
-    DIRECT_FUSED,
-    LINEAR,
-    LINEAR_L2,
-    RECOMMEND_BOTH,
-    RECOMMEND_FC,
-    RECOMMEND_FUSED,
-    SIGMOID,
-    SIGMOID_L2,
-)
+from visita.papers.fusion_claims import DIRECT, RECOMMEND, SYSTEMS
 from visita.progress import say
 from visita.reports.cells import Cell, Result, seeded
 from visita.reports.outcomes import FOUND
@@ -192,21 +182,6 @@ def _gallery(truth: Truth, images: NDArray[np.int64]) -> TestGallery:
     own = own[:, texts]
     name = f"{len(images):,} images"
     return TestGallery(name, images, texts, own.T.tocsr(), components(own).texts)
-
-
-DIRECT, RECOMMEND = "direct", "recommendation"
-SYSTEMS = {
-    RECOMMEND_FC: ("fc", RECOMMEND),
-    RECOMMEND_BOTH: ("fc + mixed9", RECOMMEND),
-    RECOMMEND_FUSED: ("MLP(fc + mixed9)", RECOMMEND),
-    DIRECT_FC: ("MLP(fc)", DIRECT),
-    DIRECT_FUSED: ("MLP(fc + mixed9)", DIRECT),
-    LINEAR: ("MLP(fc + mixed9), linear, no L2", RECOMMEND),
-    SIGMOID: ("MLP(fc + mixed9), no L2", RECOMMEND),
-    LINEAR_L2: ("MLP(fc + mixed9), linear", RECOMMEND),
-    SIGMOID_L2: ("MLP(fc + mixed9)", RECOMMEND),
-}
-"""What each system is computed from, the features or a network, and how it answers."""
 
 
 def plan(config: PaperConfig, seeds: int) -> list[Cell]:

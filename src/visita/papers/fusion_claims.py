@@ -1,4 +1,4 @@
-"""What the multi-level fusion paper says of its Tables 2 to 5 and Fig. 3, to be tested again.
+"""What the multi-level fusion paper compares in its Tables 2 to 5 and Fig. 3, and says of it.
 
 Its small gallery is Sohu-400 and its full ones Sohu-20000 and Flickr30K. Deltas are in points
 of recall as the paper's text gives them; where it gives none, its words stand.
@@ -17,6 +17,22 @@ LINEAR = "linear, no L2"
 SIGMOID = "sigmoid, no L2"
 LINEAR_L2 = "linear, L2"
 SIGMOID_L2 = "sigmoid, L2"
+RECOMMENDED = (RECOMMEND_FC, RECOMMEND_BOTH, RECOMMEND_FUSED)
+MATCHED = (DIRECT_FC, DIRECT_FUSED)
+VARIANTS = (LINEAR, SIGMOID, LINEAR_L2, SIGMOID_L2)
+DIRECT, RECOMMEND = "direct", "recommendation"
+SYSTEMS = {
+    RECOMMEND_FC: ("fc", RECOMMEND),
+    RECOMMEND_BOTH: ("fc + mixed9", RECOMMEND),
+    RECOMMEND_FUSED: ("MLP(fc + mixed9)", RECOMMEND),
+    DIRECT_FC: ("MLP(fc)", DIRECT),
+    DIRECT_FUSED: ("MLP(fc + mixed9)", DIRECT),
+    LINEAR: ("MLP(fc + mixed9), linear, no L2", RECOMMEND),
+    SIGMOID: ("MLP(fc + mixed9), no L2", RECOMMEND),
+    LINEAR_L2: ("MLP(fc + mixed9), linear", RECOMMEND),
+    SIGMOID_L2: ("MLP(fc + mixed9)", RECOMMEND),
+}
+"""What each system is computed from, the features or a network, and how it answers."""
 EVERY = ("R@1", "R@5", "R@10")
 MOST = 2
 """Of three."""
