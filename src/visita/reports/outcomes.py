@@ -17,10 +17,9 @@ from visita.evaluation.intervals import (
     Values,
     differences,
     estimates,
-    group_sums,
     mean_statistic,
 )
-from visita.evaluation.pairs import LabelledPairs, ranking_metrics
+from visita.evaluation.pairs import LabelledPairs, decision_statistic, ranking_metrics
 from visita.evaluation.ranks import hits
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, rank_statistic
 from visita.evaluation.retrieval import METRICS as RANK_METRICS
@@ -164,16 +163,13 @@ def pair_statistic(
     called = np.stack(
         [run >= threshold for run, threshold in zip(scores, thresholds, strict=True)], axis=1
     )
-    labels = drawn.labels[:, None]
-    sums = [group_sums(one.astype(np.float64), owners) for one in (called & labels, called, labels)]
+    decided = decision_statistic(called, drawn.labels, owners)
     ranked = [ranking_metrics(run, drawn.labels, owners) for run in scores]
 
     def statistic(weights: Values) -> Values:
-        right, positive, true = (weights @ one for one in sums)
-        decided = [right / true, right / np.maximum(positive, 1), 2 * right / (positive + true)]
-        mean_precision = np.mean([one(weights)[:, :1] for one in ranked], axis=0)
-        columns = [*(one.mean(axis=1, keepdims=True) for one in decided), mean_precision]
-        return np.asarray(100 * np.concatenate(columns, axis=1))
+        mean_precision = np.mean([of_run(weights)[:, :1] for of_run in ranked], axis=0)
+        recall_first = decided(weights)[:, [1, 0, 2]]
+        return np.asarray(100 * np.concatenate([recall_first, mean_precision], axis=1))
 
     return statistic
 
