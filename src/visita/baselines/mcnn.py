@@ -61,13 +61,7 @@ class MultimodalCNN(CellNetwork):
     """
 
     def __init__(
-        self,
-        cells: int,
-        grid_features: int,
-        *,
-        vocabulary: int,
-        level: Level,
-        dropout: float = 0.0,
+        self, cells: int, grid_features: int, *, vocabulary: int, level: Level, dropout: float = 0.0
     ) -> None:
         before, at_end = get_args(Level).index(level), level == "sentence"
         last = MAPS[-1] * (WORDS // 2 ** len(MAPS))

@@ -155,10 +155,7 @@ class Keywords(Brief):
 
     def to_dict(self) -> dict[str, object]:
         """Return ``{metric: {value, low, high}, "words": count}``."""
-        return {
-            **{name: one.to_dict() for name, one in self.metrics.items()},
-            "words": self.words,
-        }
+        return {**{name: one.to_dict() for name, one in self.metrics.items()}, "words": self.words}
 
 
 def keyword_queries(

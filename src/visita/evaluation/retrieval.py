@@ -177,12 +177,7 @@ def paired_retrieval(
 
 
 def measure_ranks(
-    image_ranks: Ranks,
-    text_ranks: Ranks,
-    groups: Groups,
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
+    image_ranks: Ranks, text_ranks: Ranks, groups: Groups, *, seed: int, resamples: int = RESAMPLES
 ) -> Retrieval:
     """Measure ranks that are known, as ``retrieval`` does: int64 (s, n, 3) and (s, m, 3).
 

@@ -201,11 +201,7 @@ def simple_mkl(
 
 
 def _svm(
-    grams: Sequence[Gram],
-    signs: Signs,
-    weights: Vector,
-    costs: Vector,
-    tolerance: float,
+    grams: Sequence[Gram], signs: Signs, weights: Vector, costs: Vector, tolerance: float
 ) -> _Point:
     gram = weighted_sum(grams, weights)
     for precision in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7):

@@ -144,11 +144,7 @@ def _of_tables(other: str, queries: str, matchers: Sequence[str]) -> list[Claim]
 
 def _helps(id: str, sentence: str, queries: str, without: str, words: str) -> Claim:
     return Claim(
-        id,
-        sentence,
-        queries,
-        (Comparison(REFERENCE, without, "rsum"),),
-        paper={"in words": words},
+        id, sentence, queries, (Comparison(REFERENCE, without, "rsum"),), paper={"in words": words}
     )
 
 

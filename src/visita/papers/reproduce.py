@@ -27,10 +27,7 @@ from visita.training.settings import Settings
 from visita.types import Matcher
 
 PAPERS = ("fusion", "mkl-visita")
-LEVELS = {
-    "efficientnet-lite2": ("block19:avg", "head:avg"),
-    "inception-v3": ("mixed9", "fc"),
-}
+LEVELS = {"efficientnet-lite2": ("block19:avg", "head:avg"), "inception-v3": ("mixed9", "fc")}
 """What stands for mixed9 and fc, by image encoder; the second encoder is the paper's own.
 
 The paper pools mixed9 by its maximum. Blocks of EfficientNet end without an activation, and

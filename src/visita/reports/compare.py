@@ -185,11 +185,7 @@ class ComparisonBench:
             dev = features_for(matcher, self.pairs.take("dev"), self.features)
             threshold = fitted_threshold(matcher, dev, self.seed)
         images, texts = ranks(matcher, features, self.folds)
-        facts = {
-            "threshold": threshold,
-            "training_seconds": seconds,
-            "warnings": caveats(matcher),
-        }
+        facts = {"threshold": threshold, "training_seconds": seconds, "warnings": caveats(matcher)}
         scores = pair_scores(matcher, features, self.drawn)
         return Result(facts, {"images": images, "texts": texts, "pairs": scores})
 
@@ -268,12 +264,7 @@ def _broken(pairs: PairSet) -> dict[int, Skipped]:
 
 
 def _command(
-    matchers: Sequence[str | Path],
-    pairs: PairSet,
-    split: str,
-    seeds: int,
-    folds: int,
-    seed: int,
+    matchers: Sequence[str | Path], pairs: PairSet, split: str, seeds: int, folds: int, seed: int
 ) -> str:
     options = ["--split", split]
     for name, value, default in (("seeds", seeds, 1), ("folds", folds, 1), ("seed", seed, 0)):

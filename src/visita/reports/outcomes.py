@@ -143,10 +143,7 @@ class Outcomes:
 
 
 def pair_statistic(
-    scores: Sequence[Values],
-    thresholds: Sequence[float],
-    drawn: LabelledPairs,
-    groups: Groups,
+    scores: Sequence[Values], thresholds: Sequence[float], drawn: LabelledPairs, groups: Groups
 ) -> Statistic:
     """Return weights (r, groups) → ``PAIR_METRICS`` in percent, means over runs: (r, 4).
 

@@ -290,10 +290,7 @@ def _other_pairs(findings: RobustnessOutcomes) -> Table:
     )
     measured = {(one.name, one.data): findings.of(one) for one in subjects}
     rows = tuple(
-        Row(
-            one.name,
-            tuple(cell for data in sizes for cell in _recalls(measured[one.name, data])),
-        )
+        Row(one.name, tuple(cell for data in sizes for cell in _recalls(measured[one.name, data])))
         for one in findings.home
     )
     note = (

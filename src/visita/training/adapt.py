@@ -126,11 +126,7 @@ def _unscaled(matcher: Start) -> JointMatcher | DualMatcher:
 
 
 def _scaled(
-    start: Start,
-    learnt: Unscaled,
-    train: PairFeatures,
-    dev: PairFeatures,
-    config: AdaptConfig,
+    start: Start, learnt: Unscaled, train: PairFeatures, dev: PairFeatures, config: AdaptConfig
 ) -> Adapted:
     """Return what was learnt, with local scaling.
 
@@ -351,12 +347,7 @@ def _joined(space: JointSpace, network: FusionNetwork, weight: float) -> JointSp
 
 
 def _compare(
-    base: Matcher,
-    adapted: Matcher,
-    held_back: PairFeatures,
-    split: str,
-    weight: float,
-    seed: int,
+    base: Matcher, adapted: Matcher, held_back: PairFeatures, split: str, weight: float, seed: int
 ) -> dict[str, Any]:
     truth = held_back.pairs.truth.tocsr()
     before, after = (

@@ -89,10 +89,7 @@ def named_things(pairs: PairSet) -> tuple[tuple[str, ...], sparse.csr_array]:
 
 
 def fit_word_map(
-    images: FloatArray,
-    texts: FloatArray,
-    held: sparse.csr_array,
-    prior: FloatArray | None = None,
+    images: FloatArray, texts: FloatArray, held: sparse.csr_array, prior: FloatArray | None = None
 ) -> NDArray[np.float16]:
     """Return the map A that minimises Σ (held - <image, A text>)², with ridges, float16 (d, d).
 

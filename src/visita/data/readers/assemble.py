@@ -35,11 +35,7 @@ class Caption(NamedTuple):
 
 
 def assemble(
-    source: str,
-    captions: Iterable[Caption],
-    problems: Iterable[Skipped],
-    seed: int,
-    bounds: Bounds,
+    source: str, captions: Iterable[Caption], problems: Iterable[Skipped], seed: int, bounds: Bounds
 ) -> PairSet:
     """Return the pairs in order of first appearance, without empty texts or missing pictures.
 
