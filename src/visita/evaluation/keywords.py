@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,7 +174,7 @@ def keyword_queries(
     """
     truth = check_truth(truth, (truth.shape[0], len(texts)))
     nouns, sentences = find_nouns(texts)
-    held = sparse.csr_array((truth.astype(np.int64) @ _held(sentences, nouns)).T)
+    held = sparse.csr_array((truth.astype(np.int64) @ words_held(sentences, nouns)).T)
     relevance = held >= captions
     counts = relevance.sum(axis=1)
     rows = np.argsort(-counts, kind="stable")[: int((counts >= images).sum())]
@@ -244,18 +244,18 @@ def _measure(scores: FloatArray, relevant: NDArray[np.bool_]) -> tuple[float, ..
     return float(average_precision_score(relevant, scores)), *at
 
 
-def _held(sentences: Sequence[Sequence[str]], nouns: Sequence[str]) -> Truth:
-    """Return which text holds which noun, csr int (m, nouns) of ones."""
-    column = {noun: i for i, noun in enumerate(nouns)}
-    found = [
+def words_held(sentences: Sequence[Collection[str]], words: Sequence[str]) -> Truth:
+    """Return which text, given by its words, holds which word: csr int64 (m, words) of ones."""
+    column = {word: number for number, word in enumerate(words)}
+    places = [
         (text, column[word])
-        for text, words in enumerate(sentences)
-        for word in sorted(set(words))
+        for text, own in enumerate(sentences)
+        for word in sorted(set(own))
         if word in column
     ]
-    rows, columns = np.array(found, dtype=np.int64).reshape(-1, 2).T
-    shape = (len(sentences), len(nouns))
-    return sparse.csr_array((np.ones(len(found), np.int64), (rows, columns)), shape=shape)
+    rows, columns = np.array(places, dtype=np.int64).reshape(-1, 2).T
+    shape = (len(sentences), len(words))
+    return sparse.csr_array((np.ones(len(places), np.int64), (rows, columns)), shape=shape)
 
 
 LEAST_WORDS = 20

@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from visita.data.pairs import PairSet
+from visita.evaluation.keywords import words_held
 from visita.types import FloatArray
 
 MAX_WORDS = 3
@@ -72,16 +73,11 @@ def named_things(pairs: PairSet) -> tuple[tuple[str, ...], sparse.csr_array]:
     The second is csr float64 (words, n): from how many captions a picture has it, as a part of
     ``SURE``, at most 1.
     """
-    found = [_content(text) for text in pairs.texts]
-    frequent = Counter(word for words in found for word in words)
+    sentences = [_content(text) for text in pairs.texts]
+    frequent = Counter(word for words in sentences for word in words)
     names = sorted(word for word, count in frequent.items() if count >= LEAST_IMAGES)
-    column = {name: number for number, name in enumerate(names)}
-    places = [(text, column[w]) for text, words in enumerate(found) for w in words if w in column]
-    rows, columns = np.array(places, np.int64).reshape(-1, 2).T
-    shape = (len(found), len(names))
-    holds = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
     truth = pairs.truth.tocsr().astype(np.float64)
-    held = (truth @ holds).T.tocsr()
+    held = (truth @ words_held(sentences, names)).T.tocsr()
     sure = np.minimum(SURE, np.maximum(np.median(truth.sum(axis=1)), 1))
     held.data = np.minimum(held.data / sure, 1)
     kept = np.flatnonzero(np.diff(held.indptr) >= LEAST_IMAGES)
