@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from shlex import join
@@ -51,12 +51,9 @@ class Table:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as JSON values."""
-        return {
-            "title": self.title,
-            "note": self.note,
-            "columns": [{"group": c.group, "name": c.name} for c in self.columns],
-            "rows": [{"name": r.name, "cells": [_numbers(c) for c in r.cells]} for r in self.rows],
-        }
+        columns = [{"group": c.group, "name": c.name} for c in self.columns]
+        rows = [{"name": r.name, "cells": [_numbers(c) for c in r.cells]} for r in self.rows]
+        return _headed(self, columns=columns, rows=rows)
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Sheet:
     def to_dict(self) -> dict[str, Any]:
         """Return the sheet as JSON values."""
         rows = {name: dict(zip(self.columns, row, strict=True)) for name, row in self.rows.items()}
-        return {"title": self.title, "note": self.note, "rows": rows}
+        return _headed(self, rows=rows)
 
 
 @dataclass(frozen=True)
@@ -100,14 +97,8 @@ class Scatter:
         points = {
             name: {"x": cost, "y": good.to_dict()} for name, (cost, good) in self.points.items()
         }
-        return {
-            "title": self.title,
-            "note": self.note,
-            "x": self.x_label,
-            "y": self.y_label,
-            "points": points,
-            "front": list(self.front()),
-        }
+        front = list(self.front())
+        return _headed(self, x=self.x_label, y=self.y_label, points=points, front=front)
 
 
 @dataclass(frozen=True)
@@ -131,14 +122,8 @@ class Curves:
     def to_dict(self) -> dict[str, Any]:
         """Return the curves as JSON values."""
         lines = {name: [_numbers(point) for point in line] for name, line in self.lines.items()}
-        return {
-            "title": self.title,
-            "note": self.note,
-            "x": self.x_label,
-            "y": self.y_label,
-            "points": list(self.points()),
-            "lines": lines,
-        }
+        points = list(self.points())
+        return _headed(self, x=self.x_label, y=self.y_label, points=points, lines=lines)
 
 
 @dataclass(frozen=True)
@@ -153,7 +138,7 @@ class Bars:
     def to_dict(self) -> dict[str, Any]:
         """Return the bars as JSON values."""
         bars = {name: _numbers(bar) for name, bar in self.bars.items()}
-        return {"title": self.title, "note": self.note, "x": self.x_label, "bars": bars}
+        return _headed(self, x=self.x_label, bars=bars)
 
 
 @dataclass(frozen=True)
@@ -196,7 +181,7 @@ class Examples:
             }
             for one in self.examples
         ]
-        return {"title": self.title, "note": self.note, "examples": shown}
+        return _headed(self, examples=shown)
 
 
 @dataclass(frozen=True, repr=False)
@@ -281,6 +266,10 @@ def command(words: Sequence[str], pairs: PairSet, options: Sequence[str]) -> str
     return join(["visita", *words, "--data", data, "--out", "DIR", *options])
 
 
+def _headed(part: Any, **content: Any) -> dict[str, Any]:
+    return {"title": part.title, "note": part.note, **content}
+
+
 def _numbers(estimate: Estimate | None) -> dict[str, float] | None:
     return estimate.to_dict() if estimate else None
 
@@ -294,15 +283,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "queries": claim.queries,
         "paper": dict(claim.paper),
         "enough": claim.enough,
-        "differences": [
-            {
-                "system": one.system,
-                "baseline": one.baseline,
-                "metric": one.metric,
-                **difference.to_dict(),
-            }
-            for one, difference in found
-        ],
+        "differences": [{**asdict(one), **difference.to_dict()} for one, difference in found],
         "p_value": verdict.p_value,
         "outcome": verdict.outcome,
     }
