@@ -24,7 +24,7 @@ from visita.papers.mkl_visita_claims import (
     claims,
 )
 from visita.report import Bars, Column, Curves, Examples, Report, Row, Table, versions
-from visita.report.claims import Measured, Verdict, decide, tally
+from visita.report.claims import Verdict, tally
 from visita.reports.cells import cell_warnings
 from visita.reports.outcomes import (
     PAIR_COLUMNS,
@@ -33,6 +33,7 @@ from visita.reports.outcomes import (
     RETRIEVAL_METRICS,
     Answers,
     best_and_worst,
+    count_of,
 )
 from visita.training.grids import VALIDATED
 from visita.types import Skipped
@@ -67,13 +68,8 @@ def make_report(
     outcomes: MklVisitaOutcomes, failed: Sequence[Skipped], source: str, command: str
 ) -> Report:
     """Return the report; ``source`` names the pairs and ``command`` runs it again."""
-    pairs, second = outcomes.bench.pairs(TEST), outcomes.bench.config.second
-    queries = f"{len(pairs.image_ids):,} images, {len(pairs.texts):,} texts"
-    verdicts = decide(
-        claims(queries, second.kernels, outcomes.others),
-        {queries: Measured(outcomes.groups.count, outcomes.statistic)},
-        seed=outcomes.bench.config.seed,
-    )
+    queries, kernels = count_of(outcomes.bench.pairs(TEST)), outcomes.bench.config.second.kernels
+    verdicts = outcomes.decide(claims(queries, kernels, outcomes.others), queries)
     numbers = {one: outcomes.estimates(one) for one in outcomes.runs}
     return Report(
         title=f"MKL-VisITA, reproduced on {source}",

@@ -17,7 +17,7 @@ from visita.evaluation.intervals import Estimate, components
 from visita.evaluation.pairs import LabelledPairs
 from visita.evaluation.retrieval import CUTOFFS
 from visita.report import Column, Report, Row, Scatter, Sheet, Table, versions
-from visita.report.claims import Claim, Comparison, Measured, Verdict, decide
+from visita.report.claims import Claim, Comparison, Verdict
 from visita.reports.cells import Result
 from visita.reports.costs import GALLERY, PICTURES, TEXTS
 from visita.reports.outcomes import (
@@ -26,6 +26,7 @@ from visita.reports.outcomes import (
     RETRIEVAL_COLUMNS,
     RETRIEVAL_METRICS,
     Outcomes,
+    count_of,
 )
 from visita.reports.systems import System
 from visita.types import Skipped
@@ -66,7 +67,7 @@ UNKNOWN = "–"
 
 
 def make_report(
-    found: ComparisonOutcomes,
+    outcomes: ComparisonOutcomes,
     failed: Sequence[Skipped],
     warnings: Sequence[str],
     source: str,
@@ -74,80 +75,76 @@ def make_report(
     command: str,
 ) -> Report:
     """Return the report; ``source`` names the split and ``command`` runs it again."""
-    verdicts = _verdicts(found)
+    verdicts = _verdicts(outcomes)
     return Report(
         title=f"Matchers compared on {source}",
-        lead=tuple(_lead(found, verdicts)),
+        lead=tuple(_lead(outcomes, verdicts)),
         warnings=tuple(warnings),
         verdicts=tuple(verdicts),
         verdicts_title="Against the best",
         verdicts_note=AGAINST,
-        parts=tuple(_parts(found)),
+        parts=tuple(_parts(outcomes)),
         failed=tuple(failed),
-        setting={**setting, **_setting(found)},
+        setting={**setting, **_setting(outcomes)},
         command=command,
     )
 
 
-def _verdicts(found: ComparisonOutcomes) -> list[Verdict]:
-    best, *others = found.numbers or [""]
-    queries = _queries(found)
+def _verdicts(outcomes: ComparisonOutcomes) -> list[Verdict]:
+    best, *others = outcomes.numbers or [""]
+    queries = count_of(outcomes.pairs)
     claims = [
         Claim(other, f"{best} is better than {other}", queries, (Comparison(best, other, "rsum"),))
         for other in others
     ]
-    return decide(claims, {queries: Measured(found.groups.count, found.statistic)}, seed=found.seed)
+    return outcomes.decide(claims, queries)
 
 
-def _queries(found: ComparisonOutcomes) -> str:
-    return f"{len(found.pairs.image_ids):,} images, {len(found.pairs.texts):,} texts"
-
-
-def _lead(found: ComparisonOutcomes, verdicts: Sequence[Verdict]) -> Iterator[str]:
-    if not found.numbers:
+def _lead(outcomes: ComparisonOutcomes, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    if not outcomes.numbers:
         yield "Nothing could be measured."
         return
-    best = next(iter(found.numbers))
-    rsum = found.numbers[best]["rsum"]
+    best = next(iter(outcomes.numbers))
+    rsum = outcomes.numbers[best]["rsum"]
     yield (
-        f"{len(found.numbers)} systems on {_queries(found)}. Best in rsum: {best}, "
+        f"{len(outcomes.numbers)} systems on {count_of(outcomes.pairs)}. Best in rsum: {best}, "
         f"{rsum.value:.1f} [{rsum.low:.1f}, {rsum.high:.1f}]."
     )
     sure = sum(one.outcome == "holds" for one in verdicts)
     if verdicts:
         yield f"It is better than {sure} of the {len(verdicts)} others beyond doubt (p < 0.05)."
-    for scatter in _scatters(found):
+    for scatter in _scatters(outcomes):
         yield f"{scatter.title}, Pareto set: {', '.join(scatter.front())}."
 
 
-def _parts(found: ComparisonOutcomes) -> Iterator[Table | Sheet | Scatter]:
-    if not found.numbers:
+def _parts(outcomes: ComparisonOutcomes) -> Iterator[Table | Sheet | Scatter]:
+    if not outcomes.numbers:
         return
-    yield _retrieval(found)
-    yield _pairs(found)
-    if len(found.languages()) > 1:
-        yield _by_language(found)
-    if found.costs:
-        yield _costs(found)
-    yield from _scatters(found)
+    yield _retrieval(outcomes)
+    yield _pairs(outcomes)
+    if len(outcomes.languages()) > 1:
+        yield _by_language(outcomes)
+    if outcomes.costs:
+        yield _costs(outcomes)
+    yield from _scatters(outcomes)
 
 
-def _retrieval(found: ComparisonOutcomes) -> Table:
+def _retrieval(outcomes: ComparisonOutcomes) -> Table:
     note = (
         "Recall at K in percent, with 95 % intervals, and their sum; the best of a column is bold. "
         "Means over seeds or runs where a system has several."
     )
-    return Table("Retrieval", note, RETRIEVAL_COLUMNS, _rows(found, RETRIEVAL_METRICS))
+    return Table("Retrieval", note, RETRIEVAL_COLUMNS, _rows(outcomes, RETRIEVAL_METRICS))
 
 
-def _pairs(found: ComparisonOutcomes) -> Table:
+def _pairs(outcomes: ComparisonOutcomes) -> Table:
     title = "Does this text belong to this picture?"
-    return Table(title, PAIR_NOTE, PAIR_COLUMNS, _rows(found, PAIR_METRICS))
+    return Table(title, PAIR_NOTE, PAIR_COLUMNS, _rows(outcomes, PAIR_METRICS))
 
 
-def _by_language(found: ComparisonOutcomes) -> Table:
+def _by_language(outcomes: ComparisonOutcomes) -> Table:
     points = (CUTOFFS[0], CUTOFFS[-1])
-    languages = found.languages()
+    languages = outcomes.languages()
     columns = [
         Column(f"{code}, {rows.sum():,} texts", f"R@{k}")
         for code, rows in languages.items()
@@ -157,44 +154,45 @@ def _by_language(found: ComparisonOutcomes) -> Table:
         Row(
             name,
             tuple(
-                one for texts in languages.values() for one in found.recalls(name, points, texts)
+                one for texts in languages.values() for one in outcomes.recalls(name, points, texts)
             ),
         )
-        for name in found.numbers
+        for name in outcomes.numbers
     )
     note = "Text to image, among all pictures, by the language that the texts are in."
     return Table("Languages", note, tuple(columns), rows)
 
 
-def _rows(found: ComparisonOutcomes, metrics: Sequence[str]) -> tuple[Row, ...]:
+def _rows(outcomes: ComparisonOutcomes, metrics: Sequence[str]) -> tuple[Row, ...]:
     return tuple(
-        Row(name, tuple(one[metric] for metric in metrics)) for name, one in found.numbers.items()
+        Row(name, tuple(one[metric] for metric in metrics))
+        for name, one in outcomes.numbers.items()
     )
 
 
-def _costs(found: ComparisonOutcomes) -> Sheet:
+def _costs(outcomes: ComparisonOutcomes) -> Sheet:
     rows = {}
-    for name in found.numbers:
-        known = found.costs.get(name, {})
+    for name in outcomes.numbers:
+        known = outcomes.costs.get(name, {})
         shown = [form(known[key]) if key in known else UNKNOWN for key, form in SHOWN.items()]
-        seconds = found.training_seconds(name)
+        seconds = outcomes.training_seconds(name)
         rows[name] = (*shown, UNKNOWN if seconds is None else f"{seconds:,.0f}")
     return Sheet("What it costs", COST_NOTE.format(cores=cores()), HEADINGS, rows)
 
 
-def _scatters(found: ComparisonOutcomes) -> list[Scatter]:
+def _scatters(outcomes: ComparisonOutcomes) -> list[Scatter]:
     axes = {
         "Quality against reading": ("milliseconds a picture", _milliseconds_a_picture),
         "Quality against asking": ("milliseconds a query", lambda one: one["query_ms"]),
     }
-    known = [name for name in found.numbers if name in found.costs]
+    known = [name for name in outcomes.numbers if name in outcomes.costs]
     return [
         Scatter(
             title,
             FRONT_NOTE,
             label,
             "rsum",
-            {name: (cost(found.costs[name]), found.numbers[name]["rsum"]) for name in known},
+            {name: (cost(outcomes.costs[name]), outcomes.numbers[name]["rsum"]) for name in known},
         )
         for title, (label, cost) in axes.items()
         if len(known) > 1
@@ -205,13 +203,13 @@ def _milliseconds_a_picture(costs: Mapping[str, float]) -> float:
     return 1000 / costs["pictures_per_second"]
 
 
-def _setting(found: ComparisonOutcomes) -> dict[str, str]:
-    runs = {name: len(some) for name, some in found.runs.items() if len(some) > 1}
+def _setting(outcomes: ComparisonOutcomes) -> dict[str, str]:
+    runs = {name: len(some) for name, some in outcomes.runs.items() if len(some) > 1}
     return {
-        "measured on": f"{_queries(found)}, fingerprint {found.pairs.fingerprint()}",
+        "measured on": f"{count_of(outcomes.pairs)}, fingerprint {outcomes.pairs.fingerprint()}",
         **({"runs": ", ".join(f"{n} of {name}" for name, n in runs.items())} if runs else {}),
         "machine": f"{cores()} cores, {platform.machine()}",
-        "intervals": f"95 %, bootstrap over images with their texts, seed {found.seed}",
+        "intervals": f"95 %, bootstrap over images with their texts, seed {outcomes.seed}",
         "versions": versions("torch", "numpy"),
     }
 

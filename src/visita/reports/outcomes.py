@@ -24,6 +24,7 @@ from visita.evaluation.ranks import hits
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, rank_statistic
 from visita.evaluation.retrieval import METRICS as RANK_METRICS
 from visita.report import Column, Example, Examples, Picture
+from visita.report.claims import Claim, Measured, Verdict, decide
 from visita.reports.cells import Result
 
 PAIR_METRICS = ("recall", "precision", "F1", "mAP")
@@ -44,6 +45,11 @@ FOUND = 4
 """Pictures kept of each answer."""
 SHOWN = 4
 """Examples of each kind."""
+
+
+def count_of(pairs: PairSet) -> str:
+    """Return how many images and texts there are, in words."""
+    return f"{len(pairs.image_ids):,} images, {len(pairs.texts):,} texts"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +100,11 @@ class Outcomes:
             lambda weights: one(weights) - other(weights), self.groups.count, seed=self.seed
         )
         return dict(zip(METRICS, found, strict=True))
+
+    def decide(self, claims: Sequence[Claim], queries: str) -> list[Verdict]:
+        """Test claims about ``queries``, as all that was measured is called."""
+        measured = {queries: Measured(self.groups.count, self.statistic)}
+        return decide(claims, measured, seed=self.seed)
 
     def recalls(
         self, system: str, points: Sequence[int], texts: NDArray[np.bool_] | None = None
