@@ -94,10 +94,7 @@ class VectorBaseline(FeatureConfig, Baseline):
     ) -> tuple[Any, History]:
         """Return the trained two-sided network, and what happened.
 
-        Raises
-        ------
-        TrainingError
-            If the loss stops being a number.
+        Raises as ``loop.fit`` does.
         """
 
 
@@ -131,10 +128,7 @@ class WordBaseline(Baseline):
 
         ``validate`` is a ``Validate``, for a ``PairBaseline`` a ``ValidateScores``.
 
-        Raises
-        ------
-        TrainingError
-            If the loss stops being a number.
+        Raises as ``loop.fit`` does.
         """
 
 

@@ -236,10 +236,7 @@ def adapt_frozen(
     of_base
         The base's vectors of dev.
 
-    Raises
-    ------
-    TrainingError
-        If the loss stops being a number.
+    Raises as ``loop.fit`` does.
     """
     network, history = learn_head(train, dev, validate, config)
     spans = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
@@ -258,10 +255,7 @@ def learn_head(
 ) -> tuple[FusionNetwork, History]:
     """Return the network that reads vectors, equally wide on both sides, and what happened.
 
-    Raises
-    ------
-    TrainingError
-        If the loss stops being a number.
+    Raises as ``loop.fit`` does.
     """
     network = from_the_means(train, config.seed)
     spans = Spans.whole(train.images.shape[-1], train.texts.shape[-1])

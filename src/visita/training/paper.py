@@ -39,10 +39,7 @@ def train_paper(
     ``text`` is what the texts of both were encoded with. The epoch that is best on dev is
     kept. The same seed gives bit-equal weights at one thread count.
 
-    Raises
-    ------
-    TrainingError
-        If the loss stops being a number.
+    Raises as ``loop.fit`` does.
     """
     torch.manual_seed(config.seed)
     space = _space(train, config)

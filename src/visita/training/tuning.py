@@ -51,10 +51,7 @@ def train_network(
 
     ``measure`` is the configuration's InfoNCE unless another one is given.
 
-    Raises
-    ------
-    TrainingError
-        If the loss stops being a number.
+    Raises as ``loop.fit`` does.
     """
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)

@@ -93,10 +93,7 @@ def fit(
 
     ``keywords`` are short texts for the images of ``train``, as ``keyword_tensors`` gives.
 
-    Raises
-    ------
-    TrainingError
-        If the loss stops being a number.
+    Raises as ``loop.fit`` does.
     """
     validate = rsum_of_vectors(dev.truth)
     if isinstance(config, PaperConfig):
