@@ -207,12 +207,7 @@ def calibration_error(
 
 
 def cross_fitted_calibration_error(
-    image_vectors: FloatArray,
-    text_vectors: FloatArray,
-    truth: Truth,
-    *,
-    sizes: Sequence[int] = MEASURED_SIZES,
-    seed: int,
+    image_vectors: FloatArray, text_vectors: FloatArray, truth: Truth, *, seed: int
 ) -> dict[str, Any]:
     """Fit on the texts of one half of the images, measure on the other, and the other way round.
 
@@ -236,7 +231,7 @@ def cross_fitted_calibration_error(
             image_vectors, text_vectors[fitted], truth[:, fitted], seed=seed
         )
         drawn = draw_galleries(
-            image_vectors, text_vectors[measured], truth[:, measured], sizes, seed
+            image_vectors, text_vectors[measured], truth[:, measured], MEASURED_SIZES, seed
         )
         both.append((calibration, list(drawn)))
     return measure_results(both)

@@ -31,7 +31,7 @@ from visita.brief import Brief
 from visita.errors import DataError
 from visita.evaluation.blocks import Truth, blocks_with_truth, check_scores, check_truth, dot_blocks
 from visita.evaluation.calibrate import logistic
-from visita.evaluation.intervals import RESAMPLES, Estimate, estimates
+from visita.evaluation.intervals import Estimate, estimates
 from visita.matchers.probability import KeywordCalibration, Usual, keyword_features
 from visita.types import FloatArray
 
@@ -187,12 +187,7 @@ def keyword_queries(
 
 
 def keywords(
-    image_vectors: FloatArray,
-    query_vectors: FloatArray,
-    relevance: Truth,
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
+    image_vectors: FloatArray, query_vectors: FloatArray, relevance: Truth, *, seed: int
 ) -> Keywords:
     """Measure the ranking of images for each word; intervals are over resampled words.
 
@@ -218,10 +213,7 @@ def keywords(
         values += [_measure(row, held) for row, held in zip(scores, true.toarray(), strict=True)]
     table = 100 * np.array(values)
     found = estimates(
-        lambda weights: weights @ table / weights.sum(axis=1, keepdims=True),
-        len(table),
-        seed=seed,
-        resamples=resamples,
+        lambda weights: weights @ table / weights.sum(axis=1, keepdims=True), len(table), seed=seed
     )
     return Keywords(dict(zip(METRICS, found, strict=True)), len(table))
 

@@ -134,9 +134,7 @@ def retrieval(
     return measure_ranks(images[None], texts[None], groups, seed=seed, resamples=resamples)
 
 
-def mean_over_seeds(
-    runs: Sequence[Retrieval], *, seed: int, resamples: int = RESAMPLES
-) -> Retrieval:
+def mean_over_seeds(runs: Sequence[Retrieval], *, seed: int) -> Retrieval:
     """Join runs of several training seeds on the same split: metrics are means over them.
 
     The mean is taken before resampling, so the interval is that of the mean.
@@ -150,11 +148,11 @@ def mean_over_seeds(
         _check_same_split(runs[0], run)
     image_ranks = np.concatenate([run.image_ranks for run in runs])
     text_ranks = np.concatenate([run.text_ranks for run in runs])
-    return measure_ranks(image_ranks, text_ranks, runs[0].groups, seed=seed, resamples=resamples)
+    return measure_ranks(image_ranks, text_ranks, runs[0].groups, seed=seed)
 
 
 def paired_retrieval(
-    a: Retrieval, b: Retrieval, *, seed: int, resamples: int = RESAMPLES
+    a: Retrieval, b: Retrieval, *, seed: int
 ) -> dict[str, dict[str, Difference] | Difference]:
     """Return b - a for every metric, keyed as ``Retrieval.to_dict``, on the same resamples.
 
@@ -166,12 +164,7 @@ def paired_retrieval(
     _check_same_split(a, b)
     first = rank_statistic(a.image_ranks, a.text_ranks, a.groups)
     second = rank_statistic(b.image_ranks, b.text_ranks, b.groups)
-    found = differences(
-        lambda weights: second(weights) - first(weights),
-        a.groups.count,
-        seed=seed,
-        resamples=resamples,
-    )
+    found = differences(lambda weights: second(weights) - first(weights), a.groups.count, seed=seed)
     metrics, rsum = by_name(found)
     return {**metrics, "rsum": rsum}
 

@@ -34,12 +34,7 @@ class Bin:
 
 
 def recall_by_language(
-    ranks: Ranks,
-    languages: Sequence[str],
-    groups: NDArray[np.int64],
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
+    ranks: Ranks, languages: Sequence[str], groups: NDArray[np.int64], *, seed: int
 ) -> dict[str, Bin]:
     """Return the languages that texts of two groups or more are in, by alphabet.
 
@@ -60,7 +55,7 @@ def recall_by_language(
     _check_lengths(ranks, groups, "languages", len(languages))
     codes = np.array(languages, np.str_)
     named = {code: codes == code for code in sorted(set(languages) - {""})}
-    return _recall_in_bins(ranks, named, groups, seed=seed, resamples=resamples)
+    return _recall_in_bins(ranks, named, groups, seed=seed, resamples=RESAMPLES)
 
 
 def rarest_words(texts: Sequence[str], learnt: Sequence[str]) -> Values:
