@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from visita.arguments import expect
 from visita.artifact import check_free
@@ -19,10 +19,12 @@ from visita.data.pairs import LEAST, check_enough
 from visita.evaluation.measure import caveats
 from visita.training.calibrate import caveats_on_words, provenance
 from visita.training.config import FusionConfig
-from visita.training.devices import Team
 from visita.training.loop import History, partial_folder, resumable
 from visita.training.settings import Settings
 from visita.types import Matcher
+
+if TYPE_CHECKING:  # accelerate is slow to import, and vectors need no team
+    from visita.training.devices import Team
 
 TAKEN = (
     "config is a FusionConfig, PaperConfig, MklVisitaConfig or MklVisitaPaperConfig, or that of a "
