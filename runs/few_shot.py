@@ -28,7 +28,7 @@ from visita.evaluation.measure import features_for, vectors
 from visita.evaluation.retrieval import CUTOFFS
 from visita.report import Column, Curves, Report, Row, Table, write_report
 from visita.reports.cells import Cell, Result, run_cells
-from visita.reports.robustness_report import WAYS
+from visita.reports.outcomes import WAYS
 from visita.training.config import FusionConfig
 from visita.training.train import train
 

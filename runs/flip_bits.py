@@ -29,7 +29,7 @@ from specimens import Use, small_matchers, small_parts, torch_runs_everything, u
 from visita.encoders.engine import CachedNetwork
 from visita.errors import ArtifactError
 from visita.reports.cells import Cell, Result, _read, run_cells
-from visita.training.checkpoint import resumable
+from visita.training.loop import resumable
 
 SMALL = 16 * 1024
 HEAD = """| kind | file | bytes | bits | refused or made again | no number changed | faults |

@@ -121,8 +121,8 @@ def _train(disk: Path, other: Path) -> None:
     from tiny import FUSION  # noqa: PLC0415
 
     import visita  # noqa: PLC0415
-    from visita.training.checkpoint import Checkpoint  # noqa: PLC0415
     from visita.training.config import CrossModalConfig, MklVisitaConfig  # noqa: PLC0415
+    from visita.training.loop import Checkpoint  # noqa: PLC0415
     from visita.training.two_stage import train_two_stages  # noqa: PLC0415
 
     save = Checkpoint.save
@@ -148,7 +148,7 @@ def _train(disk: Path, other: Path) -> None:
 
 
 def _trained(disk: Path, _other: Path, said: list[str]) -> str:
-    from visita.training.checkpoint import Checkpoint  # noqa: PLC0415
+    from visita.training.loop import Checkpoint  # noqa: PLC0415
 
     found = load_folder(disk / "m").name
     if found == "m":

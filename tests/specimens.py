@@ -33,7 +33,7 @@ from visita.matchers.weights import rounded
 from visita.matchers.whole import WholeMatcher
 from visita.networks.cross_modal import MklVisita
 from visita.networks.fusion import JointSpace
-from visita.training.checkpoint import Checkpoint
+from visita.training.loop import Checkpoint
 from visita.types import Recipe
 
 GRID = Recipe({"efficientnet-lite0": ("block15:5x5",)})

@@ -22,13 +22,13 @@ import visita
 from visita.cli.models import describe
 from visita.errors import ArtifactError, ConfigError, MismatchError
 from visita.evaluation.measure import features_for, vectors
+from visita.evaluation.retrieval import rsum_of_vectors
 from visita.matchers.combine import FusedMatcher, ScaledMatcher
 from visita.matchers.pretrained import DualMatcher, PairedMatcher
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
+from visita.training.adapt import MIXES, adapt_frozen, from_the_means
 from visita.training.config import AdaptConfig
-from visita.training.head import MIXES, adapt_frozen, from_the_means
-from visita.training.learn import rsum_on
 from visita.training.tensors import PairTensors
 from visita.vectors import unit
 
@@ -103,7 +103,7 @@ def test_identical_vectors_do_not_divide_by_nothing():
 def test_adapting_helps_where_there_is_something_to_learn(clip):
     base = visita.load(clip)
     train, dev, test = (in_one_space(seed, 60) for seed in (1, 2, 3))
-    validate = rsum_on(dev.truth)
+    validate = rsum_of_vectors(dev.truth)
     found, history, weight = adapt_frozen("mine", base, train, dev, of_base(dev), validate, CONFIG)
     assert isinstance(found, FusedMatcher) and weight > 0
     assert found.parts[0] is base and found.weights == (1 - weight, weight)
@@ -116,7 +116,7 @@ def test_adapting_helps_where_there_is_something_to_learn(clip):
             own.text(torch.from_numpy(test.texts)).numpy(),
         )
     joined = (found.fuse(list(sides)) for sides in zip(of_base(test), of_tuned, strict=True))
-    score = rsum_on(test.truth)
+    score = rsum_of_vectors(test.truth)
     assert score(*joined) > score(*of_base(test)) + 20
     # One vector a side holds the sum of both similarities, the base's untouched.
     images, texts = (found.fuse(list(s)) for s in zip(of_base(test), of_tuned, strict=True))
@@ -141,7 +141,7 @@ def test_what_cannot_become_better_on_dev_stays_as_it_is(clip):
     pictures = np.random.default_rng(2).normal(size=(30, WIDTH)).astype(np.float32)
     truth = sparse.csr_array(np.eye(30, dtype=bool))
     perfect = PairTensors(pictures[:, None], pictures, truth)
-    score = rsum_on(truth)
+    score = rsum_of_vectors(truth)
     assert score(*of_base(perfect)) == 600
     found, history, weight = adapt_frozen(
         "mine", base, train, perfect, of_base(perfect), score, CONFIG
@@ -165,7 +165,7 @@ def test_the_same_seed_gives_the_same_matcher(clip):
 def adapted(clip, drawn_pairs, tmp_path_factory) -> visita.Trained:
     """Return what adapting to drawn pairs gives where every weight above 0 is taken."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("visita.training.head.MIXES", (0.5,))
+        patch.setattr("visita.training.adapt.MIXES", (0.5,))
         folder = tmp_path_factory.mktemp("adapted") / "mine"
         return visita.adapt(clip, drawn_pairs, folder, config=CONFIG)
 
@@ -198,7 +198,7 @@ def test_the_comparison_is_of_images_that_took_no_part(adapted, clip, drawn_pair
     assert (found["split"], found["images"], found["weight"]) == ("test", 18, 0.5)
     held_back = drawn_pairs.take("test")
     for side, matcher in (("before", visita.load(clip)), ("after", adapted.matcher)):
-        whole = rsum_on(held_back.truth.tocsr())
+        whole = rsum_of_vectors(held_back.truth.tocsr())
         expected = whole(*vectors(matcher, features_for(matcher, held_back, None)))
         assert found[side]["rsum"]["value"] == pytest.approx(expected)
     gain = found["difference"]["rsum"]
@@ -206,7 +206,7 @@ def test_the_comparison_is_of_images_that_took_no_part(adapted, clip, drawn_pair
 
 
 def test_where_the_base_stays_it_is_saved_bit_for_bit(clip, drawn_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr("visita.training.head.MIXES", (0.0,))
+    monkeypatch.setattr("visita.training.adapt.MIXES", (0.0,))
     trained = visita.adapt(clip, drawn_pairs, tmp_path / "mine", config=CONFIG)
     assert trained.comparison["weight"] == 0
     assert trained.comparison["difference"]["rsum"]["value"] == 0
@@ -222,7 +222,7 @@ def test_other_files_of_the_checkpoint_are_refused(clip, drawn_pairs, tmp_path):
     checkpoint = tmp_path / "checkpoint"
     shutil.copytree(clip.partition(":")[2], checkpoint)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("visita.training.head.MIXES", (0.5,))
+        patch.setattr("visita.training.adapt.MIXES", (0.5,))
         visita.adapt(f"clip:{checkpoint}", drawn_pairs, tmp_path / "mine", config=CONFIG)
     tiny.set_in(checkpoint / "tokenizer_config.json", None, padding_side="left")
     with pytest.raises(MismatchError, match="other files of"):
@@ -238,7 +238,7 @@ def test_other_files_of_the_checkpoint_are_refused(clip, drawn_pairs, tmp_path):
 
 def test_an_image_text_head_stays_behind_the_adapted_vectors(blip, drawn_pairs, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("visita.training.head.MIXES", (0.5,))
+        patch.setattr("visita.training.adapt.MIXES", (0.5,))
         trained = visita.adapt(blip, drawn_pairs, tmp_path / "mine", config=CONFIG)
     assert any("image-text head" in line for line in trained.warnings)
     base, again = visita.load(blip), visita.load(tmp_path / "mine")
@@ -259,7 +259,7 @@ def test_an_image_text_head_stays_behind_the_adapted_vectors(blip, drawn_pairs, 
 
 
 def test_a_head_whose_vectors_stay_is_what_it_was(blip, drawn_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr("visita.training.head.MIXES", (0.0,))
+    monkeypatch.setattr("visita.training.adapt.MIXES", (0.0,))
     visita.adapt(blip, drawn_pairs, tmp_path / "mine", config=CONFIG)
     base, again = visita.load(blip), visita.load(tmp_path / "mine")
     assert isinstance(again, PairedMatcher) and isinstance(again.first, DualMatcher)
@@ -283,10 +283,10 @@ def test_scaled_vectors_travel_with_a_head(blip, drawn_pairs, tmp_path):
 
 
 def test_own_pairs_are_the_bank_of_what_was_adapted(clip, drawn_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr("visita.training.head.MIXES", (0.0,))  # nothing but the scaling changes
+    monkeypatch.setattr("visita.training.adapt.MIXES", (0.0,))  # nothing but the scaling changes
     base = visita.load(clip)
     dev = features_for(base, drawn_pairs.take("dev"), None)
-    rsum = rsum_on(dev.pairs.truth.tocsr())
+    rsum = rsum_of_vectors(dev.pairs.truth.tocsr())
     scaled = []
     for seed in range(4):  # the bank is drawn: some are of use on 18 pictures, some are not
         config = CONFIG.model_copy(update={"neighbours": 10, "seed": seed})

@@ -26,7 +26,7 @@ from specimens import (
 import visita
 from visita.artifact import MANIFEST
 from visita.errors import ArtifactError, VisitaError
-from visita.training.checkpoint import Checkpoint
+from visita.training.loop import Checkpoint
 
 pytestmark = pytest.mark.slow
 

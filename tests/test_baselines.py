@@ -23,9 +23,9 @@ from visita.matchers.cross_modal import CrossModalReranker, reranker_of, stack_g
 from visita.search.caption import CaptionWriter
 from visita.store.extract import pair_features, picture_features
 from visita.testing import check_matcher
-from visita.training.learn import text_encoder_of
+from visita.training.grids import cross_tensors
 from visita.training.tensors import PairTensors
-from visita.training.two_stage import cross_tensors
+from visita.training.vectors import text_encoder_of
 from visita.types import Recipe
 
 pytestmark = pytest.mark.slow

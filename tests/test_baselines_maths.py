@@ -25,7 +25,7 @@ from visita.baselines.words import all_negatives, hardest_negative, standardise
 from visita.encoders.vocabulary import Vocabulary
 from visita.kernels.estimators import SimpleMKL
 from visita.kernels.pairs import sample_pairs
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Tokens
 

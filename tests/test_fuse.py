@@ -19,7 +19,8 @@ from visita.evaluation.measure import features_for
 from visita.evaluation.ranks import mean_ranks
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
-from visita.training.similarities import NAMINGS, Fusion, learn_weights, naming_matcher
+from visita.training.fuse import LearntWeights, learn_weights
+from visita.training.fusion import CONCEPTS, concept_matcher
 from visita.training.tensors import PairTensors
 from visita.types import FloatArray, Recipe, TextFeatures
 from visita.vectors import join, unit
@@ -49,7 +50,7 @@ def views(noises: list[float], dim: int = 12, seed: int = 0) -> Parts:
     return found
 
 
-def fused(parts: Parts) -> Fusion:
+def fused(parts: Parts) -> LearntWeights:
     return learn_weights([a for a, _ in parts], [b for _, b in parts], truth_of(), seed=0)
 
 
@@ -94,22 +95,22 @@ def test_too_few_images_or_nothing_but_contradiction_is_refused():
 
 
 def test_names_are_as_many_as_what_they_name():
-    for naming in NAMINGS.values():
+    for naming in CONCEPTS.values():
         shapes = RecipeEncoder(Recipe(naming.recipe.levels)).columns()
         assert len(naming.names) == sum(shapes.values())
-    assert NAMINGS["class-names"].names == tuple(class_names())
-    assert NAMINGS["colour"].names == (*FOCAL, *FOCAL)
+    assert CONCEPTS["class-names"].names == tuple(class_names())
+    assert CONCEPTS["colour"].names == (*FOCAL, *FOCAL)
 
 
 def test_a_naming_is_the_centred_mean_of_its_names():
     rng = np.random.default_rng(0)
-    naming = NAMINGS["colour"]
+    naming = CONCEPTS["colour"]
     text = naming.open_text_encoder()
     shares = rng.dirichlet(np.ones(11), (40, 2)).astype(np.float32)
     columns = {f"colours/{level}": shares[:, i] for i, level in enumerate(("whole", "centre"))}
     texts = rng.normal(size=(9, text.dim)).astype(np.float32)
     train = PairTensors(shares.reshape(40, 1, 22), texts, sparse.csr_array((40, 9), dtype=bool))
-    matcher = naming_matcher("colour", naming, train)
+    matcher = concept_matcher("colour", naming, train)
     assert matcher.dim == naming.dim and matcher.recipe == naming.recipe
     features = TextFeatures(np.arange(10), texts)
     check_matcher(matcher, columns, features)

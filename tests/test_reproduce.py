@@ -15,8 +15,16 @@ import visita
 from visita.data.pairs import held_out
 from visita.errors import ConfigError, DataError, UnknownNameError
 from visita.evaluation.ranks import mean_ranks
-from visita.papers.fusion import SMALL, SYSTEMS, WHOLE, Bench, Outcomes, compute, make_bench, plan
-from visita.papers.fusion_claims import claims
+from visita.papers.fusion import (
+    SMALL,
+    WHOLE,
+    FusionBench,
+    FusionOutcomes,
+    compute,
+    make_bench,
+    plan,
+)
+from visita.papers.fusion_claims import SYSTEMS, claims
 from visita.papers.reproduce import levels_of, reproduce
 from visita.training.config import PaperConfig
 
@@ -27,7 +35,7 @@ CONFIG = PaperConfig(image_levels=LEVELS, topics=8, hidden=16, epochs=1)
 
 
 @pytest.fixture(scope="module")
-def bench(drawn_pairs) -> Bench:
+def bench(drawn_pairs) -> FusionBench:
     return make_bench(drawn_pairs, "dev", CONFIG, 8, None)
 
 
@@ -176,12 +184,12 @@ def test_hits_are_averaged_over_the_seeds_that_there_are(bench):
     cells = {cell.name: cell for cell in plan(bench.config, 2)}
     name = "MLP(fc)"
     results = {key: compute(cells[key], bench) for key in (f"{name}, seed 0", f"{name}, seed 1")}
-    both = Outcomes(results, range(3)).hits("direct, MLP(fc)", WHOLE, 5)
+    both = FusionOutcomes(results, range(3)).hits("direct, MLP(fc)", WHOLE, 5)
     ranks = [result.arrays["direct/whole"] for result in results.values()]
     expected = [100 * np.mean([mean_ranks(one[q]) <= 5 for one in ranks]) for q in range(54)]
     assert both.tolist() == expected
     with pytest.raises(KeyError):
-        Outcomes(results, range(3)).hits("recommendation, fc", WHOLE, 5)
+        FusionOutcomes(results, range(3)).hits("recommendation, fc", WHOLE, 5)
 
 
 def test_other_features_have_another_fingerprint(bench):

@@ -23,15 +23,15 @@ from visita.matchers.rerank import DEPTH
 from visita.papers.mkl_visita import (
     ABLATION_EPOCHS,
     EPOCHS,
+    MklVisitaOutcomes,
     Plan,
-    Reproduced,
     augmented,
     compute,
     join,
     joinable,
     plan,
 )
-from visita.papers.mkl_visita_bench import DEV, TEST, TRAIN, Bench, make_bench
+from visita.papers.mkl_visita_bench import DEV, TEST, TRAIN, MklVisitaBench, make_bench
 from visita.papers.mkl_visita_claims import (
     BOTH,
     FIRST,
@@ -110,7 +110,7 @@ def made(drawn_folder, checkpoint, tmp_path_factory) -> tuple[Path, subprocess.C
 
 
 @pytest.fixture(scope="module")
-def bench(drawn_pairs) -> Bench:
+def bench(drawn_pairs) -> MklVisitaBench:
     return make_bench(drawn_pairs, "dev", CONFIG, (), None)
 
 
@@ -359,7 +359,7 @@ def test_both_stages_order_the_first_ones_of_the_first(bench, planned, results):
 
 
 def test_outcomes_are_means_over_seeds_and_differences_are_paired(bench, planned, results):
-    outcomes = Reproduced.of_plan(bench, planned, results)
+    outcomes = MklVisitaOutcomes.of_plan(bench, planned, results)
     runs = outcomes.of(SECOND)
     assert len(runs) == 2
     found = outcomes.estimates(SECOND)
@@ -376,7 +376,7 @@ def test_outcomes_are_means_over_seeds_and_differences_are_paired(bench, planned
     for name in ("precision", "rsum"):
         assert gap[name].value == pytest.approx(one.facts[name] - reference.facts[name])
     some = {name: result for name, result in results.items() if name != "second stage, seed 1"}
-    incomplete = Reproduced.of_plan(bench, planned, some)
+    incomplete = MklVisitaOutcomes.of_plan(bench, planned, some)
     assert incomplete.measured([FUSION, FIRST, SECOND, REFERENCE]) == [FIRST, REFERENCE]
     assert [cell.name for cell in joinable(planned, some)] == ["both stages, seed 0"]
     with pytest.raises(KeyError):

@@ -19,20 +19,20 @@ from visita.encoders.efficientnet import class_names
 from visita.encoders.minilm import MiniLM
 from visita.errors import TrainingError
 from visita.evaluation.measure import features_for, vectors
+from visita.evaluation.retrieval import rsum_of_vectors
 from visita.matchers import load
 from visita.matchers.combine import ScaledMatcher
 from visita.matchers.embed import JointMatcher
 from visita.networks.fusion import FusionNetwork, JointSpace
 from visita.store.extract import PairFeatures, pair_features
 from visita.testing import check_matcher
-from visita.training.adapt import adapt_joint, from_vectors
+from visita.training.adapt import MIXES, adapt_joint, vectors_from_base
 from visita.training.config import AdaptConfig, ContrastConfig, FusionConfig
 from visita.training.fusion import start_closed_form, train_fusion
-from visita.training.head import MIXES
-from visita.training.learn import rsum_on, warnings_of
 from visita.training.loop import History
 from visita.training.scaling import vectors_of
 from visita.training.tensors import ROWS, PairTensors, Spans, spans_of, standardised, statistics
+from visita.training.train import warnings_of
 from visita.training.tuning import Extra, embed, train_network
 from visita.training.words import keyword_pairs
 from visita.types import FloatArray, Recipe
@@ -400,9 +400,9 @@ def test_vectors_of_what_was_adapted_follow_from_those_of_its_base(whole, tensor
     assert weight > 0
     dev = tensors["dev"]
     before, after = (vectors_of(one, dev) for one in (whole, found))
-    for one, other in zip(from_vectors(found, whole, before), after, strict=True):
+    for one, other in zip(vectors_from_base(found, whole, before), after, strict=True):
         assert np.allclose(one, other, atol=1e-5)
-    assert from_vectors(whole, whole, before) is before
+    assert vectors_from_base(whole, whole, before) is before
 
 
 def locally_scaled_base(whole: JointMatcher, features: PairFeatures) -> ScaledMatcher:
@@ -450,7 +450,9 @@ def test_what_is_no_better_on_dev_stays_as_it_was_local_scaling_too(
 
 
 def measured(matcher: ScaledMatcher, pairs: PairSet) -> float:
-    return rsum_on(pairs.truth.tocsr())(*vectors(matcher, features_for(matcher, pairs, None)))
+    return rsum_of_vectors(pairs.truth.tocsr())(
+        *vectors(matcher, features_for(matcher, pairs, None))
+    )
 
 
 def test_a_picture_and_its_mirror_image_are_alike(whole, features):

@@ -11,9 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from visita.errors import ArtifactError, MismatchError, TrainingError
-from visita.training.checkpoint import RUN, TENSORS, Checkpoint, resumable
 from visita.training.config import LoopConfig
-from visita.training.loop import LOWERED, History, fit, warm_up_and_cosine
+from visita.training.loop import (
+    LOWERED,
+    RUN,
+    TENSORS,
+    Checkpoint,
+    History,
+    fit,
+    resumable,
+    warm_up_and_cosine,
+)
 
 OPTIMIZERS = {
     "sgd": lambda network: torch.optim.SGD(network.parameters(), lr=0.05),

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from visita.encoders.minilm import MiniLM
 from visita.errors import ConfigError, UnknownNameError
 from visita.training.config import AdaptConfig, CrossModalConfig, FusionConfig, LoopConfig
-from visita.training.learn import text_encoder_of
 from visita.training.tensors import spans_of
+from visita.training.vectors import text_encoder_of
 
 
 def toml(folder: Path, text: str) -> Path:

@@ -31,15 +31,10 @@ from visita.training.config import (
     MklVisitaPaperConfig,
     PaperCrossModalConfig,
 )
-from visita.training.cross_modal import (
-    CrossTensors,
-    GridView,
-    all_scores,
-    check_cross_modal,
-    train_cross_modal,
-)
-from visita.training.learn import warnings_of
+from visita.training.cross_modal import all_scores, check_cross_modal, train_cross_modal
+from visita.training.grids import CrossTensors, GridView
 from visita.training.loop import History
+from visita.training.train import warnings_of
 from visita.types import FloatArray, Tokens
 
 pytestmark = pytest.mark.slow
@@ -143,7 +138,7 @@ def test_the_papers_loss_is_that_of_its_pairs(train, dev):
     losses = []
     for batch in labelled_pairs(labels, 60, settings.texts_per_image, 16, rng):
         errors = []
-        for row, text, label in zip(batch.seen, batch.texts, batch.labels, strict=True):
+        for row, text, label in zip(batch.views, batch.texts, batch.labels, strict=True):
             grids = (train.grids, views[0].grids)[row // 60][row % 60][None].astype(np.float32)
             values, mask = train.tokens.padded(np.array([text]))
             with torch.inference_mode():

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from visita.errors import TrainingError
 from visita.training.config import LoopConfig
-from visita.training.learn import save_curve, warnings_of
 from visita.training.loop import WARM_UP, Epoch, History, fit, warm_up_and_cosine
+from visita.training.train import save_curve, warnings_of
 
 
 class Line(nn.Module):

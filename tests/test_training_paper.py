@@ -22,9 +22,9 @@ from visita.store.extract import PairFeatures, pair_features
 from visita.testing import check_matcher
 from visita.training.batches import TripletBatch, triplet_batches
 from visita.training.config import AdaptConfig, FusionConfig, PaperConfig
-from visita.training.learn import text_encoder_of
 from visita.training.paper import _losses, train_paper
 from visita.training.tensors import PairTensors
+from visita.training.vectors import text_encoder_of
 from visita.types import FloatArray, Recipe
 
 pytestmark = pytest.mark.slow

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     )
     from visita.training.encoder import TrainedEncoder, train_encoder
     from visita.training.fuse import Fused, fuse
-    from visita.training.learn import Trained
-    from visita.training.train import train
+    from visita.training.train import Trained, train
     from visita.vectors import unit_and_length
 
     __version__: str
@@ -99,7 +98,7 @@ _MODULES = {
     "PaperConfig": "visita.training.config",
     "Past": "visita.search.past",
     "Recommendation": "visita.search.recommend",
-    "Trained": "visita.training.learn",
+    "Trained": "visita.training.train",
     "TrainedEncoder": "visita.training.encoder",
     "VisitaError": "visita.errors",
     "adapt": "visita.training.adapt",

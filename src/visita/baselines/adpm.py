@@ -5,24 +5,18 @@ Printed there: the convolutional layers of a network are the levels of a pyramid
 all places of a layer become a histogram of visual words (k-means), layers are compared by
 histogram intersection, and the weights of the layers are learnt with the kernel. There it
 classifies scenes. Ours, to match texts: a kernel of pairs is that of the pictures times that of
-the texts (the cosine of their tf-idf), SimpleMKL weighs the layers and finds the SVM of true and
-false pairs, k((I, T), (J, U)) = Σ_l β_l k_l(I, J) k(T, U).
+the texts (the cosine of their tf-idf); SimpleMKL, on a sample of true and as many false pairs,
+weighs the layers and finds the SVM, k((I, T), (J, U)) = Σ_l β_l k_l(I, J) k(T, U).
 
 Intersection of counts is an inner product of their unary codes, min(a, b) = Σ_k [a >= k][b >= k].
 So the SVM's decision is a bilinear form of a picture's codes and a text's tf-idf, whose strongest
 directions give one vector a picture and a text.
-
-Solving for ADPM as the image kernel of pairs, as ``visita.baselines.adpm`` tells.
-
-Words of each layer by k-means over the cells of training pictures; SimpleMKL over a sample of
-true and as many false pairs, one kernel a layer, each times the text kernel; the SVM's bilinear
-form cut to its strongest directions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -30,23 +24,24 @@ from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.extmath import randomized_svd
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from visita.baselines.baseline import Validate, WordBaseline
-from visita.baselines.words import ROWS, standardise, vectors_of
+from visita.baselines.baseline import WordBaseline
+from visita.baselines.words import ROWS, VectorNetwork, standardise, vectors_of
 from visita.encoders.vocabulary import UNKNOWN, Vocabulary
 from visita.kernels.estimators import SimpleMKL
 from visita.kernels.pairs import sample_pairs
 from visita.kernels.simplemkl import PAPER_TOLERANCE
 from visita.store.pictures import RecipeEncoder
 from visita.training.config import LAST_GRIDS, ImageLevels
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 from visita.training.loop import History
+from visita.training.tuning import Validate
 from visita.types import FloatArray, Tokens
 
 
-class PyramidMatching(nn.Module):
+class PyramidMatching(VectorNetwork):
     """A pair network that packs one unit vector; solved for, not trained.
 
     Parameters
@@ -68,8 +63,6 @@ class PyramidMatching(nn.Module):
         0 for what is no known word.
     """
 
-    mean: Tensor
-    scale: Tensor
     centres: Tensor
     codes: Tensor
     terms: Tensor
@@ -85,20 +78,9 @@ class PyramidMatching(nn.Module):
         vocabulary: int,
         dim: int,
     ) -> None:
-        super().__init__()
+        sizes = {"widths": list(widths), "words": words, "vocabulary": vocabulary, "dim": dim}
+        super().__init__("adpm", (1, dim, dim), cells, grid_features, **sizes)
         self.cells, self.widths = cells, list(widths)
-        self.arguments: dict[str, Any] = {
-            "name": "adpm",
-            "packed": [1, dim, dim],
-            "cells": cells,
-            "grid_features": grid_features,
-            "widths": self.widths,
-            "words": words,
-            "vocabulary": vocabulary,
-            "dim": dim,
-        }
-        self.register_buffer("mean", torch.zeros(grid_features))
-        self.register_buffer("scale", torch.ones(grid_features))
         self.register_buffer("centres", torch.zeros(words, grid_features))
         self.register_buffer("codes", torch.zeros(len(self.widths) * words * cells, dim))
         self.register_buffer("terms", torch.zeros(vocabulary, dim))
@@ -106,7 +88,7 @@ class PyramidMatching(nn.Module):
 
     def counts(self, grid: Tensor) -> Tensor:
         """Map (n, cells, d) to how many cells show each word of each layer, (n, layers, words)."""
-        layers = torch.split((grid - self.mean) / self.scale, self.widths, -1)
+        layers = torch.split(self.standardised(grid), self.widths, -1)
         found = []
         of_layers = torch.split(self.centres, self.widths, -1)
         for cells, centres in zip(layers, of_layers, strict=True):
@@ -140,10 +122,6 @@ class PyramidMatching(nn.Module):
         """Map word numbers (m, t) to (m, 1, dim); lengths of tf-idf do not matter any more."""
         weights = (self.idf[tokens] * mask)[..., None]
         return functional.normalize((weights * self.terms[tokens]).sum(1), dim=-1)[:, None]
-
-    def score(self, images: Tensor, texts: Tensor) -> Tensor:
-        """Return the cosines of packed pictures and texts, (n, m)."""
-        return images[:, 0] @ texts[:, 0].T
 
 
 CELLS = 100_000

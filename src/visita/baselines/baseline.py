@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+import torch
 from pydantic import Field, model_validator
 
 from visita.data.pairs import PairSet
@@ -15,21 +18,16 @@ from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ConfigError
 from visita.store.pictures import RecipeEncoder
 from visita.training.config import FeatureConfig, ImageLevels, Levels, LoopConfig
-from visita.training.cross_modal import CrossTensors
-from visita.training.loop import History
+from visita.training.grids import CrossTensors
+from visita.training.loop import History, Losses, fit, warm_up_and_cosine
 from visita.training.tensors import PairTensors, level_widths
+from visita.training.tuning import Validate
 from visita.types import FloatArray, Recipe
 
 POOLED: dict[str, Levels] = {"efficientnet-lite2": ("head:avg",)}
 """The last layer before the classes, as these systems read it of the networks of their time."""
-
-
 CELLS: dict[str, Levels] = {"efficientnet-lite2": ("block20:5x5",)}
 """The last grid, for those that look at parts of a picture."""
-
-
-Validate = Callable[[FloatArray, FloatArray], float]
-"""Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
 
 
 class Baseline(LoopConfig, ABC):
@@ -96,10 +94,7 @@ class VectorBaseline(FeatureConfig, Baseline):
     ) -> tuple[Any, History]:
         """Return the trained two-sided network, and what happened.
 
-        Raises
-        ------
-        TrainingError
-            If the loss stops being a number.
+        Raises as ``loop.fit`` does.
         """
 
 
@@ -133,13 +128,30 @@ class WordBaseline(Baseline):
 
         ``validate`` is a ``Validate``, for a ``PairBaseline`` a ``ValidateScores``.
 
-        Raises
-        ------
-        TrainingError
-            If the loss stops being a number.
+        Raises as ``loop.fit`` does.
         """
 
 
 def mean_view(pairs: PairTensors) -> FloatArray:
     """Return the mean of each picture's views, float32 (n, d)."""
     return np.asarray(pairs.images.mean(axis=1), np.float32)
+
+
+def fit_by_adam(
+    network: Any,
+    losses: Losses,
+    validate: Callable[[], float],
+    config: LoopConfig,
+    steps: int,
+    *,
+    longest_gradient: float = math.inf,
+) -> History:
+    """Train a network in place with Adam, whose rate rises and falls over ``steps``.
+
+    The rest is as for ``fit``.
+    """
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    rate = partial(warm_up_and_cosine, steps=steps)
+    return fit(
+        *(network, losses, optimizer, validate, config, rate), longest_gradient=longest_gradient
+    )

@@ -8,19 +8,14 @@ state after each word, and sentences are ranked for a picture by P(w | image) / 
 sentences would win otherwise; P(w) is the mean over training pictures.
 
 Ours: both ways that the picture enters, in one network; a score is the log of that ratio through
-tanh, which orders nothing anew; P(w) is the mean over 64 training pictures; and the LSTM is
-narrower than theirs (512).
-
-Training NIC / m-RNN: Vinyals et al. (2015), Mao et al. (2015), by likelihood.
-
-As ``visita.baselines.captioner`` tells. Ours: Adam, and the epoch that ranks best on a
-few pictures of dev.
+tanh, which orders nothing anew; P(w) is the mean over 64 training pictures; the LSTM is narrower
+than theirs (512); Adam, and the epoch that ranks best on a few pictures of dev.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -28,53 +23,36 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.baselines.words import BatchLoss, PairBaseline, every_pair, pack_images
+from visita.baselines.words import BatchLoss, CellNetwork, PairBaseline, every_pair, pack_images
 from visita.encoders.vocabulary import PADDING, UNKNOWN
 from visita.training.batches import Batch
 from visita.training.config import Share
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 
 END = PADDING
 """The number that no word has begins a caption, and ends it."""
-
-
 CROWD = 64
 """Training pictures that say how likely a caption is without a picture."""
-
-
 NATS = 20.0
 """Of the log ratio that is a score of tanh(1)."""
 
 
-class Captioner(nn.Module):
+class Captioner(CellNetwork):
     """A pair network; a text's rows are its inputs, the word that follows each, and log P(w).
 
     Attributes
     ----------
-    mean, scale : float32 (d,)
-        Training statistics of the features.
     crowd : float32 (CROWD, d)
         Features of training pictures.
     """
 
-    mean: Tensor
-    scale: Tensor
     crowd: Tensor
 
     def __init__(
         self, cells: int, grid_features: int, *, vocabulary: int, dim: int, dropout: float = 0.0
     ) -> None:
-        super().__init__()
-        self.arguments: dict[str, Any] = {
-            "name": "captioner",
-            "packed": [1, dim, dim + 2],
-            "cells": cells,
-            "grid_features": grid_features,
-            "vocabulary": vocabulary,
-            "dim": dim,
-        }
-        self.register_buffer("mean", torch.zeros(grid_features))
-        self.register_buffer("scale", torch.ones(grid_features))
+        settings = {"vocabulary": vocabulary, "dim": dim}
+        super().__init__("captioner", (1, dim, dim + 2), cells, grid_features, **settings)
         self.register_buffer("crowd", torch.zeros(CROWD, grid_features))
         self.see = nn.Linear(grid_features, dim)
         self.embed = nn.Embedding(vocabulary, dim)
@@ -85,7 +63,7 @@ class Captioner(nn.Module):
 
     def image(self, grid: Tensor) -> Tensor:
         """Map (n, cells, d) to the LSTM's first input (n, 1, dim)."""
-        first: Tensor = self.see(((grid - self.mean) / self.scale).mean(1, keepdim=True))
+        first: Tensor = self.see(self.standardised(grid).mean(1, keepdim=True))
         return first
 
     def text(self, tokens: Tensor, mask: Tensor) -> Tensor:

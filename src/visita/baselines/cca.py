@@ -5,10 +5,8 @@ correlation as in Gong et al. (2014) and Klein et al. (2015), whose "CCA mean ve
 the row to compare with. Printed there: VGG's last layer and the mean word2vec of a sentence.
 Ours: the features of this library, regularised by a ridge on each side.
 
-One linear map a side, compared by cosine or by Euclidean distance.
-
-What canonical correlation analysis gives. A matcher's score is an inner product of unit
-vectors, so a distance has to become one. With a and b the projections,
+One linear map a side, compared by cosine or by Euclidean distance. A matcher's score is an inner
+product of unit vectors, so a distance has to become one. With a and b the projections,
 
     -|a - b|² / 2 = <[a, -|a|² / 2, 1], [b, 1, -|b|² / 2]>.
 
@@ -18,23 +16,19 @@ side is zero, both are unit vectors, and the order is that of the distance in ei
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.baselines.baseline import Validate, VectorBaseline, mean_view
+from visita.baselines.baseline import VectorBaseline, mean_view
 from visita.kernels.cca import cca
 from visita.training.loop import History
 from visita.training.tensors import PairTensors, Spans, standardised, statistics
-from visita.training.tuning import embed
+from visita.training.tuning import Validate, embed
 from visita.types import FloatArray
-
-Layers = Callable[[int, int, int, float], nn.Sequential]
-"""From features, hidden width, outputs and dropout to the layers of one side."""
 
 
 class Sides(nn.Module):
@@ -46,15 +40,19 @@ class Sides(nn.Module):
         What rebuilds the network for use, as JSON values.
     """
 
+    @staticmethod
+    def layers(features: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
+        """Return the layers of one side."""
+        raise NotImplementedError
+
     def __init__(
         self,
         image_features: int,
         text_features: int,
-        layers: Layers,
         *,
         hidden: int,
         outputs: int,
-        dropout: float,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.dim = outputs
@@ -62,7 +60,21 @@ class Sides(nn.Module):
         for side, features in (("image", image_features), ("text", text_features)):
             self.register_buffer(f"{side}_mean", torch.zeros(features))
             self.register_buffer(f"{side}_scale", torch.ones(features))
-            self.add_module(f"{side}_layers", layers(features, hidden, outputs, dropout))
+            self.add_module(f"{side}_layers", self.layers(features, hidden, outputs, dropout))
+
+    @classmethod
+    def fresh(cls, config: Any, train: PairTensors) -> tuple[Self, FloatArray]:
+        """Return an untrained network with the training statistics, and the pictures' mean views.
+
+        ``config`` has a seed and the arguments of the network.
+        """
+        torch.manual_seed(config.seed)
+        settings = {key: getattr(config, key) for key in ("hidden", "outputs", "dropout")}
+        network = cls(train.images.shape[-1], train.texts.shape[-1], **settings)
+        images = mean_view(train)
+        for side, rows in (("image", images), ("text", train.texts)):
+            network.set_statistics(side, *statistics(rows))
+        return network, images
 
     @torch.no_grad()
     def set_statistics(self, side: str, mean: FloatArray, scale: FloatArray) -> None:

@@ -13,7 +13,7 @@ margin of 100), and all negatives of a batch.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from visita.baselines.baseline import CELLS
 from visita.baselines.sentences import VectorWords
+from visita.baselines.words import VectorNetwork
 from visita.errors import ConfigError
 from visita.networks.transformer import RecurrentWords
 from visita.training.config import ImageLevels
@@ -29,7 +30,7 @@ from visita.training.config import ImageLevels
 STEPS = 2
 
 
-class DualAttention(nn.Module):
+class DualAttention(VectorNetwork):
     """A pair network that packs one unit vector: the starts and ``STEPS`` steps end to end.
 
     Parameters
@@ -38,24 +39,12 @@ class DualAttention(nn.Module):
         Of the vectors, a multiple of ``STEPS + 1``.
     """
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(
         self, cells: int, grid_features: int, *, vocabulary: int, dim: int, dropout: float = 0.0
     ) -> None:
-        super().__init__()
+        settings = {"vocabulary": vocabulary, "dim": dim}
+        super().__init__("dan", (1, dim, dim), cells, grid_features, **settings)
         width = dim // (STEPS + 1)
-        self.arguments: dict[str, Any] = {
-            "name": "dan",
-            "packed": [1, dim, dim],
-            "cells": cells,
-            "grid_features": grid_features,
-            "vocabulary": vocabulary,
-            "dim": dim,
-        }
-        self.register_buffer("mean", torch.zeros(grid_features))
-        self.register_buffer("scale", torch.ones(grid_features))
         self.dropout = nn.Dropout(dropout)
         self.found = nn.ModuleList(nn.Linear(grid_features, width) for _ in range(STEPS + 1))
         self.read = RecurrentWords(vocabulary, width, dropout=dropout)
@@ -64,7 +53,7 @@ class DualAttention(nn.Module):
 
     def image(self, grid: Tensor) -> Tensor:
         """Map (n, cells, d) to (n, 1, dim)."""
-        cells = self.dropout((grid - self.mean) / self.scale)
+        cells = self.dropout(self.standardised(grid))
         seen = torch.ones_like(cells[..., 0], dtype=torch.bool)
         steps = [torch.tanh(self.found[0](cells.mean(1)))]
         for layer, attend in zip(self.found[1:], self.look, strict=True):
@@ -78,10 +67,6 @@ class DualAttention(nn.Module):
         for attend in self.listen:
             steps.append(attend(words, mask, torch.stack(steps).sum(0)))
         return functional.normalize(torch.cat(steps, -1), dim=-1)[:, None]
-
-    def score(self, images: Tensor, texts: Tensor) -> Tensor:
-        """Return the cosines of packed pictures and texts, (n, m)."""
-        return images[:, 0] @ texts[:, 0].T
 
 
 class Attention(nn.Module):

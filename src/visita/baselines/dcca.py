@@ -3,34 +3,28 @@
 Printed there: two networks whose outputs are to be correlated as much as they can be; the sum
 of the singular values of T = S11^-1/2 S12 S22^-1/2 over a large batch is what is maximised,
 with a ridge on S11 and S22; in the end a linear CCA of the outputs. Yan & Mikolajczyk put it
-on a CNN and on TF-IDF. Ours: one hidden layer with ReLU and dropout a side, the CNN frozen,
-and T by Cholesky factors, which gives the same singular values.
-
-Training deep CCA: the correlation of large batches, and a linear CCA in the end.
-
-Yan & Mikolajczyk (2015) with the objective of Andrew et al. (2013), as
-``visita.baselines.dcca`` tells. Printed: batches must be large against the outputs.
-Ours: Adam, its rate, dropout, the sizes, and the best epoch on dev.
+on a CNN and on TF-IDF; batches must be large against the outputs. Ours: one hidden layer with
+ReLU and dropout a side, the CNN frozen, and T by Cholesky factors, which gives the same singular
+values; Adam, its rate, dropout, the sizes, and the best epoch on dev.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from visita.baselines.baseline import Validate, VectorBaseline, mean_view
+from visita.baselines.baseline import VectorBaseline, fit_by_adam
 from visita.baselines.cca import Projection, Sides, fit_projection
 from visita.training.batches import batch_count, batches
 from visita.training.config import Share
-from visita.training.loop import History, Losses, fit, warm_up_and_cosine
-from visita.training.tensors import PairTensors, Spans, statistics
-from visita.training.tuning import embed, in_blocks
+from visita.training.loop import History, Losses
+from visita.training.tensors import PairTensors, Spans
+from visita.training.tuning import Validate, embed, in_blocks
 
 
 class DeepCCA(Sides):
@@ -42,22 +36,16 @@ class DeepCCA(Sides):
         Of the outputs, fitted on training pairs in closed form.
     """
 
-    def __init__(
-        self,
-        image_features: int,
-        text_features: int,
-        *,
-        hidden: int,
-        outputs: int,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(
-            *(image_features, text_features, _layers),
-            hidden=hidden,
-            outputs=outputs,
-            dropout=dropout,
+    def __init__(self, image_features: int, text_features: int, **settings: Any) -> None:
+        super().__init__(image_features, text_features, **settings)
+        self.head = Projection(self.dim, self.dim, directions=self.dim, distance="cosine")
+
+    @staticmethod
+    def layers(features: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
+        """Return one hidden layer and a linear one."""
+        return nn.Sequential(
+            nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
         )
-        self.head = Projection(outputs, outputs, directions=outputs, distance="cosine")
 
     def image_outputs(self, features: Tensor) -> Tensor:
         """Map (n, d) to (n, outputs)."""
@@ -95,12 +83,6 @@ def _root(covariance: Tensor, ridge: float) -> Tensor:
     return root
 
 
-def _layers(features: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
-    )
-
-
 class DCCA(VectorBaseline):
     """Deep canonical correlation analysis."""
 
@@ -124,29 +106,19 @@ class DCCA(VectorBaseline):
         self, train: PairTensors, dev: PairTensors, validate: Validate
     ) -> tuple[DeepCCA, History]:
         """Return the network, its linear CCA fitted, and what happened."""
-        torch.manual_seed(self.seed)
-        widths = train.images.shape[-1], train.texts.shape[-1]
-        network = DeepCCA(*widths, hidden=self.hidden, outputs=self.outputs, dropout=self.dropout)
-        images = mean_view(train)
-        for side, rows in (("image", images), ("text", train.texts)):
-            network.set_statistics(side, *statistics(rows))
+        network, images = DeepCCA.fresh(self, train)
+        whole = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
 
         def score() -> float:
             seen = np.concatenate(list(in_blocks(network.image_outputs, images)))
             read = np.concatenate(list(in_blocks(network.text_outputs, train.texts)))
             outputs = PairTensors(seen[:, None], read, train.truth)
             fit_projection(network.head, outputs, self.final_ridge, self.final_ridge)
-            return validate(*embed(network, dev, Spans.whole(*widths)))
+            return validate(*embed(network, dev, whole))
 
         steps = self.epochs * batch_count(train.truth, self.batch)
-        history = fit(
-            network,
-            self._losses(network, torch.from_numpy(images), train),
-            torch.optim.Adam(network.parameters(), lr=self.learning_rate),
-            score,
-            self,
-            partial(warm_up_and_cosine, steps=steps),
-        )
+        losses = self._losses(network, torch.from_numpy(images), train)
+        history = fit_by_adam(network, losses, score, self, steps)
         return network, history
 
     def _losses(self, network: DeepCCA, images: Tensor, train: PairTensors) -> Losses:

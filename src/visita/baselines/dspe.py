@@ -1,25 +1,21 @@
-"""Training DSPE: batches of pictures with two of their sentences each.
-
-Wang, Li & Lazebnik (2016), as ``visita.baselines.dspe`` tells. Values are those
-of the authors' public code (Adam, 2 sentences a picture, the 10 hardest negatives); ours are the
-rate (1e-4 there, for more steps), its decay, the best epoch on dev, text features that are no
-Fisher vectors, 100 pictures a step (500) and margin 0.2 (0.05). The 10 hardest of 500 draw all
-vectors together before anything is learnt: on Flickr8k dev, rsum 159 after 40 epochs with the
-authors' two values, 246 after 16 with these.
-
-DSPE: Wang, Li & Lazebnik, "Learning deep structure-preserving image-text embeddings" (2016).
+"""DSPE: Wang, Li & Lazebnik, "Learning deep structure-preserving image-text embeddings" (2016).
 
 Printed there: two branches of fully connected layers (2048, ReLU, dropout 0.5, 512, unit
 length), Euclidean distance, a margin loss in both directions over the hardest few negatives,
 and a third term that keeps sentences of one image nearer to each other than to others. The
-same term for images is left out, as an image has no other image that means the same. The
-weights and 10 negatives are those of the authors' public code (Two_branch_network).
+same term for images is left out, as an image has no other image that means the same. The weights,
+Adam, 2 sentences a picture and the 10 hardest negatives are those of the authors' public code
+(Two_branch_network).
+
+Ours are the rate (1e-4 there, for more steps), its decay, the best epoch on dev, text features
+that are no Fisher vectors, 100 pictures a step (500) and margin 0.2 (0.05). The 10 hardest of 500
+draw all vectors together before anything is learnt: on Flickr8k dev, rsum 159 after 40 epochs
+with the authors' two values, 246 after 16 with these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -28,13 +24,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.baselines.baseline import Validate, VectorBaseline, mean_view
+from visita.baselines.baseline import VectorBaseline, fit_by_adam
 from visita.baselines.cca import Sides
 from visita.training.batches import drawn_texts
 from visita.training.config import Share
-from visita.training.loop import History, Losses, fit, warm_up_and_cosine
-from visita.training.tensors import PairTensors, Spans, statistics
-from visita.training.tuning import embed
+from visita.training.loop import History, Losses
+from visita.training.tensors import PairTensors, Spans
+from visita.training.tuning import Validate, embed
 
 TINY = 1e-4
 """Under the root of a squared distance, as in the authors' code: it has a gradient at 0."""
@@ -43,20 +39,12 @@ TINY = 1e-4
 class TwoBranch(Sides):
     """A two-sided network: standardise, a hidden layer with batch norm, a linear layer."""
 
-    def __init__(
-        self,
-        image_features: int,
-        text_features: int,
-        *,
-        hidden: int,
-        outputs: int,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(
-            *(image_features, text_features, _branch),
-            hidden=hidden,
-            outputs=outputs,
-            dropout=dropout,
+    @staticmethod
+    def layers(features: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
+        """Return a hidden layer with batch norm, and a linear one."""
+        return nn.Sequential(
+            *(nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU()),
+            *(nn.Dropout(dropout), nn.Linear(hidden, outputs)),
         )
 
     def image(self, features: Tensor) -> Tensor:
@@ -122,16 +110,6 @@ def _distances(one: Tensor, other: Tensor) -> Tensor:
     return (squares.clamp(min=0) + TINY).sqrt()
 
 
-def _branch(features: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(features, hidden),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, outputs),
-    )
-
-
 class DSPE(VectorBaseline):
     """Two branches, bidirectional ranking and structure preservation."""
 
@@ -158,20 +136,12 @@ class DSPE(VectorBaseline):
         self, train: PairTensors, dev: PairTensors, validate: Validate
     ) -> tuple[TwoBranch, History]:
         """Return the network, and what happened."""
-        torch.manual_seed(self.seed)
-        widths = train.images.shape[-1], train.texts.shape[-1]
-        network = TwoBranch(*widths, hidden=self.hidden, outputs=self.outputs, dropout=self.dropout)
-        images = mean_view(train)
-        for side, rows in (("image", images), ("text", train.texts)):
-            network.set_statistics(side, *statistics(rows))
+        network, images = TwoBranch.fresh(self, train)
+        whole = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
         steps = self.epochs * -(-len(images) // self.batch)
-        history = fit(
-            network,
-            self._losses(network, torch.from_numpy(images), train),
-            torch.optim.Adam(network.parameters(), lr=self.learning_rate),
-            lambda: validate(*embed(network, dev, Spans.whole(*widths))),
-            self,
-            partial(warm_up_and_cosine, steps=steps),
+        losses = self._losses(network, torch.from_numpy(images), train)
+        history = fit_by_adam(
+            network, losses, lambda: validate(*embed(network, dev, whole)), self, steps
         )
         return network, history
 

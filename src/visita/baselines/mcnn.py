@@ -11,21 +11,18 @@ paper's best adds the scores of all four levels.) There, words come from skip-gr
 here they are learnt. Ours: the score goes through tanh, which orders nothing anew, and an image
 vector of 256 at every level.
 
+In training, too, as printed: dropout, early stopping on dev. Ours: of eight random false pictures
+and of eight texts out of a pair's batch, the one with the highest score; and Adam for SGD.
+
 A layer is linear before its ReLU, so that a picture's and a sentence's parts of it are
 computed, and packed, apart.
-
-Training m-CNN: Ma et al. (2015), as ``visita.baselines.mcnn`` tells.
-
-Printed: hinge loss with random negatives, margin 0.5, dropout, early stopping on dev. Ours: of
-eight random false pictures and of eight texts out of a pair's batch, the one with the highest
-score; and Adam for SGD.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -34,69 +31,45 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.baselines.words import BatchLoss, PairBaseline, every_pair, pack_images, pack_texts
+from visita.baselines.words import (
+    BatchLoss,
+    CellNetwork,
+    PairBaseline,
+    every_pair,
+    pack_images,
+    pack_texts,
+)
 from visita.training.batches import Batch
 from visita.training.config import Share
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 
 WINDOW = 3
-
-
 WORDS = 30
 """Words that are read."""
-
-
 WORD = 100
-
-
 MAPS = (200, 300, 300)
-
-
 IMAGE = 256
-
-
 HIDDEN = 400
-
-
 Level = Literal["word", "phrase-short", "phrase-long", "sentence"]
 """Where the picture enters: into the first, second or third layer over words, or after all."""
 
 
-class MultimodalCNN(nn.Module):
+class MultimodalCNN(CellNetwork):
     """A pair network; a text's rows are the places of the layer that the picture enters.
 
     At the level ``sentence`` a text is one row.
     """
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(
-        self,
-        cells: int,
-        grid_features: int,
-        *,
-        vocabulary: int,
-        level: Level,
-        dropout: float = 0.0,
+        self, cells: int, grid_features: int, *, vocabulary: int, level: Level, dropout: float = 0.0
     ) -> None:
-        super().__init__()
-        self.before = get_args(Level).index(level)
-        self.places = WORDS // 2**self.before
-        self.at_end = level == "sentence"
+        before, at_end = get_args(Level).index(level), level == "sentence"
         last = MAPS[-1] * (WORDS // 2 ** len(MAPS))
         # Of a picture, and of each row of a text, which also has where words are.
-        joined, row = (IMAGE, last) if self.at_end else (MAPS[self.before], MAPS[self.before] + 1)
-        self.arguments: dict[str, Any] = {
-            "name": "m-cnn",
-            "packed": [1, joined, row],
-            "cells": cells,
-            "grid_features": grid_features,
-            "vocabulary": vocabulary,
-            "level": level,
-        }
-        self.register_buffer("mean", torch.zeros(grid_features))
-        self.register_buffer("scale", torch.ones(grid_features))
+        joined, row = (IMAGE, last) if at_end else (MAPS[before], MAPS[before] + 1)
+        settings = {"vocabulary": vocabulary, "level": level}
+        super().__init__("m-cnn", (1, joined, row), cells, grid_features, **settings)
+        self.before, self.at_end, self.places = before, at_end, WORDS // 2**before
         self.see = nn.Sequential(nn.Dropout(dropout), nn.Linear(grid_features, IMAGE), nn.ReLU())
         self.join = nn.Identity() if self.at_end else nn.Linear(IMAGE, joined, bias=False)
         self.embed = nn.Embedding(vocabulary, WORD)
@@ -114,7 +87,7 @@ class MultimodalCNN(nn.Module):
 
     def image(self, grid: Tensor) -> Tensor:
         """Map (n, cells, d) to (n, 1, …): the mean cell, as the level needs it."""
-        seen = self.see(((grid - self.mean) / self.scale).mean(1, keepdim=True))
+        seen = self.see(self.standardised(grid).mean(1, keepdim=True))
         packed: Tensor = self.join(seen)
         return packed
 

@@ -7,13 +7,11 @@ text (i-t) is the same with regions asking words. λ is 9 (t-i) and 4 (i-t); wor
 both ends. There, 36 detected regions and 1,024 dimensions; here the cells of a grid, in fewer.
 ``both`` is the mean of the two scores in one network, where the paper's ensemble is of two.
 
-Training SCAN: Lee et al. (2018), as ``visita.baselines.scan`` tells.
-
-Printed: the hardest negative in a batch of 128, margin 0.2, Adam with 5e-4 or 2e-4, gradients
-no longer than 2, 20 or 30 epochs. Ours: batches of 64, the first epoch against all negatives,
-and, as there are fewer epochs, a higher rate. Fewer numbers a cell learn far more slowly: with
-80, which would be 4 KB a picture, two epochs reach a dev rsum of 178 on 300 pictures, with 256
-they reach 265.
+Of training is printed: the hardest negative in a batch of 128, margin 0.2, Adam with 5e-4 or
+2e-4, gradients no longer than 2, 20 or 30 epochs. Ours: batches of 64, the first epoch against
+all negatives, and, as there are fewer epochs, a higher rate. Fewer numbers a cell learn far more
+slowly: with 80, which would be 4 KB a picture, two epochs reach a dev rsum of 178 on 300 pictures,
+with 256 they reach 265.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import repeat
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -31,28 +29,24 @@ from torch.nn import functional
 from visita.baselines.baseline import CELLS
 from visita.baselines.words import (
     BatchLoss,
-    Measure,
+    CellNetwork,
     PairBaseline,
     all_negatives,
     all_pairs,
     hardest_negative,
 )
+from visita.networks.losses import Loss
 from visita.networks.transformer import RecurrentWords
 from visita.training.batches import batch_count
 from visita.training.config import ImageLevels, Share
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 
 SHARPNESS = {"t-i": 9.0, "i-t": 4.0}
-
-
 Direction = Literal["t-i", "i-t", "both"]
 
 
-class StackedAttention(nn.Module):
+class StackedAttention(CellNetwork):
     """A pair network that packs a unit vector a cell and a word; padding is zero."""
-
-    mean: Tensor
-    scale: Tensor
 
     def __init__(
         self,
@@ -64,25 +58,15 @@ class StackedAttention(nn.Module):
         direction: Direction,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.arguments: dict[str, Any] = {
-            "name": "scan",
-            "packed": [cells, dim, dim],
-            "cells": cells,
-            "grid_features": grid_features,
-            "vocabulary": vocabulary,
-            "dim": dim,
-            "direction": direction,
-        }
+        settings = {"vocabulary": vocabulary, "dim": dim, "direction": direction}
+        super().__init__("scan", (cells, dim, dim), cells, grid_features, **settings)
         self.directions = ("t-i", "i-t") if direction == "both" else (direction,)
-        self.register_buffer("mean", torch.zeros(grid_features))
-        self.register_buffer("scale", torch.ones(grid_features))
         self.see = nn.Sequential(nn.Dropout(dropout), nn.Linear(grid_features, dim))
         self.read = RecurrentWords(vocabulary, dim, dropout=dropout)
 
     def image(self, grid: Tensor) -> Tensor:
         """Map (n, cells, d) to (n, cells, dim)."""
-        return functional.normalize(self.see((grid - self.mean) / self.scale), dim=-1)
+        return functional.normalize(self.see(self.standardised(grid)), dim=-1)
 
     def text(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Map word numbers (m, t) to (m, t, dim)."""
@@ -165,7 +149,7 @@ class SCAN(PairBaseline):
         return all_pairs(network, train, hardest_after(first, self.margin))
 
 
-def hardest_after(first: int, margin: float) -> Iterator[Measure]:
+def hardest_after(first: int, margin: float) -> Iterator[Loss]:
     """Yield the loss of each batch: against all negatives at first, then against the hardest.
 
     Against the hardest alone a network that knows nothing learns hardly anything: the way to a

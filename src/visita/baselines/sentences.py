@@ -6,11 +6,9 @@ negatives" (2018). Printed there: a linear map of CNN features, word vectors of 
 LSTM (UVS) or a GRU (VSE++) whose last state is the sentence, cosines. Ours: a GRU in both, and
 narrower (the papers use 1,024), so that it is trained in minutes on one core.
 
-Training UVS and VSE++: one network, two losses.
-
-Kiros et al. (2014): the sum over all negatives of a batch, margin 0.2. Faghri et al. (2018):
-the hardest one, margin 0.2, batches of 128, Adam with 2e-4, images as they are (frozen). They
-train VSE++ for 30 epochs; here dev chooses among fewer, and the rate is higher in turn.
+The losses, printed: UVS, the sum over all negatives of a batch, margin 0.2; VSE++, the hardest
+one, margin 0.2, batches of 128, Adam with 2e-4, images as they are (frozen). They train VSE++ for
+30 epochs; here dev chooses among fewer, and the rate is higher in turn.
 """
 
 from __future__ import annotations
@@ -25,9 +23,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.baselines.baseline import Validate, WordBaseline
+from visita.baselines.baseline import WordBaseline
 from visita.baselines.words import (
-    Measure,
+    VectorNetwork,
     all_negatives,
     all_pairs,
     hardest_negative,
@@ -35,59 +33,36 @@ from visita.baselines.words import (
     vectors_of,
 )
 from visita.encoders.vocabulary import Vocabulary
+from visita.networks.losses import Loss
 from visita.training.config import Share
-from visita.training.cross_modal import CrossTensors
+from visita.training.grids import CrossTensors
 from visita.training.loop import History
+from visita.training.tuning import Validate
 
 WORD = 300
 
 
-class SentenceSpace(nn.Module):
-    """A pair network that packs one unit vector a picture or text.
-
-    Attributes
-    ----------
-    arguments : dict
-        What rebuilds the network for use, as JSON values.
-    mean, scale : float32 (cells d,)
-        Training statistics of the features.
-    """
-
-    mean: Tensor
-    scale: Tensor
+class SentenceSpace(VectorNetwork):
+    """A pair network that packs one unit vector a picture or text."""
 
     def __init__(
         self, cells: int, grid_features: int, *, vocabulary: int, dim: int, dropout: float = 0.0
     ) -> None:
-        super().__init__()
-        self.arguments: dict[str, Any] = {
-            "name": "sentences",
-            "packed": [1, dim, dim],
-            "cells": cells,
-            "grid_features": grid_features,
-            "vocabulary": vocabulary,
-            "dim": dim,
-        }
-        self.register_buffer("mean", torch.zeros(grid_features))
-        self.register_buffer("scale", torch.ones(grid_features))
+        settings = {"vocabulary": vocabulary, "dim": dim}
+        super().__init__("sentences", (1, dim, dim), cells, grid_features, **settings)
         self.see = nn.Sequential(nn.Dropout(dropout), nn.Linear(grid_features, dim))
         self.embed = nn.Sequential(nn.Embedding(vocabulary, WORD), nn.Dropout(dropout))
         self.read = nn.GRU(WORD, dim, batch_first=True)
 
     def image(self, grid: Tensor) -> Tensor:
         """Map (n, cells, d) to (n, 1, dim): the mean cell; one cell is a pooled feature."""
-        mean = ((grid - self.mean) / self.scale).mean(1, keepdim=True)
-        return functional.normalize(self.see(mean), dim=-1)
+        return functional.normalize(self.see(self.standardised(grid).mean(1, keepdim=True)), dim=-1)
 
     def text(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Map word numbers (m, t) to (m, 1, dim): the state after the last word."""
         states, _ = self.read(self.embed(tokens))
         last = (mask.sum(1) - 1)[:, None, None].expand(-1, 1, states.shape[2])
         return functional.normalize(states.gather(1, last), dim=-1)
-
-    def score(self, images: Tensor, texts: Tensor) -> Tensor:
-        """Return the cosines of packed pictures and texts, (n, m)."""
-        return images[:, 0] @ texts[:, 0].T
 
 
 class VectorWords(WordBaseline):
@@ -103,7 +78,7 @@ class VectorWords(WordBaseline):
     def made(self, cells: int, features: int, words: int) -> Any:
         """Return the network, untrained."""
 
-    def loss(self) -> Measure:
+    def loss(self) -> Loss:
         """Return what is minimised."""
         return partial(all_negatives, margin=self.margin)
 
@@ -139,6 +114,6 @@ class VSEPlusPlus(UVS):
 
     paper: ClassVar[str] = "Faghri et al. 2018"
 
-    def loss(self) -> Measure:
+    def loss(self) -> Loss:
         """Return what is minimised."""
         return partial(hardest_negative, margin=self.margin)

@@ -7,34 +7,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from visita.artifact import check_free
 from visita.baselines.baseline import Baseline, VectorBaseline, WordBaseline
 from visita.baselines.words import PairBaseline
-from visita.data import Data, PairSet, open_pairs
-from visita.data.join import interchangeable
-from visita.data.pairs import LEAST, check_enough
+from visita.data import Data, PairSet
 from visita.encoders.vocabulary import Vocabulary
 from visita.evaluation import PROTOCOLS, evaluate_vectors, fit_threshold
 from visita.evaluation.blocks import as_vectors
-from visita.evaluation.measure import caveats, features_for, vectors
+from visita.evaluation.measure import features_for, vectors
 from visita.evaluation.rerank import RerankedPairs
+from visita.evaluation.retrieval import rsum_of_scores, rsum_of_vectors
 from visita.matchers.cross_modal import CrossModalReranker, reranker_of
 from visita.matchers.embed import JointMatcher
 from visita.matchers.rerank import RerankedMatcher
 from visita.matchers.whole import WholeMatcher
 from visita.store.extract import PairFeatures, pair_features, picture_features
-from visita.training.calibrate import Vectors, calibrate_searches, caveats_on_words, provenance
-from visita.training.learn import (
-    Trained,
-    rsum_on,
-    save_curve,
-    text_encoder_of,
-    topic_facts,
-    warnings_of,
-)
+from visita.training.calibrate import calibrate_searches
+from visita.training.grids import cross_tensors
 from visita.training.loop import History
 from visita.training.tensors import PairTensors, as_matcher, whole_space
-from visita.training.two_stage import cross_tensors, rsum_of_scores
+from visita.training.train import Run, Trained, warnings_about
+from visita.training.tuning import Vectors
+from visita.training.vectors import text_encoder_of, topic_facts
 from visita.types import Matcher, Recipe
 
 CALIBRATED = 200
@@ -54,106 +47,86 @@ class _Learnt:
 def train_baseline(
     data: Data, out: str | Path, *, config: Baseline, features: str | Path | None = None
 ) -> Trained:
-    """Train a baseline on the train split, choose on dev, and save it in ``out``.
+    """Train a baseline, as ``train`` says.
 
     Raises
     ------
-    DataError
-        If train or dev is empty.
-    ConfigError
-        If the settings do not suit the data or each other.
     MissingExtraError
         If a library that it needs is not installed.
-    TrainingError
-        If training cannot go on.
     """
-    out = Path(out)
     config.check()  # what cannot be learnt from is refused before long work
-    check_free(out.resolve())
-    pairs = open_pairs(data, seed=config.seed)
-    check_enough(pairs, {"train": LEAST, "dev": LEAST}, "Training")
-    dev_pairs = interchangeable(pairs.take("dev"))
-    read = _Read(pairs, pairs.take("train"), dev_pairs, features)
-    learnt = _learn(out.resolve().name, read, config)
-    history = learnt.history
-    facts = {
-        "config": learnt.config.model_dump(mode="json"),
-        "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
-        **provenance(pairs),
-        **(topic_facts(learnt.config) if isinstance(learnt.config, VectorBaseline) else {}),
-    }
+    run = Run.begin(data, out, config.seed, features)
+    learnt = _learn(run, config)
+    facts = run.facts(learnt.config, learnt.history)
+    if isinstance(learnt.config, VectorBaseline):
+        facts |= topic_facts(learnt.config)
     matcher = replace(learnt.matcher, facts=facts)
-    dev = features_for(matcher, read.dev, features)
-    fields, report = _measured(matcher, dev, config.seed)
+    fields, report = _measured(matcher, features_for(matcher, run.dev, features), config.seed)
     matcher = replace(matcher, **fields)
-    matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
-    warnings = [*warnings_of(history), *caveats(matcher), *caveats_on_words(matcher)]
-    return Trained(matcher, out, report, None, warnings, learnt.seconds)
+    run.save(matcher, learnt.history)
+    warnings = warnings_about(matcher, learnt.history)
+    return Trained(matcher, run.out, report, None, warnings, learnt.seconds)
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What is learnt from, and where its features are."""
-
-    pairs: PairSet
-    train: PairSet
-    dev: PairSet
-    folder: str | Path | None
-
-
-def _learn(name: str, read: _Read, config: Baseline) -> _Learnt:
+def _learn(run: Run, config: Baseline) -> _Learnt:
     if isinstance(config, VectorBaseline):
-        return _learn_vectors(name, read, config)
+        return _learn_vectors(run, config)
     if isinstance(config, PairBaseline):
-        return _learn_pairs(name, read, config)
+        return _learn_pairs(run, config)
     assert isinstance(config, WordBaseline)
-    reranker, history, seconds = _learn_words(read, config, config.recipe(), None)
-    return _Learnt(WholeMatcher(name=name, packer=reranker), history, seconds, config)
+    reranker, history, seconds = _learn_words(run, config, config.recipe(), None)
+    return _Learnt(WholeMatcher(name=run.name, packer=reranker), history, seconds, config)
 
 
-def _learn_vectors(
-    name: str, read: _Read, config: VectorBaseline, stored: Recipe | None = None
-) -> _Learnt:
+def _learn_vectors(run: Run, config: VectorBaseline, stored: Recipe | None = None) -> _Learnt:
     """``stored`` is the recipe that the features are kept with, the system's own or more."""
-    config = config.prepared(read.train)
-    recipe, text = config.recipe(), text_encoder_of(config, read.pairs)
+    config = config.prepared(run.train)
+    recipe, text = config.recipe(), text_encoder_of(config, run.pairs)
     train, dev = (
-        PairTensors.of(pair_features(pairs, stored or recipe, text, read.folder), recipe)
-        for pairs in (read.train, read.dev)
+        PairTensors.of(pair_features(pairs, stored or recipe, text, run.features), recipe)
+        for pairs in (run.train, run.dev)
     )
     started = time.perf_counter()
-    network, history = config.learn(train, dev, rsum_on(dev.truth))
+    network, history = config.learn(train, dev, rsum_of_vectors(dev.truth))
     seconds = time.perf_counter() - started
     widths = train.images.shape[-1], train.texts.shape[-1]
     space = whole_space(network, config.network, *widths)
-    return _Learnt(as_matcher(name, space, recipe, text), history, seconds, config)
+    return _Learnt(as_matcher(run.name, space, recipe, text), history, seconds, config)
 
 
 def _learn_words(
-    read: _Read, config: WordBaseline, stored: Recipe, validated: int | None
+    run: Run, config: WordBaseline, stored: Recipe, validated: int | None
 ) -> tuple[CrossModalReranker, History, float]:
     """Return what packs and scores; ``validated`` is how many pictures of dev choose the epoch."""
     recipe = config.recipe()
-    vocabulary = Vocabulary.fit(read.train.texts, config.vocabulary, config.longest)
-    few = read.dev.subset(read.dev.some_images(validated, config.seed))
+    vocabulary = Vocabulary.fit(run.train.texts, config.vocabulary, config.longest)
+    few = run.dev.subset(run.dev.some_images(validated, config.seed))
     train, dev = (
-        cross_tensors(*picture_features(pairs, stored, read.folder), recipe, vocabulary)
-        for pairs in (read.train, few)
+        cross_tensors(*picture_features(pairs, stored, run.features), recipe, vocabulary)
+        for pairs in (run.train, few)
     )
-    rsum = rsum_of_scores(dev.truth) if isinstance(config, PairBaseline) else rsum_on(dev.truth)
+    rsum = (
+        rsum_of_scores(dev.truth)
+        if isinstance(config, PairBaseline)
+        else rsum_of_vectors(dev.truth)
+    )
     started = time.perf_counter()
     network, history = config.learn(train, dev, rsum, vocabulary)
     seconds = time.perf_counter() - started
     return reranker_of(network, recipe, vocabulary), history, seconds
 
 
-def _learn_pairs(name: str, read: _Read, config: PairBaseline) -> _Learnt:
+def _learn_pairs(run: Run, config: PairBaseline) -> _Learnt:
     first_config = config.first.model_copy(update={"seed": config.seed})
     stored = Recipe.union([first_config.recipe(), config.recipe()])
-    first = _learn_vectors(name, read, first_config, stored)
-    reranker, history, seconds = _learn_words(read, config, stored, config.validated)
+    first = _learn_vectors(run, first_config, stored)
+    reranker, history, seconds = _learn_words(run, config, stored, config.validated)
     matcher = RerankedMatcher(
-        name=name, first=first.matcher, reranker=reranker, weight=config.weight, depth=config.depth
+        name=run.name,
+        first=first.matcher,
+        reranker=reranker,
+        weight=config.weight,
+        depth=config.depth,
     )
     return _Learnt(matcher, history, first.seconds + seconds, config)
 

@@ -1,28 +1,74 @@
-"""What systems share that read words: packing, statistics, all pairs of a batch, losses."""
+"""What systems share that read words: networks, packing, all pairs of a batch, losses."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.baselines.baseline import WordBaseline
+from visita.baselines.baseline import WordBaseline, fit_by_adam
 from visita.baselines.cca import CCA
 from visita.encoders.vocabulary import Vocabulary
+from visita.networks.losses import Loss
 from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import LoopConfig
-from visita.training.cross_modal import CrossTensors, ValidateScores
-from visita.training.loop import History, fit, warm_up_and_cosine
+from visita.training.cross_modal import ValidateScores
+from visita.training.grids import CrossTensors
+from visita.training.loop import History
 from visita.training.tensors import statistics
 from visita.types import FloatArray
+
+
+class CellNetwork(nn.Module):
+    """A pair network that standardises a picture's cells.
+
+    Parameters
+    ----------
+    name : str
+        In ``PAIR_NETWORKS``.
+    packed : of int
+        Rows of a picture, and the widths of a picture's rows and of a text's.
+    settings
+        Whatever else rebuilds the network for use, as JSON values.
+
+    Attributes
+    ----------
+    arguments : dict
+        What rebuilds it, all together.
+    mean, scale : float32 (grid_features,)
+        Training statistics of the features.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, name: str, packed: Sequence[int], cells: int, grid_features: int, **settings: Any
+    ) -> None:
+        super().__init__()
+        shapes = {"packed": list(packed), "cells": cells, "grid_features": grid_features}
+        self.arguments: dict[str, Any] = {"name": name, **shapes, **settings}
+        self.register_buffer("mean", torch.zeros(grid_features))
+        self.register_buffer("scale", torch.ones(grid_features))
+
+    def standardised(self, grid: Tensor) -> Tensor:
+        """Map (n, cells, d) to features of mean 0 and variance 1 in training."""
+        return (grid - self.mean) / self.scale
+
+
+class VectorNetwork(CellNetwork):
+    """A pair network that packs one unit vector, as wide for a picture as for a text."""
+
+    def score(self, images: Tensor, texts: Tensor) -> Tensor:
+        """Return the cosines of packed pictures and texts, (n, m)."""
+        return images[:, 0] @ texts[:, 0].T
 
 
 def every_pair(images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,20 +114,10 @@ def _costs(scores: Tensor, also_true: Tensor, margin: float) -> tuple[Tensor, Te
 
 GRADIENT = 2.0
 """Longest gradient, as in the authors' code of VSE++ and SCAN."""
-
-
 ROWS = 256
 """Pictures or texts at once where nothing is learnt."""
-
-
 PAIRS = 1024
 """And pairs: a captioner has a number for each word of its vocabulary at each place."""
-
-
-Measure = Callable[[Tensor, Tensor], Tensor]
-"""Maps scores of image i and text j, (b, b), and which other pairs are true, bool, to a loss."""
-
-
 BatchLoss = Callable[[Batch], tuple[Tensor, float]]
 """Maps a batch of true pairs to its loss, and that of guessing."""
 
@@ -102,15 +138,7 @@ def train_on_words(
             yield loss(batch)
 
     steps = config.epochs * batch_count(train.truth, config.batch)
-    return fit(
-        network,
-        epoch,
-        torch.optim.Adam(network.parameters(), lr=config.learning_rate),
-        validate,
-        config,
-        partial(warm_up_and_cosine, steps=steps),
-        longest_gradient=GRADIENT,
-    )
+    return fit_by_adam(network, epoch, validate, config, steps, longest_gradient=GRADIENT)
 
 
 def standardise(network: Any, train: CrossTensors) -> None:
@@ -121,7 +149,7 @@ def standardise(network: Any, train: CrossTensors) -> None:
     network.scale.copy_(torch.from_numpy(scale))
 
 
-def all_pairs(network: Any, train: CrossTensors, measures: Iterator[Measure]) -> BatchLoss:
+def all_pairs(network: Any, train: CrossTensors, measures: Iterator[Loss]) -> BatchLoss:
     """Return the loss of the scores of all pictures of a batch with all its texts.
 
     ``measures`` has one for each batch.

@@ -18,14 +18,8 @@ from visita.errors import ConfigError
 from visita.matchers.cross_modal import CrossModalReranker
 
 CAPTIONER = "captioner"
-
-
 END = PADDING
-
-
 BEAM = 5
-
-
 LONGEST = 20
 """Words of a caption at most."""
 

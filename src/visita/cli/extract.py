@@ -31,7 +31,7 @@ def extract(
     """
     from visita.store.extract import pair_features  # noqa: PLC0415
     from visita.training import PRESETS  # noqa: PLC0415
-    from visita.training.learn import text_encoder_of  # noqa: PLC0415
+    from visita.training.vectors import text_encoder_of  # noqa: PLC0415
 
     check_out(out)
     chosen = PRESETS.load(preset or "default").read(config, settings or ())

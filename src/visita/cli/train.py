@@ -96,7 +96,7 @@ def as_grids(levels: dict[str, list[str]], by: str = "second") -> list[str]:
 
 def read_by(encoder: str | None) -> list[str]:
     """Return the settings with which both stages of MKL-VisITA read texts by an encoder."""
-    from visita.training.learn import token_levels  # noqa: PLC0415
+    from visita.training.vectors import token_levels  # noqa: PLC0415
 
     if not encoder:
         return []

@@ -1,15 +1,7 @@
 """Scores of queries against items, a block of rows at a time, or all in memory.
 
-The rank of a query is that of its best true item: 1 + the number of *other* items that come
-before it, those that are not true for this query. A true sibling is never a competitor. Items
-with one score come in any order, so whatever is measured is the expectation over all orders of
-what is tied: what the mean over many shuffles of the items comes to. So a collapsed model has
-the recall of chance.
-
-Scores of queries against items, a block of rows at a time.
-
-Everything that ranks goes through these blocks, so evaluation needs neither a
-gallery nor the whole (queries, items) matrix in memory.
+Everything that ranks goes through these blocks, so evaluation needs neither a gallery nor the
+whole (queries, items) matrix in memory.
 """
 
 from __future__ import annotations
@@ -100,6 +92,20 @@ def dot_blocks(queries: FloatArray, items: FloatArray, rows: int = 512) -> Score
             "give (queries, d) and (items, d) from one matcher."
         )
     return _DotBlocks(np.asarray(queries, np.float32), np.asarray(items, np.float32), rows)
+
+
+BothWays = tuple[ScoreBlocks, ScoreBlocks]
+"""Scores of images that ask for texts, and of texts that ask for images."""
+
+
+def vectors_both_ways(images: FloatArray, texts: FloatArray) -> BothWays:
+    """Return the inner products of images (n, d) and texts (m, d), both ways."""
+    return dot_blocks(images, texts), dot_blocks(texts, images)
+
+
+def scores_both_ways(scores: FloatArray) -> BothWays:
+    """Return the scores of images and texts, float32 (n, m), both ways."""
+    return DenseBlocks(scores), DenseBlocks(np.ascontiguousarray(scores.T))
 
 
 def check_scores(scores: NDArray[np.floating[Any]]) -> None:

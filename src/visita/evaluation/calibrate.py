@@ -1,6 +1,4 @@
-"""Logistic regression, as every probability of a match is fitted.
-
-Fitting and measuring P(match | score, gallery size), on galleries as in ``galleries.py``.
+"""Fitting and measuring P(match | score, gallery size), by logistic regression.
 
 The examples are the first ten results of text queries, labelled match or no match;
 the first result weighs as much as the other nine together, and each gallery size
@@ -47,8 +45,6 @@ def logistic(
 
 
 TOP = 10
-
-
 _QUERIES = 5000  # more texts than this are sampled: enough for three numbers, and minutes saved
 
 
@@ -133,11 +129,7 @@ def _search(
 
 
 FIT_SIZES = (10, 30, 100, 300, 1000)
-
-
 MEASURED_SIZES = (10, 100, 1000)
-
-
 BINS = 15
 
 
@@ -215,12 +207,7 @@ def calibration_error(
 
 
 def cross_fitted_calibration_error(
-    image_vectors: FloatArray,
-    text_vectors: FloatArray,
-    truth: Truth,
-    *,
-    sizes: Sequence[int] = MEASURED_SIZES,
-    seed: int,
+    image_vectors: FloatArray, text_vectors: FloatArray, truth: Truth, *, seed: int
 ) -> dict[str, Any]:
     """Fit on the texts of one half of the images, measure on the other, and the other way round.
 
@@ -244,7 +231,7 @@ def cross_fitted_calibration_error(
             image_vectors, text_vectors[fitted], truth[:, fitted], seed=seed
         )
         drawn = draw_galleries(
-            image_vectors, text_vectors[measured], truth[:, measured], sizes, seed
+            image_vectors, text_vectors[measured], truth[:, measured], MEASURED_SIZES, seed
         )
         both.append((calibration, list(drawn)))
     return measure_results(both)

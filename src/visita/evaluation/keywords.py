@@ -1,22 +1,17 @@
 """The protocol ``keywords``: one-word queries, the way people search a folder.
 
-The words are nouns found in the captions themselves (``nouns.py``), and an image is
-relevant to a word when at least two of its captions hold it.
+The words are nouns found in English captions, without a tagger: in a caption a noun closes a
+phrase. It mostly comes after a determiner or a modifier ("a dog", "a brown dog") and often before
+a preposition, a form of *be* or *have*, *and* or the end ("dog in"); a modifier comes after a
+determiner but seldom before such a word; a verb form seldom comes after either. The ratios are
+taken from the captions at hand, plurals counted with their singular. "of" is left out of the
+words that follow, which drops *group of*, *front of*, *top of*.
 
-Nouns of English captions, found without a tagger.
-
-In a caption a noun closes a phrase. It mostly comes after a determiner or a modifier
-("a dog", "a brown dog") and often before a preposition, a form of *be* or *have*,
-*and* or the end ("dog in"); a modifier comes after a determiner but seldom before
-such a word; a verb form seldom comes after either. The ratios are taken from the
-captions at hand, plurals counted with their singular. "of" is left out of the words
-that follow, which drops *group of*, *front of*, *top of*.
-
-Fitting P(shows) of single words on captions, which leave out much of what a picture shows.
-
-A noun that one caption of five has is shown, and the others left it out. How many pictures show
-it and have it in no caption follows from how many have it in just one and in two (Chao's
-estimator: A. Chao, Biometrics 1987; a lower bound). The pictures with one stand in for those.
+An image is relevant to a word when at least two of its captions hold it. For P(shows), which is
+fitted here too, that leaves out much of what a picture shows: a noun that one caption of five has
+is shown, and the others left it out. How many pictures show it and have it in no caption follows
+from how many have it in just one and in two (Chao's estimator: A. Chao, Biometrics 1987; a lower
+bound). The pictures with one stand in for those.
 """
 
 from __future__ import annotations
@@ -24,7 +19,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,26 +31,16 @@ from visita.brief import Brief
 from visita.errors import DataError
 from visita.evaluation.blocks import Truth, blocks_with_truth, check_scores, check_truth, dot_blocks
 from visita.evaluation.calibrate import logistic
-from visita.evaluation.intervals import RESAMPLES, Estimate, estimates
+from visita.evaluation.intervals import Estimate, estimates
 from visita.matchers.probability import KeywordCalibration, Usual, keyword_features
 from visita.types import FloatArray
 
 # Ratios over the captions; chosen by reading the words they give on Flickr8k's dev split.
 NOUN_OPENED, NOUN_CLOSED = 0.5, 0.4
-
-
 MODIFIER_OPENED, MODIFIER_CLOSED = 0.3, 0.25
-
-
 _END = "."
-
-
 _WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*|[^\sa-z'-]+")
-
-
 _PLURALS = {"men": "man", "women": "woman", "children": "child", "feet": "foot"}
-
-
 _KEPT_PLURALS = frozenset({"shorts", "glasses", "woods"})  # not those of short, glass, wood
 
 
@@ -67,14 +52,11 @@ _DETERMINERS = _terms(
     "a an the one two three four five six some several many another each both "
     "his her its their my your our"
 )
-
-
 _CLOSERS = _terms(
     "in on at with by near over through into under behind down up from to for across along "
     "around against off onto beside between above inside outside while as toward towards past "
     "during after before next among out away is are was were has have and or who that which " + _END
 )
-
 
 # Words about the picture or a place in it, not about what it shows, are no queries either.
 _NO_QUERIES = (
@@ -173,10 +155,7 @@ class Keywords(Brief):
 
     def to_dict(self) -> dict[str, object]:
         """Return ``{metric: {value, low, high}, "words": count}``."""
-        return {
-            **{name: one.to_dict() for name, one in self.metrics.items()},
-            "words": self.words,
-        }
+        return {**{name: one.to_dict() for name, one in self.metrics.items()}, "words": self.words}
 
 
 def keyword_queries(
@@ -195,7 +174,7 @@ def keyword_queries(
     """
     truth = check_truth(truth, (truth.shape[0], len(texts)))
     nouns, sentences = find_nouns(texts)
-    held = sparse.csr_array((truth.astype(np.int64) @ _held(sentences, nouns)).T)
+    held = sparse.csr_array((truth.astype(np.int64) @ words_held(sentences, nouns)).T)
     relevance = held >= captions
     counts = relevance.sum(axis=1)
     rows = np.argsort(-counts, kind="stable")[: int((counts >= images).sum())]
@@ -208,12 +187,7 @@ def keyword_queries(
 
 
 def keywords(
-    image_vectors: FloatArray,
-    query_vectors: FloatArray,
-    relevance: Truth,
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
+    image_vectors: FloatArray, query_vectors: FloatArray, relevance: Truth, *, seed: int
 ) -> Keywords:
     """Measure the ranking of images for each word; intervals are over resampled words.
 
@@ -239,10 +213,7 @@ def keywords(
         values += [_measure(row, held) for row, held in zip(scores, true.toarray(), strict=True)]
     table = 100 * np.array(values)
     found = estimates(
-        lambda weights: weights @ table / weights.sum(axis=1, keepdims=True),
-        len(table),
-        seed=seed,
-        resamples=resamples,
+        lambda weights: weights @ table / weights.sum(axis=1, keepdims=True), len(table), seed=seed
     )
     return Keywords(dict(zip(METRICS, found, strict=True)), len(table))
 
@@ -265,34 +236,26 @@ def _measure(scores: FloatArray, relevant: NDArray[np.bool_]) -> tuple[float, ..
     return float(average_precision_score(relevant, scores)), *at
 
 
-def _held(sentences: Sequence[Sequence[str]], nouns: Sequence[str]) -> Truth:
-    """Return which text holds which noun, csr int (m, nouns) of ones."""
-    column = {noun: i for i, noun in enumerate(nouns)}
-    found = [
+def words_held(sentences: Sequence[Collection[str]], words: Sequence[str]) -> Truth:
+    """Return which text, given by its words, holds which word: csr int64 (m, words) of ones."""
+    column = {word: number for number, word in enumerate(words)}
+    places = [
         (text, column[word])
-        for text, words in enumerate(sentences)
-        for word in sorted(set(words))
+        for text, own in enumerate(sentences)
+        for word in sorted(set(own))
         if word in column
     ]
-    rows, columns = np.array(found, dtype=np.int64).reshape(-1, 2).T
-    shape = (len(sentences), len(nouns))
-    return sparse.csr_array((np.ones(len(found), np.int64), (rows, columns)), shape=shape)
+    rows, columns = np.array(places, dtype=np.int64).reshape(-1, 2).T
+    shape = (len(sentences), len(words))
+    return sparse.csr_array((np.ones(len(places), np.int64), (rows, columns)), shape=shape)
 
 
 LEAST_WORDS = 20
-
-
 PIVOT = 0.1
 """The probability that stays where it is when one half is put where it is asked for."""
-
-
 BETWEEN = (0.2, 0.8)
-
-
 SCORE, HEIGHT, SPREAD = range(3)
 """Columns of ``keyword_features``."""
-
-
 Counts = NDArray[np.int64]
 
 

@@ -69,8 +69,6 @@ def _share(part: Values, rest: Values) -> Values:
 
 
 METRICS = ("precision", "recall", "F1", "mAP", "AUC")
-
-
 _ROWS = 4096
 
 
@@ -258,7 +256,7 @@ def measure_pairs(
     """Measure scores that are known, as ``pairs`` does: float64 (p,) of the pairs ``drawn``."""
     # Numbered anew: components without a true pair have nothing to draw.
     _, groups = np.unique(components(truth).images[drawn.images], return_inverse=True)
-    decided = _decisions(scores >= threshold, drawn.labels, groups)
+    decided = decision_statistic((scores >= threshold)[:, None], drawn.labels, groups)
     ranked = ranking_metrics(scores, drawn.labels, groups)
 
     def statistic(weights: Values) -> Values:
@@ -283,16 +281,21 @@ def _false_texts(
     return np.asarray(drawn + before, dtype=np.int64)
 
 
-def _decisions(
+def decision_statistic(
     called: NDArray[np.bool_], labels: NDArray[np.bool_], groups: NDArray[np.int64]
 ) -> Statistic:
-    counts = np.stack([called & labels, called, labels], axis=1).astype(np.float64)
-    sums = group_sums(counts, groups)
+    """Return weights (r, groups) → precision, recall and F1, (r, 3), between 0 and 1.
+
+    They are means over s runs; ``called`` is bool (p, s), what each calls a match.
+    """
+    true_pairs = labels[:, None]
+    columns = (called & true_pairs, called, true_pairs)
+    sums = [group_sums(column.astype(np.float64), groups) for column in columns]
 
     def statistic(weights: Values) -> Values:
-        hits, called, true = (weights @ sums).T
+        hits, positive, true = (weights @ column for column in sums)
         # Nothing called a match: precision is 0, as in scikit-learn with zero_division=0.
-        precision = hits / np.maximum(called, 1)
-        return np.stack([precision, hits / true, 2 * hits / (called + true)], axis=1)
+        metrics = (hits / np.maximum(positive, 1), hits / true, 2 * hits / (positive + true))
+        return np.stack([metric.mean(axis=1) for metric in metrics], axis=1)
 
     return statistic

@@ -5,11 +5,6 @@ before it, those that are not true for this query. A true sibling is never a com
 with one score come in any order, so whatever is measured is the expectation over all orders of
 what is tied: what the mean over many shuffles of the items comes to. So a collapsed model has
 the recall of chance.
-
-Scores of queries against items, a block of rows at a time.
-
-Everything that ranks goes through these blocks, so evaluation needs neither a
-gallery nor the whole (queries, items) matrix in memory.
 """
 
 from __future__ import annotations
@@ -21,18 +16,14 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from visita.errors import DataError
-from visita.evaluation.blocks import ScoreBlocks, Truth, blocks_with_truth
+from visita.evaluation.blocks import BothWays, ScoreBlocks, Truth, blocks_with_truth
 from visita.evaluation.intervals import Statistic, Values, group_sums, weighted_medians
 
 Ranks = NDArray[np.int64]
 """int64 (…, 3), of a query's best true item: how many others score more, how many others score
 the same, and how many true items do, itself among them."""
-
-
 _EVERY = 1000
 """Ranks up to this are told apart in a median under ties, and a thousand of those above."""
-
-
 _SPREAD = 1e-6
 """A smaller standard deviation is none, but rounding."""
 
@@ -63,6 +54,14 @@ def best_ranks(blocks: ScoreBlocks, truth: Truth) -> Ranks:
         greater, equal = (scores > best).sum(axis=1), (scores == best).sum(axis=1)
         ranks[rows] = np.stack([greater, equal - siblings, siblings], axis=1)
     return ranks
+
+
+def ranks_both_ways(ways: BothWays, truth: Truth) -> tuple[Ranks, Ranks]:
+    """Return the ranks of each image's best text, (n, 3), and of each text's best image, (m, 3).
+
+    ``truth`` is csr bool (n, m).
+    """
+    return best_ranks(ways[0], truth), best_ranks(ways[1], truth.T.tocsr())
 
 
 def hits(ranks: Ranks, cutoffs: Sequence[int]) -> Values:

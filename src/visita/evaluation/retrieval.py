@@ -3,11 +3,9 @@
 Image→text counts a hit if *any* of the image's texts is within the first K. Ranks, also of
 equal scores, are those of ``ranks.py``.
 
-Retrieval as the mean over folds: COCO's 1K protocol is its 5,000 test images in five folds.
-
-Source: A. Karpathy, L. Fei-Fei, Deep Visual-Semantic Alignments, CVPR 2015. Folds are
-disjoint and in the order of the images; each is a gallery of its own, with all texts of
-its images, however many these are. COCO's 5K protocol is ``retrieval`` on all of them.
+It may be the mean over folds, disjoint and in the order of the images, each a gallery of its own
+with all texts of its images: COCO's 1K protocol is its 5,000 test images in five folds (A.
+Karpathy, L. Fei-Fei, Deep Visual-Semantic Alignments, CVPR 2015), its 5K protocol all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +19,13 @@ from numpy.typing import NDArray
 
 from visita.brief import Brief
 from visita.errors import ConfigError, DataError
-from visita.evaluation.blocks import Truth, check_truth, dot_blocks
+from visita.evaluation.blocks import (
+    BothWays,
+    Truth,
+    check_truth,
+    scores_both_ways,
+    vectors_both_ways,
+)
 from visita.evaluation.intervals import (
     RESAMPLES,
     Difference,
@@ -35,18 +39,12 @@ from visita.evaluation.intervals import (
     group_sums,
     mean_estimates,
 )
-from visita.evaluation.ranks import Ranks, best_ranks, hits, median_ranks, recall_at
+from visita.evaluation.ranks import Ranks, hits, median_ranks, ranks_both_ways, recall_at
 from visita.types import FloatArray
 
 DIRECTIONS = ("image_to_text", "text_to_image")
-
-
 CUTOFFS = (1, 5, 10)
-
-
 METRICS = (*(f"R@{k}" for k in CUTOFFS), "MedR")
-
-
 E = TypeVar("E", bound=Estimate)
 
 
@@ -76,16 +74,34 @@ class Retrieval(Brief):
 
     def to_dict(self) -> dict[str, dict[str, object]]:
         """Return ``{direction: {metric: {value, low, high}}, "rsum": {value, low, high}}``."""
-        directions: dict[str, dict[str, object]] = {
-            direction: {name: one.to_dict() for name, one in metrics.items()}
-            for direction, metrics in self.metrics.items()
-        }
-        return {**directions, "rsum": {**self.rsum.to_dict()}}
+        return {**_by_direction(self.metrics), "rsum": {**self.rsum.to_dict()}}
+
+
+def _by_direction(metrics: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, object]]:
+    return {
+        direction: {name: estimate.to_dict() for name, estimate in named.items()}
+        for direction, named in metrics.items()
+    }
 
 
 def recall_sum(*ranks: Ranks) -> float:
     """Return the sum of the recalls at ``CUTOFFS``, in percent; rsum, given both directions."""
     return sum(recall_at(one, k) for one in ranks for k in CUTOFFS)
+
+
+def rsum(ways: BothWays, truth: Truth) -> float:
+    """Return the sum of the six recalls of images and texts, ``truth`` csr bool (n, m)."""
+    return recall_sum(*ranks_both_ways(ways, truth))
+
+
+def rsum_of_vectors(truth: Truth) -> Callable[[FloatArray, FloatArray], float]:
+    """Return what maps vectors of images (n, d) and texts (m, d) to their rsum."""
+    return lambda images, texts: rsum(vectors_both_ways(images, texts), truth)
+
+
+def rsum_of_scores(truth: Truth) -> Callable[[FloatArray], float]:
+    """Return what maps scores of images and texts, (n, m), to their rsum."""
+    return lambda scores: rsum(scores_both_ways(scores), truth)
 
 
 def retrieval(
@@ -113,17 +129,12 @@ def retrieval(
         As ``best_ranks``, or if all images hang together through shared texts.
     """
     truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
-    image_ranks = best_ranks(dot_blocks(image_vectors, text_vectors), truth)
-    text_ranks = best_ranks(dot_blocks(text_vectors, image_vectors), truth.T.tocsr())
+    images, texts = ranks_both_ways(vectors_both_ways(image_vectors, text_vectors), truth)
     groups = components(truth)
-    return measure_ranks(
-        image_ranks[None], text_ranks[None], groups, seed=seed, resamples=resamples
-    )
+    return measure_ranks(images[None], texts[None], groups, seed=seed, resamples=resamples)
 
 
-def mean_over_seeds(
-    runs: Sequence[Retrieval], *, seed: int, resamples: int = RESAMPLES
-) -> Retrieval:
+def mean_over_seeds(runs: Sequence[Retrieval], *, seed: int) -> Retrieval:
     """Join runs of several training seeds on the same split: metrics are means over them.
 
     The mean is taken before resampling, so the interval is that of the mean.
@@ -137,11 +148,11 @@ def mean_over_seeds(
         _check_same_split(runs[0], run)
     image_ranks = np.concatenate([run.image_ranks for run in runs])
     text_ranks = np.concatenate([run.text_ranks for run in runs])
-    return measure_ranks(image_ranks, text_ranks, runs[0].groups, seed=seed, resamples=resamples)
+    return measure_ranks(image_ranks, text_ranks, runs[0].groups, seed=seed)
 
 
 def paired_retrieval(
-    a: Retrieval, b: Retrieval, *, seed: int, resamples: int = RESAMPLES
+    a: Retrieval, b: Retrieval, *, seed: int
 ) -> dict[str, dict[str, Difference] | Difference]:
     """Return b - a for every metric, keyed as ``Retrieval.to_dict``, on the same resamples.
 
@@ -153,23 +164,13 @@ def paired_retrieval(
     _check_same_split(a, b)
     first = rank_statistic(a.image_ranks, a.text_ranks, a.groups)
     second = rank_statistic(b.image_ranks, b.text_ranks, b.groups)
-    found = differences(
-        lambda weights: second(weights) - first(weights),
-        a.groups.count,
-        seed=seed,
-        resamples=resamples,
-    )
+    found = differences(lambda weights: second(weights) - first(weights), a.groups.count, seed=seed)
     metrics, rsum = by_name(found)
     return {**metrics, "rsum": rsum}
 
 
 def measure_ranks(
-    image_ranks: Ranks,
-    text_ranks: Ranks,
-    groups: Groups,
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
+    image_ranks: Ranks, text_ranks: Ranks, groups: Groups, *, seed: int, resamples: int = RESAMPLES
 ) -> Retrieval:
     """Measure ranks that are known, as ``retrieval`` does: int64 (s, n, 3) and (s, m, 3).
 
@@ -251,11 +252,8 @@ class Folds(Brief):
 
     def to_dict(self) -> dict[str, object]:
         """Return the dictionary of ``Retrieval``, and ``"folds"``: the images in each."""
-        directions = {
-            direction: {name: one.to_dict() for name, one in metrics.items()}
-            for direction, metrics in self.metrics.items()
-        }
-        return {**directions, "rsum": self.rsum.to_dict(), "folds": list(self.sizes)}
+        numbers = {"rsum": self.rsum.to_dict(), "folds": list(self.sizes)}
+        return {**_by_direction(self.metrics), **numbers}
 
 
 def retrieval_in_folds(
@@ -286,10 +284,8 @@ def retrieval_in_folds(
     truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
 
     def ranks(images: Rows, texts: Rows, inside: Truth) -> tuple[Ranks, Ranks]:
-        seen, read = image_vectors[images], text_vectors[texts]
-        return (
-            best_ranks(dot_blocks(seen, read), inside),
-            best_ranks(dot_blocks(read, seen), inside.T.tocsr()),
+        return ranks_both_ways(
+            vectors_both_ways(image_vectors[images], text_vectors[texts]), inside
         )
 
     return measure_folds(ranks, truth, folds, seed=seed, resamples=resamples)

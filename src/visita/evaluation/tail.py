@@ -1,6 +1,4 @@
-"""Recall of texts by the language that they are in.
-
-The long tail: recall of texts by how often learning met their rarest word.
+"""Recall of texts by their language, and by how often learning met their rarest word.
 
 A word is what the topic models count, in any language; English words without a meaning of their
 own (scikit-learn's list) are left out, and plurals are words of their own. The texts of the
@@ -12,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +21,20 @@ from visita.evaluation.intervals import RESAMPLES, Estimate, Values, estimates, 
 from visita.evaluation.ranks import Ranks, hits
 from visita.evaluation.retrieval import CUTOFFS
 
+FREQUENCIES = {"none": 0, "1–2": 2, "3–10": 10, "11–100": 100, "over 100": np.inf}
+"""Each bin's greatest frequency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Texts of one bin: how many, and their recall in percent at each of ``CUTOFFS``."""
+
+    texts: int
+    recall: tuple[Estimate, ...]
+
 
 def recall_by_language(
-    ranks: Ranks,
-    languages: Sequence[str],
-    groups: NDArray[np.int64],
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
+    ranks: Ranks, languages: Sequence[str], groups: NDArray[np.int64], *, seed: int
 ) -> dict[str, Bin]:
     """Return the languages that texts of two groups or more are in, by alphabet.
 
@@ -49,36 +52,10 @@ def recall_by_language(
     DataError
         If the three do not have the same length.
     """
-    check_lengths(ranks, groups, "languages", len(languages))
+    _check_lengths(ranks, groups, "languages", len(languages))
     codes = np.array(languages, np.str_)
     named = {code: codes == code for code in sorted(set(languages) - {""})}
-    return recall_in_bins(ranks, named, groups, seed=seed, resamples=resamples)
-
-
-FREQUENCIES = {"none": 0, "1–2": 2, "3–10": 10, "11–100": 100, "over 100": np.inf}
-"""Each bin's greatest frequency."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Texts of one bin: how many, and their recall in percent at each of ``CUTOFFS``."""
-
-    texts: int
-    recall: tuple[Estimate, ...]
-
-    @classmethod
-    def of(
-        cls,
-        ranks: Ranks,
-        groups: NDArray[np.int64],
-        *,
-        seed: int,
-        resamples: int = RESAMPLES,
-    ) -> Self:
-        """Return the bin of texts with these ranks, int64 (m, 3), and groups, int64 (m,)."""
-        _, owners = np.unique(groups, return_inverse=True)
-        mean, count = mean_statistic(100 * hits(ranks, CUTOFFS), owners), int(owners.max()) + 1
-        return cls(len(ranks), tuple(estimates(mean, count, seed=seed, resamples=resamples)))
+    return _recall_in_bins(ranks, named, groups, seed=seed, resamples=RESAMPLES)
 
 
 def rarest_words(texts: Sequence[str], learnt: Sequence[str]) -> Values:
@@ -106,34 +83,16 @@ def recall_by_frequency(
 ) -> dict[str, Bin]:
     """Return the bins of ``FREQUENCIES`` that hold texts of two groups or more.
 
-    Parameters
-    ----------
-    ranks : int64 (m, 3)
-        ``Ranks`` of each text's best image, in the whole gallery.
-    frequencies : float64 (m,)
-        As ``rarest_words`` gives.
-    groups : int64 (m,)
-        Texts of one group are drawn together in the bootstrap.
-
-    Raises
-    ------
-    DataError
-        If the three do not have the same length.
+    ``frequencies``, float64 (m,), are as ``rarest_words`` gives; the rest is as for
+    ``recall_by_language``.
     """
-    check_lengths(ranks, groups, "frequencies", len(frequencies))
+    _check_lengths(ranks, groups, "frequencies", len(frequencies))
     places = np.searchsorted(list(FREQUENCIES.values()), frequencies)
     named = {name: places == place for place, name in enumerate(FREQUENCIES)}
-    return recall_in_bins(ranks, named, groups, seed=seed, resamples=resamples)
+    return _recall_in_bins(ranks, named, groups, seed=seed, resamples=resamples)
 
 
-def check_lengths(ranks: Ranks, groups: NDArray[np.int64], name: str, count: int) -> None:
-    """Make sure that what is said of texts is said of equally many, ``count`` of what has a name.
-
-    Raises
-    ------
-    DataError
-        If the lengths differ.
-    """
+def _check_lengths(ranks: Ranks, groups: NDArray[np.int64], name: str, count: int) -> None:
     if not len(ranks) == count == len(groups):
         raise DataError(
             f"{len(ranks)} ranks, {count} {name} and {len(groups)} groups do not "
@@ -141,20 +100,23 @@ def check_lengths(ranks: Ranks, groups: NDArray[np.int64], name: str, count: int
         )
 
 
-def recall_in_bins(
+def _recall_in_bins(
     ranks: Ranks,
     named: Mapping[str, NDArray[np.bool_]],
     groups: NDArray[np.int64],
     *,
     seed: int,
-    resamples: int = RESAMPLES,
+    resamples: int,
 ) -> dict[str, Bin]:
     """Return the bins that hold texts of two groups or more; ``named`` are their rows, (m,)."""
-    return {
-        name: Bin.of(ranks[rows], groups[rows], seed=seed, resamples=resamples)
-        for name, rows in named.items()
-        if len(set(groups[rows].tolist())) > 1
-    }
+    bins = {}
+    for name, rows in named.items():
+        components, owners = np.unique(groups[rows], return_inverse=True)
+        if len(components) > 1:
+            mean = mean_statistic(100 * hits(ranks[rows], CUTOFFS), owners)
+            recall = estimates(mean, len(components), seed=seed, resamples=resamples)
+            bins[name] = Bin(int(rows.sum()), tuple(recall))
+    return bins
 
 
 def _content(text: str) -> set[str]:

@@ -40,37 +40,18 @@ KERNELS = Registry(
 )
 """Functions of rows x (n, d) and y (m, d), or None for x again, that give a Gram matrix (n, m)."""
 
-_MODULES = {
-    "AlignmentMKL": "visita.kernels.estimators",
-    "Columns": "visita.kernels.pairs",
-    "Combination": "visita.kernels.functions",
-    "EasyMKL": "visita.kernels.estimators",
-    "Kernel": "visita.kernels.functions",
-    "MKLSolution": "visita.kernels.simplemkl",
-    "MatchPairs": "visita.kernels.pairs",
-    "NystroemMap": "visita.kernels.approximate",
-    "Product": "visita.kernels.functions",
-    "RandomMap": "visita.kernels.approximate",
-    "Selection": "visita.kernels.selection",
-    "SimpleMKL": "visita.kernels.estimators",
-    "Space": "visita.kernels.pairs",
-    "Trial": "visita.kernels.selection",
-    "UniformMKL": "visita.kernels.estimators",
-    "align": "visita.kernels.alignment",
-    "approximation_error": "visita.kernels.approximate",
-    "centre": "visita.kernels.gram",
-    "centred_alignment": "visita.kernels.alignment",
-    "check_gram": "visita.kernels.gram",
-    "easy_mkl": "visita.kernels.easymkl",
-    "pair_columns": "visita.kernels.pairs",
-    "pair_kernels": "visita.kernels.pairs",
-    "sample_pairs": "visita.kernels.pairs",
-    "select": "visita.kernels.selection",
-    "simple_mkl": "visita.kernels.simplemkl",
-    "unit_diagonal": "visita.kernels.gram",
-    "variance": "visita.kernels.gram",
+_NAMES = {
+    "alignment": ("align", "centred_alignment"),
+    "approximate": ("NystroemMap", "RandomMap", "approximation_error"),
+    "easymkl": ("easy_mkl",),
+    "estimators": ("AlignmentMKL", "EasyMKL", "SimpleMKL", "UniformMKL"),
+    "functions": ("Combination", "Kernel", "Product"),
+    "gram": ("centre", "check_gram", "unit_diagonal", "variance"),
+    "pairs": ("Columns", "MatchPairs", "Space", "pair_columns", "pair_kernels", "sample_pairs"),
+    "selection": ("Selection", "Trial", "select"),
+    "simplemkl": ("MKLSolution", "simple_mkl"),
 }
-
+_MODULES = {name: f"visita.kernels.{module}" for module, names in _NAMES.items() for name in names}
 __all__ = [
     "KERNELS",
     "AlignmentMKL",

@@ -44,12 +44,7 @@ class NystroemMap(Brief):
 
     @classmethod
     def fit(
-        cls,
-        kernel: Kernel | Product | Combination,
-        rows: Rows,
-        *,
-        components: int,
-        seed: int,
+        cls, kernel: Kernel | Product | Combination, rows: Rows, *, components: int, seed: int
     ) -> Self:
         """Choose ``components`` of the rows (n, d) at random as landmarks.
 

@@ -1,13 +1,9 @@
 # ruff: noqa: N803, N806 - X and C are scikit-learn's names
 """Classifiers of two classes with several kernels: reading kernels, the SVM, ways to weigh them.
 
-What they share, parameters and attributes included, is in ``MKLClassifier``.
-
-What the classifiers with several kernels share: reading kernels, the SVM, predicting.
-
-Wrap one in scikit-learn's ``OneVsRestClassifier`` for more than two classes. As
-scikit-learn asks of an estimator, they raise its own ``ValueError`` for arrays that cannot
-be learnt from.
+What they share, parameters and attributes included, is in ``MKLClassifier``. Wrap one in
+scikit-learn's ``OneVsRestClassifier`` for more than two classes. As scikit-learn asks of an
+estimator, they raise its own ``ValueError`` for arrays that cannot be learnt from.
 """
 
 from __future__ import annotations
@@ -39,8 +35,6 @@ from visita.kernels.gram import Signs, check_problem, variance, weighted_sum
 from visita.kernels.simplemkl import TOLERANCE, simple_mkl
 
 Kernels = Sequence[Kernel | Product] | Literal["precomputed"]
-
-
 DEFAULT = (
     Kernel(function="linear"),
     Kernel(function="polynomial", degree=2),

@@ -94,8 +94,6 @@ class Columns(Brief):
 
 
 SCORES = "scores"
-
-
 WIDTHS = (0.25, 1.0, 4.0)
 """Gammas of the RBF kernels on scores, in units of ``Columns.gamma``."""
 

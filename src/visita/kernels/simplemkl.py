@@ -2,14 +2,12 @@
 
 The MKL-VisITA paper's eqs. 1-3 with K = Σ α_k K_k, α >= 0, Σα = 1, in the formulation of
 Rakotomamonjy, Bach, Canu & Grandvalet (2008), "SimpleMKL", JMLR 9: J(α), the optimum of the
-SVM with that kernel, is convex and differentiable in α. The last percent, which reduced
-gradient is slow at, is by Newton steps.
+SVM with that kernel, is convex and differentiable in α.
 
-Kernel weights by second order: where the SVM's dual would be least if its free rows stayed so.
-
-Chapelle & Rakotomamonjy (2008), "Second order optimization of kernel parameters". Near the
-optimum a few such steps do what hundreds of first order would, above all for kernels that are
-alike, along whose difference J is nearly flat.
+Reduced gradient is slow at the last percent, which is left to steps of second order (Chapelle &
+Rakotomamonjy, 2008, "Second order optimization of kernel parameters"): to where the SVM's dual
+would be least if its free rows stayed so. A few do what hundreds of first order would, above all
+for kernels that are alike, along whose difference J is nearly flat.
 """
 
 from __future__ import annotations
@@ -31,16 +29,10 @@ from visita.kernels.functions import Gram
 from visita.kernels.gram import Signs, check_problem, check_weights, weighted_sum
 
 Vector = NDArray[np.float64]
-
-
 BOUND = 1e-6
 """A row this near to 0 or to its cost, as a part of it, is not free to move."""
-
-
 RIDGE = 1e-9
 """Of the largest: kernels that are the same leave directions without curvature."""
-
-
 SUM = 30.0
 """How hard the weights are held to sum 1, in units of the root of the largest curvature."""
 
@@ -88,21 +80,13 @@ def _curvature(
 
 NOTHING = 1e-9
 """A weight below this is zero: steps to such a wall would be endless and short."""
-
-
 ENTRY = 0.01
 """The size, in units of a uniform weight, at which a weight of zero starts to move."""
-
-
 SEARCHES = 20
 """SVMs a line search at most."""
-
-
 PAPER_TOLERANCE = 0.01
 """Duality gap, as a part of the objective, at which the paper stops. The weights of kernels that
 are alike are off by up to 0.3 then. From here on second order is tried first."""
-
-
 TOLERANCE = 1e-4
 
 
@@ -217,11 +201,7 @@ def simple_mkl(
 
 
 def _svm(
-    grams: Sequence[Gram],
-    signs: Signs,
-    weights: Vector,
-    costs: Vector,
-    tolerance: float,
+    grams: Sequence[Gram], signs: Signs, weights: Vector, costs: Vector, tolerance: float
 ) -> _Point:
     gram = weighted_sum(grams, weights)
     for precision in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7):

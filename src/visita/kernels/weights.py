@@ -1,14 +1,13 @@
-"""Weights of several similarities, learnt from which images and texts belong together.
+"""Weights of several similarities, and the one vector that a weighted sum of them needs.
 
-Each true pair is two choices: its image among all images, its text among all texts, each with
-probability softmax(Σ_k w_k s_k) over the pair and whatever is not true (the conditional logit
-of McFadden, 1974; as a loss, symmetric InfoNCE). The loss is convex in w ≥ 0, so one w is best:
-beta = w / Σw are the weights, and 1 / Σw is the temperature.
+Weights are learnt from which images and texts belong together. Each true pair is two choices: its
+image among all images, its text among all texts, each with probability softmax(Σ_k w_k s_k) over
+the pair and whatever is not true (the conditional logit of McFadden, 1974; as a loss, symmetric
+InfoNCE). The loss is convex in w ≥ 0, so one w is best: beta = w / Σw are the weights, and
+1 / Σw is the temperature.
 
-Linear kernels joined into one vector, and the joined vector made shorter again.
-
-Sum_k beta_k <a_k, b_k> is the inner product of the vectors sqrt(beta_k) a_k laid end
-to end, so any weighted sum of similarities needs one vector a picture.
+Sum_k beta_k <a_k, b_k> is the inner product of the vectors sqrt(beta_k) a_k laid end to end, which
+may be made shorter again.
 """
 
 from __future__ import annotations
@@ -51,17 +50,11 @@ def reduction(images: FloatArray, texts: FloatArray, dim: int) -> FloatArray:
 
 
 Values = NDArray[np.float64]
-
-
 SPREAD = 30.0
 """Standard deviation of the normal prior on each w: faint beside ten pairs, but pairs that can be
 told apart without a mistake would otherwise ask for an infinite one."""
-
-
 START = 20.0
 """Sum of w at the start, a temperature of 0.05."""
-
-
 STEP = 0.01
 """Of the finite differences, as a share of Σw: larger would curve, smaller round."""
 

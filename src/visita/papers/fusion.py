@@ -26,27 +26,18 @@ from visita.evaluation.intervals import components
 from visita.evaluation.ranks import best_ranks, hits
 from visita.evaluation.retrieval import recall_sum
 from visita.gallery.engines import ExactIndex
-from visita.papers.fusion_claims import (
-    DIRECT_FC,
-    DIRECT_FUSED,
-    LINEAR,
-    LINEAR_L2,
-    RECOMMEND_BOTH,
-    RECOMMEND_FC,
-    RECOMMEND_FUSED,
-    SIGMOID,
-    SIGMOID_L2,
-)
+from visita.papers.fusion_claims import DIRECT, RECOMMEND, SYSTEMS
 from visita.progress import say
 from visita.reports.cells import Cell, Result, seeded
-from visita.reports.examples import FOUND
+from visita.reports.outcomes import FOUND
 from visita.search.collaborative import nearest_past, past_pictures
 from visita.store.extract import pair_features
 from visita.training.config import PaperConfig
-from visita.training.learn import text_encoder_of, warnings_of
 from visita.training.paper import train_paper
 from visita.training.tensors import PairTensors, Spans
+from visita.training.train import warnings_of
 from visita.training.tuning import Validate, embed
+from visita.training.vectors import text_encoder_of
 from visita.types import FloatArray, TextEncoder
 from visita.vectors import unit
 
@@ -54,7 +45,7 @@ SMALL, WHOLE = "small", "whole"
 
 
 @dataclass(frozen=True)
-class Gallery:
+class TestGallery:
     """Pictures that are searched and the texts that ask for them.
 
     Attributes
@@ -75,7 +66,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Bench:
+class FusionBench:
     """Everything that the cells of one run share.
 
     Attributes
@@ -88,7 +79,7 @@ class Bench:
     config : PaperConfig
     last : int
         Width of the last image level.
-    galleries : dict of Gallery
+    galleries : dict of TestGallery
         ``whole`` and, where there are more pictures than it has, ``small``.
     """
 
@@ -99,7 +90,7 @@ class Bench:
     text: TextEncoder
     config: PaperConfig
     last: int
-    galleries: Mapping[str, Gallery]
+    galleries: Mapping[str, TestGallery]
 
     @cached_property
     def remembered(self) -> NDArray[np.int64]:
@@ -107,7 +98,7 @@ class Bench:
         nearest = nearest_past(self.test.texts, self.train.texts)
         return past_pictures(self.train.truth)[nearest]
 
-    def at(self, levels: str) -> Bench:
+    def at(self, levels: str) -> FusionBench:
         """Return the bench with ``last`` level only, or with ``all``."""
         if levels == "all":
             return self
@@ -131,7 +122,7 @@ class Bench:
 
 def make_bench(
     pairs: PairSet, split: str, config: PaperConfig, small: int, features: str | Path | None
-) -> Bench:
+) -> FusionBench:
     """Extract the features, fit the topics and draw the small gallery.
 
     Raises
@@ -151,7 +142,7 @@ def make_bench(
     used = pair_features(pairs, config.recipe(), text, features)
     train, dev, test = (used.take(part) for part in ("train", "dev", "test"))
     last = config.recipe().columns()[-1]
-    return Bench(
+    return FusionBench(
         pairs=used.pairs,
         train=PairTensors.of(train, config.recipe()),
         dev=PairTensors.of(dev, config.recipe()),
@@ -176,7 +167,7 @@ def fit_topics(config: PaperConfig, pairs: PairSet) -> tuple[PaperConfig, TextEn
     return fitted, encoder
 
 
-def _galleries(truth: Truth, small: int, seed: int) -> dict[str, Gallery]:
+def _galleries(truth: Truth, small: int, seed: int) -> dict[str, TestGallery]:
     count = truth.shape[0]
     galleries = {}
     if small < count:
@@ -185,29 +176,12 @@ def _galleries(truth: Truth, small: int, seed: int) -> dict[str, Gallery]:
     return {**galleries, WHOLE: _gallery(truth, np.arange(count))}
 
 
-def _gallery(truth: Truth, images: NDArray[np.int64]) -> Gallery:
+def _gallery(truth: Truth, images: NDArray[np.int64]) -> TestGallery:
     own = truth.tocsr()[images]
     texts = np.flatnonzero(own.sum(axis=0))
     own = own[:, texts]
     name = f"{len(images):,} images"
-    return Gallery(name, images, texts, own.T.tocsr(), components(own).texts)
-
-
-DIRECT, RECOMMEND = "direct", "recommendation"
-
-
-SYSTEMS = {
-    RECOMMEND_FC: ("fc", RECOMMEND),
-    RECOMMEND_BOTH: ("fc + mixed9", RECOMMEND),
-    RECOMMEND_FUSED: ("MLP(fc + mixed9)", RECOMMEND),
-    DIRECT_FC: ("MLP(fc)", DIRECT),
-    DIRECT_FUSED: ("MLP(fc + mixed9)", DIRECT),
-    LINEAR: ("MLP(fc + mixed9), linear, no L2", RECOMMEND),
-    SIGMOID: ("MLP(fc + mixed9), no L2", RECOMMEND),
-    LINEAR_L2: ("MLP(fc + mixed9), linear", RECOMMEND),
-    SIGMOID_L2: ("MLP(fc + mixed9)", RECOMMEND),
-}
-"""What each system is computed from, the features or a network, and how it answers."""
+    return TestGallery(name, images, texts, own.T.tocsr(), components(own).texts)
 
 
 def plan(config: PaperConfig, seeds: int) -> list[Cell]:
@@ -232,7 +206,7 @@ def plan(config: PaperConfig, seeds: int) -> list[Cell]:
     ]
 
 
-def compute(cell: Cell, bench: Bench) -> Result:
+def compute(cell: Cell, bench: FusionBench) -> Result:
     """Train and rank, or only rank, as the cell says.
 
     The arrays of the result are, for each way to answer and each gallery, the ranks of the best
@@ -250,10 +224,7 @@ def compute(cell: Cell, bench: Bench) -> Result:
     network = matcher.network()
     past, _ = embed(network, at.train, spans)
     images, texts = embed(network, at.test, spans)
-    facts = {
-        "dev": [history.start, *(epoch.dev for epoch in history.epochs)],
-        "warnings": warnings_of(history),
-    }
+    facts = {"dev": history.scores(), "warnings": warnings_of(history)}
     arrays = {
         **_answers(RECOMMEND, past[bench.remembered], images, bench),
         **_answers(DIRECT, texts, images, bench),
@@ -273,7 +244,7 @@ def _recalls_on(dev: PairTensors) -> Validate:
 
 
 def _answers(
-    way: str, queries: FloatArray, images: FloatArray, bench: Bench
+    way: str, queries: FloatArray, images: FloatArray, bench: FusionBench
 ) -> dict[str, NDArray[Any]]:
     queries, images = unit(queries), unit(images)
     answers: dict[str, NDArray[Any]] = {
@@ -287,7 +258,7 @@ def _answers(
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class FusionOutcomes:
     """The results of the cells, by system."""
 
     results: Mapping[str, Result]

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 
 import numpy as np
 
 from visita.evaluation.intervals import Estimate, Statistic, estimates, mean_statistic
 from visita.evaluation.ranks import mean_ranks
 from visita.evaluation.retrieval import CUTOFFS
-from visita.papers.fusion import SMALL, WHOLE, Bench, Gallery, Outcomes
+from visita.papers.fusion import SMALL, WHOLE, FusionBench, FusionOutcomes, TestGallery
 from visita.papers.fusion_claims import (
-    DIRECT_FC,
     DIRECT_FUSED,
-    LINEAR,
-    LINEAR_L2,
-    RECOMMEND_BOTH,
+    MATCHED,
     RECOMMEND_FC,
-    RECOMMEND_FUSED,
-    SIGMOID,
-    SIGMOID_L2,
+    RECOMMENDED,
+    VARIANTS,
     claims,
 )
-from visita.report import Bars, Column, Curves, Examples, Report, Row, Table
+from visita.report import Bars, Column, Curves, Examples, Report, Row, Table, versions
 from visita.report.claims import Measured, Verdict, decide, tally
-from visita.reports.examples import Answers, best_and_worst
+from visita.reports.cells import cell_warnings
+from visita.reports.outcomes import Answers, best_and_worst
 from visita.types import Skipped
 
 
-def examples(bench: Bench, outcomes: Outcomes) -> Iterator[Examples]:
+def examples(bench: FusionBench, outcomes: FusionOutcomes) -> Iterator[Examples]:
     """Yield the best and the worst answers of direct matching, if it was measured."""
     try:
         answers = Answers(
@@ -48,23 +44,10 @@ def examples(bench: Bench, outcomes: Outcomes) -> Iterator[Examples]:
 
 
 POINTS = tuple(range(1, 11))
-
-
-RECOMMENDED = (RECOMMEND_FC, RECOMMEND_BOTH, RECOMMEND_FUSED)
-
-
-DIRECT = (DIRECT_FC, DIRECT_FUSED)
-
-
-VARIANTS = (LINEAR, SIGMOID, LINEAR_L2, SIGMOID_L2)
-
-
 AVERAGED = (
     ", averaged over the picture where the paper takes the maximum: the maxima of a block "
     "without an activation are many times as long as fc, which they drown"
 )
-
-
 HOW_TESTED = (
     "Differences are in points of recall, the hits of each query averaged over seeds first; "
     "intervals and p-values come from a paired bootstrap over images with their texts, the gallery "
@@ -75,7 +58,11 @@ HOW_TESTED = (
 
 
 def make_report(
-    bench: Bench, outcomes: Outcomes, failed: Sequence[Skipped], source: str, command: str
+    bench: FusionBench,
+    outcomes: FusionOutcomes,
+    failed: Sequence[Skipped],
+    source: str,
+    command: str,
 ) -> Report:
     """Return the report; ``source`` names the pairs and ``command`` runs it again."""
     seed = bench.config.seed
@@ -90,7 +77,7 @@ def make_report(
     recalls = {
         (key, system): found
         for key, gallery in bench.galleries.items()
-        for system in (*RECOMMENDED, *DIRECT, *VARIANTS)
+        for system in (*RECOMMENDED, *MATCHED, *VARIANTS)
         if (found := _recalls(outcomes, system, key, gallery, seed))
     }
     return Report(
@@ -108,14 +95,14 @@ def make_report(
 
 
 def _statistic(
-    outcomes: Outcomes, key: str, gallery: Gallery, system: str, metric: str
+    outcomes: FusionOutcomes, key: str, gallery: TestGallery, system: str, metric: str
 ) -> Statistic:
     hits = outcomes.hits(system, key, int(metric.removeprefix("R@")))
     return mean_statistic(hits, gallery.groups)
 
 
 def _recalls(
-    outcomes: Outcomes, system: str, key: str, gallery: Gallery, seed: int
+    outcomes: FusionOutcomes, system: str, key: str, gallery: TestGallery, seed: int
 ) -> list[Estimate]:
     """Return R@1 to R@10 in percent, or nothing where the system was not measured."""
     try:
@@ -130,7 +117,7 @@ Recalls = Mapping[tuple[str, str], Sequence[Estimate]]
 """R@1 to R@10 of each gallery and system that was measured."""
 
 
-def _lead(bench: Bench, verdicts: Sequence[Verdict], recalls: Recalls) -> Iterator[str]:
+def _lead(bench: FusionBench, verdicts: Sequence[Verdict], recalls: Recalls) -> Iterator[str]:
     yield (
         f"{len(verdicts)} claims of Hao et al., Multi-level Image Feature Fusion Algorithm for "
         f"Image-Text Matching Tasks (2019), tested on {bench.test.truth.shape[1]:,} texts and "
@@ -145,7 +132,7 @@ def _lead(bench: Bench, verdicts: Sequence[Verdict], recalls: Recalls) -> Iterat
         )
 
 
-def _warnings(bench: Bench, outcomes: Outcomes) -> Iterator[str]:
+def _warnings(bench: FusionBench, outcomes: FusionOutcomes) -> Iterator[str]:
     if bench.config.topics_from == "all":
         yield (
             "The topics were fitted on all texts, those that are measured included, as the paper "
@@ -153,15 +140,14 @@ def _warnings(bench: Bench, outcomes: Outcomes) -> Iterator[str]:
         )
     if SMALL not in bench.galleries:
         yield "There are too few pictures for a small gallery, so its claims are not measured."
-    for name, result in outcomes.results.items():
-        yield from (f"{name}: {warning}" for warning in result.facts.get("warnings", ()))
+    yield from cell_warnings(outcomes.results)
 
 
-def _parts(bench: Bench, recalls: Recalls) -> Iterator[Table | Curves | Bars]:
+def _parts(bench: FusionBench, recalls: Recalls) -> Iterator[Table | Curves | Bars]:
     yield _table("Tables 2 and 4: recommendation", RECOMMENDED, bench, recalls)
-    yield _table("Tables 3 and 5: direct matching", DIRECT, bench, recalls)
+    yield _table("Tables 3 and 5: direct matching", MATCHED, bench, recalls)
     for key, gallery in bench.galleries.items():
-        lines = {s: recalls[key, s] for s in (*RECOMMENDED, *DIRECT) if (key, s) in recalls}
+        lines = {s: recalls[key, s] for s in (*RECOMMENDED, *MATCHED) if (key, s) in recalls}
         note = f"{len(gallery.texts):,} texts. The bands are 95 % intervals."
         if lines:
             yield Curves(f"Recall among {gallery.name}", note, "K", "recall at K, %", lines)
@@ -173,7 +159,7 @@ def _parts(bench: Bench, recalls: Recalls) -> Iterator[Table | Curves | Bars]:
         yield Bars(title, note, "R@10, %", bars)
 
 
-def _table(title: str, systems: Sequence[str], bench: Bench, recalls: Recalls) -> Table:
+def _table(title: str, systems: Sequence[str], bench: FusionBench, recalls: Recalls) -> Table:
     galleries = bench.galleries.values()
     columns = tuple(Column(gallery.name, f"R@{k}") for gallery in galleries for k in CUTOFFS)
     rows = []
@@ -186,7 +172,7 @@ def _table(title: str, systems: Sequence[str], bench: Bench, recalls: Recalls) -
     return Table(title, note, columns, tuple(rows))
 
 
-def _setting(bench: Bench, outcomes: Outcomes, source: str) -> dict[str, str]:
+def _setting(bench: FusionBench, outcomes: FusionOutcomes, source: str) -> dict[str, str]:
     config = bench.config
     [(encoder, levels)] = config.image_levels.items()
     sizes = {part: getattr(bench, part).truth.shape for part in ("train", "dev", "test")}
@@ -211,5 +197,5 @@ def _setting(bench: Bench, outcomes: Outcomes, source: str) -> dict[str, str]:
         "epochs kept": f"{min(kept)} to {max(kept)}, {np.mean(kept):.1f} on average"
         if kept
         else "none",
-        "versions": ", ".join(f"{p} {version(p)}" for p in ("visita", "torch", "numpy")),
+        "versions": versions("torch", "numpy"),
     }

@@ -17,20 +17,19 @@ from typing import Any, Self
 import numpy as np
 
 from visita.errors import UnknownNameError, did_you_mean
+from visita.evaluation.blocks import BothWays, scores_both_ways
 from visita.evaluation.pairs import best_f1_threshold
-from visita.evaluation.ranks import recall_at
+from visita.evaluation.ranks import ranks_both_ways, recall_at
 from visita.evaluation.rerank import choose_weight
-from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
+from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, rsum_of_scores
+from visita.matchers.combine import ScaledMatcher
+from visita.matchers.embed import JointMatcher
 from visita.papers.mkl_visita_bench import (
     DEV,
     TEST,
     TRAIN,
-    Bench,
-    BothWays,
+    MklVisitaBench,
     first_pictures,
-    one_stage,
-    ranks_of,
-    rsum,
     two_stages,
 )
 from visita.papers.mkl_visita_claims import (
@@ -61,40 +60,28 @@ from visita.training.config import (
     PaperCrossModalConfig,
 )
 from visita.training.cross_modal import all_scores, train_cross_modal
-from visita.training.fusion import train_fusion
-from visita.training.learn import warnings_of
 from visita.training.loop import History
-from visita.training.scaling import scaled_on, vectors_of
+from visita.training.scaling import vectors_of
 from visita.training.tensors import PairTensors
+from visita.training.train import warnings_of
+from visita.training.vectors import fit, keyword_tensors
 from visita.types import FloatArray
 
 EPOCHS = 10
 """Of the second stage: as many as ten minutes on two cores allow for Flickr8k."""
-
-
 ABLATION_EPOCHS = 6
 """At most, of an ablation and of what it is compared with."""
-
-
 PAPER_EPOCHS = 3
 """Of the paper's 100, which see every text, each in two pairs of its own; ten minutes too."""
-
-
 NETWORK = (
     *("width", "dim", "heads", "depth", "levels", "kernels"),
     *("vocabulary", "longest", "text_depth"),
 )
 """Settings of the second stage that the paper leaves open, so that they are ours there too."""
-
-
 KEPT = (FIRST, SECOND, REFERENCE)
 """Systems whose scores of all pairs are kept, as both stages together need them."""
-
-
 Plan = Mapping[str, Sequence[Cell]]
 """The cells of each system, one a seed."""
-
-
 Scores = Mapping[str, FloatArray]
 """Of every picture with every text of dev and of test, float32 (n, m)."""
 
@@ -195,7 +182,7 @@ def _training(system: str, config: FusionConfig | CrossModalConfig, seed: int) -
     return Cell(seeded(system, seed), {"stage": stage, "config": seeding, "scores": system in KEPT})
 
 
-def compute(cell: Cell, bench: Bench) -> Result:
+def compute(cell: Cell, bench: MklVisitaBench) -> Result:
     """Train the network of a cell and measure it.
 
     The arrays are the ranks of the best true item, int64 ``images`` (n, 3) and ``texts`` (m, 3),
@@ -205,7 +192,7 @@ def compute(cell: Cell, bench: Bench) -> Result:
     """
     stage = _first if cell.settings["stage"] == "first" else _second
     scores, facts = stage(cell, bench)
-    result = _measured(bench, scores, one_stage(scores[TEST]), facts)
+    result = _measured(bench, scores, scores_both_ways(scores[TEST]), facts)
     return Result(result.facts, {**result.arrays, **(scores if cell.settings["scores"] else {})})
 
 
@@ -214,7 +201,7 @@ def joinable(plan: Plan, trained: Mapping[str, Result]) -> list[Cell]:
     return [cell for cell in plan[BOTH] if all(name in trained for name in _stages(cell))]
 
 
-def join(cell: Cell, bench: Bench, trained: Mapping[str, Result]) -> Result:
+def join(cell: Cell, bench: MklVisitaBench, trained: Mapping[str, Result]) -> Result:
     """Order the first stage's best by both stages, and measure as ``compute`` does."""
     first, second = (trained[name].arrays for name in _stages(cell))
     weight = choose_weight(*two_stages(first[DEV], second[DEV], 0.0), bench.truth[DEV])
@@ -231,17 +218,12 @@ def _stages(cell: Cell) -> list[str]:
     return [seeded(one, cell.settings[one]["config"]["seed"]) for one in (FIRST, SECOND)]
 
 
-def _first(cell: Cell, bench: Bench) -> tuple[Scores, dict[str, Any]]:
+def _first(cell: Cell, bench: MklVisitaBench) -> tuple[Scores, dict[str, Any]]:
     config = FusionConfig.of(cell.settings["config"])
     train, dev = bench.pooled(TRAIN, config), bench.pooled(DEV, config)
-    keywords = bench.keywords(config, train)
-
-    def validate(images: FloatArray, texts: FloatArray) -> float:
-        return rsum(one_stage(images @ texts.T), dev.truth)
-
+    keywords = keyword_tensors(bench.pairs(TRAIN), train, config, bench.text, bench.folder)
     started = time.perf_counter()
-    found, history = train_fusion(cell.name, train, dev, validate, config, bench.text, keywords)
-    matcher = scaled_on(found, train, dev, validate, config)
+    matcher, history = fit(cell.name, train, dev, config, bench.text, keywords)
     seconds = time.perf_counter() - started
 
     def all_pairs(part: PairTensors) -> FloatArray:
@@ -249,19 +231,17 @@ def _first(cell: Cell, bench: Bench) -> tuple[Scores, dict[str, Any]]:
         return images @ texts.T
 
     scores = {DEV: all_pairs(dev), TEST: all_pairs(bench.pooled(TEST, config))}
-    return scores, _training_facts(found.network(), history, seconds)
+    vectors = matcher.part if isinstance(matcher, ScaledMatcher) else matcher
+    assert isinstance(vectors, JointMatcher)  # as ``fit`` made it
+    return scores, _training_facts(vectors.network(), history, seconds)
 
 
-def _second(cell: Cell, bench: Bench) -> tuple[Scores, dict[str, Any]]:
+def _second(cell: Cell, bench: MklVisitaBench) -> tuple[Scores, dict[str, Any]]:
     config = CrossModalConfig.of(cell.settings["config"])
-    train, some = bench.cross(TRAIN, config), bench.validated(config)
-
-    def validate(scores: FloatArray) -> float:
-        return rsum(one_stage(scores), some.truth)
-
+    train, dev = bench.cross(TRAIN, config), bench.validated(config)
     started = time.perf_counter()
-    vocabulary = bench.words(config).vocabulary
-    network, history = train_cross_modal(train, some, validate, config, vocabulary=vocabulary)
+    validate, text = rsum_of_scores(dev.truth), bench.words(config).reader
+    network, history = train_cross_modal(train, dev, validate, config, text=text)
     seconds = time.perf_counter() - started
     scores = {part: all_scores(network, bench.cross(part, config)) for part in (DEV, TEST)}
     facts = _training_facts(network, history, seconds)
@@ -273,18 +253,20 @@ def _training_facts(network: Any, history: History, seconds: float) -> dict[str,
     return {
         "seconds": round(seconds, 1),
         "parameters": sum(one.numel() for one in network.parameters()),
-        "dev": [history.start, *(epoch.dev for epoch in history.epochs)],
+        "dev": history.scores(),
         "warnings": warnings_of(history),
     }
 
 
-def _measured(bench: Bench, scores: Scores, ways: BothWays, facts: Mapping[str, Any]) -> Result:
+def _measured(
+    bench: MklVisitaBench, scores: Scores, ways: BothWays, facts: Mapping[str, Any]
+) -> Result:
     pairs = {
         part: scores[part][drawn.images, drawn.texts].astype(np.float64)
         for part, drawn in bench.drawn.items()
     }
     threshold = best_f1_threshold(pairs[DEV], bench.drawn[DEV].labels)
-    ranks = ranks_of(ways, bench.truth[TEST])
+    ranks = ranks_both_ways(ways, bench.truth[TEST])
     recalls = {
         f"{direction} R@{k}": recall_at(one, k)
         for direction, one in zip(DIRECTIONS, ranks, strict=True)
@@ -306,12 +288,12 @@ def _measured(bench: Bench, scores: Scores, ways: BothWays, facts: Mapping[str, 
 
 
 @dataclass(frozen=True, eq=False)
-class Reproduced(Outcomes):
+class MklVisitaOutcomes(Outcomes):
     """The outcomes of a plan; see ``of_plan``.
 
     Attributes
     ----------
-    bench : Bench
+    bench : MklVisitaBench
     plan : mapping
         The cells of each system.
     results : mapping
@@ -320,7 +302,7 @@ class Reproduced(Outcomes):
         Systems that the plan did not train.
     """
 
-    bench: Bench
+    bench: MklVisitaBench
     plan: Plan
     results: Mapping[str, Result]
     others: tuple[str, ...]
@@ -328,7 +310,7 @@ class Reproduced(Outcomes):
     @classmethod
     def of_plan(
         cls,
-        bench: Bench,
+        bench: MklVisitaBench,
         plan: Plan,
         results: Mapping[str, Result],
         others: Mapping[str, Result] | None = None,

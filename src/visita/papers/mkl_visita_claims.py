@@ -11,62 +11,24 @@ from collections.abc import Sequence
 from visita.report.claims import Claim, Comparison
 
 FUSION = "fusion, one encoder"
-
-
 FIRST = "first stage"
-
-
 SECOND = "second stage"
-
-
 BOTH = "both stages"
-
-
 MAIN = (FUSION, FIRST, SECOND, BOTH)
-
-
 UNSCALED = "first stage without local scaling"
-
-
 REFERENCE = "nothing changed"
-
-
 NO_TRANSFORMER = "no visual transformer"
-
-
 NO_ATTENTION = "no cross-modal attention"
-
-
 NO_HIERARCHY = "no hierarchy: words alone"
-
-
 ONE_CNN_LEVEL = "last CNN level alone"
-
-
 RECURRENT = "words learnt, read by an RNN"
-
-
 TRANSFORMER = "words learnt, read by a transformer"
-
-
 MATCH_ERROR = "squared match error"
-
-
 REFITTED = "kernels weighed by SimpleMKL"
-
-
 PAPER_RNN = "the paper’s training, RNN"
-
-
 PAPER_TRANSFORMER = "the paper’s training, transformer"
-
-
 TABLED = (FUSION, UNSCALED, FIRST, SECOND, BOTH, PAPER_RNN, PAPER_TRANSFORMER)
-
-
 MKL_VISITA = "MKL-VisITA"
-
-
 PAPER = {
     "MSCOCO": {
         MKL_VISITA: "96.32 / 90.36 / 94.81",
@@ -82,8 +44,6 @@ PAPER = {
     },
 }
 """Recall / precision / mAP of its Tables 1 and 2."""
-
-
 OWN = {"visita": "own claim"}
 
 
@@ -107,37 +67,27 @@ def claims(queries: str, kernels: Sequence[str], others: Sequence[str] = ()) -> 
     return [
         *(one for other in ("CLIP", "BLIP", "ALBEF") for one in _of_tables(other, queries, others)),
         _helps(
-            "visual-transformer",
-            "The visual transformer helps",
-            queries,
+            *("visual-transformer", "The visual transformer helps", queries),
             NO_TRANSFORMER,
             "“to better encode the image”",
         ),
         _helps(
-            "attention",
-            "Cross-modal attention helps",
-            queries,
+            *("attention", "Cross-modal attention helps", queries),
             NO_ATTENTION,
             "“advanced cross-modal attention mechanisms”",
         ),
         _helps(
-            "hierarchy",
-            "Phrases, cells and the whole help beside the words",
-            queries,
+            *("hierarchy", "Phrases, cells and the whole help beside the words", queries),
             NO_HIERARCHY,
             "“hierarchical feature fusion”",
         ),
         _helps(
-            "cnn-levels",
-            "Earlier CNN levels help beside the last",
-            queries,
+            *("cnn-levels", "Earlier CNN levels help beside the last", queries),
             ONE_CNN_LEVEL,
             "“hierarchical feature fusion”",
         ),
         Claim(
-            "kernels",
-            "Several kernels together are better than each alone",
-            queries,
+            *("kernels", "Several kernels together are better than each alone", queries),
             tuple(Comparison(REFERENCE, one_kernel(kernel), "rsum") for kernel in kernels),
             enough=len(kernels),
             paper={"in words": "“more accurate matching”"},
@@ -150,32 +100,24 @@ def claims(queries: str, kernels: Sequence[str], others: Sequence[str] = ()) -> 
             paper=OWN,
         ),
         Claim(
-            "text-side",
-            "A transformer reads words better than an RNN",
-            queries,
+            *("text-side", "A transformer reads words better than an RNN", queries),
             (Comparison(TRANSFORMER, RECURRENT, "rsum"),),
             paper={"in words": "either may do"},
         ),
         Claim(
-            "loss",
-            "InfoNCE is better than the paper’s squared error of the match",
-            queries,
+            *("loss", "InfoNCE is better than the paper’s squared error of the match", queries),
             (Comparison(REFERENCE, MATCH_ERROR, "rsum"),),
             paper=OWN,
         ),
         Claim(
-            "local-scaling",
-            "Local scaling helps the first stage",
-            queries,
+            *("local-scaling", "Local scaling helps the first stage", queries),
             (Comparison(FIRST, UNSCALED, "rsum"),),
             paper=OWN,
         ),
         _ours("both-first", "Both stages are better than the first alone", queries, FIRST),
         _ours("both-second", "Both stages are better than the second alone", queries, SECOND),
         _ours(
-            "both-fusion",
-            "Both stages are better than fusion of one encoder’s levels",
-            queries,
+            *("both-fusion", "Both stages are better than fusion of one encoder’s levels", queries),
             FUSION,
         ),
     ]
@@ -202,11 +144,7 @@ def _of_tables(other: str, queries: str, matchers: Sequence[str]) -> list[Claim]
 
 def _helps(id: str, sentence: str, queries: str, without: str, words: str) -> Claim:
     return Claim(
-        id,
-        sentence,
-        queries,
-        (Comparison(REFERENCE, without, "rsum"),),
-        paper={"in words": words},
+        id, sentence, queries, (Comparison(REFERENCE, without, "rsum"),), paper={"in words": words}
     )
 
 

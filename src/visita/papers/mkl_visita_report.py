@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from visita.evaluation.intervals import Estimate
 from visita.evaluation.ranks import mean_ranks
-from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
 from visita.matchers.rerank import DEPTH
-from visita.papers.mkl_visita import Reproduced
-from visita.papers.mkl_visita_bench import DEV, TEST, TRAIN, VALIDATED
+from visita.papers.mkl_visita import MklVisitaOutcomes
+from visita.papers.mkl_visita_bench import DEV, TEST, TRAIN
 from visita.papers.mkl_visita_claims import (
     BOTH,
     FIRST,
@@ -25,22 +23,24 @@ from visita.papers.mkl_visita_claims import (
     TABLED,
     claims,
 )
-from visita.report import Bars, Column, Curves, Examples, Report, Row, Table
-from visita.report.claims import Measured, Verdict, decide, tally
-from visita.reports.examples import Answers, best_and_worst
-from visita.reports.outcomes import PAIR_METRICS
+from visita.report import Bars, Column, Curves, Examples, Report, Row, Table, versions
+from visita.report.claims import Verdict, tally
+from visita.reports.cells import cell_warnings
+from visita.reports.outcomes import (
+    PAIR_COLUMNS,
+    PAIR_METRICS,
+    RETRIEVAL_COLUMNS,
+    RETRIEVAL_METRICS,
+    Answers,
+    best_and_worst,
+    count_of,
+)
+from visita.training.grids import VALIDATED
 from visita.types import Skipped
 
 POINTS = tuple(range(1, 11))
-
-
-WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
-
-
 COMPARED = ("rsum", "recall", "precision", "mAP")
 """What the table of ablations shows."""
-
-
 HOW_TESTED = (
     "Differences are in points of rsum, the sum of R@1, R@5 and R@10 both ways, seeds averaged "
     "first and the same seeds on both sides; intervals and p-values come from a paired bootstrap "
@@ -49,19 +49,13 @@ HOW_TESTED = (
     "numbers are recall / precision / mAP in percent, on other pictures and by a protocol that "
     "it does not give, so nothing here can confirm or refute them."
 )
-
-
 PAIR_NOTE = (
     "Each picture meets its own texts and as many that are not its own; the threshold is the one "
     "with the best F1 on pictures that are not measured; mAP is the mean over the two classes. "
     "That is visita’s reading of the paper, which names neither negatives nor threshold. Its own "
     "numbers, of other pictures, recall / precision / mAP: {paper}."
 )
-
-
 BY_NAME = " What is called by the name of a matcher came trained, on other data."
-
-
 WHAT_CHANGED = (
     "All are the second stage alone, epochs {epochs} where it has {whole} above, on the same seeds "
     "({seeds}); each changes one thing. Without cross-modal attention only the whole picture is "
@@ -71,21 +65,16 @@ WHAT_CHANGED = (
 
 
 def make_report(
-    outcomes: Reproduced, failed: Sequence[Skipped], source: str, command: str
+    outcomes: MklVisitaOutcomes, failed: Sequence[Skipped], source: str, command: str
 ) -> Report:
     """Return the report; ``source`` names the pairs and ``command`` runs it again."""
-    pairs, second = outcomes.bench.pairs(TEST), outcomes.bench.config.second
-    queries = f"{len(pairs.image_ids):,} images, {len(pairs.texts):,} texts"
-    verdicts = decide(
-        claims(queries, second.kernels, outcomes.others),
-        {queries: Measured(outcomes.groups.count, outcomes.statistic)},
-        seed=outcomes.bench.config.seed,
-    )
+    queries, kernels = count_of(outcomes.bench.pairs(TEST)), outcomes.bench.config.second.kernels
+    verdicts = outcomes.decide(claims(queries, kernels, outcomes.others), queries)
     numbers = {one: outcomes.estimates(one) for one in outcomes.runs}
     return Report(
         title=f"MKL-VisITA, reproduced on {source}",
         lead=tuple(_lead(outcomes, verdicts, numbers)),
-        warnings=tuple(_warnings(outcomes)),
+        warnings=tuple(cell_warnings(outcomes.results)),
         verdicts=tuple(verdicts),
         verdicts_note=HOW_TESTED,
         parts=tuple(_parts(outcomes, numbers)),
@@ -100,7 +89,9 @@ Numbers = Mapping[str, Mapping[str, Estimate]]
 """Every metric of each system that was measured."""
 
 
-def _lead(outcomes: Reproduced, verdicts: Sequence[Verdict], numbers: Numbers) -> Iterator[str]:
+def _lead(
+    outcomes: MklVisitaOutcomes, verdicts: Sequence[Verdict], numbers: Numbers
+) -> Iterator[str]:
     pairs = outcomes.bench.pairs(TEST)
     yield (
         f"{len(verdicts)} claims about MKL-VisITA (Advanced Multimodal Deep Learning Architecture "
@@ -119,12 +110,7 @@ def _lead(outcomes: Reproduced, verdicts: Sequence[Verdict], numbers: Numbers) -
         )
 
 
-def _warnings(outcomes: Reproduced) -> Iterator[str]:
-    for name, result in outcomes.results.items():
-        yield from (f"{name}: {warning}" for warning in result.facts.get("warnings", ()))
-
-
-def _parts(outcomes: Reproduced, numbers: Numbers) -> Iterator[Table | Curves | Bars]:
+def _parts(outcomes: MklVisitaOutcomes, numbers: Numbers) -> Iterator[Table | Curves | Bars]:
     tabled = [*(one for one in TABLED if one in outcomes.plan), *outcomes.others]
     yield _pair_table(tabled, numbers)
     yield _retrieval_table(outcomes, tabled, numbers)
@@ -146,26 +132,25 @@ def _pair_table(systems: Sequence[str], numbers: Numbers) -> Table:
         f"{data} {', '.join(f'{name} {found}' for name, found in some.items())}"
         for data, some in PAPER.items()
     )
-    columns = tuple(Column("", name) for name in PAIR_METRICS)
     rows = tuple(_row(one, numbers, PAIR_METRICS) for one in systems)
     note = PAIR_NOTE.format(paper=paper)
-    return Table("Tables 1 and 2: does this text belong to this picture?", note, columns, rows)
+    return Table("Tables 1 and 2: does this text belong to this picture?", note, PAIR_COLUMNS, rows)
 
 
-def _retrieval_table(outcomes: Reproduced, systems: Sequence[str], numbers: Numbers) -> Table:
-    columns = [Column(way, f"R@{k}") for way in WAYS.values() for k in CUTOFFS]
-    metrics = [f"{direction} R@{k}" for direction in DIRECTIONS for k in CUTOFFS]
-    rows = tuple(_row(one, numbers, (*metrics, "rsum")) for one in systems)
+def _retrieval_table(
+    outcomes: MklVisitaOutcomes, systems: Sequence[str], numbers: Numbers
+) -> Table:
+    rows = tuple(_row(system, numbers, RETRIEVAL_METRICS) for system in systems)
     note = (
         "Recall at K in percent, with 95 % intervals, and their sum; the best of a column is "
         f"bold. Both stages: the second orders the first {DEPTH} of the first, its weight chosen "
         f"on pictures that are not measured ({_weights(outcomes)}). {_as_printed(outcomes)}"
         f"{BY_NAME if outcomes.others else ''}"
     )
-    return Table("Retrieval", note, (*columns, Column("", "rsum")), rows)
+    return Table("Retrieval", note, RETRIEVAL_COLUMNS, rows)
 
 
-def _as_printed(outcomes: Reproduced) -> str:
+def _as_printed(outcomes: MklVisitaOutcomes) -> str:
     if PAPER_RNN not in outcomes.plan:
         return ""
     config = outcomes.plan[PAPER_RNN][0].settings["config"]
@@ -176,7 +161,7 @@ def _as_printed(outcomes: Reproduced) -> str:
     )
 
 
-def _weights(outcomes: Reproduced) -> str:
+def _weights(outcomes: MklVisitaOutcomes) -> str:
     if not outcomes.measured([BOTH]):
         return "none"
     return ", ".join(f"{run.facts['weight']:g}" for run in outcomes.of(BOTH))
@@ -187,7 +172,7 @@ def _row(system: str, numbers: Numbers, metrics: Sequence[str]) -> Row:
     return Row(system, tuple(found[one] if found else None for one in metrics))
 
 
-def _ablation_table(outcomes: Reproduced, numbers: Numbers, systems: Sequence[str]) -> Table:
+def _ablation_table(outcomes: MklVisitaOutcomes, numbers: Numbers, systems: Sequence[str]) -> Table:
     columns = tuple(
         Column(group, name) for group in ("", "against nothing changed") for name in COMPARED
     )
@@ -205,7 +190,7 @@ def _ablation_table(outcomes: Reproduced, numbers: Numbers, systems: Sequence[st
     return Table("Ablations of the second stage", note, columns, tuple(rows))
 
 
-def _kernel_table(outcomes: Reproduced) -> Table:
+def _kernel_table(outcomes: MklVisitaOutcomes) -> Table:
     config = outcomes.bench.config.second
     found = 100 * np.stack([run.facts["kernels"] for run in outcomes.of(SECOND)])
     means, low, high = found.mean(axis=0), found.min(axis=0), found.max(axis=0)
@@ -221,7 +206,7 @@ def _kernel_table(outcomes: Reproduced) -> Table:
     return Table("Kernel weights", note, columns, rows)
 
 
-def _examples(outcomes: Reproduced) -> Iterator[Examples]:
+def _examples(outcomes: MklVisitaOutcomes) -> Iterator[Examples]:
     if len(outcomes.measured([FIRST, BOTH])) < 2:
         return
     ranks = {
@@ -241,12 +226,12 @@ def _examples(outcomes: Reproduced) -> Iterator[Examples]:
     )
 
 
-def _seeds(outcomes: Reproduced, system: str) -> str:
+def _seeds(outcomes: MklVisitaOutcomes, system: str) -> str:
     stages = (cell.settings.get(FIRST, cell.settings) for cell in outcomes.plan[system])
     return ", ".join(str(one["config"]["seed"]) for one in stages)
 
 
-def _setting(outcomes: Reproduced, source: str) -> dict[str, str]:
+def _setting(outcomes: MklVisitaOutcomes, source: str) -> dict[str, str]:
     bench = outcomes.bench
     first, second = bench.config.stages()
     sizes = {part: bench.pairs(part).truth.shape for part in (TRAIN, DEV, TEST)}
@@ -266,18 +251,18 @@ def _setting(outcomes: Reproduced, source: str) -> dict[str, str]:
         "seeds": f"{_seeds(outcomes, SECOND)}; of ablations {_seeds(outcomes, REFERENCE)}",
         "training, a seed": "; ".join(_cost(outcomes)),
         "longest training": _longest(outcomes),
-        "versions": ", ".join(f"{p} {version(p)}" for p in ("visita", "torch", "numpy")),
+        "versions": versions("torch", "numpy"),
     }
 
 
-def _cost(outcomes: Reproduced) -> Iterator[str]:
+def _cost(outcomes: MklVisitaOutcomes) -> Iterator[str]:
     for system in outcomes.measured([one for one in TABLED if one != BOTH]):
         facts: list[Mapping[str, Any]] = [run.facts for run in outcomes.of(system)]
         seconds = np.mean([one["seconds"] for one in facts])
         yield f"{system} {seconds:,.0f} s, {facts[0]['parameters']:,} parameters"
 
 
-def _longest(outcomes: Reproduced) -> str:
+def _longest(outcomes: MklVisitaOutcomes) -> str:
     seconds = {name: one.facts.get("seconds", 0.0) for name, one in outcomes.results.items()}
     name = max(seconds, key=lambda one: seconds[one])
     return f"{name}, {seconds[name]:,.0f} s"

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from shlex import join
 
 from visita.arguments import listed, whole
 from visita.data import Data, PairSet, open_pairs
@@ -17,31 +16,23 @@ from visita.evaluation.pairs import best_f1_threshold
 from visita.evaluation.rerank import pair_scores, ranks
 from visita.matchers import GIVEN, MATCHERS, opened
 from visita.papers import fusion, fusion_report, mkl_visita, mkl_visita_bench, mkl_visita_report
-from visita.papers import fusion as fusion_bench
-from visita.papers.mkl_visita import PAPER_EPOCHS, Reproduced
+from visita.papers.mkl_visita import PAPER_EPOCHS, MklVisitaOutcomes
 from visita.papers.mkl_visita_bench import DEV, TEST
 from visita.papers.mkl_visita_claims import BOTH
 from visita.report import Report, write_report
+from visita.report.content import command, reader_of, shown
 from visita.reports.cells import Cell, Result, run_cells
-from visita.reports.systems import shown
 from visita.training.config import MklVisitaConfig, PaperConfig
 from visita.training.settings import Settings
 from visita.types import Matcher
 
 PAPERS = ("fusion", "mkl-visita")
-
-
-LEVELS = {
-    "efficientnet-lite2": ("block19:avg", "head:avg"),
-    "inception-v3": ("mixed9", "fc"),
-}
+LEVELS = {"efficientnet-lite2": ("block19:avg", "head:avg"), "inception-v3": ("mixed9", "fc")}
 """What stands for mixed9 and fc, by image encoder; the second encoder is the paper's own.
 
 The paper pools mixed9 by its maximum. Blocks of EfficientNet end without an activation, and
 their maxima are 16 times as long as the last pool, which they drown; so theirs is the mean.
 """
-
-
 ENCODER = "efficientnet-lite2"
 
 
@@ -124,8 +115,8 @@ def reproduce(
     pairs = open_pairs(data, seed=config.seed)
     check_enough(pairs, {"train": LEAST, "dev": LEAST, split: LEAST}, "Reproducing")
     if isinstance(config, PaperConfig):
-        bench = fusion_bench.make_bench(pairs, split, config, small_gallery, features)
-        report = _fusion(bench, Path(out), _reader(pairs), split, seeds)
+        bench = fusion.make_bench(pairs, split, config, small_gallery, features)
+        report = _fusion(bench, Path(out), pairs, split, seeds)
     else:
         plan = mkl_visita.plan(config, seeds, ablation_seeds, paper_epochs, ablations)
         augmented = mkl_visita.augmented(plan)
@@ -136,14 +127,14 @@ def reproduce(
         ]
         matchers = [opened(one) for one in others]
         words += [word for one in matchers for word in ("--also", shown(one.name))]
-        command = _command(paper, _reader(pairs), words, config)
-        source = f"{_reader(pairs)} {split}"
-        report = _mkl_visita(shared, plan, matchers, Path(out), source, command)
+        again = _command(paper, pairs, words, config)
+        source = f"{reader_of(pairs)} {split}"
+        report = _mkl_visita(shared, plan, matchers, Path(out), source, again)
     write_report(report, Path(out))
     return report
 
 
-def _fusion(bench: fusion_bench.Bench, out: Path, reader: str, split: str, seeds: int) -> Report:
+def _fusion(bench: fusion.FusionBench, out: Path, pairs: PairSet, split: str, seeds: int) -> Report:
     config = bench.config
     shared = {
         "features": bench.fingerprint(),
@@ -152,18 +143,19 @@ def _fusion(bench: fusion_bench.Bench, out: Path, reader: str, split: str, seeds
     }
     cells = fusion.plan(config, seeds)
     results, failed = run_cells(out / "cells", cells, partial(fusion.compute, bench=bench), shared)
-    outcomes = fusion.Outcomes(results, range(config.seed, config.seed + seeds))
+    outcomes = fusion.FusionOutcomes(results, range(config.seed, config.seed + seeds))
     [(encoder, levels)] = config.image_levels.items()
     words = [
         *("--image-encoder", encoder, "--levels", ",".join(levels)),
         *("--split", split, "--seeds", str(seeds)),
     ]
-    command = _command("fusion", reader, words, config, ("image_levels", "topic_corpus"))
-    return fusion_report.make_report(bench, outcomes, failed, f"{reader} {split}", command)
+    again = _command("fusion", pairs, words, config, ("image_levels", "topic_corpus"))
+    source = f"{reader_of(pairs)} {split}"
+    return fusion_report.make_report(bench, outcomes, failed, source, again)
 
 
 def _mkl_visita(
-    bench: mkl_visita_bench.Bench,
+    bench: mkl_visita_bench.MklVisitaBench,
     plan: mkl_visita.Plan,
     matchers: Sequence[Matcher],
     out: Path,
@@ -188,12 +180,12 @@ def _mkl_visita(
         shared,
         all_may_fail=True,
     )
-    outcomes = Reproduced.of_plan(bench, plan, {**trained, **both}, others)
+    outcomes = MklVisitaOutcomes.of_plan(bench, plan, {**trained, **both}, others)
     failed = [*failed, *more, *missing]
     return mkl_visita_report.make_report(outcomes, failed, source, command)
 
 
-def _measured(matcher: Matcher, bench: mkl_visita_bench.Bench) -> Result:
+def _measured(matcher: Matcher, bench: mkl_visita_bench.MklVisitaBench) -> Result:
     """Measure a matcher on the pictures of a reproduction; its threshold is chosen on theirs."""
     dev, test = (features_for(matcher, bench.pairs(part), bench.folder) for part in (DEV, TEST))
     images, texts = ranks(matcher, test)
@@ -203,10 +195,6 @@ def _measured(matcher: Matcher, bench: mkl_visita_bench.Bench) -> Result:
     )
     arrays = {"images": images, "texts": texts, "pairs": scores}
     return Result({"threshold": threshold}, arrays)
-
-
-def _reader(pairs: PairSet) -> str:
-    return pairs.source.partition(":")[0]
 
 
 def levels_of(
@@ -240,14 +228,10 @@ def two_stages(settings: Sequence[str] = ()) -> MklVisitaConfig:
 
 
 def _command(
-    paper: str, reader: str, words: Sequence[str], config: Settings, said: Sequence[str] = ()
+    paper: str, pairs: PairSet, options: Sequence[str], config: Settings, said: Sequence[str] = ()
 ) -> str:
-    """Return what runs it again; ``said`` are settings that ``words`` say or that are secret."""
-    whole = [
-        *("visita", "reproduce", paper, "--data", f"{reader}:PATH", "--out", "DIR"),
-        *words,
-    ]
-    for key, value in config.model_dump(mode="json", exclude_defaults=True).items():
-        if key not in said:
-            whole += ["--set", f"{key}={json.dumps(value)}"]
-    return join(whole)
+    """Return what runs it again; ``said`` are settings that options say or that are secret."""
+    changed = config.model_dump(mode="json", exclude_defaults=True)
+    settings = [(key, value) for key, value in changed.items() if key not in said]
+    words = [word for key, value in settings for word in ("--set", f"{key}={json.dumps(value)}")]
+    return command(["reproduce", paper], pairs, [*options, *words])

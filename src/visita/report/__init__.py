@@ -12,6 +12,7 @@ from visita.report.content import (
     Scatter,
     Sheet,
     Table,
+    versions,
 )
 from visita.report.write import write_report
 
@@ -27,5 +28,6 @@ __all__ = [
     "Scatter",
     "Sheet",
     "Table",
+    "versions",
     "write_report",
 ]

@@ -20,14 +20,8 @@ from visita.evaluation.intervals import Difference, Statistic, Values, differenc
 
 RESAMPLES = 10_000
 """So many that the smallest possible p-value survives the correction over dozens of claims."""
-
-
 LEVEL = 0.05
-
-
 Outcome = Literal["holds", "does not hold", "not decided", "not measured"]
-
-
 SAID: Mapping[Outcome, tuple[str, str]] = {
     "holds": ("holds", "hold"),
     "does not hold": ("does not hold", "do not hold"),

@@ -1,14 +1,17 @@
-"""What a report holds: records of plain values, whoever fills them."""
+"""What a report holds: records of plain values, whoever fills them; how it is made again."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 from visita.brief import brief
+from visita.data.pairs import PairSet
 from visita.evaluation.intervals import Estimate
 from visita.report.claims import Verdict
 from visita.types import Skipped
@@ -48,12 +51,9 @@ class Table:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as JSON values."""
-        return {
-            "title": self.title,
-            "note": self.note,
-            "columns": [{"group": c.group, "name": c.name} for c in self.columns],
-            "rows": [{"name": r.name, "cells": [_numbers(c) for c in r.cells]} for r in self.rows],
-        }
+        columns = [{"group": c.group, "name": c.name} for c in self.columns]
+        rows = [{"name": r.name, "cells": [_numbers(c) for c in r.cells]} for r in self.rows]
+        return _headed(self, columns=columns, rows=rows)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Sheet:
     def to_dict(self) -> dict[str, Any]:
         """Return the sheet as JSON values."""
         rows = {name: dict(zip(self.columns, row, strict=True)) for name, row in self.rows.items()}
-        return {"title": self.title, "note": self.note, "rows": rows}
+        return _headed(self, rows=rows)
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,8 @@ class Scatter:
         points = {
             name: {"x": cost, "y": good.to_dict()} for name, (cost, good) in self.points.items()
         }
-        return {
-            "title": self.title,
-            "note": self.note,
-            "x": self.x_label,
-            "y": self.y_label,
-            "points": points,
-            "front": list(self.front()),
-        }
+        front = list(self.front())
+        return _headed(self, x=self.x_label, y=self.y_label, points=points, front=front)
 
 
 @dataclass(frozen=True)
@@ -128,14 +122,8 @@ class Curves:
     def to_dict(self) -> dict[str, Any]:
         """Return the curves as JSON values."""
         lines = {name: [_numbers(point) for point in line] for name, line in self.lines.items()}
-        return {
-            "title": self.title,
-            "note": self.note,
-            "x": self.x_label,
-            "y": self.y_label,
-            "points": list(self.points()),
-            "lines": lines,
-        }
+        points = list(self.points())
+        return _headed(self, x=self.x_label, y=self.y_label, points=points, lines=lines)
 
 
 @dataclass(frozen=True)
@@ -150,7 +138,7 @@ class Bars:
     def to_dict(self) -> dict[str, Any]:
         """Return the bars as JSON values."""
         bars = {name: _numbers(bar) for name, bar in self.bars.items()}
-        return {"title": self.title, "note": self.note, "x": self.x_label, "bars": bars}
+        return _headed(self, x=self.x_label, bars=bars)
 
 
 @dataclass(frozen=True)
@@ -193,7 +181,7 @@ class Examples:
             }
             for one in self.examples
         ]
-        return {"title": self.title, "note": self.note, "examples": shown}
+        return _headed(self, examples=shown)
 
 
 @dataclass(frozen=True, repr=False)
@@ -255,6 +243,33 @@ class Report:
         }
 
 
+def versions(*packages: str) -> str:
+    """Return the versions of this package and of others that computed a report's numbers."""
+    return ", ".join(f"{package} {version(package)}" for package in ("visita", *packages))
+
+
+def reader_of(pairs: PairSet) -> str:
+    """Return the name of the reader that pairs were read by."""
+    return pairs.source.partition(":")[0]
+
+
+def shown(matcher: str) -> str:
+    """Return what a matcher is called where folders of this machine have no place."""
+    family, colon, place = matcher.rpartition(":")
+    path = Path(place).expanduser()
+    return f"{family}{colon}{path.resolve().name}" if path.exists() else matcher
+
+
+def command(words: Sequence[str], pairs: PairSet, options: Sequence[str]) -> str:
+    """Return ``visita WORDS`` on the pairs, with options."""
+    data = f"{reader_of(pairs)}:PATH"
+    return join(["visita", *words, "--data", data, "--out", "DIR", *options])
+
+
+def _headed(part: Any, **content: Any) -> dict[str, Any]:
+    return {"title": part.title, "note": part.note, **content}
+
+
 def _numbers(estimate: Estimate | None) -> dict[str, float] | None:
     return estimate.to_dict() if estimate else None
 
@@ -268,15 +283,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "queries": claim.queries,
         "paper": dict(claim.paper),
         "enough": claim.enough,
-        "differences": [
-            {
-                "system": one.system,
-                "baseline": one.baseline,
-                "metric": one.metric,
-                **difference.to_dict(),
-            }
-            for one, difference in found
-        ],
+        "differences": [{**asdict(one), **difference.to_dict()} for one, difference in found],
         "p_value": verdict.p_value,
         "outcome": verdict.outcome,
     }

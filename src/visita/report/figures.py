@@ -14,25 +14,13 @@ from visita.evaluation.intervals import Estimate
 from visita.report.content import Bars, Curves, Scatter
 
 INK, GREY, RULE = "#1c1f24", "#6b7280", "#dedbd4"
-
-
 COLOURS = ("#b3aca0", "#857d70", "#4a4f58", "#7ba0c4", "#1d4e89")
-
-
 STYLES = (":", "--", "-.", "--", "-")
-
-
 WIDTH = 4.7
 """Inches; 338 points, at a text size of 8.5."""
-
-
 FORMATS = (".png", ".svg", ".pdf")
-
-
 LINES = 15
 """Labels one above the other that a figure of the usual height has room for."""
-
-
 LABEL = 36
 """Letters of a label; longer names are cut, as the numbers need their room."""
 

@@ -33,8 +33,6 @@ from visita.progress import say
 from visita.types import Skipped
 
 PACKAGE = Path(__file__).parents[1]
-
-
 _NAMED = re.compile(r"visita(\.\w+)+(:\w+)?")
 """A module in a string, as in a registry's table."""
 
@@ -107,8 +105,6 @@ def _files(parts: list[str], package: Path) -> Iterator[Path]:
 
 
 KIND = "cell"
-
-
 ARRAYS = "arrays.safetensors"
 
 
@@ -142,6 +138,12 @@ class SavedCell(Manifest):
 def seeded(name: str, seed: int) -> str:
     """Return the name of the cell of one training seed."""
     return f"{name}, seed {seed}"
+
+
+def cell_warnings(results: Mapping[str, Result]) -> Iterator[str]:
+    """Yield what the fact ``warnings`` of each result says, with the name of its cell."""
+    for name, result in results.items():
+        yield from (f"{name}: {warning}" for warning in result.facts.get("warnings", ()))
 
 
 def run_cells(

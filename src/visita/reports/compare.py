@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from shlex import join
 
 import numpy as np
 
@@ -27,10 +26,11 @@ from visita.jsonfile import read_sealed, write_sealed
 from visita.matchers import NAMES, load
 from visita.progress import bar, say
 from visita.report import Report, write_report
+from visita.report.content import command, reader_of, shown
 from visita.reports.cells import Cell, Result, run_cells, source_fingerprint
-from visita.reports.comparison_report import Comparison, make_report
+from visita.reports.comparison_report import ComparisonOutcomes, make_report
 from visita.reports.costs import PICTURES, TEXTS, measure_apart
-from visita.reports.systems import TRAIN, Fresh, Given, System, read_systems, shown
+from visita.reports.systems import TRAIN, Fresh, Given, System, read_systems
 from visita.training.adapt import adapt
 from visita.training.config import AdaptConfig
 from visita.training.train import train
@@ -97,14 +97,16 @@ def compare(
     systems = read_systems([str(one) for one in matchers], seeds, seed)
     pairs = open_pairs(data, seed=seed)
     check_enough(pairs, {split: LEAST}, "Comparing")
-    bench = Bench(pairs, split, folds, seed, Path(out), features)
+    bench = ComparisonBench(pairs, split, folds, seed, Path(out), features)
     members = {run: member for one in systems for run, member in one.runs.items()}
     cells, missing = bench.cells(members)
     results, failed = run_cells(
         bench.out / "cells", cells, lambda cell: bench.measure(members[cell.name]), bench.shared
     )
     costs, more = bench.costs([one for one in systems if next(iter(one.runs)) in results])
-    found = Comparison.of_systems(systems, results, costs, bench.measured, bench.drawn, seed)
+    found = ComparisonOutcomes.of_systems(
+        systems, results, costs, bench.measured, bench.drawn, seed
+    )
     warnings = {one for result in results.values() for one in result.facts["warnings"]}
     if split == "dev":
         warnings.add(CHOSEN_ON_IT)
@@ -112,8 +114,8 @@ def compare(
         found,
         [*missing, *failed, *more],
         sorted(warnings),
-        f"{_reader(pairs)} {split}" + (f", {folds} folds" if folds > 1 else ""),
-        {"pairs": f"{_reader(pairs)}, fingerprint {pairs.fingerprint()}"},
+        f"{reader_of(pairs)} {split}" + (f", {folds} folds" if folds > 1 else ""),
+        {"pairs": f"{reader_of(pairs)}, fingerprint {pairs.fingerprint()}"},
         _command(matchers, pairs, split, seeds, folds, seed),
     )
     write_report(report, bench.out)
@@ -121,7 +123,7 @@ def compare(
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class ComparisonBench:
     """What all systems of a comparison share; the fields are the parameters of ``compare``."""
 
     pairs: PairSet
@@ -188,11 +190,7 @@ class Bench:
             dev = features_for(matcher, self.pairs.take("dev"), self.features)
             threshold = fitted_threshold(matcher, dev, self.seed)
         images, texts = ranks(matcher, features, self.folds)
-        facts = {
-            "threshold": threshold,
-            "training_seconds": seconds,
-            "warnings": caveats(matcher),
-        }
+        facts = {"threshold": threshold, "training_seconds": seconds, "warnings": caveats(matcher)}
         scores = pair_scores(matcher, features, self.drawn)
         return Result(facts, {"images": images, "texts": texts, "pairs": scores})
 
@@ -270,23 +268,13 @@ def _broken(pairs: PairSet) -> dict[int, Skipped]:
     return found
 
 
-def _reader(pairs: PairSet) -> str:
-    return pairs.source.partition(":")[0]
-
-
 def _command(
-    matchers: Sequence[str | Path],
-    pairs: PairSet,
-    split: str,
-    seeds: int,
-    folds: int,
-    seed: int,
+    matchers: Sequence[str | Path], pairs: PairSet, split: str, seeds: int, folds: int, seed: int
 ) -> str:
-    words = [*(_public(str(one)) for one in matchers)]
-    words += ["--data", f"{_reader(pairs)}:PATH", "--out", "DIR", "--split", split]
+    options = ["--split", split]
     for name, value, default in (("seeds", seeds, 1), ("folds", folds, 1), ("seed", seed, 0)):
-        words += [f"--{name}", str(value)] if value != default else []
-    return join(["visita", "compare", *words])
+        options += [f"--{name}", str(value)] if value != default else []
+    return command(["compare", *(_public(str(one)) for one in matchers)], pairs, options)
 
 
 def _public(words: str) -> str:

@@ -6,7 +6,6 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from typing import Any, Self
 
 import numpy as np
@@ -16,18 +15,21 @@ from visita.data.pairs import PairSet
 from visita.encoders.engine import cores
 from visita.evaluation.intervals import Estimate, components
 from visita.evaluation.pairs import LabelledPairs
-from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS
-from visita.report import Column, Report, Row, Scatter, Sheet, Table
-from visita.report.claims import Claim, Measured, Verdict, decide
-from visita.report.claims import Comparison as Difference
+from visita.evaluation.retrieval import CUTOFFS
+from visita.report import Column, Report, Row, Scatter, Sheet, Table, versions
+from visita.report.claims import Claim, Comparison, Verdict
 from visita.reports.cells import Result
 from visita.reports.costs import GALLERY, PICTURES, TEXTS
-from visita.reports.outcomes import PAIR_METRICS, Outcomes
+from visita.reports.outcomes import (
+    PAIR_COLUMNS,
+    PAIR_METRICS,
+    RETRIEVAL_COLUMNS,
+    RETRIEVAL_METRICS,
+    Outcomes,
+    count_of,
+)
 from visita.reports.systems import System
 from visita.types import Skipped
-
-WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
-
 
 AGAINST = (
     "Differences in rsum, the sum of R@1, R@5 and R@10 both ways, seeds averaged first; intervals "
@@ -35,14 +37,10 @@ AGAINST = (
     "verdict needs p < 0.05 after Holm’s correction over all comparisons. The best is chosen by "
     "the same numbers."
 )
-
-
 PAIR_NOTE = (
     "Each picture meets its own texts and as many that are not its own; a matcher’s threshold is "
     "its own, or that of the best F1 on the split dev; mAP is the mean over the two classes."
 )
-
-
 COST_NOTE = (
     "In use, on {cores} cores of this machine, each in a process of its own: up to "
     f"{PICTURES} pictures read, from files to vectors; the median of up to {TEXTS} texts, each "
@@ -50,14 +48,10 @@ COST_NOTE = (
     "of them again; what is compared, of a picture; the peak of memory; the parameters of encoders "
     "and matcher together; seconds of training, features not counted, where it was trained here."
 )
-
-
 FRONT_NOTE = (
     "Dark ones are in the Pareto set: nothing is as good for less, or better for as much. The "
     "whiskers are 95 % intervals."
 )
-
-
 SHOWN: Mapping[str, Callable[[float], str]] = {
     "pictures_per_second": lambda one: f"{one:,.3g}",
     "query_ms": lambda one: f"{one:,.3g}",
@@ -65,19 +59,15 @@ SHOWN: Mapping[str, Callable[[float], str]] = {
     "peak_mb": lambda one: f"{one:,.0f}",
     "parameters": lambda one: f"{one / 1e6:,.1f}",
 }
-
-
 HEADINGS = (
     *("pictures/s", "ms a query", "bytes a picture", "peak MB", "million parameters"),
     "training s",
 )
-
-
 UNKNOWN = "–"
 
 
 def make_report(
-    found: Comparison,
+    outcomes: ComparisonOutcomes,
     failed: Sequence[Skipped],
     warnings: Sequence[str],
     source: str,
@@ -85,83 +75,76 @@ def make_report(
     command: str,
 ) -> Report:
     """Return the report; ``source`` names the split and ``command`` runs it again."""
-    verdicts = _verdicts(found)
+    verdicts = _verdicts(outcomes)
     return Report(
         title=f"Matchers compared on {source}",
-        lead=tuple(_lead(found, verdicts)),
+        lead=tuple(_lead(outcomes, verdicts)),
         warnings=tuple(warnings),
         verdicts=tuple(verdicts),
         verdicts_title="Against the best",
         verdicts_note=AGAINST,
-        parts=tuple(_parts(found)),
+        parts=tuple(_parts(outcomes)),
         failed=tuple(failed),
-        setting={**setting, **_setting(found)},
+        setting={**setting, **_setting(outcomes)},
         command=command,
     )
 
 
-def _verdicts(found: Comparison) -> list[Verdict]:
-    best, *others = found.numbers or [""]
-    queries = _queries(found)
+def _verdicts(outcomes: ComparisonOutcomes) -> list[Verdict]:
+    best, *others = outcomes.numbers or [""]
+    queries = count_of(outcomes.pairs)
     claims = [
-        Claim(other, f"{best} is better than {other}", queries, (Difference(best, other, "rsum"),))
+        Claim(other, f"{best} is better than {other}", queries, (Comparison(best, other, "rsum"),))
         for other in others
     ]
-    return decide(claims, {queries: Measured(found.groups.count, found.statistic)}, seed=found.seed)
+    return outcomes.decide(claims, queries)
 
 
-def _queries(found: Comparison) -> str:
-    return f"{len(found.pairs.image_ids):,} images, {len(found.pairs.texts):,} texts"
-
-
-def _lead(found: Comparison, verdicts: Sequence[Verdict]) -> Iterator[str]:
-    if not found.numbers:
+def _lead(outcomes: ComparisonOutcomes, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    if not outcomes.numbers:
         yield "Nothing could be measured."
         return
-    best = next(iter(found.numbers))
-    rsum = found.numbers[best]["rsum"]
+    best = next(iter(outcomes.numbers))
+    rsum = outcomes.numbers[best]["rsum"]
     yield (
-        f"{len(found.numbers)} systems on {_queries(found)}. Best in rsum: {best}, "
+        f"{len(outcomes.numbers)} systems on {count_of(outcomes.pairs)}. Best in rsum: {best}, "
         f"{rsum.value:.1f} [{rsum.low:.1f}, {rsum.high:.1f}]."
     )
     sure = sum(one.outcome == "holds" for one in verdicts)
     if verdicts:
         yield f"It is better than {sure} of the {len(verdicts)} others beyond doubt (p < 0.05)."
-    for scatter in _scatters(found):
+    for scatter in _scatters(outcomes):
         yield f"{scatter.title}, Pareto set: {', '.join(scatter.front())}."
 
 
-def _parts(found: Comparison) -> Iterator[Table | Sheet | Scatter]:
-    if not found.numbers:
+def _parts(outcomes: ComparisonOutcomes) -> Iterator[Table | Sheet | Scatter]:
+    if not outcomes.numbers:
         return
-    yield _retrieval(found)
-    yield _pairs(found)
-    if len(found.languages()) > 1:
-        yield _by_language(found)
-    if found.costs:
-        yield _costs(found)
-    yield from _scatters(found)
+    yield _retrieval(outcomes)
+    yield _pairs(outcomes)
+    if len(outcomes.languages()) > 1:
+        yield _by_language(outcomes)
+    if outcomes.costs:
+        yield _costs(outcomes)
+    yield from _scatters(outcomes)
 
 
-def _retrieval(found: Comparison) -> Table:
-    columns = [Column(way, f"R@{k}") for way in WAYS.values() for k in CUTOFFS]
-    metrics = [*(f"{direction} R@{k}" for direction in DIRECTIONS for k in CUTOFFS), "rsum"]
+def _retrieval(outcomes: ComparisonOutcomes) -> Table:
     note = (
         "Recall at K in percent, with 95 % intervals, and their sum; the best of a column is bold. "
         "Means over seeds or runs where a system has several."
     )
-    return Table("Retrieval", note, (*columns, Column("", "rsum")), _rows(found, metrics))
+    return Table("Retrieval", note, RETRIEVAL_COLUMNS, _rows(outcomes, RETRIEVAL_METRICS))
 
 
-def _pairs(found: Comparison) -> Table:
-    columns = tuple(Column("", name) for name in PAIR_METRICS)
+def _pairs(outcomes: ComparisonOutcomes) -> Table:
     title = "Does this text belong to this picture?"
-    return Table(title, PAIR_NOTE, columns, _rows(found, PAIR_METRICS))
+    return Table(title, PAIR_NOTE, PAIR_COLUMNS, _rows(outcomes, PAIR_METRICS))
 
 
-def _by_language(found: Comparison) -> Table:
+def _by_language(outcomes: ComparisonOutcomes) -> Table:
     points = (CUTOFFS[0], CUTOFFS[-1])
-    languages = found.languages()
+    languages = outcomes.languages()
     columns = [
         Column(f"{code}, {rows.sum():,} texts", f"R@{k}")
         for code, rows in languages.items()
@@ -171,44 +154,45 @@ def _by_language(found: Comparison) -> Table:
         Row(
             name,
             tuple(
-                one for texts in languages.values() for one in found.recalls(name, points, texts)
+                one for texts in languages.values() for one in outcomes.recalls(name, points, texts)
             ),
         )
-        for name in found.numbers
+        for name in outcomes.numbers
     )
     note = "Text to image, among all pictures, by the language that the texts are in."
     return Table("Languages", note, tuple(columns), rows)
 
 
-def _rows(found: Comparison, metrics: Sequence[str]) -> tuple[Row, ...]:
+def _rows(outcomes: ComparisonOutcomes, metrics: Sequence[str]) -> tuple[Row, ...]:
     return tuple(
-        Row(name, tuple(one[metric] for metric in metrics)) for name, one in found.numbers.items()
+        Row(name, tuple(one[metric] for metric in metrics))
+        for name, one in outcomes.numbers.items()
     )
 
 
-def _costs(found: Comparison) -> Sheet:
+def _costs(outcomes: ComparisonOutcomes) -> Sheet:
     rows = {}
-    for name in found.numbers:
-        known = found.costs.get(name, {})
+    for name in outcomes.numbers:
+        known = outcomes.costs.get(name, {})
         shown = [form(known[key]) if key in known else UNKNOWN for key, form in SHOWN.items()]
-        seconds = found.training_seconds(name)
+        seconds = outcomes.training_seconds(name)
         rows[name] = (*shown, UNKNOWN if seconds is None else f"{seconds:,.0f}")
     return Sheet("What it costs", COST_NOTE.format(cores=cores()), HEADINGS, rows)
 
 
-def _scatters(found: Comparison) -> list[Scatter]:
+def _scatters(outcomes: ComparisonOutcomes) -> list[Scatter]:
     axes = {
         "Quality against reading": ("milliseconds a picture", _milliseconds_a_picture),
         "Quality against asking": ("milliseconds a query", lambda one: one["query_ms"]),
     }
-    known = [name for name in found.numbers if name in found.costs]
+    known = [name for name in outcomes.numbers if name in outcomes.costs]
     return [
         Scatter(
             title,
             FRONT_NOTE,
             label,
             "rsum",
-            {name: (cost(found.costs[name]), found.numbers[name]["rsum"]) for name in known},
+            {name: (cost(outcomes.costs[name]), outcomes.numbers[name]["rsum"]) for name in known},
         )
         for title, (label, cost) in axes.items()
         if len(known) > 1
@@ -219,19 +203,19 @@ def _milliseconds_a_picture(costs: Mapping[str, float]) -> float:
     return 1000 / costs["pictures_per_second"]
 
 
-def _setting(found: Comparison) -> dict[str, str]:
-    runs = {name: len(some) for name, some in found.runs.items() if len(some) > 1}
+def _setting(outcomes: ComparisonOutcomes) -> dict[str, str]:
+    runs = {name: len(some) for name, some in outcomes.runs.items() if len(some) > 1}
     return {
-        "measured on": f"{_queries(found)}, fingerprint {found.pairs.fingerprint()}",
+        "measured on": f"{count_of(outcomes.pairs)}, fingerprint {outcomes.pairs.fingerprint()}",
         **({"runs": ", ".join(f"{n} of {name}" for name, n in runs.items())} if runs else {}),
         "machine": f"{cores()} cores, {platform.machine()}",
-        "intervals": f"95 %, bootstrap over images with their texts, seed {found.seed}",
-        "versions": ", ".join(f"{p} {version(p)}" for p in ("visita", "torch", "numpy")),
+        "intervals": f"95 %, bootstrap over images with their texts, seed {outcomes.seed}",
+        "versions": versions("torch", "numpy"),
     }
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison(Outcomes):
+class ComparisonOutcomes(Outcomes):
     """The outcomes of systems on one split; see ``of_systems``.
 
     Attributes

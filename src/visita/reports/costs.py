@@ -34,8 +34,6 @@ from visita.vectors import unit
 
 GALLERY = 10_000
 """Vectors that a query is compared with."""
-
-
 PICTURES, TEXTS = 128, 30
 """How many are read, and asked."""
 

@@ -37,8 +37,6 @@ PICTURES = (
     "rocket.jpg",
     "text.png",
 )
-
-
 QUERIES = {
     "a cat": "chelsea.png",
     "a cup of coffee": "coffee.png",

@@ -1,13 +1,14 @@
-"""What systems reached on the same images and texts: each metric with its interval, and paired."""
+"""What systems reached on the same images and texts: metrics with intervals, paired; examples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.data.pairs import PairSet
 from visita.evaluation.intervals import (
     Difference,
     Estimate,
@@ -16,26 +17,39 @@ from visita.evaluation.intervals import (
     Values,
     differences,
     estimates,
-    group_sums,
     mean_statistic,
 )
-from visita.evaluation.pairs import LabelledPairs, ranking_metrics
+from visita.evaluation.pairs import LabelledPairs, decision_statistic, ranking_metrics
 from visita.evaluation.ranks import hits
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, rank_statistic
 from visita.evaluation.retrieval import METRICS as RANK_METRICS
+from visita.report import Column, Example, Examples, Picture
+from visita.report.claims import Claim, Measured, Verdict, decide
 from visita.reports.cells import Result
 
 PAIR_METRICS = ("recall", "precision", "F1", "mAP")
-
-
 METRICS = (
     *PAIR_METRICS,
     *(f"{direction} {name}" for direction in DIRECTIONS for name in RANK_METRICS),
     "rsum",
 )
-
-
 SIDES = ("images", "texts")
+WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
+PAIR_COLUMNS = tuple(Column("", name) for name in PAIR_METRICS)
+RETRIEVAL_COLUMNS = (
+    *(Column(way, f"R@{k}") for way in WAYS.values() for k in CUTOFFS),
+    Column("", "rsum"),
+)
+RETRIEVAL_METRICS = (*(f"{way} R@{k}" for way in DIRECTIONS for k in CUTOFFS), "rsum")
+FOUND = 4
+"""Pictures kept of each answer."""
+SHOWN = 4
+"""Examples of each kind."""
+
+
+def count_of(pairs: PairSet) -> str:
+    """Return how many images and texts there are, in words."""
+    return f"{len(pairs.image_ids):,} images, {len(pairs.texts):,} texts"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +101,11 @@ class Outcomes:
         )
         return dict(zip(METRICS, found, strict=True))
 
+    def decide(self, claims: Sequence[Claim], queries: str) -> list[Verdict]:
+        """Test claims about ``queries``, as all that was measured is called."""
+        measured = {queries: Measured(self.groups.count, self.statistic)}
+        return decide(claims, measured, seed=self.seed)
+
     def recalls(
         self, system: str, points: Sequence[int], texts: NDArray[np.bool_] | None = None
     ) -> list[Estimate]:
@@ -135,10 +154,7 @@ class Outcomes:
 
 
 def pair_statistic(
-    scores: Sequence[Values],
-    thresholds: Sequence[float],
-    drawn: LabelledPairs,
-    groups: Groups,
+    scores: Sequence[Values], thresholds: Sequence[float], drawn: LabelledPairs, groups: Groups
 ) -> Statistic:
     """Return weights (r, groups) → ``PAIR_METRICS`` in percent, means over runs: (r, 4).
 
@@ -155,15 +171,82 @@ def pair_statistic(
     called = np.stack(
         [run >= threshold for run, threshold in zip(scores, thresholds, strict=True)], axis=1
     )
-    labels = drawn.labels[:, None]
-    sums = [group_sums(one.astype(np.float64), owners) for one in (called & labels, called, labels)]
+    decided = decision_statistic(called, drawn.labels, owners)
     ranked = [ranking_metrics(run, drawn.labels, owners) for run in scores]
 
     def statistic(weights: Values) -> Values:
-        right, positive, true = (weights @ one for one in sums)
-        decided = [right / true, right / np.maximum(positive, 1), 2 * right / (positive + true)]
-        mean_precision = np.mean([one(weights)[:, :1] for one in ranked], axis=0)
-        columns = [*(one.mean(axis=1, keepdims=True) for one in decided), mean_precision]
-        return np.asarray(100 * np.concatenate(columns, axis=1))
+        mean_precision = np.mean([of_run(weights)[:, :1] for of_run in ranked], axis=0)
+        recall_first = decided(weights)[:, [1, 0, 2]]
+        return np.asarray(100 * np.concatenate([recall_first, mean_precision], axis=1))
 
     return statistic
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a system and a simpler one answer to the m texts of some pairs.
+
+    Attributes
+    ----------
+    pairs : PairSet
+    groups : int64 (m,)
+        Texts of one group share a picture; one of them is shown.
+    system, baseline : str
+        What a sentence calls the two.
+    ranks, before : float64 (m,)
+        Rank of each text's best picture by the two, seeds averaged.
+    found : int64 (m, FOUND)
+        The first pictures by the system, in the first seed.
+    """
+
+    pairs: PairSet
+    groups: NDArray[np.int64]
+    system: str
+    baseline: str
+    ranks: NDArray[np.float64]
+    before: NDArray[np.float64]
+    found: NDArray[np.int64]
+
+
+def best_and_worst(answers: Answers) -> Iterator[Examples]:
+    """Yield the best and the worst answers, ids beside pictures."""
+    ranks, before = answers.ranks, answers.before
+    framed = (
+        "A green frame marks the right picture; where it is not among the first "
+        f"{FOUND}, it comes last. {answers.system}, pictures of the first seed."
+    )
+    for title, note, order in (
+        (
+            "Best answers",
+            f"Of the texts with the best rank, those that {answers.baseline} ranks lowest.",
+            np.lexsort((-before, ranks)),
+        ),
+        (
+            "Worst answers",
+            "The texts whose picture has the lowest rank.",
+            np.lexsort((before, -ranks)),
+        ),
+    ):
+        shown = tuple(_example(row, answers) for row in _of_different_pictures(order, answers))
+        yield Examples(title, f"{note} {framed}", shown)
+
+
+def _of_different_pictures(order: NDArray[np.int64], answers: Answers) -> list[int]:
+    """Return the first texts of ``order``, one of each group."""
+    _, first = np.unique(answers.groups[order], return_index=True)
+    return [int(row) for row in order[np.sort(first)][:SHOWN]]
+
+
+def _example(text: int, answers: Answers) -> Example:
+    pairs, found = answers.pairs, answers.found[text].tolist()
+    right = np.flatnonzero(pairs.truth[:, [text]].toarray()[:, 0]).tolist()
+    shown = found if set(right) & set(found) else [*found, right[0]]
+    siblings = np.flatnonzero(pairs.truth[[right[0]]].toarray()[0])
+    number = 1 + siblings.tolist().index(text)
+    return Example(
+        f"{pairs.image_ids[right[0]]}, text {number}",
+        pairs.texts[text],
+        f"Mean rank {answers.ranks[text]:,.1f} of {len(pairs.image_ids):,}; "
+        f"{answers.baseline}: {answers.before[text]:,.1f}.",
+        tuple(Picture(pairs.image_ids[i], pairs.image_paths[i], i in right) for i in shown),
+    )

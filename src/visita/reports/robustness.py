@@ -1,15 +1,10 @@
-"""The cells of a robustness run: matchers on pairs as they are, and on pictures made worse.
-
-A gallery is made worse as a whole, at one strength; the texts stay as they are. A cell holds
-ranks alone, from which the report measures whatever it shows.
-"""
+"""Measuring matchers where it gets harder: worse pictures, rare words, other pairs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import join
 
 from visita.arguments import listed, one_of, whole
 from visita.data import SPLITS, Data, PairSet, open_pairs
@@ -20,8 +15,15 @@ from visita.evaluation.measure import caveats, features_for
 from visita.evaluation.rerank import ranks
 from visita.matchers import GIVEN, MATCHERS, opened
 from visita.report import Report, write_report
+from visita.report.content import command, reader_of
 from visita.reports.cells import Result, run_cells
-from visita.reports.robustness_report import Condition, Findings, Subject, make_report, plan
+from visita.reports.robustness_report import (
+    Condition,
+    RobustnessOutcomes,
+    Subject,
+    make_report,
+    plan,
+)
 from visita.types import Matcher
 
 
@@ -72,8 +74,8 @@ def robustness(
     pairs, *others = (open_pairs(one, seed=seed) for one in (data, *also))
     check_enough(pairs, {split: LEAST}, "Measuring")
     learnt, measured = pairs.take("train"), interchangeable(pairs.take(split))
-    names = _told_apart("matcher", [(one.name, one.fingerprint()) for one in read])
-    readers = _told_apart("pairs", [(_reader(one), one.fingerprint()) for one in others])
+    names = _unique_names("matcher", [(one.name, one.fingerprint()) for one in read])
+    readers = _unique_names("pairs", [(reader_of(one), one.fingerprint()) for one in others])
 
     def subjects(data: str, some: PairSet) -> list[Subject]:
         return [
@@ -81,7 +83,7 @@ def robustness(
             for name, matcher in zip(names, read, strict=True)
         ]
 
-    home = subjects(f"{_reader(pairs)} {split}", measured)
+    home = subjects(f"{reader_of(pairs)} {split}", measured)
     travel = [
         one
         for reader, some in zip(readers, others, strict=True)
@@ -92,12 +94,14 @@ def robustness(
     results, failed = run_cells(
         Path(out, "cells"), cells, lambda cell: ranks_of(conditions[cell.name]), {}
     )
+    options = [word for one in others for word in ("--also", f"{reader_of(one)}:PATH")]
+    options += ["--split", split, "--seed", str(seed)]
     found = {name: conditions[name].measure(result, seed) for name, result in results.items()}
     report = make_report(
-        Findings(home, travel, found, learnt, seed),
+        RobustnessOutcomes(home, travel, found, learnt, seed),
         failed,
         sorted({warning for one in read for warning in caveats(one)}),
-        _command(read, pairs, others, split, seed),
+        command(["robustness", *(one.name for one in read)], pairs, options),
     )
     write_report(report, Path(out))
     return report
@@ -109,7 +113,7 @@ def ranks_of(one: Condition) -> Result:
     return Result({}, {"images": images, "texts": texts})
 
 
-def _told_apart(kind: str, given: Sequence[tuple[str, str]]) -> list[str]:
+def _unique_names(kind: str, given: Sequence[tuple[str, str]]) -> list[str]:
     """Return the name of each ``(name, fingerprint)``, and more where two have the same name."""
     twice = [name for name, mark in given if sum(mark == other for _, other in given) > 1]
     if twice:
@@ -118,21 +122,3 @@ def _told_apart(kind: str, given: Sequence[tuple[str, str]]) -> list[str]:
         )
     count = Counter(name for name, _ in given)
     return [f"{name} {mark[:6]}" if count[name] > 1 else name for name, mark in given]
-
-
-def _reader(pairs: PairSet) -> str:
-    return pairs.source.partition(":")[0]
-
-
-def _command(
-    matchers: Sequence[Matcher],
-    pairs: PairSet,
-    others: Sequence[PairSet],
-    split: str,
-    seed: int,
-) -> str:
-    words = ["visita", "robustness", *(one.name for one in matchers)]
-    words += ["--data", f"{_reader(pairs)}:PATH", "--out", "DIR"]
-    for one in others:
-        words += ["--also", f"{_reader(one)}:PATH"]
-    return join([*words, "--split", split, "--seed", str(seed)])

@@ -1,6 +1,4 @@
-"""The report of a robustness run: curves by corruption, the long tail, other pairs.
-
-The cells of a robustness run: matchers on pairs as they are, and on pictures made worse.
+"""A robustness run's conditions, and its report: curves by corruption, long tail, other pairs.
 
 A gallery is made worse as a whole, at one strength; the texts stay as they are. A cell holds
 ranks alone, from which the report measures whatever it shows.
@@ -12,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from importlib.metadata import version
 
 import numpy as np
 
@@ -22,8 +19,9 @@ from visita.errors import DataError
 from visita.evaluation.intervals import Estimate, components
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, Retrieval, measure_ranks
 from visita.evaluation.tail import Bin, rarest_words, recall_by_frequency
-from visita.report import Column, Curves, Report, Row, Table
+from visita.report import Column, Curves, Report, Row, Table, versions
 from visita.reports.cells import Cell, Result
+from visita.reports.outcomes import WAYS
 from visita.store.altered import CorruptedEncoder
 from visita.store.extract import PairFeatures, image_features
 from visita.store.pictures import RecipeEncoder
@@ -144,16 +142,11 @@ def plan(home: Sequence[Subject], travel: Sequence[Subject]) -> list[Condition]:
 
 SHOWN = (1, 10)
 """The cutoffs that have a figure or a column."""
-
-
-WAYS = dict(zip(DIRECTIONS, ("image to text", "text to image"), strict=True))
-
-
 BANDS = "Bands and brackets are 95 % intervals over pictures."
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class RobustnessOutcomes:
     """What a run found.
 
     Attributes
@@ -196,7 +189,7 @@ class Findings:
 
 
 def make_report(
-    findings: Findings, failed: Sequence[Skipped], warnings: Sequence[str], command: str
+    findings: RobustnessOutcomes, failed: Sequence[Skipped], warnings: Sequence[str], command: str
 ) -> Report:
     """Return the report; ``command`` runs it again."""
     tails = {one.name: tail for one in findings.home if len(tail := findings.tail(one)) > 1}
@@ -212,7 +205,7 @@ def make_report(
     )
 
 
-def _lead(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[str]:
+def _lead(findings: RobustnessOutcomes, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[str]:
     strongest = STRENGTHS[-1]
     for subject in findings.home:
         curves = {name: findings.curve(subject, name) for name in CORRUPTIONS}
@@ -235,7 +228,9 @@ def _lead(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterato
             )
 
 
-def _parts(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[Table | Curves]:
+def _parts(
+    findings: RobustnessOutcomes, tails: Mapping[str, Mapping[str, Bin]]
+) -> Iterator[Table | Curves]:
     for subject in findings.home:
         yield from _worse_pictures(findings, subject)
     if tails:
@@ -244,7 +239,7 @@ def _parts(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterat
         yield _other_pairs(findings)
 
 
-def _worse_pictures(findings: Findings, subject: Subject) -> Iterator[Curves]:
+def _worse_pictures(findings: RobustnessOutcomes, subject: Subject) -> Iterator[Curves]:
     curves = {name: findings.curve(subject, name) for name in CORRUPTIONS}
     pairs = subject.features.pairs
     for direction, way in WAYS.items():
@@ -266,7 +261,9 @@ def _worse_pictures(findings: Findings, subject: Subject) -> Iterator[Curves]:
                 )
 
 
-def _long_tail(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[Curves]:
+def _long_tail(
+    findings: RobustnessOutcomes, tails: Mapping[str, Mapping[str, Bin]]
+) -> Iterator[Curves]:
     bins = next(iter(tails.values()))  # the texts, and so the bins, are the same for all
     for cutoff in SHOWN:
         place = CUTOFFS.index(cutoff)
@@ -282,7 +279,7 @@ def _long_tail(findings: Findings, tails: Mapping[str, Mapping[str, Bin]]) -> It
         )
 
 
-def _other_pairs(findings: Findings) -> Table:
+def _other_pairs(findings: RobustnessOutcomes) -> Table:
     subjects = (*findings.home, *findings.travel)
     sizes = {one.data: len(one.features.pairs.image_ids) for one in subjects}
     columns = tuple(
@@ -293,10 +290,7 @@ def _other_pairs(findings: Findings) -> Table:
     )
     measured = {(one.name, one.data): findings.of(one) for one in subjects}
     rows = tuple(
-        Row(
-            one.name,
-            tuple(cell for data in sizes for cell in _recalls(measured[one.name, data])),
-        )
+        Row(one.name, tuple(cell for data in sizes for cell in _recalls(measured[one.name, data])))
         for one in findings.home
     )
     note = (
@@ -314,7 +308,7 @@ def _recalls(found: Retrieval | None) -> list[Estimate | None]:
     ]
 
 
-def _setting(findings: Findings) -> dict[str, str]:
+def _setting(findings: RobustnessOutcomes) -> dict[str, str]:
     subjects = (*findings.home, *findings.travel)
     matchers = {one.name: one.matcher.fingerprint() for one in findings.home}
     data = {one.data: one.features.pairs for one in subjects}
@@ -331,5 +325,5 @@ def _setting(findings: Findings) -> dict[str, str]:
         },
         "pixels": f"a picture that is made worse has a shorter side of {SIDE} at most",
         "intervals": f"95 %, bootstrap over pictures with their texts, seed {findings.seed}",
-        "versions": ", ".join(f"{p} {version(p)}" for p in ("visita", "pillow", "numpy")),
+        "versions": versions("pillow", "numpy"),
     }

@@ -7,17 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from visita.baselines import BASELINES
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
+from visita.report.content import shown
 from visita.training import MKL_VISITA, PRESETS
 from visita.training.config import AdaptConfig
 from visita.training.settings import Settings
 
 TRAIN = "train:"
-
-
 TRAINED = {"fusion": PRESETS, "mkl-visita": MKL_VISITA}
 """What has presets; every other name is a baseline's."""
 
@@ -66,7 +64,8 @@ class System:
         if len(self.members) == 1:
             return {self.name: self.members[0]}
         return {
-            f"{self.name}, {_told(one, number)}": one for number, one in enumerate(self.members, 1)
+            f"{self.name}, {_run_name(one, number)}": one
+            for number, one in enumerate(self.members, 1)
         }
 
 
@@ -136,12 +135,5 @@ def _baseline(kind: str) -> type[Settings]:
     return found
 
 
-def shown(matcher: str) -> str:
-    """Return what a matcher is called where folders of this machine have no place."""
-    family, colon, place = matcher.rpartition(":")
-    known = Path(place).expanduser()
-    return f"{family}{colon}{known.resolve().name}" if known.exists() else matcher
-
-
-def _told(one: Given | Fresh, number: int) -> str:
+def _run_name(one: Given | Fresh, number: int) -> str:
     return f"seed {one.seed}" if isinstance(one, Fresh) else f"run {number}"

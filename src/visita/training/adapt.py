@@ -1,6 +1,9 @@
 """Learning from a user's own pairs on top of a trained matcher, which stays one of the kernels.
 
-For two frozen towers, see ``head``.
+What is learnt is a small network on the matcher's vectors, and the weight of its similarity
+beside the untouched one of the matcher. So nothing but cached features is needed, and few pairs
+teach it much; see *Adapting* in ``docs/notebook.md``. The matcher is one of visita's own, or two
+frozen towers such as CLIP's.
 """
 
 from __future__ import annotations
@@ -11,35 +14,144 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+import numpy as np
+import torch
 from scipy import sparse
 
 from visita.arguments import expect
-from visita.artifact import check_free
 from visita.data import Data, open_pairs
 from visita.data.join import interchangeable
-from visita.data.pairs import LEAST, check_enough
+from visita.data.pairs import LEAST
 from visita.errors import ConfigError
 from visita.evaluation import paired_retrieval, retrieval
-from visita.evaluation.measure import TOPICS_FROM, caveats, features_for, vectors
+from visita.evaluation.measure import TOPICS_FROM, features_for, vectors
+from visita.evaluation.retrieval import rsum_of_vectors
 from visita.matchers import opened
 from visita.matchers.base import WordMatcher
 from visita.matchers.combine import FusedMatcher, ScaledMatcher
 from visita.matchers.embed import JointMatcher
 from visita.matchers.pretrained import DualMatcher
-from visita.networks.fusion import FusionNetwork, JointSpace, Part
+from visita.networks.fusion import FusionNetwork, JointSpace, Part, Tower
 from visita.store.extract import PairFeatures
-from visita.training.calibrate import calibrate, caveats_on_words, learn_words
+from visita.training.calibrate import calibrated, learn_words
 from visita.training.config import AdaptConfig
-from visita.training.head import Vectors, adapt_frozen, best_mix, learn_head
-from visita.training.learn import Trained, facts_of, report_on, rsum_on, save_curve, warnings_of
 from visita.training.loop import History
 from visita.training.scaling import bank_rows, filled, locally_scaled, scaled_by
-from visita.training.tensors import PairTensors, Spans, as_matcher
-from visita.training.tuning import Validate, embed
-from visita.types import Matcher
+from visita.training.tensors import PairTensors, Spans, as_matcher, whole_space
+from visita.training.train import TRAIN_AND_DEV, Run, Trained, warnings_about
+from visita.training.tuning import Validate, Vectors, embed, train_network
+from visita.types import FloatArray, Matcher
 from visita.vectors import join
 
 MAX_DIM = 1024
+HIDDEN = 1024
+DROPOUT, INPUT_DROPOUT = 0.3, 0.2
+MIXES = (0.0, 0.25, 0.5, 0.75)
+"""Weights of the learnt kernel that are tried on dev; at 0 the base stays as it was."""
+Unscaled = JointMatcher | FusedMatcher | DualMatcher
+Adapted = Unscaled | ScaledMatcher
+
+
+def adapt(
+    base: Matcher | str | Path,
+    data: Data,
+    out: str | Path,
+    *,
+    config: AdaptConfig | None = None,
+    features: str | Path | None = None,
+) -> Trained:
+    """Learn from your own pairs on top of ``base`` and save the result in ``out``.
+
+    The base's untouched similarity stays one of the kernels; the comparison is on images
+    that neither training nor choosing saw (split test), or on dev where there is no test. The
+    encoders of a pretrained matcher stay as they are, and so does its second stage.
+
+    Raises
+    ------
+    DataError
+        If train or dev is empty.
+    ConfigError
+        If the base cannot be adapted.
+
+    Examples
+    --------
+    >>> config = visita.AdaptConfig(epochs=1)
+    >>> adapted = visita.adapt("visita-small", "folder:mypairs", "tuned", config=config)
+    >>> adapted.comparison["split"], sorted(adapted.comparison["difference"])
+    ('test', ['image_to_text', 'rsum', 'text_to_image'])
+    """
+    expect(config, (AdaptConfig, NoneType), "config is an AdaptConfig")
+    config = config or AdaptConfig()
+    whole = opened(base)
+    start: Any = whole.adaptable()
+    pairs = open_pairs(data, seed=config.seed)
+    held_back = "test" if pairs.splits()["test"] else "dev"
+    least = {**TRAIN_AND_DEV, held_back: LEAST}
+    run = Run.begin(pairs, out, config.seed, features, least=least, doing="Adapting")
+    used = features_for(start, interchangeable(pairs), features)
+    started = time.perf_counter()
+    train, dev = used.take("train"), used.take("dev")
+    learnt, history, weight = _learnt(run.name, start.unscaled, train, dev, config)
+    adapted = _scaled(start, learnt, train, dev, config)
+    before, embedded = vectors(start, dev), vectors(adapted, dev)
+    validate = rsum_of_vectors(dev.pairs.truth.tocsr())
+    if validate(*before) >= validate(*embedded):
+        adapted, embedded, weight = start, before, 0.0
+    if isinstance(adapted, WordMatcher):
+        images = adapted.embed_images(train.columns)
+        words = learn_words(adapted, train.pairs, images, start.words)
+        adapted = replace(adapted, words=words)
+    seconds = time.perf_counter() - started
+    comparison = _compare(start, adapted, used.take(held_back), held_back, weight, config.seed)
+    inherited = {key: start.facts[key] for key in (TOPICS_FROM,) if key in start.facts}
+    facts = {**run.facts(config, history), "base": start.fingerprint(), **inherited}
+    adapted = replace(adapted, name=run.name)
+    adapted, report = calibrated(adapted, dev, embedded, config.seed, facts)
+    warnings = warnings_about(adapted, history)
+    matcher: Any = adapted
+    if whole.reranker:
+        ranked: Any = whole
+        matcher = replace(ranked, name=run.name, first=adapted, facts=adapted.facts)
+        warnings.append(
+            "The numbers are of the vectors, which were adapted. The image-text head, which "
+            f"re-ranks the first {whole.depth}, is the one that it was."
+        )
+    run.save(matcher, history)
+    return Trained(matcher, run.out, report, comparison, warnings, seconds)
+
+
+def _scaled(
+    start: Any, learnt: Unscaled, train: PairFeatures, dev: PairFeatures, config: AdaptConfig
+) -> Adapted:
+    """Return what was learnt, with local scaling.
+
+    What had it keeps it, its bank beside one's own pairs: whether it helps is more than a few
+    pictures of dev can tell. What had none gets it where that is better on dev.
+    """
+    images, texts = bank_rows(train.pairs.truth.tocsr(), config.seed)
+    of_train, of_dev = vectors(learnt, train), vectors(learnt, dev)
+    own = of_train[0][images], of_train[1][texts]
+    base = start.unscaled
+    if config.neighbours and base is not start and isinstance(learnt, JointMatcher):
+        bank = filled(own, vectors_from_base(learnt, base, start.bank), config.seed)
+        return scaled_by(learnt, bank, of_dev, config.neighbours)
+    validate = rsum_of_vectors(dev.pairs.truth.tocsr())
+    return locally_scaled(learnt, own, of_dev, validate, config.neighbours)
+
+
+def _learnt(
+    name: str,
+    base: JointMatcher | DualMatcher,
+    train: PairFeatures,
+    dev: PairFeatures,
+    config: AdaptConfig,
+) -> tuple[Unscaled, History, float]:
+    """Return the adapted matcher, what happened, and the weight of the learnt kernel."""
+    tensors = PairTensors.of(train, base.recipe), PairTensors.of(dev, base.recipe)
+    validate = rsum_of_vectors(dev.pairs.truth.tocsr())
+    if isinstance(base, JointMatcher):
+        return adapt_joint(name, base, *tensors, validate, config)
+    return adapt_frozen(name, base, *tensors, vectors(base, dev), validate, config)
 
 
 def adapt_joint(
@@ -81,14 +193,92 @@ def adapt_joint(
     return as_matcher(name, joined, base.recipe, base.open_text_encoder()), history, weight
 
 
-def from_vectors(found: JointMatcher, base: JointMatcher, vectors: Vectors) -> Vectors:
+def adapt_frozen(
+    name: str,
+    base: DualMatcher,
+    train: PairTensors,
+    dev: PairTensors,
+    of_base: Vectors,
+    validate: Validate,
+    config: AdaptConfig,
+) -> tuple[DualMatcher | FusedMatcher, History, float]:
+    """Return the adapted matcher, what happened, and the weight of the learnt kernel.
+
+    The base itself where no weight above 0 is better on dev. Else the vectors are twice as long.
+
+    Parameters
+    ----------
+    of_base
+        The base's vectors of dev.
+
+    Raises as ``loop.fit`` does.
+    """
+    network, history = learn_head(train, dev, validate, config)
+    spans = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
+    space = whole_space(network, "fusion", spans.fusion[1], spans.text[1])
+    learnt = as_matcher(f"{name}-tuned", space, base.recipe, base.open_text_encoder())
+    # Dev decides about the weights that are saved, which are rounded to half precision.
+    weight = best_mix(of_base, embed(learnt.network(), dev, spans), validate)
+    if weight == 0:
+        return base, history, weight
+    both = FusedMatcher(name=name, parts=(base, learnt), weights=(1 - weight, weight))
+    return both, history, weight
+
+
+def learn_head(
+    train: PairTensors, dev: PairTensors, validate: Validate, config: AdaptConfig
+) -> tuple[FusionNetwork, History]:
+    """Return the network that reads vectors, equally wide on both sides, and what happened.
+
+    Raises as ``loop.fit`` does.
+    """
+    network = from_the_means(train, config.seed)
+    spans = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
+    return network, train_network(network, train, dev, spans, validate, config)
+
+
+def from_the_means(train: PairTensors, seed: int) -> FusionNetwork:
+    """Return a network that starts from the cosine around the mean picture and the mean text.
+
+    Those are taken off: pictures and texts lie apart in the space of two towers, and pairs of one
+    topic in a corner of it. What is learnt is added to what is left.
+    """
+    torch.manual_seed(seed)
+    width = train.texts.shape[-1]
+    network = FusionNetwork(
+        width, width, dim=width, hidden=HIDDEN, dropout=DROPOUT, input_dropout=INPUT_DROPOUT
+    )
+    _centre(network.image_tower, train.images.reshape(-1, width))
+    _centre(network.text_tower, train.texts)
+    return network
+
+
+def best_mix(base: Vectors, learnt: Vectors, validate: Validate) -> float:
+    """Return the weight of the learnt kernel, of ``MIXES``, with which dev is best."""
+    scores = [
+        validate(*(join(side, [1 - weight, weight]) for side in zip(base, learnt, strict=True)))
+        for weight in MIXES
+    ]
+    return MIXES[int(np.argmax(scores))]  # of equal scores the one nearest to the base
+
+
+def _centre(tower: Tower, rows: FloatArray) -> None:
+    mean = rows.mean(0)
+    # One scale for all features leaves the cosines as they are.
+    scale = float(np.sqrt(np.square(rows - mean).mean())) or 1.0
+    tower.mean.copy_(torch.from_numpy(mean))
+    tower.scale.fill_(scale)
+    tower.linear.copy_(torch.eye(len(mean)))
+
+
+def vectors_from_base(adapted: JointMatcher, base: JointMatcher, vectors: Vectors) -> Vectors:
     """Return the vectors of what was adapted, float32 (n, 2 d) and (m, 2 d), from its base's.
 
     They are the base's own where that stayed as it was.
     """
-    if found is base:
+    if adapted is base:
         return vectors
-    space = found.network()
+    space = adapted.network()
     unknown = sparse.csr_array((len(vectors[0]), len(vectors[1])), dtype=bool)
     learnt = embed(space.networks[1], _read(vectors, unknown), Spans.whole(base.dim, base.dim))
     weights = [part.weight for part in space.parts]
@@ -125,129 +315,8 @@ def _joined(space: JointSpace, network: FusionNetwork, weight: float) -> JointSp
     return joined.eval()
 
 
-Unscaled = JointMatcher | FusedMatcher | DualMatcher
-
-
-Adapted = Unscaled | ScaledMatcher
-
-
-def adapt(
-    base: Matcher | str | Path,
-    data: Data,
-    out: str | Path,
-    *,
-    config: AdaptConfig | None = None,
-    features: str | Path | None = None,
-) -> Trained:
-    """Learn from your own pairs on top of ``base`` and save the result in ``out``.
-
-    The base's untouched similarity stays one of the kernels; the comparison is on images
-    that neither training nor choosing saw (split test), or on dev where there is no test. The
-    encoders of a pretrained matcher stay as they are, and so does its second stage.
-
-    Raises
-    ------
-    DataError
-        If train or dev is empty.
-    ConfigError
-        If the base cannot be adapted.
-
-    Examples
-    --------
-    >>> config = visita.AdaptConfig(epochs=1)
-    >>> adapted = visita.adapt("visita-small", "folder:mypairs", "tuned", config=config)
-    >>> adapted.comparison["split"], sorted(adapted.comparison["difference"])
-    ('test', ['image_to_text', 'rsum', 'text_to_image'])
-    """
-    expect(config, (AdaptConfig, NoneType), "config is an AdaptConfig")
-    config = config or AdaptConfig()
-    check_free(Path(out).resolve())
-    whole = opened(base)
-    start: Any = whole.adaptable()
-    pairs = open_pairs(data, seed=config.seed)
-    held_back = "test" if pairs.splits()["test"] else "dev"
-    check_enough(pairs, {"train": LEAST, "dev": LEAST, held_back: LEAST}, "Adapting")
-    used = features_for(start, interchangeable(pairs), features)
-    started = time.perf_counter()
-    train, dev = used.take("train"), used.take("dev")
-    name = Path(out).resolve().name
-    learnt, history, weight = _learnt(name, start.unscaled, train, dev, config)
-    found = _scaled(start, learnt, train, dev, config)
-    before, embedded = vectors(start, dev), vectors(found, dev)
-    validate = rsum_on(dev.pairs.truth.tocsr())
-    if validate(*before) >= validate(*embedded):
-        found, embedded, weight = start, before, 0.0
-    if isinstance(found, WordMatcher):
-        seen = found.embed_images(train.columns)
-        found = replace(found, words=learn_words(found, train.pairs, seen, start.words))
-    seconds = time.perf_counter() - started
-    comparison = _compare(start, found, used.take(held_back), held_back, weight, config.seed)
-    inherited = {key: start.facts[key] for key in (TOPICS_FROM,) if key in start.facts}
-    matcher: Adapted = replace(
-        found,
-        name=name,
-        facts={**facts_of(config, history, pairs), "base": start.fingerprint(), **inherited},
-        **calibrate(found, dev.pairs, embedded, config.seed),
-    )
-    report = report_on(matcher, dev, embedded, config.seed)
-    warnings = [*warnings_of(history), *caveats(matcher), *caveats_on_words(matcher)]
-    result: Any = matcher
-    if whole.reranker:
-        ranked: Any = whole
-        result = replace(ranked, name=name, first=matcher, facts=matcher.facts)
-        warnings.append(
-            "The numbers are of the vectors, which were adapted. The image-text head, which "
-            f"re-ranks the first {whole.depth}, is the one that it was."
-        )
-    result.save(Path(out), beside=lambda draft: save_curve(history, draft / "curve.png"))
-    return Trained(result, Path(out), report, comparison, warnings, seconds)
-
-
-def _scaled(
-    start: Any,
-    learnt: Unscaled,
-    train: PairFeatures,
-    dev: PairFeatures,
-    config: AdaptConfig,
-) -> Adapted:
-    """Return what was learnt, with local scaling.
-
-    What had it keeps it, its bank beside one's own pairs: whether it helps is more than a few
-    pictures of dev can tell. What had none gets it where that is better on dev.
-    """
-    images, texts = bank_rows(train.pairs.truth.tocsr(), config.seed)
-    of_train, of_dev = vectors(learnt, train), vectors(learnt, dev)
-    own = of_train[0][images], of_train[1][texts]
-    base = start.unscaled
-    if config.neighbours and base is not start and isinstance(learnt, JointMatcher):
-        bank = filled(own, from_vectors(learnt, base, start.bank), config.seed)
-        return scaled_by(learnt, bank, of_dev, config.neighbours)
-    validate = rsum_on(dev.pairs.truth.tocsr())
-    return locally_scaled(learnt, own, of_dev, validate, config.neighbours)
-
-
-def _learnt(
-    name: str,
-    base: JointMatcher | DualMatcher,
-    train: PairFeatures,
-    dev: PairFeatures,
-    config: AdaptConfig,
-) -> tuple[Unscaled, History, float]:
-    """Return the adapted matcher, what happened, and the weight of the learnt kernel."""
-    tensors = PairTensors.of(train, base.recipe), PairTensors.of(dev, base.recipe)
-    validate = rsum_on(dev.pairs.truth.tocsr())
-    if isinstance(base, JointMatcher):
-        return adapt_joint(name, base, *tensors, validate, config)
-    return adapt_frozen(name, base, *tensors, vectors(base, dev), validate, config)
-
-
 def _compare(
-    base: Matcher,
-    adapted: Matcher,
-    held_back: PairFeatures,
-    split: str,
-    weight: float,
-    seed: int,
+    base: Matcher, adapted: Matcher, held_back: PairFeatures, split: str, weight: float, seed: int
 ) -> dict[str, Any]:
     truth = held_back.pairs.truth.tocsr()
     before, after = (
@@ -265,5 +334,5 @@ def _compare(
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _plain(part) for key, part in value.items()}
     return {name: getattr(value, name) for name in ("value", "low", "high", "p_value")}

@@ -1,10 +1,8 @@
-"""Which pairs are seen together: seeded batches of true pairs.
+"""Which images and texts are seen together: seeded batches of true pairs, or of true and false.
 
-Batches for the hinge loss: images with all their texts, one false image for each text.
-
-The paper draws one random negative image for each text and iteration but names no batch.
-Ours is a batch of images: each goes through the network once, for all its texts, and the
-negatives are drawn among the batch's other images, so they cost nothing.
+The multi-level fusion paper draws one random negative image for each text and iteration but names
+no batch. Ours is a batch of images with all their texts: each image goes through the network once,
+and the negatives are drawn among the batch's other images, so they cost nothing.
 """
 
 from __future__ import annotations
@@ -128,8 +126,8 @@ def triplet_batches(
             texts, true = texts[useful], true[:, useful]
             # The largest of random numbers: any false image is as likely as any other.
             negatives = np.where(true, -1, rng.random(true.shape)).argmax(axis=0)
-            seen = rng.integers(0, views, len(images))
-            yield TripletBatch(images, texts, seen, true, negatives)
+            chosen = rng.integers(0, views, len(images))
+            yield TripletBatch(images, texts, chosen, true, negatives)
 
 
 TRIES = 20
@@ -142,20 +140,20 @@ class PairBatch:
 
     Attributes
     ----------
-    seen : int64 (p,)
+    views : int64 (p,)
         Row of the picture in one of its views, as in ``labels_of``.
     texts : int64 (p,)
     labels : float32 (p,)
         0 to 1: how much of the picture the text belongs to.
     """
 
-    seen: NDArray[np.int64]
+    views: NDArray[np.int64]
     texts: NDArray[np.int64]
     labels: FloatArray
 
 
 def labels_of(truth: sparse.csr_array, made_of: Sequence[sparse.csr_array]) -> sparse.csr_array:
-    """Return how much of each seen picture each text belongs to, csr float32 ((1 + v) n, m).
+    """Return how much of each view of a picture each text belongs to, csr float32 ((1 + v) n, m).
 
     Row ``view * n + i`` is picture i in that view; view 0 is the picture itself.
 
@@ -185,15 +183,15 @@ def labelled_pairs(
     views = labels.shape[0] // images
     view = rng.integers(0, views, images) * images + np.arange(images)
     texts, owners = drawn_texts(labels, view, count, rng)
-    seen = view[owners]
-    others, found = _false(labels, view, texts, rng)
-    rows = np.concatenate([seen, others[found]])
-    columns = np.concatenate([texts, texts[found]])
+    own = view[owners]
+    others, apart = _false(labels, view, texts, rng)
+    rows = np.concatenate([own, others[apart]])
+    columns = np.concatenate([texts, texts[apart]])
     order = rng.permutation(len(rows))
     for start in range(0, len(order), size):
-        some = order[start : start + size]
-        shares = labels[rows[some], columns[some]]
-        yield PairBatch(rows[some], columns[some], np.asarray(shares, np.float32))
+        part = order[start : start + size]
+        shares = labels[rows[part], columns[part]]
+        yield PairBatch(rows[part], columns[part], np.asarray(shares, np.float32))
 
 
 def pair_count(truth: sparse.csr_array, count: int) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from visita.errors import DataError
 from visita.evaluation import (
     LEAST_WORDS,
     Words,
+    evaluate_vectors,
     fit_calibration,
     fit_keyword_calibration,
     fit_match_probability,
@@ -24,21 +26,34 @@ from visita.evaluation import (
 )
 from visita.evaluation.match_probability import features_of_pairs
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
+from visita.evaluation.rerank import vector_pair_scores
 from visita.matchers.probability import EVEN, Calibrated, KeywordCalibration, Usual, usual_scores
 from visita.matchers.words import WordMap
+from visita.store.extract import PairFeatures
+from visita.training.tuning import Vectors
 from visita.training.words import fit_word_map, named_things
 from visita.types import FloatArray, Matcher
 
 BACKGROUND = 200
 """Pictures that stand for any, or somewhat more, where a matcher has none."""
-
-
 LEAST_IMAGES = (5, 2)
 """Pictures of dev that a noun needs to be calibrated on; the second where that leaves too few."""
+M = TypeVar("M", bound=Matcher)
 
 
-Vectors = tuple[FloatArray, FloatArray]
-"""Of images (n, d) and of texts (m, d), whose inner products are scores."""
+def calibrated(
+    matcher: M, dev: PairFeatures, embedded: Vectors, seed: int, facts: Mapping[str, Any]
+) -> tuple[M, dict[str, Any]]:
+    """Return the matcher with ``calibrate`` and ``facts``, and what ``evaluate`` says of dev.
+
+    ``embedded`` are its vectors of ``dev``.
+    """
+    fields = {"facts": facts, **calibrate(matcher, dev.pairs, embedded, seed)}
+    matcher = replace(cast(Any, matcher), **fields)
+    scores = partial(vector_pair_scores, matcher, embedded, dev.pairs.texts)
+    truth, threshold = dev.pairs.truth.tocsr(), matcher.threshold
+    report = evaluate_vectors(*embedded, truth, threshold=threshold, pair_scores=scores, seed=seed)
+    return matcher, report
 
 
 def calibrate(matcher: Matcher, dev: PairSet, embedded: Vectors, seed: int) -> dict[str, Any]:
@@ -67,10 +82,10 @@ def calibrate_searches(
     ``embedded`` are the matcher's vectors of ``dev``, or others whose inner products are its
     scores: then ``images`` are those that it embeds, and ``words`` gives such for other texts.
     """
-    seen = embedded[0] if images is None else images
+    own = embedded[0] if images is None else images
     return {
         "calibration": fit_calibration(*embedded, dev.truth.tocsr(), seed=seed),
-        "keyword_calibration": _keyword_calibration(matcher, dev, seen, words),
+        "keyword_calibration": _keyword_calibration(matcher, dev, own, words),
     }
 
 

@@ -186,7 +186,7 @@ class FusionConfig(FeatureConfig, ContrastConfig):
     visita.errors.ConfigError: Unknown setting 'epoch'. Did you mean 'epochs'? ...
     """
 
-    trained_by: ClassVar[str] = "visita.training.learn:train_vectors"
+    trained_by: ClassVar[str] = "visita.training.vectors:train_vectors"
 
     image_levels: ImageLevels = SMALL
     mirror: bool = True
@@ -405,7 +405,7 @@ class PaperConfig(FeatureConfig):
     {'inception-v3': ('mixed9', 'fc')}
     """
 
-    trained_by: ClassVar[str] = "visita.training.learn:train_vectors"
+    trained_by: ClassVar[str] = "visita.training.vectors:train_vectors"
 
     image_levels: ImageLevels = INCEPTION
     mirror: bool = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 from torch import Tensor
 
 from visita.encoders.contract import cell_count
@@ -28,17 +26,25 @@ from visita.networks.cross_modal import MklVisita
 from visita.networks.losses import Loss, loss_named, loss_of_guessing
 from visita.store.pictures import RecipeEncoder
 from visita.training.batches import drawn_texts, labelled_pairs, labels_of, pair_count
-from visita.training.checkpoint import Checkpoint, set_apart
 from visita.training.config import CrossModalConfig
 from visita.training.devices import Team
-from visita.training.loop import History, Losses, constant, fit, warm_up_and_cosine
+from visita.training.grids import CrossTensors, TextReader
+from visita.training.loop import (
+    Checkpoint,
+    History,
+    Losses,
+    constant,
+    fit,
+    set_apart,
+    warm_up_and_cosine,
+)
 from visita.training.refit import kernel_values, refit
 from visita.training.tensors import statistics
 from visita.types import FloatArray, Recipe, Tokens
 
 ValidateScores = Callable[[FloatArray], float]
 """Maps scores of dev pictures and texts, float32 (n, m), to a number; higher is better."""
-Look = Callable[[NDArray[np.int64]], Tensor]
+GridsOf = Callable[[NDArray[np.int64]], Tensor]
 """Maps rows, as ``labels_of`` numbers pictures and views, to grids, float32 (b, cells, d)."""
 GRADIENT = 2.0
 """Longest gradient: attention is steep at first."""
@@ -48,31 +54,13 @@ TEXTS = 32
 """At once. All that lies between their words and the pictures' cells fits into a core's cache."""
 
 
-@dataclass(frozen=True)
-class GridView:
-    """A further view of n pictures: grids float16 (n, cells, d), and ``View.made_of``."""
-
-    grids: NDArray[np.float16]
-    made_of: sparse.csr_array
-
-
-@dataclass(frozen=True)
-class CrossTensors:
-    """Grids float16 (n, cells, d) of pictures, tokens of m texts, truth sparse bool (n, m)."""
-
-    grids: NDArray[np.float16]
-    tokens: Tokens
-    truth: sparse.csr_array
-    views: tuple[GridView, ...] = ()
-
-
 def train_cross_modal(
     train: CrossTensors,
     dev: CrossTensors,
     validate: ValidateScores,
     config: CrossModalConfig,
     *,
-    vocabulary: Vocabulary | None = None,
+    text: TextReader | None = None,
     resume: Path | None = None,
 ) -> tuple[MklVisita, History]:
     """Return the trained network, on the CPU, and what happened.
@@ -82,8 +70,9 @@ def train_cross_modal(
 
     Parameters
     ----------
-    vocabulary
-        Where the tokens are the numbers of its words.
+    text
+        What gave the tokens: a network learns the words of a vocabulary, and reads the vectors of
+        anything else.
     resume
         Folder of the run's state: one that was killed goes on from there.
 
@@ -98,12 +87,12 @@ def train_cross_modal(
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     set_apart(rng, team.number)
-    network = _network(train, vocabulary, config).to(team.device)
-    look = partial(_grids, network, train, rng=rng)
+    network = _network(train, text, config).to(team.device)
+    grids_of = partial(_grids, network, train, rng=rng)
     decay = partial(warm_up_and_cosine, steps=step_count(train, config, team))
     history = fit(
         network,
-        losses_of(network, train, config, rng, team, look),
+        losses_of(network, train, config, rng, team, grids_of),
         optimizer_of(network, config),
         lambda: team.shared(lambda: validate(all_scores(network, dev))),
         config,
@@ -144,16 +133,14 @@ def _grid_shape(recipe: Recipe) -> tuple[int, int]:
     return cell_count(shapes), features
 
 
-def _network(
-    train: CrossTensors, vocabulary: Vocabulary | None, config: CrossModalConfig
-) -> MklVisita:
+def _network(train: CrossTensors, text: TextReader | None, config: CrossModalConfig) -> MklVisita:
     _, cells, features = train.grids.shape
-    if vocabulary is None:
+    if isinstance(text, Vocabulary):
+        network = _made(cells, features, _side_of_words(text, config), config)
+    else:
         read = {"features": train.tokens.values.shape[1], "input_dropout": config.input_dropout}
         network = _made(cells, features, {"side": "pretrained", **read}, config)
         _standardise(network.read, train.tokens.values)
-    else:
-        network = _made(cells, features, _side_of_words(vocabulary, config), config)
     _standardise(network.see, train.grids.reshape(-1, features))
     return network
 
@@ -222,11 +209,11 @@ def losses_of(
     config: CrossModalConfig,
     rng: np.random.Generator,
     team: Team,
-    look: Look,
+    grids_of: GridsOf,
 ) -> Losses:
     """Return what yields, for one epoch, each batch's loss and that of guessing."""
     kind = _labelled if config.loss in PAIR_LOSSES else _contrast
-    return kind(network, train, loss_named(config.loss, config), config, rng, team, look)
+    return kind(network, train, loss_named(config.loss, config), config, rng, team, grids_of)
 
 
 def _contrast(
@@ -236,7 +223,7 @@ def _contrast(
     config: CrossModalConfig,
     rng: np.random.Generator,
     team: Team,
-    look: Look,
+    grids_of: GridsOf,
 ) -> Losses:
     def epoch() -> Iterator[tuple[Tensor, float]]:
         order = rng.permutation(train.truth.shape[0])
@@ -244,12 +231,12 @@ def _contrast(
             images = order[start : start + config.batch]
             texts, owners = drawn_texts(train.truth, images, config.texts_per_image, rng)
             if len(images) > 1:
-                seen = images
+                rows = images
                 if train.views:
                     views = rng.integers(0, 1 + len(train.views), len(images))
-                    seen = views * len(order) + images
+                    rows = views * len(order) + images
                 with team.mixed():
-                    grids = network.image(look(seen))
+                    grids = network.image(grids_of(rows))
                     scores = _scores(network, grids, train.tokens, texts)[owners]
                 same = torch.from_numpy(train.truth[images][:, texts].toarray())[owners]
                 same = same.to(scores.device)
@@ -265,7 +252,7 @@ def _labelled(
     config: CrossModalConfig,
     rng: np.random.Generator,
     team: Team,
-    look: Look,
+    grids_of: GridsOf,
 ) -> Losses:
     labels = labels_of(train.truth, [view.made_of for view in train.views])
     images, count = train.truth.shape[0], config.texts_per_image
@@ -274,7 +261,7 @@ def _labelled(
         drawn = list(labelled_pairs(labels, images, count, config.batch, rng))
         for batch in drawn[: team.least(-(-len(drawn) // team.count))]:
             with team.mixed():
-                grids = network.image(look(batch.seen))
+                grids = network.image(grids_of(batch.views))
                 scores = network.score_pairs(grids, _texts(network, train.tokens, batch.texts))
             probabilities = network.probability(scores.float())
             wanted = torch.from_numpy(batch.labels).to(scores.device)
@@ -290,7 +277,7 @@ def _refit(network: MklVisita, dev: CrossTensors, config: CrossModalConfig) -> N
     values, labels = [], []
     for batch in labelled_pairs(labels_of(dev.truth, []), dev.truth.shape[0], IMAGES, IMAGES, rng):
         with torch.inference_mode():
-            grids = network.image(_grids(network, dev, batch.seen))
+            grids = network.image(_grids(network, dev, batch.views))
             texts = _texts(network, dev.tokens, batch.texts)
         values.append(kernel_values(network.kernels, partial(network.score_pairs, grids, texts)))
         labels.append(batch.labels)
@@ -300,18 +287,18 @@ def _refit(network: MklVisita, dev: CrossTensors, config: CrossModalConfig) -> N
 def _grids(
     network: MklVisita,
     train: CrossTensors,
-    seen: NDArray[np.int64],
+    rows: NDArray[np.int64],
     rng: np.random.Generator | None = None,
 ) -> Tensor:
-    """Return float32 grids of the rows ``seen``, as ``labels_of`` numbers them.
+    """Return float32 grids of the rows ``rows``, as ``labels_of`` numbers them.
 
     Where there are no further views, every other one, by chance, is mirrored if ``rng`` is
     given.
     """
     n, cells, d = train.grids.shape
     every = [train.grids, *(view.grids for view in train.views)]
-    rows = zip(*np.divmod(seen, n), strict=True)
-    grids = np.stack([every[view][picture] for view, picture in rows]).astype(np.float32)
+    places = zip(*np.divmod(rows, n), strict=True)
+    grids = np.stack([every[view][picture] for view, picture in places]).astype(np.float32)
     side = math.isqrt(cells)
     if rng and side * side == cells and not train.views:
         turned = rng.random(len(grids)) < 0.5
@@ -348,12 +335,14 @@ def _device(network: MklVisita) -> torch.device:
 def all_scores(network: MklVisita, pairs: CrossTensors) -> FloatArray:
     """Return the score of every picture with every text, float32 (n, m)."""
     grids, device = pairs.grids, _device(network)
-    seen = [
+    packed = [
         network.image(torch.from_numpy(grids[s : s + IMAGES].astype(np.float32)).to(device))
         for s in range(0, len(grids), IMAGES)
     ]
     scores = np.empty((len(grids), len(pairs.tokens)), np.float32)
     for texts in _of_like_lengths(pairs.tokens, np.arange(len(pairs.tokens))):
         read = _texts(network, pairs.tokens, texts)
-        scores[:, texts] = torch.cat([network.score(some, read) for some in seen]).cpu().numpy()
+        scores[:, texts] = (
+            torch.cat([network.score(images, read) for images in packed]).cpu().numpy()
+        )
     return scores

@@ -87,5 +87,5 @@ class Team:
         if self.count == 1:
             return make()
         made: list[T | None] = [make() if self.is_main else None]
-        told: T = broadcast_object_list(made)[0]
-        return told
+        result: T = broadcast_object_list(made)[0]
+        return result

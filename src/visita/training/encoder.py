@@ -8,7 +8,6 @@ through both. Statistics of batch normalisation stay those of the pretraining: b
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,22 +20,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from visita.arguments import expect
-from visita.artifact import check_free
 from visita.brief import Brief
-from visita.data import Data, PairSet, open_pairs
-from visita.data.pairs import LEAST, check_enough
+from visita.data import Data, PairSet
 from visita.encoders.fitted import install
 from visita.encoders.table import IMAGE_ENCODERS
 from visita.encoders.tuned import TunedEncoder
-from visita.encoders.vocabulary import Vocabulary
+from visita.evaluation.retrieval import rsum_of_scores
 from visita.networks.cross_modal import MklVisita
 from visita.store.extract import picture_features
 from visita.training.batches import Pixels
-from visita.training.checkpoint import Checkpoint, partial_folder, resumable, set_apart
 from visita.training.config import EndToEndConfig
 from visita.training.cross_modal import (
     GRADIENT,
-    CrossTensors,
     ValidateScores,
     all_scores,
     check_cross_modal,
@@ -46,16 +41,10 @@ from visita.training.cross_modal import (
     train_cross_modal,
 )
 from visita.training.devices import Team
-from visita.training.learn import warnings_of
-from visita.training.loop import History, fit, warm_up_and_cosine
-from visita.training.two_stage import (
-    VALIDATED,
-    cross_tensors,
-    rsum_of_scores,
-    token_encoder,
-    vocabulary_of,
-)
-from visita.types import ImageEncoder, Recipe, TokenEncoder
+from visita.training.grids import VALIDATED, CrossTensors, TextReader, cross_tensors, text_reader
+from visita.training.loop import Checkpoint, History, fit, set_apart, warm_up_and_cosine
+from visita.training.train import Run, warnings_of
+from visita.types import ImageEncoder, Recipe
 
 AT_ONCE = 32
 """Pictures where nothing is learnt."""
@@ -97,7 +86,7 @@ def train_end_to_end(
     validate: ValidateScores,
     config: EndToEndConfig,
     *,
-    vocabulary: Vocabulary | None = None,
+    text: TextReader | None = None,
     resume: Path,
 ) -> History:
     """Train ``encoder`` in place, on the CPU in the end, and return what happened.
@@ -109,8 +98,8 @@ def train_end_to_end(
     ----------
     encoder
         Maps pixels to the levels of ``config``.
-    vocabulary
-        Where the tokens are the numbers of its words.
+    text
+        What gave the tokens, as in ``train_cross_modal``.
     resume
         Folder of the run's state: one that was killed goes on from there.
 
@@ -124,7 +113,7 @@ def train_end_to_end(
     network_config = config.network.model_copy(update={"seed": config.seed})
     network, _ = train_cross_modal(
         *(train.tensors, dev.tensors, validate, network_config),
-        vocabulary=vocabulary,
+        text=text,
         resume=resume / "network",
     )
     together: dict[str, Any] = {
@@ -140,16 +129,16 @@ def train_end_to_end(
     rate = {"lr": config.learning_rate, "weight_decay": 0.0}
     optimizer.add_param_group({"params": list(encoder.parameters()), **rate})
 
-    def look(rows: NDArray[np.int64]) -> Tensor:
+    def varied_grids(rows: NDArray[np.int64]) -> Tensor:
         return both.grids(train.pixels.varied(rows, rng))
 
     def score() -> float:
-        seen = replace(dev.tensors, grids=grids_of(both, dev.pixels))
-        return validate(all_scores(network, seen))
+        tensors = replace(dev.tensors, grids=all_grids(both, dev.pixels))
+        return validate(all_scores(network, tensors))
 
     history = fit(
         both,
-        losses_of(network, train.tensors, settings, rng, team, look),
+        losses_of(network, train.tensors, settings, rng, team, varied_grids),
         optimizer,
         lambda: team.shared(score),
         settings,
@@ -164,7 +153,7 @@ def train_end_to_end(
 
 
 @torch.inference_mode()
-def grids_of(both: EndToEnd, pixels: Pixels) -> NDArray[np.float16]:
+def all_grids(both: EndToEnd, pixels: Pixels) -> NDArray[np.float16]:
     """Return the grids of all pictures, float16 (n, cells, d)."""
     rows = np.arange(len(pixels))
     parts = [
@@ -237,46 +226,40 @@ def train_encoder(
     expect(config, (EndToEndConfig, NoneType), "config is an EndToEndConfig")
     config = config or EndToEndConfig()
     check_cross_modal(config.network)
-    out = Path(out).resolve()
-    check_free(out)
-    pairs = open_pairs(data, seed=config.seed)
-    check_enough(pairs, {"train": LEAST, "dev": LEAST}, "Training")
-    run = {"config": config.model_dump(mode="json"), "data": pairs.fingerprint()}
+    run = Run.begin(data, out, config.seed, features)
     team = Team(config.network.device, config.network.precision)
-    kept = resumable(out, run) if team.is_main else nullcontext(partial_folder(out))
-    with kept as partial:
-        encoder, history, pictures, seconds = _learn(pairs, config, features, partial, team)
+    with run.resumable(config, team) as partial:
+        encoder, history, pictures, seconds = _learn(run, config, partial, team)
 
         def finish() -> None:
-            encoder.save(out)
+            encoder.save(run.out)
             install(encoder)
 
         team.shared(finish)
     scores = history.start, history.best()
-    return TrainedEncoder(encoder, out, pictures, *scores, warnings_of(history), seconds)
+    return TrainedEncoder(encoder, run.out, pictures, *scores, warnings_of(history), seconds)
 
 
 def _learn(
-    pairs: PairSet, config: EndToEndConfig, features: str | Path | None, partial: Path, team: Team
+    run: Run, config: EndToEndConfig, partial: Path, team: Team
 ) -> tuple[TunedEncoder, History, int, float]:
     """Return the encoder, what happened, how many pictures of dev chose, and the seconds."""
     recipe = config.network.recipe()
     [(name, levels)] = recipe.levels.items()
     base: ImageEncoder = IMAGE_ENCODERS.load(name)()
-    train, dev = pairs.take("train"), pairs.take("dev")
+    dev = run.pairs.take("dev")
     few = dev.subset(dev.some_images(VALIDATED, config.seed))
-    vocabulary = vocabulary_of(config.network, train)
-    text = vocabulary or token_encoder(config.network)
+    text = text_reader(config.network, run.train)
     with team.main_first():
-        learnt_from, chosen_by = (
-            _pictures(some, recipe, text, features, base) for some in (train, few)
+        train, validated = (
+            _pictures(pairs, recipe, text, run.features, base) for pairs in (run.train, few)
         )
     network = base.network(levels)
     untrained = {key: one.detach().numpy().copy() for key, one in network.named_parameters()}
     started = time.perf_counter()
     history = train_end_to_end(
-        *(network, learnt_from, chosen_by, rsum_of_scores(chosen_by.tensors.truth), config),
-        vocabulary=vocabulary,
+        *(network, train, validated, rsum_of_scores(validated.tensors.truth), config),
+        text=text,
         resume=partial,
     )
     seconds = time.perf_counter() - started
@@ -287,13 +270,13 @@ def _learn(
         if not np.array_equal(one.detach().numpy(), untrained[key])
     }
     origin = base.base if isinstance(base, TunedEncoder) else name
-    return TunedEncoder(origin, learnt), history, len(chosen_by.pixels), seconds
+    return TunedEncoder(origin, learnt), history, len(validated.pixels), seconds
 
 
 def _pictures(
     pairs: PairSet,
     recipe: Recipe,
-    text: TokenEncoder | Vocabulary,
+    text: TextReader,
     features: str | Path | None,
     base: ImageEncoder,
 ) -> Pictures:

@@ -1,4 +1,9 @@
-"""Fusing several matchers into one, with weights learnt on dev."""
+"""Fusing several matchers into one, with weights learnt on dev.
+
+Dev both chooses and reports, so the gain over the best matcher alone is cross-fitted: the weights
+for one half of the images are learnt on the other, and every query is ranked against the whole
+gallery.
+"""
 
 from __future__ import annotations
 
@@ -9,50 +14,51 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visita.arguments import listed, whole
-from visita.artifact import check_free
 from visita.brief import Brief
-from visita.data import Data, PairSet, open_pairs
+from visita.data import Data, PairSet
 from visita.data.join import interchangeable
-from visita.data.pairs import HALVED, check_enough
+from visita.data.pairs import HALVED
 from visita.encoders.joined_text import JoinedText
-from visita.errors import ConfigError
-from visita.evaluation import Estimate, retrieval
+from visita.errors import ConfigError, DataError
+from visita.evaluation import (
+    Difference,
+    Estimate,
+    Retrieval,
+    best_ranks,
+    dot_blocks,
+    measure_ranks,
+    paired_retrieval,
+    retrieval,
+)
 from visita.evaluation.blocks import Truth
+from visita.evaluation.intervals import RESAMPLES, Groups, components
 from visita.evaluation.measure import TOPICS_FROM, caveats
-from visita.kernels.weights import reduction, second_moments
+from visita.kernels.weights import Choices, reduction, second_moments
 from visita.matchers import GIVEN, MATCHERS, opened
 from visita.matchers.combine import FusedMatcher
 from visita.progress import say
 from visita.report import Bars
 from visita.report.figures import FORMATS, save_bars
 from visita.store.extract import PairFeatures, pair_features
-from visita.training.calibrate import calibrate, caveats_on_words, learn_words, provenance
-from visita.training.learn import report_on
-from visita.training.similarities import (
-    NAMINGS,
-    Fusion,
-    Naming,
-    learn_weights,
-    naming_matcher,
-    rsum_gain,
-)
+from visita.training.calibrate import calibrated, caveats_on_words, learn_words, provenance
+from visita.training.fusion import CONCEPTS, Concepts, concept_matcher
 from visita.training.tensors import PairTensors
+from visita.training.train import Run
 from visita.types import FloatArray, Matcher, Recipe
 from visita.vectors import join
 
 MAX_DIM = 1024
-
-
 MOST_DEV = 1000
 """Dev images that weights are learnt on; of more, so many are drawn."""
-
-
 MOST_TRAIN = 5000
 """Train images that means, words and a shorter vector are learnt on."""
-
-
+LEAST_WEIGHT = 0.01
+"""What would weigh less than this share of the heaviest is left out: it costs as much as any."""
+LEAST_IMAGES = 4
+Values = NDArray[np.float64]
 Vectors = tuple[list[FloatArray], list[FloatArray]]
 """Of images and of texts, by each part."""
 
@@ -133,64 +139,45 @@ def fuse(
     drawing = Path(plot) if plot else None
     if drawing and drawing.suffix not in FORMATS:
         raise ConfigError(f"A plot is a file ending in {', '.join(FORMATS)}, unlike {drawing}.")
-    check_free(Path(out).resolve())
-    pairs = open_pairs(data, seed=seed)
-    check_enough(pairs, {"dev": HALVED}, "Fusing")
-    read = _read(given, pairs, dim, seed)
+    run = Run.begin(data, out, seed, least={"dev": HALVED}, doing="Fusing")
+    read = _read(given, run.pairs, dim, seed)
 
     started = time.perf_counter()
-    parts = [
-        naming_matcher(name, one, read.train_tensors(one)) if isinstance(one, Naming) else one
-        for name, one in zip(names, given, strict=True)
-    ]
+    parts = [read.matcher(name, part) for name, part in zip(names, given, strict=True)]
     vectors, truth = read.vectors(parts, read.dev), read.dev.pairs.truth.tocsr()
-    found = learn_weights(*vectors, truth, seed=seed)
-    kept = [number for number, weight in enumerate(found.chosen()) if weight > 0]
-    matcher = FusedMatcher(
-        name=Path(out).resolve().name,
-        parts=tuple(parts[number] for number in kept),
-        weights=tuple(found.chosen()[number] for number in kept),
-    )
+    learnt = learn_weights(*vectors, truth, seed=seed)
+    kept = [number for number, weight in enumerate(learnt.chosen()) if weight > 0]
+    weights = tuple(learnt.chosen()[number] for number in kept)
+    matcher = FusedMatcher(name=run.name, parts=tuple(parts[n] for n in kept), weights=weights)
     own = [vectors[0][number] for number in kept], [vectors[1][number] for number in kept]
     matcher, shortened = _shortened(matcher, own, truth, read, dim, seed)
     if read.train:
         shown = matcher.embed_images(read.train.columns)
         matcher = replace(matcher, words=learn_words(matcher, read.train.pairs, shown))
     embedded = matcher.fuse(own[0]), matcher.fuse(own[1])
-    numbers = {**_numbers(names, parts, found), "shortened": shortened}
-    matcher = replace(
-        matcher,
-        facts={
-            "config": {"dim": dim, "seed": seed},
-            "fusion": numbers,
-            **provenance(pairs),
-            **_too_good(matcher.parts),
-        },
-        **calibrate(matcher, read.dev.pairs, embedded, seed),
-    )
-    report = report_on(matcher, read.dev, embedded, seed)
+    numbers = {**_numbers(names, parts, learnt), "shortened": shortened}
+    made = {"config": {"dim": dim, "seed": seed}, "fusion": numbers}
+    facts = {**made, **provenance(run.pairs), **_too_good(matcher.parts)}
+    matcher, report = calibrated(matcher, read.dev, embedded, seed, facts)
     seconds = time.perf_counter() - started
-    matcher.save(Path(out))
+    matcher.save(run.out)
     if drawing:
-        save_bars(_bars(names, found), drawing)
+        save_bars(_bars(names, learnt), drawing)
     warnings = [*caveats(matcher), *caveats_on_words(matcher)]
-    return Fused(matcher, Path(out), numbers, report, warnings, seconds)
+    return Fused(matcher, run.out, numbers, report, warnings, seconds)
 
 
 def _opened(
     matchers: Sequence[Matcher | str | Path], dim: int
-) -> tuple[list[str], list[Matcher | Naming]]:
+) -> tuple[list[str], list[Matcher | Concepts]]:
     """Return what is to be fused, and what each was called."""
     matchers = listed(matchers, GIVEN, MATCHERS)
     if len(matchers) < 2:
         raise ConfigError("Fusing needs two matchers or more, such as a second one or class-names.")
     whole(dim, "dim", 1, MAX_DIM)
     names = [str(one) if isinstance(one, str | Path) else one.name for one in matchers]
-    given = [NAMINGS.get(str(one)) or _vectors_of(opened(one)) for one in matchers]
-    marks = [
-        name if isinstance(one, Naming) else one.fingerprint()
-        for name, one in zip(names, given, strict=True)
-    ]
+    given = [CONCEPTS.get(str(one)) or _vectors_of(opened(one)) for one in matchers]
+    marks = [part.fingerprint() for part in given]
     twice = [name for name, mark in zip(names, marks, strict=True) if marks.count(mark) > 1]
     if twice:
         raise ConfigError(f"The same matcher is given twice, as {' and '.join(twice)}.")
@@ -219,24 +206,27 @@ class _Read:
             [part.embed_texts(one) for part, one in zip(parts, texts, strict=True)],
         )
 
-    def train_tensors(self, naming: Naming) -> PairTensors:
-        assert self.train is not None  # it is read where there is a naming
-        texts = self.text.select(self.train.texts, naming.open_text_encoder())
-        return PairTensors.of(replace(self.train, texts=texts), naming.recipe)
+    def matcher(self, name: str, part: Matcher | Concepts) -> Matcher:
+        if not isinstance(part, Concepts):
+            return part
+        assert self.train is not None  # it is read where there are concepts
+        texts = self.text.select(self.train.texts, part.open_text_encoder())
+        train = PairTensors.of(replace(self.train, texts=texts), part.recipe)
+        return concept_matcher(name, part, train)
 
 
-def _read(given: Sequence[Matcher | Naming], pairs: PairSet, dim: int, seed: int) -> _Read:
-    recipe = Recipe.union(one.recipe for one in given)
-    text = JoinedText([one.open_text_encoder() for one in given])
-    dev = pair_features(interchangeable(_some(pairs, "dev", MOST_DEV, seed)), recipe, text)
-    learns = any(isinstance(one, Naming) for one in given) or sum(one.dim for one in given) > dim
+def _read(given: Sequence[Matcher | Concepts], pairs: PairSet, dim: int, seed: int) -> _Read:
+    recipe = Recipe.union(part.recipe for part in given)
+    text = JoinedText([part.open_text_encoder() for part in given])
+    dev = pair_features(interchangeable(_drawn(pairs, "dev", MOST_DEV, seed)), recipe, text)
+    concepts = any(isinstance(part, Concepts) for part in given)
     train = None
-    if learns or pairs.splits()["train"]:
-        train = pair_features(_some(pairs, "train", MOST_TRAIN, seed), recipe, text)
+    if concepts or sum(part.dim for part in given) > dim or pairs.splits()["train"]:
+        train = pair_features(_drawn(pairs, "train", MOST_TRAIN, seed), recipe, text)
     return _Read(text, dev, train)
 
 
-def _some(pairs: PairSet, split: str, most: int, seed: int) -> PairSet:
+def _drawn(pairs: PairSet, split: str, most: int, seed: int) -> PairSet:
     whole = pairs.take(split)
     count = len(whole.image_ids)
     if count <= most:
@@ -260,11 +250,14 @@ def _shortened(
         retrieval(one.fuse(vectors[0]), one.fuse(vectors[1]), truth, seed=seed)
         for one in (matcher, short)
     )
-    cost = rsum_gain(before, after, seed=seed)
-    return short, {"from": matcher.dim, "to": dim, "rsum": asdict(cost)}
+    cost = asdict(_rsum_gain(before, after, seed))
+    return short, {"from": matcher.dim, "to": dim, "rsum": cost}
 
 
-def _numbers(names: Sequence[str], parts: Sequence[Matcher], found: Fusion) -> dict[str, Any]:
+def _numbers(
+    names: Sequence[str], parts: Sequence[Matcher], learnt: LearntWeights
+) -> dict[str, Any]:
+    rows = zip(names, parts, learnt.weights, learnt.alone, strict=True)
     return {
         "parts": [
             {
@@ -273,22 +266,145 @@ def _numbers(names: Sequence[str], parts: Sequence[Matcher], found: Fusion) -> d
                 "weight": weight.to_dict(),
                 "rsum": alone.rsum.to_dict(),
             }
-            for name, part, weight, alone in zip(
-                names, parts, found.weights, found.alone, strict=True
-            )
+            for name, part, weight, alone in rows
         ],
-        "best": names[found.best],
-        "fused": found.fused.rsum.to_dict(),
-        "gain": asdict(found.gain),
-        "holds": found.holds,
+        "best": names[learnt.best],
+        "fused": learnt.fused.rsum.to_dict(),
+        "gain": asdict(learnt.gain),
+        "holds": learnt.holds,
     }
 
 
-def _bars(names: Sequence[str], found: Fusion) -> Bars:
-    percent = [Estimate(100 * one.value, 100 * one.low, 100 * one.high) for one in found.weights]
+def _bars(names: Sequence[str], learnt: LearntWeights) -> Bars:
+    percent = [Estimate(100 * one.value, 100 * one.low, 100 * one.high) for one in learnt.weights]
     return Bars("Weights", "", "weight, %", dict(zip(names, percent, strict=True)))
 
 
 def _too_good(parts: Sequence[Matcher]) -> dict[str, str]:
     """Return the fact that makes the numbers of the whole as much too good as a part's."""
     return {TOPICS_FROM: "all"} if any(p.facts.get(TOPICS_FROM) == "all" for p in parts) else {}
+
+
+@dataclass(frozen=True, eq=False)
+class LearntWeights:
+    """What fusing k similarities on one split found.
+
+    Attributes
+    ----------
+    weights : tuple of Estimate
+        beta of each, as learnt on the whole split, with sum 1; intervals over its images.
+    alone : tuple of Retrieval
+        Each similarity by itself.
+    fused : Retrieval
+        All together, the weights cross-fitted.
+    gain : Difference
+        rsum of ``fused`` over the best similarity alone, on the same queries.
+    """
+
+    weights: tuple[Estimate, ...]
+    alone: tuple[Retrieval, ...]
+    fused: Retrieval
+    gain: Difference
+
+    @property
+    def best(self) -> int:
+        """Which similarity alone has the highest rsum."""
+        return int(np.argmax([one.rsum.value for one in self.alone]))
+
+    @property
+    def holds(self) -> bool:
+        """Whether the gain is above zero with its whole interval."""
+        return self.gain.low > 0
+
+    def chosen(self) -> tuple[float, ...]:
+        """Return the weights to use: as learnt if the gain holds, else the best alone."""
+        if self.holds:
+            return tuple(one.value for one in self.weights)
+        return tuple(float(number == self.best) for number in range(len(self.alone)))
+
+
+def learn_weights(
+    images: Sequence[FloatArray], texts: Sequence[FloatArray], truth: Truth, *, seed: int
+) -> LearntWeights:
+    """Learn the weights of k similarities and measure what they gain.
+
+    Parameters
+    ----------
+    images, texts : sequences of float32 (n, d_k), (m, d_k)
+        Unit vectors by each similarity. All k (n, m) tables are held at once.
+    truth : csr bool (n, m)
+        Each image has a text and each text an image.
+    seed : int
+        Seed of the halves and of the intervals.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than four images that share no text, or no similarity tells what
+        belongs together from what does not.
+    """
+    groups = components(truth)
+    if groups.count < LEAST_IMAGES:
+        raise DataError(
+            f"Weights are learnt on {LEAST_IMAGES} dev images or more that share no text."
+        )
+    similarities = np.stack([a @ b.T for a, b in zip(images, texts, strict=True)])
+    alone = [retrieval(a, b, truth, seed=seed) for a, b in zip(images, texts, strict=True)]
+    fused = _cross_fitted(similarities, images, texts, truth, groups, seed)
+    best = max(alone, key=lambda one: one.rsum.value)
+    weights = _learnt(similarities, truth, groups, seed)
+    return LearntWeights(weights, tuple(alone), fused, _rsum_gain(best, fused, seed))
+
+
+def _learnt(
+    similarities: FloatArray, truth: Truth, groups: Groups, seed: int
+) -> tuple[Estimate, ...]:
+    choices = Choices(similarities, truth, np.ones(len(groups.images), bool))
+    fitted = choices.fit()
+    weights = _shares(fitted)
+    draws = choices.resampled(fitted, groups.images, seed=seed, resamples=RESAMPLES)
+    draws /= np.maximum(draws.sum(axis=1, keepdims=True), 1e-9)
+    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+    return tuple(Estimate(*map(float, row)) for row in zip(weights, low, high, strict=True))
+
+
+def _cross_fitted(
+    similarities: FloatArray,
+    images: Sequence[FloatArray],
+    texts: Sequence[FloatArray],
+    truth: Truth,
+    groups: Groups,
+    seed: int,
+) -> Retrieval:
+    first = np.random.default_rng(seed).permutation(groups.count) % 2 == 0
+    image_ranks, text_ranks = (np.empty((size, 3), np.int64) for size in truth.shape)
+    for half in (first, ~first):
+        own_images, own_texts = half[groups.images], half[groups.texts]
+        weights = _shares(Choices(similarities, truth, ~own_images).fit())
+        a, b = join(images, weights), join(texts, weights)
+        image_ranks[own_images] = best_ranks(dot_blocks(a[own_images], b), truth[own_images])
+        text_ranks[own_texts] = best_ranks(dot_blocks(b[own_texts], a), truth.T.tocsr()[own_texts])
+    return measure_ranks(image_ranks[None], text_ranks[None], groups, seed=seed)
+
+
+def _rsum_gain(before: Retrieval, after: Retrieval, seed: int) -> Difference:
+    gain = paired_retrieval(before, after, seed=seed)["rsum"]
+    assert isinstance(gain, Difference)
+    return gain
+
+
+def _shares(w: Values) -> list[float]:
+    """Return the weights with sum 1, the least ones 0.
+
+    Raises
+    ------
+    DataError
+        If all are 0.
+    """
+    if not w.any():
+        raise DataError(
+            "None of these matchers tells which dev images and texts belong together; "
+            "check the pairs, or train a matcher on them."
+        )
+    kept = np.where(w < LEAST_WEIGHT * w.max(), 0, w)
+    return [float(one) for one in kept / kept.sum()]

@@ -1,18 +1,26 @@
-"""Training a fusion matcher: closed-form start, InfoNCE, the class-name kernel beside it."""
+"""Training a fusion matcher: closed-form start, InfoNCE, the class-name kernel beside it.
+
+That kernel compares a text with the names of what a picture shows, and learns nothing but means.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 
+from visita.encoders.colours import FOCAL, LEVELS
 from visita.encoders.efficientnet import class_names
+from visita.encoders.table import TEXT_ENCODERS
 from visita.kernels.cca import cca
 from visita.kernels.weights import reduction, second_moments
 from visita.matchers.embed import JointMatcher
-from visita.networks.fusion import FusionNetwork, JointSpace, Part, Tower
+from visita.networks.fusion import ClassNames, FusionNetwork, JointSpace, Part, Tower
 from visita.networks.losses import loss_named
+from visita.store.extract import text_features
 from visita.training.config import FusionConfig
 from visita.training.loop import History
-from visita.training.similarities import set_names
 from visita.training.tensors import (
     PairTensors,
     Spans,
@@ -22,7 +30,8 @@ from visita.training.tensors import (
     statistics,
 )
 from visita.training.tuning import Extra, Validate, in_blocks, train_network
-from visita.types import FloatArray, TextEncoder
+from visita.types import FloatArray, Recipe, TextEncoder
+from visita.vectors import unit
 
 
 def train_fusion(
@@ -134,3 +143,81 @@ def set_basis(space: JointSpace, train: PairTensors) -> None:
         images = second_moments(in_blocks(space.join_images, train.images))
         texts = second_moments(in_blocks(space.join_texts, train.texts))
         space.basis.copy_(torch.from_numpy(reduction(images, texts, space.dim)))
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """Image features that are each the share of something, and its name.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    names : tuple of str
+        One an image feature.
+    """
+
+    recipe: Recipe
+    names: tuple[str, ...]
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self.open_text_encoder().dim
+
+    def fingerprint(self) -> str:
+        """Return what tells these concepts from others."""
+        return repr(self)
+
+    def open_text_encoder(self) -> TextEncoder:
+        """Return what names and texts are read with."""
+        encoder: TextEncoder = TEXT_ENCODERS.load("minilm-l6")(("layer6",))
+        return encoder
+
+
+CONCEPTS = {
+    "class-names": Concepts(
+        Recipe({"efficientnet-lite2": ("classes",)}, mirror=True), tuple(class_names())
+    ),
+    "colour": Concepts(Recipe({"colours": LEVELS}), tuple(FOCAL) * len(LEVELS)),
+}
+
+
+def concept_matcher(name: str, concepts: Concepts, train: PairTensors) -> JointMatcher:
+    """Return the similarity as a matcher, never calibrated.
+
+    Parameters
+    ----------
+    train : PairTensors
+        The concepts' columns, and texts by its text encoder; only their means are learnt.
+    """
+    text = concepts.open_text_encoder()
+    images, texts = train.images.shape[-1], train.texts.shape[-1]
+    spans = (0, images), (0, texts)
+    part = Part(
+        network="class-names", arguments={}, image_span=spans[0], text_span=spans[1], weight=1
+    )
+    space = JointSpace(images, texts, parts=[part], dim=texts)
+    set_names(space.networks[0], concepts.names, train, *spans, text)
+    return as_matcher(name, space.eval(), concepts.recipe, text)
+
+
+def set_names(
+    network: ClassNames,
+    names: Sequence[str],
+    train: PairTensors,
+    shares: tuple[int, int],
+    sentence: tuple[int, int],
+    text: TextEncoder,
+) -> None:
+    """Set the names' vectors, and the means over ``train``, of a network in place.
+
+    ``shares`` and ``sentence`` are the spans that it reads of the image and text features.
+    """
+    # A topic model knows nothing of some names: their vectors are, and stay, zero.
+    vectors = unit(text_features(names, text).pooled()[:, slice(*sentence)])
+    parts = train.images[:, :, slice(*shares)]
+    images = parts.reshape(-1, parts.shape[-1]) @ vectors
+    texts = unit(train.texts[:, slice(*sentence)])
+    network.names.copy_(torch.from_numpy(vectors))
+    network.image_mean.copy_(torch.from_numpy(images.mean(0)))
+    network.text_mean.copy_(torch.from_numpy(texts.mean(0)))

@@ -1,4 +1,7 @@
-"""The training loop: one step a batch, the best epoch on dev kept, resumed where it was killed."""
+"""The training loop: one step a batch, the best epoch on dev kept, resumed where it was killed.
+
+The state after each epoch, which a killed run goes on from, is kept in a folder beside its result.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,35 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from visita.errors import TrainingError
+from visita.artifact import MANIFEST, Manifest, read_manifest, write_folder
+from visita.durable import draft_beside, make_folder
+from visita.errors import ArtifactError, MismatchError, TrainingError
+from visita.jsonfile import read_sealed, write_sealed
 from visita.progress import say
-from visita.training.checkpoint import Checkpoint
+from visita.store.layout import check_same
 from visita.training.config import LoopConfig
+
+KIND = "checkpoint"
+TENSORS = "tensors.safetensors"
+RUN = "run.json"
+MALFORMED = (LookupError, OverflowError, TypeError, ValueError)
+"""What the state of a generator raises that was altered."""
+Losses = Callable[[], Iterator[tuple[Tensor, float]]]
+"""Yields, for one epoch, the loss of each batch and the loss that guessing would have."""
+WARM_UP = 50
+"""Steps until the learning rate is whole; a tenth of a run that is shorter than 500."""
+LOWERED = 0.1
+"""What a learning rate is multiplied with where dev stops improving."""
 
 
 class Steps:
@@ -120,18 +142,6 @@ def _set(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
         parameter.data.copy_(value)
 
 
-Losses = Callable[[], Iterator[tuple[Tensor, float]]]
-"""Yields, for one epoch, the loss of each batch and the loss that guessing would have."""
-
-
-WARM_UP = 50
-"""Steps until the learning rate is whole; a tenth of a run that is shorter than 500."""
-
-
-LOWERED = 0.1
-"""What a learning rate is multiplied with where dev stops improving."""
-
-
 @dataclass(frozen=True)
 class Epoch:
     """One pass: mean training loss, the loss that guessing would have, and the dev score."""
@@ -149,13 +159,17 @@ class History:
     start: float
     epochs: list[Epoch] = field(default_factory=list)
 
+    def scores(self) -> list[float]:
+        """Return the dev scores: of the start, and after each epoch."""
+        return [self.start, *(epoch.dev for epoch in self.epochs)]
+
     def best(self) -> float:
         """Return the best dev score, the start's included."""
-        return max([self.start, *(epoch.dev for epoch in self.epochs)])
+        return max(self.scores())
 
     def waited(self) -> int:
         """Return how many epochs came since the best dev score."""
-        scores = [self.start, *(epoch.dev for epoch in self.epochs)]
+        scores = self.scores()
         return len(scores) - 1 - scores.index(max(scores))
 
     @classmethod
@@ -261,3 +275,119 @@ def warm_up_and_cosine(step: int, steps: int) -> float:
     """Return the factor of a learning rate that rises over ``WARM_UP`` steps and falls to 0."""
     warm = min(1.0, (step + 1) / max(1, min(WARM_UP, steps // 10)))
     return warm * 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(steps, 1)))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of one training: tensors, JSON values and that of the generator ``rng``.
+
+    Attributes
+    ----------
+    process : int
+        Which of those that train together this is: the first alone writes, and each of the
+        others draws other numbers from what it reads.
+    """
+
+    folder: Path
+    rng: np.random.Generator
+    process: int = 0
+
+    def save(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Write the state, atomically."""
+        if self.process:
+            return
+        facts = {"state": dict(state), "rng": self.rng.bit_generator.state}
+        with write_folder(self.folder, KIND, facts) as draft:
+            save_file({k: v.detach().cpu().clone() for k, v in tensors.items()}, draft / TENSORS)
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return what was saved last, and set ``rng`` to what it was then.
+
+        None if nothing was, or it is damaged, of which stderr is told: training makes it again.
+        """
+        if not (self.folder / MANIFEST).is_file():
+            return None
+        try:
+            saved = read_manifest(self.folder, KIND, SavedCheckpoint)
+            tensors = load_file(self.folder / TENSORS)
+            if not all(values.isfinite().all() for values in tensors.values()):
+                raise ValueError("it holds numbers that are not finite")
+            self.rng.bit_generator.state = saved.rng
+        except (ArtifactError, SafetensorError, OSError, *MALFORMED) as error:
+            say(f"{self.folder} is damaged, so training starts anew: {error}")
+            return None
+        set_apart(self.rng, self.process)
+        return tensors, saved.state
+
+
+class SavedCheckpoint(Manifest):
+    """The manifest of a ``Checkpoint``."""
+
+    state: dict[str, Any]
+    rng: dict[str, Any]
+
+
+def set_apart(rng: np.random.Generator, process: int) -> None:
+    """Make the generator draw what no other process does; the first draws as if it were alone."""
+    bits: Any = rng.bit_generator
+    if process:
+        bits.state = bits.jumped(process).state
+
+
+def partial_folder(out: Path) -> Path:
+    """Return the folder for what a run that makes ``out`` goes on from."""
+    return out.with_name(f"{out.name}.partial")
+
+
+@contextmanager
+def resumable(out: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
+    """Give the folder ``out.partial`` for what a run is to go on from if it is killed.
+
+    It is deleted when the run ends, or cannot go on.
+
+    Parameters
+    ----------
+    facts
+        What decides the run, as JSON values.
+
+    Raises
+    ------
+    MismatchError
+        If it holds a run of other facts; the message names what differs.
+    ArtifactError
+        If it holds something else.
+    """
+    folder = partial_folder(out)
+    _begin(folder, out, facts)
+    try:
+        yield folder
+    except TrainingError:
+        _discard(folder)
+        raise
+    _discard(folder)
+
+
+def _begin(folder: Path, out: Path, facts: Mapping[str, Any]) -> None:
+    """Make the folder of a run, or see that it holds one of the same facts."""
+    make_folder(folder)
+    begun = any(path.name != RUN for path in folder.iterdir())
+    if begun and not (folder / RUN).is_file():
+        raise ArtifactError(f"{folder} holds other files; choose another folder than {out}.")
+    if begun:
+        try:
+            check_same(folder, read_sealed(folder / RUN), facts)
+            say(f"going on with the run in {folder}")
+            return
+        except MismatchError:
+            raise
+        except ArtifactError as error:
+            say(f"what an interrupted run left is of no use, so it starts anew: {error}")
+            _discard(folder)
+            make_folder(folder)
+    write_sealed(folder / RUN, facts)
+
+
+def _discard(folder: Path) -> None:
+    """Delete a folder in one step, so that a kill never leaves half of a run."""
+    with draft_beside(folder) as draft:
+        folder.replace(draft / folder.name)

@@ -39,10 +39,7 @@ def train_paper(
     ``text`` is what the texts of both were encoded with. The epoch that is best on dev is
     kept. The same seed gives bit-equal weights at one thread count.
 
-    Raises
-    ------
-    TrainingError
-        If the loss stops being a number.
+    Raises as ``loop.fit`` does.
     """
     torch.manual_seed(config.seed)
     space = _space(train, config)
@@ -88,9 +85,9 @@ def _losses(network: MultiLevel, train: PairTensors, config: PaperConfig) -> Los
 
     def epoch() -> Iterator[tuple[Tensor, float]]:
         for batch in triplet_batches(train.truth, config.batch, images.shape[1], rng):
-            seen = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
+            views = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
             read = texts[torch.from_numpy(batch.texts)]
-            scores = network.image(seen) @ network.text(read).T
+            scores = network.image(views) @ network.text(read).T
             true, negatives = torch.from_numpy(batch.true), torch.from_numpy(batch.negatives)
             weights = config.l2 * squared_weights(network)
             loss = hinge(scores, true, negatives, config.margin) + weights

@@ -12,8 +12,8 @@ from visita.matchers.combine import ScaledMatcher, nearness
 from visita.matchers.embed import JointMatcher
 from visita.training.config import FusionConfig
 from visita.training.tensors import PairTensors, Spans
-from visita.training.tuning import Validate, embed
-from visita.types import FloatArray, Matcher
+from visita.training.tuning import Validate, Vectors, embed
+from visita.types import Matcher
 
 BANK = 2000
 """Pictures, with a text each, that a bank has at most: 4 MB with vectors of 512 numbers."""
@@ -25,8 +25,6 @@ LEAST = 0.01
 """Nearness of what is near to nothing at all; keeps lengths above 0."""
 
 Found = TypeVar("Found", bound=Matcher)
-Vectors = tuple[FloatArray, FloatArray]
-"""Of images (n, d) and of texts (m, d)."""
 
 
 def bank_rows(truth: sparse.csr_array, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,20 +1,62 @@
-"""Training anything: what, the class of the configuration says."""
+"""Training anything: what, the class of the configuration says; how it begins and ends is here."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from visita.arguments import expect
-from visita.data import Data
+from visita.artifact import check_free
+from visita.brief import Brief
+from visita.data import Data, PairSet, open_pairs
+from visita.data.join import interchangeable
+from visita.data.pairs import LEAST, check_enough
+from visita.evaluation.measure import caveats
+from visita.training.calibrate import caveats_on_words, provenance
 from visita.training.config import FusionConfig
-from visita.training.learn import Trained
+from visita.training.loop import History, partial_folder, resumable
+from visita.training.settings import Settings
+from visita.types import Matcher
+
+if TYPE_CHECKING:  # accelerate is slow to import, and vectors need no team
+    from visita.training.devices import Team
 
 TAKEN = (
     "config is a FusionConfig, PaperConfig, MklVisitaConfig or MklVisitaPaperConfig, or that of a "
     "baseline"
 )
+TRAIN_AND_DEV = {"train": LEAST, "dev": LEAST}
+NEAR_CHANCE = 0.98
+OVERFIT = 0.03
+"""Share of the best dev score lost by the last epoch."""
+
+
+@dataclass(frozen=True, repr=False)
+class Trained(Brief):
+    """A trained matcher, where it is saved, and what is to be said about it.
+
+    Attributes
+    ----------
+    report : dict
+        ``evaluate`` on dev, which also chose the best epoch: a little too good.
+    comparison : dict or None
+        After adapting: R@K before and after on held-back images, and the paired difference.
+    warnings : list of str
+    seconds : float
+        Training alone, features at hand.
+    """
+
+    matcher: Matcher
+    folder: Path
+    report: dict[str, Any]
+    comparison: dict[str, Any] | None
+    warnings: list[str]
+    seconds: float
 
 
 @runtime_checkable
@@ -64,3 +106,127 @@ def train(
     trainer = getattr(import_module(module), function)
     trained: Trained = trainer(data, out, config=config, features=features)
     return trained
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One training, from the pairs to the folder that its result is saved in.
+
+    Attributes
+    ----------
+    out : Path
+    pairs : PairSet
+    features : str, Path or None
+        Where features are kept, if not in the cache.
+    """
+
+    out: Path
+    pairs: PairSet
+    features: str | Path | None
+
+    @classmethod
+    def begin(
+        cls,
+        data: Data,
+        out: str | Path,
+        seed: int,
+        features: str | Path | None = None,
+        *,
+        least: Mapping[str, int] = TRAIN_AND_DEV,
+        doing: str = "Training",
+    ) -> Run:
+        """Open the pairs, once ``out`` is free; ``least`` and ``doing`` as for ``check_enough``.
+
+        Raises
+        ------
+        DataError
+            If a split holds too few pairs.
+        """
+        check_free(Path(out).resolve())
+        pairs = open_pairs(data, seed=seed)
+        check_enough(pairs, least, doing)
+        return cls(Path(out), pairs, features)
+
+    @property
+    def name(self) -> str:
+        """What the result is called: as its folder."""
+        return self.out.resolve().name
+
+    @cached_property
+    def train(self) -> PairSet:
+        """Split train."""
+        return self.pairs.take("train")
+
+    @cached_property
+    def dev(self) -> PairSet:
+        """Split dev, where exact copies of a picture are as good as it."""
+        return interchangeable(self.pairs.take("dev"))
+
+    def facts(self, config: Settings, history: History) -> dict[str, Any]:
+        """Return what ran, for the facts of what was learnt."""
+        return {
+            "config": config.model_dump(mode="json"),
+            "dev_rsum": [round(score, 2) for score in history.scores()],
+            **provenance(self.pairs),
+        }
+
+    @contextmanager
+    def resumable(self, config: Settings, team: Team) -> Iterator[Path]:
+        """Give the folder that a killed run goes on from; see ``loop.resumable``."""
+        run = {"config": config.model_dump(mode="json"), "data": self.pairs.fingerprint()}
+        out = self.out.resolve()
+        with resumable(out, run) if team.is_main else nullcontext(partial_folder(out)) as folder:
+            yield folder
+
+    def save(self, matcher: Any, history: History) -> None:
+        """Save a matcher of any kind, with its loss curve."""
+        matcher.save(self.out, beside=lambda draft: save_curve(history, draft / "curve.png"))
+
+
+def save_curve(history: History, path: Path) -> None:
+    """Draw training loss and dev score by epoch into a PNG file."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, needed once a run
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
+    numbers = [epoch.number for epoch in history.epochs]
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    losses = figure.subplots()
+    losses.plot(numbers, [epoch.loss for epoch in history.epochs], "o-", color="tab:blue")
+    losses.set_xlabel("epoch")
+    losses.set_ylabel("training loss", color="tab:blue")
+    losses.xaxis.set_major_locator(MaxNLocator(integer=True))
+    dev = history.scores()
+    scores = losses.twinx()
+    scores.plot([0, *numbers], dev, "s-", color="tab:orange")
+    scores.set_ylabel("dev rsum", color="tab:orange")
+    best = dev.index(max(dev))
+    losses.set_title(f"kept: epoch {best}, dev rsum {dev[best]:.1f}")
+    figure.savefig(path, dpi=120)
+
+
+def warnings_of(history: History) -> list[str]:
+    """Return what there is to look at, a sentence or none: collapse, no gain or overfitting."""
+    if not history.epochs:
+        return []
+    last, best = history.epochs[-1], history.best()
+    if last.loss > NEAR_CHANCE * last.chance:
+        return [
+            f"Training collapsed: the loss ({last.loss:.3f}) is that of guessing "
+            f"({last.chance:.3f}). Lower learning_rate, or check that the pairs belong together."
+        ]
+    if best <= history.start:
+        return [
+            "Training did not improve on its start, which is kept. "
+            "More pairs or a lower learning_rate may help."
+        ]
+    if last.dev < (1 - OVERFIT) * best and last.loss < history.epochs[0].loss:
+        return [
+            f"Training overfits: dev fell from {best:.1f} to {last.dev:.1f} while the loss went "
+            "down. The best epoch is kept; more dropout or fewer epochs will do."
+        ]
+    return []
+
+
+def warnings_about(matcher: Any, history: History) -> list[str]:
+    """Return what there is to warn of, of the training and of what came of it."""
+    return [*warnings_of(history), *caveats(matcher), *caveats_on_words(matcher)]

@@ -19,6 +19,8 @@ from visita.training.loop import History, Losses, fit, warm_up_and_cosine
 from visita.training.tensors import ROWS, PairTensors, Spans
 from visita.types import FloatArray
 
+Vectors = tuple[FloatArray, FloatArray]
+"""Of images (n, d) and of texts (m, d), whose inner products are scores."""
 Validate = Callable[[FloatArray, FloatArray], float]
 """Maps dev vectors, images (n, dim) and texts (m, dim), to a score; higher is better."""
 
@@ -45,10 +47,7 @@ def train_network(
 
     ``loss`` is InfoNCE unless another one is given.
 
-    Raises
-    ------
-    TrainingError
-        If the loss stops being a number.
+    Raises as ``loop.fit`` does.
     """
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
@@ -112,13 +111,13 @@ def _endless(epoch: Losses) -> Iterator[tuple[Tensor, float]]:
 def _scores(
     network: Any, images: Tensor, texts: Tensor, batch: Batch, config: ContrastConfig
 ) -> tuple[Tensor, Tensor]:
-    seen = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
+    views = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
     read = texts[torch.from_numpy(batch.texts)]
     if config.mix_texts:
         read = torch.lerp(
             texts[torch.from_numpy(batch.siblings)], read, torch.from_numpy(batch.shares)[:, None]
         )
-    return network.image(seen) @ network.text(read).T, torch.from_numpy(batch.also_true)
+    return network.image(views) @ network.text(read).T, torch.from_numpy(batch.also_true)
 
 
 def embed(network: Any, pairs: PairTensors, spans: Spans) -> tuple[FloatArray, FloatArray]:

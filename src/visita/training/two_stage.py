@@ -1,11 +1,9 @@
-"""Training MKL-VisITA: the vectors, the re-ranker, and how much each counts."""
+"""Training MKL-VisITA: the vectors, the re-ranker, and the weight of each."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,150 +11,109 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from visita.artifact import check_free
-from visita.data import Data, PairSet, open_pairs
-from visita.data.join import interchangeable
-from visita.data.pairs import LEAST, check_enough
-from visita.encoders.table import TEXT_ENCODERS
-from visita.encoders.vocabulary import Vocabulary
-from visita.errors import ArtifactError, ConfigError
-from visita.evaluation import PROTOCOLS, best_ranks, recall_sum
-from visita.evaluation.blocks import DenseBlocks, as_vectors, dot_blocks
-from visita.evaluation.measure import caveats, vectors
+from visita.data import Data
+from visita.errors import ArtifactError
+from visita.evaluation import PROTOCOLS
+from visita.evaluation.blocks import as_vectors, dot_blocks
+from visita.evaluation.measure import vectors
 from visita.evaluation.rerank import RerankedBlocks, RerankedPairs, choose_weight
+from visita.evaluation.retrieval import rsum_of_scores
 from visita.jsonfile import read_sealed, write_sealed
 from visita.matchers.base import load_folder
-from visita.matchers.cross_modal import CrossModalReranker, reranker_of, stack_grids
+from visita.matchers.cross_modal import CrossModalReranker, reranker_of
 from visita.matchers.rerank import DEPTH, RerankedMatcher
 from visita.matchers.whole import WholeMatcher
 from visita.progress import say
-from visita.store.altered import view_features
 from visita.store.extract import PairFeatures, pair_features, picture_features
-from visita.training.calibrate import (
-    calibrate,
-    calibrate_pairs,
-    calibrate_searches,
-    caveats_on_words,
-    provenance,
-)
-from visita.training.checkpoint import partial_folder, resumable
+from visita.training.calibrate import calibrate, calibrate_pairs, calibrate_searches
 from visita.training.config import (
     CrossModalConfig,
     FusionConfig,
     MklVisitaConfig,
     MklVisitaPaperConfig,
 )
-from visita.training.cross_modal import CrossTensors, GridView, check_cross_modal, train_cross_modal
+from visita.training.cross_modal import check_cross_modal, train_cross_modal
 from visita.training.devices import Team
-from visita.training.learn import Learnt, Trained, learn, save_curve, text_encoder_of, warnings_of
+from visita.training.grids import (
+    VALIDATED,
+    CrossTensors,
+    TextReader,
+    cross_tensors,
+    text_reader,
+    token_encoder,
+    with_views,
+)
 from visita.training.loop import History
 from visita.training.tensors import level_widths
-from visita.types import FloatArray, Matcher, Recipe, TokenEncoder
-
-VALIDATED = 300
-"""Pictures of dev that choose the epoch, with their texts: all with all would take minutes."""
+from visita.training.train import Run, Trained, warnings_about, warnings_of
+from visita.training.vectors import Learnt, learn, text_encoder_of
+from visita.types import FloatArray, Matcher, Recipe
 
 
 def train_two_stages(
     data: Data,
     out: str | Path,
     *,
-    config: MklVisitaConfig | MklVisitaPaperConfig | None = None,
+    config: MklVisitaConfig | MklVisitaPaperConfig,
     features: str | Path | None = None,
 ) -> Trained:
-    """Train both stages of MKL-VisITA on train, choose on dev, and save the matcher in ``out``.
+    """Train both stages of MKL-VisITA, as ``train`` says.
 
     A run that was killed goes on where it was, from the folder ``out.partial``, and gives the
     same matcher.
 
     Raises
     ------
-    DataError
-        If train or dev is empty.
-    ConfigError
-        If the settings do not suit the data or each other.
     MismatchError
         If ``out.partial`` holds a run of other settings.
-    TrainingError
-        If training cannot go on.
     """
-    config = config or MklVisitaConfig()
     first_config, second_config = config.stages()
     if first_config:
         level_widths(first_config)  # what cannot be fused is refused before long work
     check_cross_modal(second_config)
     if second_config.text_side == "pretrained":
         token_encoder(second_config).tokens([])  # so are levels that no token has
-    out = Path(out).resolve()
-    check_free(out)
-    pairs = open_pairs(data, seed=config.seed)
-    check_enough(pairs, {"train": LEAST, "dev": LEAST}, "Training")
-    train, dev = pairs.take("train"), interchangeable(pairs.take("dev"))
-    recipes = [one.recipe() for one in (first_config, second_config) if one]
-    read = _Read(pairs, train, dev, Recipe.union(recipes), features)
-    run = {"config": config.model_dump(mode="json"), "data": pairs.fingerprint()}
+    run = Run.begin(data, out, config.seed, features)
+    recipe = Recipe.union(stage.recipe() for stage in (first_config, second_config) if stage)
     team = Team(second_config.device, second_config.precision)
-    kept = resumable(out, run) if team.is_main else nullcontext(partial_folder(out))
-    with kept as partial:
+    with run.resumable(config, team) as partial:
         first = None
         if first_config:
-            first = team.shared(lambda: _first_stage(out.name, read, first_config, partial))
-        reranker, history, seconds = _reranker(read, second_config, partial / "second", team)
+            first = team.shared(lambda: _first_stage(run, recipe, first_config, partial))
+        reranker, history, seconds = _reranker(run, recipe, second_config, partial / "second", team)
 
         def finish() -> tuple[dict[str, Any], list[str]]:
-            matcher, report = _finished(out.name, read, first, reranker, config, history)
-            matcher.save(out, beside=lambda draft: save_curve(history, draft / "curve.png"))
-            return report, [*caveats(matcher), *caveats_on_words(matcher)]
+            matcher, report = _finished(run, recipe, first, reranker, config, history)
+            run.save(matcher, history)
+            return report, warnings_about(matcher, history)
 
-        report, caught = team.shared(finish)
-    before = first.warnings if first else []
-    return Trained(
-        load_folder(out),
-        out,
-        report,
-        None,
-        [*before, *warnings_of(history), *caught],
-        seconds + (first.seconds if first else 0),
-    )
+        report, warnings = team.shared(finish)
+    if first:
+        warnings, seconds = [*first.warnings, *warnings], first.seconds + seconds
+    return Trained(load_folder(run.out), run.out, report, None, warnings, seconds)
 
 
 def _finished(
-    name: str,
-    read: _Read,
+    run: Run,
+    recipe: Recipe,
     first: _First | None,
     reranker: CrossModalReranker,
     config: MklVisitaConfig | MklVisitaPaperConfig,
     history: History,
 ) -> tuple[RerankedMatcher, dict[str, Any]]:
     """Return both stages as one matcher, calibrated on dev, and what ``evaluate`` says there."""
-    found_by = first.matcher if first else WholeMatcher(name=name, packer=reranker)
-    dev = pair_features(read.dev, read.recipe, found_by.open_text_encoder(), read.folder)
-    of_first = calibrate(found_by, dev.pairs, vectors(found_by, dev), config.seed)
-    matcher, scored, dense = joined(name, replace(found_by, **of_first), reranker, dev)
-    facts = {
-        "config": config.model_dump(mode="json"),
-        "dev_rsum": [round(s, 2) for s in (history.start, *(e.dev for e in history.epochs))],
-        **provenance(read.pairs),
-    }
+    vector_stage = first.matcher if first else WholeMatcher(name=run.name, packer=reranker)
+    dev = pair_features(run.dev, recipe, vector_stage.open_text_encoder(), run.features)
+    fields = calibrate(vector_stage, dev.pairs, vectors(vector_stage, dev), config.seed)
+    matcher, scored, dense = join_stages(run.name, replace(vector_stage, **fields), reranker, dev)
     fields = calibrate_searches(
         *(matcher, dev.pairs, as_vectors(dense), config.seed),
         images=scored.vectors[0],
         words=lambda texts: as_vectors(scored.of_texts(texts).dense()),
     )
     fields |= calibrate_pairs(dev.pairs, scored.match_features, config.seed)
-    matcher = replace(matcher, facts=facts, **fields)
+    matcher = replace(matcher, facts=run.facts(config, history), **fields)
     return matcher, scored.by(matcher).report(PROTOCOLS, matcher.threshold, "matcher", config.seed)
-
-
-@dataclass(frozen=True)
-class _Read:
-    """Where a run's features come from."""
-
-    pairs: PairSet
-    train: PairSet
-    dev: PairSet
-    recipe: Recipe
-    folder: str | Path | None
 
 
 @dataclass(frozen=True)
@@ -166,20 +123,20 @@ class _First:
     seconds: float
 
 
-def _first_stage(name: str, read: _Read, config: FusionConfig, partial: Path) -> _First:
+def _first_stage(run: Run, recipe: Recipe, config: FusionConfig, partial: Path) -> _First:
     """Return the first stage, that of an interrupted run where it got so far."""
     folder, notes = partial / "first", partial / "first.json"
-    if (found := _kept_first(folder, notes)) is None:
-        text = text_encoder_of(config, read.pairs)
-        dev = pair_features(read.dev, read.recipe, text, read.folder)
+    if (kept := _kept_first(folder, notes)) is None:
+        text = text_encoder_of(config, run.pairs)
+        dev = pair_features(run.dev, recipe, text, run.features)
         matcher, history, seconds = learn(
-            name, read.train, dev, config, text, read.folder, read.recipe
+            run.name, run.train, dev, config, text, run.features, recipe
         )
         write_sealed(notes, {"warnings": warnings_of(history), "seconds": seconds})
         matcher.save(folder)
-        found = _kept_first(folder, notes)
-        assert found  # it was saved just now
-    return found
+        kept = _kept_first(folder, notes)
+        assert kept  # it was saved just now
+    return kept
 
 
 def _kept_first(folder: Path, notes: Path) -> _First | None:
@@ -197,77 +154,37 @@ def _kept_first(folder: Path, notes: Path) -> _First | None:
 
 
 def _reranker(
-    read: _Read, config: CrossModalConfig, resume: Path, team: Team
+    run: Run, recipe: Recipe, config: CrossModalConfig, resume: Path, team: Team
 ) -> tuple[CrossModalReranker, History, float]:
     """Return the re-ranker, what happened and the seconds it took, features not counted."""
-    recipe, vocabulary = config.recipe(), vocabulary_of(config, read.train)
-    text = vocabulary or token_encoder(config)
+    text = text_reader(config, run.train)
     with team.main_first():
-        validated = _validated(read, config, text)
-        train = _learnt(read, config, text)
+        validated = _validated(run, recipe, config, text)
+        train = _learnt(run, recipe, config, text)
     started = time.perf_counter()
     network, history = train_cross_modal(
-        *(train, validated, rsum_of_scores(validated.truth), config),
-        vocabulary=vocabulary,
-        resume=resume,
+        *(train, validated, rsum_of_scores(validated.truth), config), text=text, resume=resume
     )
-    return reranker_of(network, recipe, text), history, time.perf_counter() - started
+    return reranker_of(network, config.recipe(), text), history, time.perf_counter() - started
 
 
-def _learnt(read: _Read, config: CrossModalConfig, text: TokenEncoder | Vocabulary) -> CrossTensors:
-    recipe = config.recipe()
-    train, columns = picture_features(read.train, read.recipe, read.folder)
-    found = cross_tensors(train, columns, recipe, text)
+def _learnt(run: Run, recipe: Recipe, config: CrossModalConfig, text: TextReader) -> CrossTensors:
+    train, columns = picture_features(run.train, recipe, run.features)
+    tensors = cross_tensors(train, columns, config.recipe(), text)
     del columns  # hundreds of megabytes, as has each view
-    views = view_features(train, recipe, config.views, read.folder)
-    seen = [GridView(stack_grids(view.columns, recipe), view.made_of) for view in views]
-    return replace(found, views=tuple(seen))
+    return with_views(tensors, train, config, run.features)
 
 
 def _validated(
-    read: _Read, config: CrossModalConfig, text: TokenEncoder | Vocabulary
+    run: Run, recipe: Recipe, config: CrossModalConfig, text: TextReader
 ) -> CrossTensors:
-    dev, columns = picture_features(read.dev, read.recipe, read.folder)
-    some = dev.some_images(VALIDATED, config.seed)
-    kept = {name: values[some] for name, values in columns.items()}
-    return cross_tensors(dev.subset(some), kept, config.recipe(), text)
+    dev, columns = picture_features(run.dev, recipe, run.features)
+    rows = dev.some_images(VALIDATED, config.seed)
+    kept = {name: values[rows] for name, values in columns.items()}
+    return cross_tensors(dev.subset(rows), kept, config.recipe(), text)
 
 
-def vocabulary_of(config: CrossModalConfig, train: PairSet) -> Vocabulary | None:
-    """Return the words that a network learns to read, None where it reads pretrained tokens."""
-    if config.text_side == "pretrained":
-        return None
-    return Vocabulary.fit(train.texts, config.vocabulary, config.longest)
-
-
-def token_encoder(config: CrossModalConfig) -> TokenEncoder:
-    """Return the pretrained encoder whose tokens a network reads.
-
-    Raises
-    ------
-    ConfigError
-        If it has no tokens.
-    """
-    encoder: TokenEncoder = TEXT_ENCODERS.load(config.text_encoder)(config.text_levels)
-    if not hasattr(encoder, "tokens"):
-        raise ConfigError(
-            f"{config.text_encoder} gives vectors of texts but not of their tokens, which the "
-            "re-ranker reads: set second.text_encoder to another, such as minilm-l6."
-        )
-    return encoder
-
-
-def cross_tensors(
-    pairs: PairSet,
-    columns: dict[str, FloatArray],
-    recipe: Recipe,
-    text: TokenEncoder | Vocabulary,
-) -> CrossTensors:
-    """Return the grids of ``recipe`` and the tokens of the pairs, as training reads them."""
-    return CrossTensors(stack_grids(columns, recipe), text.tokens(pairs.texts), pairs.truth.tocsr())
-
-
-def joined(
+def join_stages(
     name: str, first: Matcher, reranker: CrossModalReranker, dev: PairFeatures
 ) -> tuple[RerankedMatcher, RerankedPairs, FloatArray]:
     """Return both as one matcher, its weight chosen on dev, and its scores of all pairs there."""
@@ -283,17 +200,3 @@ def joined(
     matcher = replace(matcher, weight=weight)
     dense = matcher.combine(images @ texts.T, scores.toarray())
     return matcher, scored.by(matcher), np.asarray(dense, np.float32)
-
-
-def rsum_of_scores(truth: sparse.csr_array) -> Callable[[FloatArray], float]:
-    """Return what maps scores of images and texts, (n, m), to their rsum."""
-    mirrored = truth.T.tocsr()
-
-    def rsum(scores: FloatArray) -> float:
-        ranks = (
-            best_ranks(DenseBlocks(scores), truth),
-            best_ranks(DenseBlocks(np.ascontiguousarray(scores.T)), mirrored),
-        )
-        return recall_sum(*ranks)
-
-    return rsum

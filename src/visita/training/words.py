@@ -13,11 +13,10 @@ from scipy import sparse
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from visita.data.pairs import PairSet
+from visita.evaluation.keywords import words_held
 from visita.types import FloatArray
 
 MAX_WORDS = 3
-
-
 WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -61,15 +60,9 @@ def _draw(words: list[str], rng: np.random.Generator) -> str:
 
 LEAST_IMAGES = 5
 """That a word, or two side by side, is learnt from."""
-
-
 SURE = 2
 """Captions of a picture: named by so many, a thing is shown for sure."""
-
-
 PRIOR = 0.4
-
-
 IMAGE_RIDGE, TEXT_RIDGE = 3.0, 0.5
 """Chosen on Flickr8k's dev: words, pairs of words and words never trained on; see the notebook."""
 
@@ -80,16 +73,11 @@ def named_things(pairs: PairSet) -> tuple[tuple[str, ...], sparse.csr_array]:
     The second is csr float64 (words, n): from how many captions a picture has it, as a part of
     ``SURE``, at most 1.
     """
-    found = [_content(text) for text in pairs.texts]
-    frequent = Counter(word for words in found for word in words)
+    sentences = [_content(text) for text in pairs.texts]
+    frequent = Counter(word for words in sentences for word in words)
     names = sorted(word for word, count in frequent.items() if count >= LEAST_IMAGES)
-    column = {name: number for number, name in enumerate(names)}
-    places = [(text, column[w]) for text, words in enumerate(found) for w in words if w in column]
-    rows, columns = np.array(places, np.int64).reshape(-1, 2).T
-    shape = (len(found), len(names))
-    holds = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
     truth = pairs.truth.tocsr().astype(np.float64)
-    held = (truth @ holds).T.tocsr()
+    held = (truth @ words_held(sentences, names)).T.tocsr()
     sure = np.minimum(SURE, np.maximum(np.median(truth.sum(axis=1)), 1))
     held.data = np.minimum(held.data / sure, 1)
     kept = np.flatnonzero(np.diff(held.indptr) >= LEAST_IMAGES)
@@ -97,10 +85,7 @@ def named_things(pairs: PairSet) -> tuple[tuple[str, ...], sparse.csr_array]:
 
 
 def fit_word_map(
-    images: FloatArray,
-    texts: FloatArray,
-    held: sparse.csr_array,
-    prior: FloatArray | None = None,
+    images: FloatArray, texts: FloatArray, held: sparse.csr_array, prior: FloatArray | None = None
 ) -> NDArray[np.float16]:
     """Return the map A that minimises Σ (held - <image, A text>)², with ridges, float16 (d, d).
 
@@ -117,13 +102,13 @@ def fit_word_map(
         What A is drawn to; ``PRIOR`` times the identity, by which words are found as sentences
         are.
     """
-    seen = images.astype(np.float64)
-    seen -= seen.mean(axis=0)
-    read = texts.astype(np.float64)
-    width = read.shape[1]
+    centred = images.astype(np.float64)
+    centred -= centred.mean(axis=0)
+    words = texts.astype(np.float64)
+    width = words.shape[1]
     start = PRIOR * np.eye(width) if prior is None else np.asarray(prior, np.float64)
-    covariance, between = seen.T @ seen, read.T @ read
-    rest = seen.T @ (held.T @ read) - covariance @ start @ between
+    covariance, between = centred.T @ centred, words.T @ words
+    rest = centred.T @ (held.T @ words) - covariance @ start @ between
     change = np.linalg.solve(covariance + IMAGE_RIDGE * np.eye(width), rest)
     matrix = start + np.linalg.solve(between + TEXT_RIDGE * np.eye(width), change.T).T
     return matrix.astype(np.float16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -36,11 +36,7 @@ class Caption(NamedTuple):
 
 
 def assemble(
-    source: str,
-    captions: Iterable[Caption],
-    problems: Iterable[Skipped],
-    seed: int,
-    bounds: Bounds,
+    source: str, captions: Iterable[Caption], problems: Iterable[Skipped], seed: int, bounds: Bounds
 ) -> PairSet:
     """Return the pairs in order of first appearance, without empty texts or missing pictures.
 
@@ -97,35 +93,69 @@ def picture_fault(name: str, path: Path, bounds: Bounds) -> str:
     return bounds.fault(path)
 
 
+def captions_of(
+    pictures: Path, splits: Mapping[str, str | None], texts: Mapping[str, Sequence[str]]
+) -> Iterator[Caption]:
+    """Yield the captions of the files in ``pictures`` that have a split; no text is another's."""
+    for name, split in splits.items():
+        file = pictures / name
+        for number, text in enumerate(texts.get(name, ())):
+            yield Caption(name, file, text, (name, number), split)
+
+
+def unknown_splits(counts: Mapping[str, int], what: str, known: str) -> list[Skipped]:
+    """Return what is to be said of so many images or rows whose split is none of those known."""
+    return [
+        Skipped(counted(count, what), f"have split {split!r}, not {known}")
+        for split, count in counts.items()
+    ]
+
+
 def _pair_up(
     source: str, captions: list[Caption], problems: tuple[Skipped, ...], seed: int
 ) -> PairSet:
-    paths = {caption.image_id: caption.path for caption in captions}
-    texts = {caption.key: caption.text for caption in captions}
-    image_rows = {image_id: row for row, image_id in enumerate(paths)}
+    images = {one.image_id: (one.path, one.split) for one in captions}
+    texts = {one.key: (clean_text(one.text), one.split) for one in captions}
+    links = [(one.image_id, one.key) for one in captions]
+    return link(source, images, texts, links, problems, _languages(captions), seed)
+
+
+def link(
+    source: str,
+    images: Mapping[str, tuple[Path, str | None]],
+    texts: Mapping[Hashable, tuple[str, str | None]],
+    links: Sequence[tuple[str, Hashable]],
+    problems: tuple[Skipped, ...],
+    languages: Mapping[str, str],
+    seed: int,
+) -> PairSet:
+    """Return the pairs of files by their ids and clean texts by their keys, each with its split.
+
+    Splits are drawn where the first image has none.
+    """
+    image_rows = {image_id: row for row, image_id in enumerate(images)}
     text_rows = {key: row for row, key in enumerate(texts)}
-    rows = [image_rows[caption.image_id] for caption in captions]
-    columns = [text_rows[caption.key] for caption in captions]
+    rows = [image_rows[image_id] for image_id, _ in links]
+    columns = [text_rows[key] for _, key in links]
     truth = sparse.csr_array(
-        (np.ones(len(rows), dtype=np.bool_), (rows, columns)), shape=(len(paths), len(texts))
+        (np.ones(len(rows), dtype=np.bool_), (rows, columns)), shape=(len(images), len(texts))
     )
-    if captions[0].split is None:
+    paths, splits = zip(*images.values(), strict=True)
+    contents, text_splits = zip(*texts.values(), strict=True)
+    if splits[0] is None:
         image_split, text_split = split_by_component(truth, seed=seed)
     else:
-        image_split = np.array(
-            list({c.image_id: c.split for c in captions}.values()), dtype=np.str_
-        )
-        text_split = np.array(list({c.key: c.split for c in captions}.values()), dtype=np.str_)
+        image_split, text_split = np.array(splits, np.str_), np.array(text_splits, np.str_)
     return PairSet(
         source=printable(source),
-        image_ids=tuple(map(printable, paths)),
-        image_paths=tuple(paths.values()),
-        texts=tuple(clean_text(text) for text in texts.values()),
+        image_ids=tuple(map(printable, images)),
+        image_paths=paths,
+        texts=contents,
         truth=truth,
         image_split=image_split,
         text_split=text_split,
         problems=problems,
-        languages=_languages(captions),
+        languages=languages,
     )
 
 
@@ -175,11 +205,7 @@ class Gathered:
 
     def all_problems(self) -> list[Skipped]:
         """Return what was left out or odd."""
-        unknown = (
-            Skipped(counted(rows, "row"), f"have split {value!r}, not train, dev or test")
-            for value, rows in self._unknown.items()
-        )
-        return [*self.problems, *unknown]
+        return [*self.problems, *unknown_splits(self._unknown, "row", "train, dev or test")]
 
     def _add(
         self, place: str, row: dict[str, Any], found: tuple[str, Path], side: str | None

@@ -49,7 +49,7 @@ class Bounds:
         except OSError as error:
             return f"cannot be read: {error.strerror}"
 
-    def check(self, path: Path, what: str = "file") -> Path:
+    def check(self, path: Path) -> Path:
         """Return ``path``.
 
         Raises
@@ -57,7 +57,7 @@ class Bounds:
         DataError
             If it is no use; see ``fault``.
         """
-        if fault := self.fault(path, what):
+        if fault := self.fault(path, "file"):
             raise DataError(f"{printable(str(path))}: {fault}.")
         return path
 

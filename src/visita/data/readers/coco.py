@@ -51,7 +51,7 @@ class Coco:
                 bounds.check(file)
             split = SPLITS[part] if official else None
             captions += _read(file, folders[file], split, bounds, problems)
-        return assemble(f"coco:{path}", _told_apart(captions), problems, seed, bounds)
+        return assemble(f"coco:{path}", _unique_names(captions), problems, seed, bounds)
 
 
 def _captions_files(folder: Path) -> dict[Path, tuple[str, str]]:
@@ -78,7 +78,7 @@ def _place(name: str, folder: Path, bounds: Bounds) -> tuple[str, Path]:
     return bounds.find(name, [folder]) if bounds.roots and not is_file(path) else (name, path)
 
 
-def _told_apart(captions: list[Caption]) -> Iterable[Caption]:
+def _unique_names(captions: list[Caption]) -> Iterable[Caption]:
     """Return the captions; pictures of one name in several folders get ids of their own."""
     places = Counter(name for name, _ in {(one.image_id, one.path) for one in captions})
     for one in captions:

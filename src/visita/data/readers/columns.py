@@ -20,41 +20,23 @@ IMAGE = (
     *("image", "file", "filename", "path", "image_path", "filepath"),
     *("file_name", "image_name", "img", "jpg", "jpeg", "png", "webp"),
 )
-
-
 TEXT = (
     *("text", "caption", "title", "sentence", "description"),
     *("captions", "sentences", "comment", "raw", "conversations"),
 )
-
-
 SPLIT = ("split",)
-
-
 LANGUAGE = ("language",)
-
-
 ROLES = {"image": IMAGE, "text": TEXT, "split": SPLIT, "language": LANGUAGE}
 """What may be in a table; the first two must be there."""
-
-
 SPLITS = {
     **dict.fromkeys(("train", "training", "restval"), "train"),
     **dict.fromkeys(("dev", "val", "valid", "validation"), "dev"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-
-
 LONGEST = 1_000_000
 """Characters of a text."""
-
-
 _ANSWERS = ("gpt", "assistant")
-
-
 _MARK = "<image>"
-
-
 Choose = Callable[[Sequence[str]], Mapping[str, str]]
 """From the columns of a table to those that are read, by their role."""
 

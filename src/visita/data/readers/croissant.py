@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from visita.brief import counted
 from visita.data.croissant import import_mlcroissant, quietly
 from visita.data.files import COCO, CROISSANT, json_kind, read_json
 from visita.data.pairs import PairSet
+from visita.data.readers.assemble import unknown_splits
 from visita.data.readers.bounds import Bounds
 from visita.data.readers.coco import Coco
 from visita.data.readers.columns import IMAGE, LANGUAGE, SPLIT, SPLITS, TEXT, plain, texts_of
@@ -90,10 +90,7 @@ def _records(
             continue
         for text in texts_of(row["text"]) if isinstance(row["text"], list) else [row["text"]]:
             records.add(place, {**row, "text": text, "split": split, "language": language})
-    problems += [
-        Skipped(counted(count, "row"), f"have split {value!r}, not train, dev or test")
-        for value, count in unknown.items()
-    ]
+    problems += unknown_splits(unknown, "row", "train, dev or test")
     return records
 
 

@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
-from visita.brief import counted
 from visita.data.files import read_lines
 from visita.data.pairs import PairSet
 from visita.data.readers import karpathy
-from visita.data.readers.assemble import Caption, assemble
+from visita.data.readers.assemble import assemble, captions_of, unknown_splits
 from visita.data.readers.bounds import Bounds
 from visita.data.readers.karpathy import M_RNN, PUBLISHED, compare_sizes
 from visita.errors import DataError
@@ -68,10 +67,7 @@ class Flickr30kKarpathy:
         bounds = Bounds(path, roots)
         _, entries = karpathy.load(bounds.check(path / KARPATHY_FILE), problems)
         unknown = Counter(entry.split for entry in entries if entry.split not in LISTS)
-        problems += [
-            Skipped(counted(count, "image"), f"have split {split!r}, not {', '.join(LISTS)}")
-            for split, count in unknown.items()
-        ]
+        problems += unknown_splits(unknown, "image", ", ".join(LISTS))
         splits = {entry.name: LISTS[entry.split] for entry in entries if entry.split in LISTS}
         pairs = _read(f"flickr30k-karpathy:{path}", bounds, splits, problems, seed)
         return compare_sizes(pairs, PUBLISHED["flickr30k"])
@@ -156,13 +152,7 @@ def _read(
         if unlisted := texts.keys() - splits.keys():
             reason = f"{len(unlisted):,} of its pictures left out, being in no split"
             problems.append(Skipped(captions_file.name, reason))
-    captions = (
-        Caption(name, file, text, (name, number), split)
-        for name, split in wanted.items()
-        for file in (pictures / name,)
-        for number, text in enumerate(texts.get(name, ()))
-    )
-    return assemble(source, captions, problems, seed, bounds)
+    return assemble(source, captions_of(pictures, wanted, texts), problems, seed, bounds)
 
 
 def _texts(file: Path, problems: list[Skipped]) -> dict[str, list[str]]:

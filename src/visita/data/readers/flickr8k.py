@@ -14,7 +14,7 @@ from visita.data.files import read_lines
 from visita.data.join import identical_files
 from visita.data.pairs import PairSet
 from visita.data.pictures import is_picture_name
-from visita.data.readers.assemble import Caption, assemble
+from visita.data.readers.assemble import assemble, captions_of
 from visita.data.readers.bounds import Bounds, inner_folders
 from visita.data.readers.columns import choose_roles
 from visita.data.readers.table import read_delimited
@@ -66,12 +66,7 @@ class Flickr8k:
             say("flickr8k: splits are drawn, 70 / 15 / 15, as there are no official lists")
             splits = dict.fromkeys(texts)
         problems += _odd_names(texts, splits)
-        captions = [
-            Caption(name, picture, text, (name, number), split)
-            for name, split in splits.items()
-            for picture in (pictures / name,)
-            for number, text in enumerate(texts.get(name, ()))
-        ]
+        captions = captions_of(pictures, splits, texts)
         pairs = assemble(f"flickr8k:{path}", captions, problems, seed, bounds)
         return replace(pairs, problems=(*pairs.problems, *_twins(pairs)))
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 from visita.brief import counted
 from visita.data.files import KARPATHY, json_kind, read_json
 from visita.data.pairs import PairSet
-from visita.data.readers.assemble import Caption, assemble
+from visita.data.readers.assemble import assemble, captions_of, unknown_splits
 from visita.data.readers.bounds import Bounds
 from visita.errors import DataError
 from visita.progress import say
@@ -26,18 +26,12 @@ from visita.types import Skipped
 
 Sizes = tuple[int, int, int]
 """Images in train, dev and test."""
-
-
 PUBLISHED: dict[str, Sizes] = {
     "flickr8k": (6_000, 1_000, 1_000),
     "flickr30k": (29_000, 1_014, 1_000),
     "coco": (82_783, 5_000, 5_000),
 }
-
-
 KARPATHY_COCO_WITH_RESTVAL: Sizes = (113_287, 5_000, 5_000)
-
-
 M_RNN: Sizes = (29_783, 1_000, 1_000)
 
 
@@ -56,8 +50,6 @@ def _listed(sizes: tuple[int, ...]) -> str:
 
 
 RESTVAL = "restval"
-
-
 PICTURE_FOLDERS = (
     *("", "images", "Images", "Flicker8k_Dataset"),
     *("flickr30k-images", "flickr30k_images", "flickr30k_images/flickr30k_images"),
@@ -82,22 +74,15 @@ class Karpathy:
         counts = Counter(entry.split for entry in entries)
         if counts[RESTVAL]:
             self._tell_restval(path, counts[RESTVAL])
-        problems += [
-            Skipped(counted(count, "image"), f"have split {split!r}, not {', '.join(self.splits)}")
-            for split, count in counts.items()
-            if split not in self.splits
-        ]
+        unknown = {split: count for split, count in counts.items() if split not in self.splits}
+        problems += unknown_splits(unknown, "image", ", ".join(self.splits))
         wanted = [entry for entry in entries if self.splits.get(entry.split)]
         problems += [Skipped(entry.name, "has no captions") for entry in wanted if not entry.texts]
         folder = _picture_folder(path, wanted, roots)
         here = path.absolute().parent
         bounds = Bounds(here if folder.is_relative_to(here) else here.parent, roots)
-        captions = (
-            Caption(entry.name, file, text, (row, number), self.splits[entry.split])
-            for row, entry in enumerate(wanted)
-            for file in (folder / entry.name,)
-            for number, text in enumerate(entry.texts)
-        )
+        splits = {entry.name: self.splits[entry.split] for entry in wanted}
+        captions = captions_of(folder, splits, {entry.name: entry.texts for entry in wanted})
         pairs = assemble(f"{self.name}:{path}", captions, problems, seed, bounds)
         published = PUBLISHED.get(dataset)
         if dataset == "coco" and self.splits.get(RESTVAL):

@@ -57,23 +57,13 @@ class Pictures:
 
 
 MOST_VALUES = 50_000_000
-
-
 MOST_IN_ROW = 10_000
 """Texts of a picture, on average."""
-
-
 MOST_TEXT = 100_000_000
 """Bytes of the texts of ``FLAT`` rows."""
-
-
 SMALL = 100_000_000
-
-
 EXPANDS = 200
 """How many times its bytes on disk a column above ``SMALL`` bytes may hold."""
-
-
 FLAT, NESTED = 1024, 8
 """Rows at a time, of texts alone and with lists or pictures."""
 

@@ -6,12 +6,9 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from scipy import sparse
-
-from visita.data.pairs import PairSet, split_by_component
+from visita.data.pairs import PairSet
 from visita.data.pictures import printable
-from visita.data.readers.assemble import Gathered, assemble, clean_text, picture_fault
+from visita.data.readers.assemble import Gathered, assemble, clean_text, link, picture_fault
 from visita.data.readers.bounds import Bounds
 from visita.data.readers.columns import SPLITS, choose_roles, plain
 from visita.data.readers.parquet import Pictures, UnusableError
@@ -84,29 +81,15 @@ class Records:
         if not self._links:
             reasons = "".join(f" {one.item}: {one.reason}." for one in problems[:3])
             raise DataError(f"{printable(source)}: no image with a text is left to use.{reasons}")
-        texts = dict(sorted(self._texts.items(), key=lambda item: item[1].number))
-        image_rows = {name: row for row, name in enumerate(self._images)}
-        text_rows = {key: row for row, key in enumerate(texts)}
-        rows = [image_rows[name] for name, _ in self._links]
-        columns = [text_rows[key] for _, key in self._links]
-        truth = sparse.csr_array(
-            (np.ones(len(rows), dtype=np.bool_), (rows, columns)),
-            shape=(len(image_rows), len(text_rows)),
-        )
-        image_split = np.array([one.split for one in self._images.values()])
-        text_split = np.array([one.split for one in texts.values()])
-        if image_split[0] is None:
-            image_split, text_split = split_by_component(truth, seed=seed)
-        return PairSet(
-            source=printable(source),
-            image_ids=tuple(map(printable, self._images)),
-            image_paths=tuple(one.file for one in self._images.values()),
-            texts=tuple(one.text for one in texts.values()),
-            truth=truth,
-            image_split=image_split,
-            text_split=text_split,
-            problems=problems,
-            languages=self._languages,
+        texts = sorted(self._texts.items(), key=lambda item: item[1].number)
+        return link(
+            source,
+            {name: (image.file, image.split) for name, image in self._images.items()},
+            {key: (text.text, text.split) for key, text in texts},
+            self._links,
+            problems,
+            self._languages,
+            seed,
         )
 
     def _add_image(self, place: str, cell: Any, given: Any, split: str | None) -> str | None:
@@ -147,8 +130,6 @@ class Records:
 
 BATCH = 100
 """Rows of a data set that are in memory at a time, with their pictures."""
-
-
 Cells = Iterator[tuple[str, dict[str, Any]]]
 
 

@@ -1,10 +1,4 @@
-"""A table with a column of pictures, one of texts and perhaps of splits and languages.
-
-The layouts of others that are such tables: Hugging Face's image folder
-(https://huggingface.co/docs/datasets/image_dataset) and Parquet, the JSON lists of BLIP and LAVIS
-(https://github.com/salesforce/LAVIS) and of LLaVA (https://github.com/haotian-liu/LLaVA), the
-Flickr8k and Flickr30k of Kaggle and of nlphuji.
-"""
+"""A table with a column of pictures, one of texts and perhaps of splits and languages."""
 
 from __future__ import annotations
 
@@ -30,8 +24,6 @@ from visita.progress import say
 from visita.types import Skipped
 
 DELIMITERS = ",;\t|"
-
-
 SHOWN = 10
 
 
@@ -99,12 +91,8 @@ def _surplus(cells: list[str], columns: list[str]) -> str:
 
 TOLD = 1000
 """Things that are no rows and are named, each; millions would fill the memory."""
-
-
 Row = tuple[str, dict[str, Any]]
 """A row's place in its file, and its cells by their role."""
-
-
 ReadRows = Callable[[Path, Choose, list[Skipped]], Iterator[Row]]
 """Reads the columns that are chosen, row by row; what is no row is added to the problems."""
 
@@ -112,7 +100,7 @@ ReadRows = Callable[[Path, Choose, list[Skipped]], Iterator[Row]]
 def read_json_lines(path: Path, choose: Choose, problems: list[Skipped]) -> Iterator[Row]:
     """Yield one JSON object a line; other lines are reported."""
     lines = enumerate(read_lines(path), start=1)
-    found = ((f"{path.name}:{number}", _loaded(line)) for number, line in lines if line.strip())
+    found = ((f"{path.name}:{number}", loaded(line)) for number, line in lines if line.strip())
     return _objects(found, choose, problems)
 
 
@@ -135,7 +123,8 @@ READ_ROWS: Mapping[str, ReadRows] = {
 }
 
 
-def _loaded(line: str) -> Any:
+def loaded(line: str | bytes) -> Any:
+    """Return what JSON says, None where it is none."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -164,8 +153,6 @@ def _objects(
 
 
 METADATA = tuple(f"metadata{suffix}" for suffix in (".csv", ".jsonl", ".parquet"))
-
-
 PICTURE_FOLDERS = (
     *("images", "Images", "imgs", "pictures", "flickr30k-images", "flickr30k_images"),
     "flickr30k_images/flickr30k_images",

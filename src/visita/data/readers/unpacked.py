@@ -1,8 +1,4 @@
-"""Pictures that lie inside tables and archives, unpacked to files that their content names.
-
-Source: https://github.com/webdataset/webdataset; img2dataset writes such tars, with the caption
-in ``.txt`` and what is known of the picture in ``.json``.
-"""
+"""Pictures that lie inside tables and archives, unpacked to files that their content names."""
 
 from __future__ import annotations
 
@@ -16,11 +12,7 @@ from visita.home import cache_home
 
 MOST_PICTURE = 200_000_000
 """Bytes of one picture."""
-
-
 MOST_BYTES = 200_000_000_000
-
-
 MOST_PICTURES = 5_000_000
 
 

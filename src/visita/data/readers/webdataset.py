@@ -6,7 +6,6 @@ in ``.txt`` and what is known of the picture in ``.json``.
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,18 +16,14 @@ from visita.data.pictures import is_picture_name, printable
 from visita.data.readers.assemble import Caption, assemble
 from visita.data.readers.bounds import Bounds
 from visita.data.readers.columns import TEXT, texts_of
-from visita.data.readers.table import split_named
+from visita.data.readers.table import loaded, split_named
 from visita.data.readers.unpacked import MOST_PICTURE, Unpacked
 from visita.errors import DataError
 from visita.types import Skipped
 
 TEXT_ENDINGS = ("txt", "text", "caption", "cap")
-
-
 MOST_NOTES = 1_000_000
 """Bytes of a text or JSON in a tar, and of what tar itself keeps of one file."""
-
-
 MOST_FILES = 20_000_000
 
 
@@ -124,7 +119,7 @@ def _take(
     elif wanted[1]:
         sample.texts.append(raw.decode("utf-8", "replace"))
     else:
-        sample.notes.append(_loaded(raw))
+        sample.notes.append(loaded(raw))
 
 
 def _paired(
@@ -145,13 +140,6 @@ def _noted(note: Any) -> Iterator[str]:
     if isinstance(note, dict):
         cell = next((note[name] for name in TEXT if name in note), None)
         yield from (text for text in texts_of(cell) if text)
-
-
-def _loaded(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
 
 
 class _Careful:
