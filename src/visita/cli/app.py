@@ -52,8 +52,6 @@ COMMANDS = Registry(
 
 ERROR, INTERRUPTED = 2, 130
 ANY_WORDS = {"ignore_unknown_options": True, "allow_extra_args": True}
-
-
 KEEPING = {"MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 """Where libraries keep what they make, unless told otherwise: else they would in HOME or /tmp."""
 

@@ -27,22 +27,14 @@ if TYPE_CHECKING:
 Image = Annotated[
     Path, typer.Argument(metavar="IMAGE", exists=True, dir_okay=False, help="A picture.")
 ]
-
-
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-
 DEFAULT = "visita-small"
-
-
 Matcher = Annotated[
     str,
     typer.Option(
         metavar="NAME|FOLDER", help="A shipped matcher, a saved one's folder, or clip:NAME."
     ),
 ]
-
-
 TextEncoder = Annotated[
     str | None,
     typer.Option(
@@ -52,8 +44,6 @@ TextEncoder = Annotated[
         show_default="the matcher's own",
     ),
 ]
-
-
 Home = Annotated[
     Path | None,
     typer.Option(
@@ -63,8 +53,6 @@ Home = Annotated[
         show_default="$VISITA_HOME or the user's data folder",
     ),
 ]
-
-
 Exclude = Annotated[
     list[str] | None,
     typer.Option(
@@ -72,8 +60,6 @@ Exclude = Annotated[
         help="Leave out files and folders whose name or path matches, as in '*.gif'. Repeatable.",
     ),
 ]
-
-
 Null = Annotated[
     bool,
     typer.Option(
@@ -82,13 +68,9 @@ Null = Annotated[
         help="Print paths only, as they are, each ended by a null byte, for xargs -0.",
     ),
 ]
-
-
 Force = Annotated[
     bool, typer.Option("--force", help="Replace the matcher that --out holds already.")
 ]
-
-
 Pairs = Annotated[
     str,
     typer.Option(
@@ -97,8 +79,6 @@ Pairs = Annotated[
         help="Images with texts: READER:PATH, as in flickr8k:data, or a path that is recognised.",
     ),
 ]
-
-
 Root = Annotated[
     list[Path] | None,
     typer.Option(
@@ -108,16 +88,12 @@ Root = Annotated[
         "Repeatable.",
     ),
 ]
-
-
 Features = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR", help="Where 'visita extract' put the features.", show_default="the cache"
     ),
 ]
-
-
 Folds = Annotated[
     int,
     typer.Option(
@@ -125,17 +101,11 @@ Folds = Annotated[
         help="Retrieval as the mean over so many parts of the images: 5 is COCO's 1K protocol.",
     ),
 ]
-
-
 Config = Annotated[Path | None, typer.Option(metavar="TOML", help="A file with settings.")]
-
-
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting. Repeatable."),
 ]
-
-
 Preset = Annotated[
     str | None,
     typer.Option(

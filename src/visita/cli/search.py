@@ -33,8 +33,6 @@ from visita.jsonfile import json_text
 from visita.progress import note, one_line, say
 
 SURE = 0.5
-
-
 FIRST = 3
 """Pictures that ``--open`` opens, without a sheet."""
 

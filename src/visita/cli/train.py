@@ -30,8 +30,6 @@ ImageEncoder = Annotated[
     str | None,
     typer.Option("--image-encoder", metavar="NAME", help="The image encoder, as in clip:NAME."),
 ]
-
-
 Levels = Annotated[
     str | None,
     typer.Option(
@@ -40,8 +38,6 @@ Levels = Annotated[
         help="Which of its levels, as in 6,9,12 (layers, averaged) or layer12:cls,vector.",
     ),
 ]
-
-
 TextEncoder = Annotated[
     str | None,
     typer.Option("--text-encoder", metavar="NAME", help="The text encoder, as in clip:NAME."),

@@ -19,20 +19,12 @@ from PIL import Image
 
 VIEWS = ("crop", "flip", "crop-flip", "ricap")
 """A random crop, the mirrored picture, another crop of that, and RICAP."""
-
-
 LEAST = 0.5
 """Share of the area that a crop keeps at least; it keeps the proportions."""
-
-
 SIDE = 320
 """Pixels a side of what is patched together."""
-
-
 BETA = 0.3
 """Of the beta distribution that the meeting point is drawn from, as the RICAP paper advises."""
-
-
 RULES = "views-1"
 """Raised whenever the same key would give other pixels."""
 

@@ -33,15 +33,9 @@ from visita.data.formats import BoundedFile, Jpeg, identify, is_raw_name, orient
 from visita.errors import ConfigError, MissingExtraError, PassingError, PictureError
 
 SETTING = "VISITA_DECODE_MEMORY"
-
-
 DEFAULT = 600
 """MB, whatever the number of cores."""
-
-
 MB = 10**6
-
-
 LARGE = 16 * MB
 """What is given back beyond this is given back to the system too."""
 
@@ -110,8 +104,6 @@ def budget() -> Budget:
 
 STRIP = 2**20
 """Pixels converted at once."""
-
-
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -195,30 +187,16 @@ def _values(strip: Image.Image) -> NDArray[Any]:
 REDUCED = 520
 """Pixels of the shorter edge that a reduced picture keeps at least, if it had them: twice the side
 of what the largest of visita's own networks reads."""
-
-
 MOST_PIXELS = 500_000_000
-
-
 MOST_BYTES = 512 * 2**20
-
-
 MOST_PIECES = 100_000
 """Strips or tiles, which are decoded one by one."""
-
-
 WHOLE = 64_000_000
 """Pixels of a JPEG beyond which it is reduced in any case, turned or not within the budget."""
-
-
 _SOURCE = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 """Bytes a pixel of Pillow's modes; the others have 4."""
-
-
 _WORKING = {"WEBP": 15, "AVIF": 10, "HEIF": 10, "JPEG2000": 21}
 """Bytes a pixel, as measured, that a format's decoder takes besides; the others take lines."""
-
-
 _PASSING = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 """Errors that say nothing of a file's content, and that may be gone the next time."""
 

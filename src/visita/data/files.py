@@ -56,8 +56,6 @@ _COMMON = frozenset(
     "两高间由问很最重并物手应战向头文体政美相见被利什二等产或新己制身果加西斯月话合回特代内信"
     "表化老给世位次度门任常先"
 )
-
-
 _HAN = re.compile("[\u4e00-\u9fff]")
 
 
@@ -114,11 +112,7 @@ def _reads_like_chinese(text: str) -> bool:
 
 
 MOST_BYTES = 2_000_000_000
-
-
 MOST_LINES = 10_000_000
-
-
 MOST_CONTAINERS = 20_000_000
 """Lists and objects of a JSON file: each takes some 64 bytes, however short it is written."""
 
@@ -175,12 +169,8 @@ def read_json(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -
 
 
 CROISSANT, KARPATHY, COCO, LIST = "croissant", "karpathy", "coco", "list"
-
-
 HEAD = 100_000
 """Bytes: COCO's own files begin with a kilobyte of licences."""
-
-
 _KINDS = (
     (LIST, re.compile(rb"^\s*\[")),
     (CROISSANT, re.compile(rb'"@context"\s*:')),

@@ -23,17 +23,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from visita.errors import MissingExtraError, PictureError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-
-
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-
-
 _ORIENTATION = 274
-
-
 Opener = Callable[[IO[bytes], str | bytes], ImageFile.ImageFile]
-
-
 Accepts = Callable[[bytes], bool | str]
 
 
@@ -184,8 +176,6 @@ RAW = (
     *(".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl"),
     *(".sr2", ".srf", ".srw", ".x3f"),
 )
-
-
 _TURNED = {3: 3, 5: 8, 6: 6}
 """LibRaw's flips as EXIF orientations."""
 

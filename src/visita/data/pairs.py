@@ -257,8 +257,6 @@ def _place(sizes: list[int], fractions: tuple[float, ...]) -> list[int]:
 
 LEAST = 2
 """Images that share no text: an interval, or a probability, needs as many."""
-
-
 HALVED = 2 * LEAST
 """Of a split of which each half is measured by what the other teaches."""
 

@@ -19,21 +19,15 @@ SUFFIXES = (
     *(".tif", ".tiff", ".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpx"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
-
-
 VIDEO = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".mpg", ".mpeg", ".mts"),
     *(".m2ts", ".3gp", ".ogv"),
 )
-
-
 UNREAD = (
     *(".psd", ".psb", ".xcf", ".kra", ".jxl", ".svg", ".svgz", ".ai", ".eps", ".cdr", ".exr"),
     *(".hdr", ".tga", ".dds", ".pcx", ".ico", ".icns", ".wmf", ".emf", ".jxr", ".wdp", ".djvu"),
 )
 """Pictures in a format that visita does not read."""
-
-
 LEFT_OUT = (
     *("@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),  # network storage
     *("$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx"),

@@ -31,29 +31,17 @@ FOCAL = {
     "brown": (120, 75, 40),
 }
 """sRGB of a colour that few would call otherwise; ours, muted as in photographs."""
-
-
 SPREAD = 15.0
 """Standard deviation of a term around its focal colour in CIELAB, where 2 is just noticeable."""
-
-
 TO_XYZ = (
     (0.4124564, 0.3575761, 0.1804375),
     (0.2126729, 0.7151522, 0.0721750),
     (0.0193339, 0.1191920, 0.9503041),
 )
-
-
 WHITE = (0.95047, 1.0, 1.08883)
 """sRGB's matrix and white point D65, IEC 61966-2-1."""
-
-
 SIDE = 64
-
-
 PREPROCESSING = "sRGB, squashed to 64 x 64, bicubic"
-
-
 LEVELS = ("whole", "centre")
 
 

@@ -29,8 +29,6 @@ from visita.artifact import fingerprint_of, sha256_of
 from visita.errors import MismatchError
 
 PREPROCESSING = "RGB, squashed to side x side, bicubic; (x - 127) / 128"
-
-
 STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
 
 
@@ -43,8 +41,6 @@ class _Size:
 
 
 _NARROW = (16, 24, 40, 80, 112, 192, 320)
-
-
 _SIZES = (
     _Size(
         224,

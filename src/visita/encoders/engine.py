@@ -31,8 +31,6 @@ from visita.progress import say
 from visita.types import FloatArray
 
 XML, BIN, FACTS = "graph.xml", "graph.bin", "graph.json"
-
-
 MIN_COSINE = {"float32": 0.9999, "int8": 0.97}
 """How near each vector of a graph must be to torch's. For int8 it only catches a broken
 graph; what counts is rsum on dev, which ``docs/results/int8.json`` has."""

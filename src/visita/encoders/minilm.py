@@ -24,21 +24,11 @@ from visita.errors import MismatchError
 from visita.types import TextFeatures, Tokens
 
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
-
 MAX_TOKENS = 254
 """Word pieces a passage, [CLS] and [SEP] not counted: what the model was trained to read."""
-
-
 LEVELS = tuple(f"layer{n}" for n in range(1, 7))
-
-
 WIDTH = 384
-
-
 CLS, SEP = 101, 102
-
-
 BATCH = 32
 
 
@@ -260,8 +250,6 @@ def _by_length(passages: list[list[int]]) -> Iterator[NDArray[np.int64]]:
 
 _SILENT = {"\u200d", "\ufe0e", "\ufe0f", "\u20e3", *map(chr, range(0x1F3FB, 0x1F400))}
 """What joins, colours or frames others: joiners, variations, the keycap, tones of skin."""
-
-
 _LETTER = "regional indicator symbol letter "
 
 

@@ -30,12 +30,8 @@ from visita.types import FloatArray
 
 FLOAT = 3
 """Convolutions at the start that stay in float32: the stem and the first block."""
-
-
 TAILS = 0.85
 """Part of a range that is kept where it has two sides; the others end at 0 and 6."""
-
-
 MEASURED = "int8.safetensors"
 
 

@@ -25,8 +25,6 @@ IMAGE_ENCODERS = Registry(
         "tuned:": "visita.encoders.tuned:by_name",
     },
 )
-
-
 TEXT_ENCODERS = Registry(
     "text encoder",
     {
@@ -38,8 +36,6 @@ TEXT_ENCODERS = Registry(
         "sentence-transformers:": "visita.encoders.pretrained.sentence_transformers:texts",
     },
 )
-
-
 TOPIC_MODELS = Registry(
     "topic model",
     {"lsa": "visita.encoders.topics.lsa:LSA", "doc2vec": "visita.encoders.topics.doc2vec:Doc2Vec"},

@@ -39,26 +39,14 @@ from visita.progress import bar, report_skipped
 from visita.types import FloatArray, Skipped
 
 ARRAYS = "arrays.safetensors"
-
-
 SIDE = 256
-
-
 CELL = 8
 """Pixels a cell of HOG."""
-
-
 PREPROCESSING = "grey, squashed to 256 x 256, bicubic; sift as it detects, hog 2x2 cells of 8, 9"
-
-
 SAMPLE = 1000
 """Training pictures that centres and idf are fitted on."""
-
-
 DESCRIPTORS = 100_000
 """Descriptors among which k-means looks."""
-
-
 Descriptors = NDArray[np.float32]
 
 
@@ -254,8 +242,6 @@ def hog(grey: NDArray[np.uint8]) -> Descriptors:
 
 WIDTHS = {"sift": 128, "hog": 36}
 """Numbers in a descriptor of each kind."""
-
-
 DESCRIBED_BY: Mapping[str, Callable[[NDArray[np.uint8]], Descriptors]] = {"sift": sift, "hog": hog}
 
 

@@ -22,11 +22,7 @@ from visita.types import Tokens
 
 PADDING, UNKNOWN = 0, 1
 """The numbers of no word and of any word that is not known; those known follow."""
-
-
 LONGEST = 2**16
-
-
 MIN_COUNT = 2
 """How often a word has to occur: the others teach what an unknown word is."""
 

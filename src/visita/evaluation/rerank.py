@@ -35,8 +35,6 @@ from visita.types import FloatArray, Matcher, Reranker
 
 BELOW = 4.0
 """Taken off the cosine of what is not re-ranked, so that it is below all that is."""
-
-
 WEIGHTS = tuple(step / 20 for step in range(20))
 """Among which beta of the re-ranker is chosen."""
 

@@ -21,11 +21,7 @@ from visita.store.journal import append_line, read_lines, write_lines
 from visita.store.lock import WriterLock, unwritable
 
 _INDEX = "index.sqlite"
-
-
 _QUERY = "SELECT path, size, mtime_ns, digest, error, decoder FROM pictures"
-
-
 _PASSING = "cannot be read"
 """What errors began with that said nothing of the content."""
 
@@ -75,8 +71,6 @@ def _checked(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 INDEX = "index.jsonl"
-
-
 _ROOM = 1000
 """Entries that may be out of date in the file before it is written anew."""
 

@@ -74,8 +74,6 @@ def chosen_engine() -> Callable[[FloatArray], Index]:
 
 
 _BLOCK_SCORES = 2**24
-
-
 _BLOCK_ROWS = 4096
 
 

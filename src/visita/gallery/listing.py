@@ -21,8 +21,6 @@ from visita.progress import say, say_once
 
 FORMAT = 2
 """Format 1 had no seal, and its catalogue in SQLite."""
-
-
 CARD = "gallery.json"
 
 

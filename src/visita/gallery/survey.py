@@ -20,8 +20,6 @@ from visita.errors import DataError, PassingError, PictureError
 from visita.gallery.catalog import Entry
 
 CHANGED = "changed or disappeared while it was read; it is tried again at the next sync"
-
-
 _PIECE = 2**18
 
 

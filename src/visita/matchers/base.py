@@ -35,8 +35,6 @@ from visita.registry import Registry
 from visita.types import FloatArray, Matcher, Recipe, Reranker, TextEncoder, TextFeatures
 
 KIND = "matcher"
-
-
 KINDS = Registry(
     "kind of matcher",
     {

@@ -33,12 +33,8 @@ from visita.networks import PAIR_NETWORKS
 from visita.types import FloatArray, Recipe, TokenEncoder
 
 VOCABULARY = "vocabulary.json"
-
-
 RULES = "kernels-2"
 """How scores are made; weights that were learnt by other rules are refused."""
-
-
 ROWS = 256
 """Pictures a call of the graph; bounds the memory of packing millions."""
 

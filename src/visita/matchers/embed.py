@@ -24,16 +24,10 @@ from visita.matchers.weights import checked, network_of, restored
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures, TopicModel
 
 WEIGHTS = "weights.safetensors"
-
-
 TEXT = "text"
 """Folder of a topic model inside the matcher's."""
-
-
 IMAGES = "images"
 """That of image encoders that were fitted too."""
-
-
 ROWS = 256
 """Rows a call of the graph; bounds the memory of embedding millions."""
 

@@ -17,8 +17,6 @@ from visita.matchers.cross_modal import CrossModalReranker
 from visita.types import FloatArray
 
 Values = NDArray[np.float64]
-
-
 FAMILIES: Mapping[str, Callable[[Values, float], Values]] = {
     "linear": lambda cosine, _: cosine,
     "polynomial": lambda cosine, degree: ((1 + cosine) / 2) ** degree,

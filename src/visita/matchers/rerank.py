@@ -22,11 +22,7 @@ from visita.matchers.cross_modal import CrossModalReranker
 from visita.types import FloatArray, Matcher, Recipe
 
 KIND = "two-stage matcher"
-
-
 FIRST, SECOND = "first", "second"
-
-
 DEPTH = 50
 """How many of the first stage's best are re-ranked, unless a matcher says otherwise."""
 

@@ -16,8 +16,6 @@ from visita.types import FloatArray
 
 LARGE = 2**17
 """Numbers from which a matrix is kept in 8 bits."""
-
-
 SCALE = ":scale"
 """After the name of what is: its largest magnitude a row over 127, float32 (rows, 1)."""
 

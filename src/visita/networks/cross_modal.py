@@ -73,8 +73,6 @@ class Cells(nn.Module):
 
 NEVER = -1e4
 """The logit of what must get no share; finite, as an empty row would else be no number."""
-
-
 SHORTEST = 1e-30
 """Squared length below which nothing was found."""
 
@@ -120,20 +118,12 @@ def answered(asking: Parts, asked: Parts, sharpness: Tensor) -> Tensor:
 
 LEVELS = ("words", "phrases", "cells", "whole")
 """Words asking cells, phrases asking cells, cells asking words, the whole picture and sentence."""
-
-
 WINDOW = 3
 """Words a phrase."""
-
-
 SHARPNESS = 9.0
 """Of attention, at first (Lee et al., 2018, use 9 on vectors of length 1)."""
-
-
 SLOPE = 10.0
 """Of the match probability over scores, at first."""
-
-
 TEXT_SIDES = {
     "pretrained": PretrainedWords,
     "recurrent": RecurrentWords,

@@ -21,17 +21,9 @@ from visita.search.query import Query
 from visita.types import FloatArray, Judge, Matcher
 
 _BE = r"(?P<be>is|are|was|were)"
-
-
 _SEEN = r"(?: (?:there|shown|seen|visible))?"
-
-
 _PICTURE = r"(?:in|on|of) (?:the|this|that) (?:picture|photo|photograph|image)"
-
-
 _PLACE = r"in|on|at|under|over|behind|above|below|near|beside|between|inside|outside|next to"
-
-
 PATTERNS = (
     (rf"what colou?r {_BE} (?P<what>.+)", "{what} {be} {choice}"),
     (rf"how many (?P<what>.+?)(?: {_BE})?(?: there| {_PICTURE})+", "{choice} {what}"),
@@ -50,8 +42,6 @@ PATTERNS = (
 )
 """A pattern for the whole question, in lower case and without its mark, and the statement; the
 last one fits everything."""
-
-
 YES_OR_NO = (
     rf"{_BE} there (?:any )?(?P<claim>.+?)(?: {_PICTURE})?",
     rf"{_BE} (?:it|this|that|these|those) (?P<claim>.+)",

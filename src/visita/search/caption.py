@@ -26,8 +26,6 @@ from visita.vectors import unit
 
 ALIKE = 0.92
 """Cosine of their vectors from which two texts say the same, and one is enough."""
-
-
 TAKEN = "Texts are a list of str, a .txt file, or pairs"
 
 

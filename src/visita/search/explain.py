@@ -124,16 +124,10 @@ class Explanation:
 
 GREY = (127, 127, 127)
 """Nothing, to a network whose input is centred."""
-
-
 SHOWN = (900, 900)
 """Pixels that the copy of the picture fits into."""
-
-
 WORDS = 100
 """More would take minutes, and nobody would look at as many maps."""
-
-
 _WORD = re.compile(r"\w(?:\S*\w)?")
 
 

@@ -66,28 +66,14 @@ def _covers(maps: Sequence[FloatArray]) -> list[str]:
 
 FOR, AGAINST = (214, 40, 30), (38, 92, 190)
 """What speaks for the text, and what against it."""
-
-
 STRONGEST = 0.72
 """Opacity of the hottest cell."""
-
-
 WIDTH, MARGIN, GAP = 1240, 56, 24
-
-
 LARGE, THUMB = (520, 520), (208, 208)
-
-
 COLUMNS = 5
-
-
 KERNELS = 16
 """As many as have room beside the picture; the rest is one bar."""
-
-
 LINE, BAR_LEFT, BAR_WIDTH = 29, 250, 210
-
-
 Point = tuple[int, int]
 
 

@@ -30,8 +30,6 @@ IN_LATIN_LETTERS = _table(
     "nl Dutch, no Norwegian, pl Polish, pt Portuguese, ro Romanian, sk Slovak, sl Slovenian, "
     "sq Albanian, sv Swedish, sw Swahili, tl Tagalog, tr Turkish, vi Vietnamese"
 )
-
-
 LANGUAGES = IN_LATIN_LETTERS | _table(
     "ar Arabic, bg Bulgarian, bn Bengali, el Greek, fa Persian, gu Gujarati, he Hebrew, hi Hindi, "
     "hy Armenian, ja Japanese, ka Georgian, kn Kannada, ko Korean, mk Macedonian, ml Malayalam, "
@@ -39,13 +37,9 @@ LANGUAGES = IN_LATIN_LETTERS | _table(
     "zh Chinese"
 )
 """Names by ISO 639-1 code."""
-
-
 CERTAIN = 0.05
 """A text whose languages are this improbable together is foreign. Chosen on Flickr8k's 30,000
 training captions, of which it takes one for foreign; see ``docs/notebook.md``."""
-
-
 FUNCTION_WORDS = frozenset(
     {
         *("the", "with", "and", "while", "through", "his", "their", "two", "three", "from", "into"),
@@ -53,8 +47,6 @@ FUNCTION_WORDS = frozenset(
     }
 )
 """English ones; 75 % of Flickr8k's dev captions have one, which spares them 0.2 s."""
-
-
 ENOUGH = 1000
 """Characters that are read of a text."""
 

@@ -37,12 +37,8 @@ from visita.store.extract import pair_features, text_features
 from visita.types import FloatArray, Judge, Matcher
 
 NEIGHBOURS = 30
-
-
 TEMPERATURE = 0.1
 """Of the softmax over cosines. Both constants were chosen on Flickr8k's dev split."""
-
-
 WEIGHTS = (0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 """What the weight of the past is chosen from."""
 
@@ -164,15 +160,9 @@ def _ranks(articles: FloatArray, images: FloatArray, truth: Truth) -> Ranks:
 
 TOPICS = 500
 """As in the fusion paper; fewer where the texts have a lower rank."""
-
-
 LEAST_IMAGES = 50
 """Dev images that weight and probability are learnt from; with fewer, neither is."""
-
-
 MOST_IMAGES = 1000
-
-
 UNLEARNT_WEIGHT = 0.2
 """Where nothing is known: it costs a point or two of R@10 on Flickr8k, which the shipped matcher
 was trained on, and gains many where articles turn on names; ``docs/results/recommendation.md``."""

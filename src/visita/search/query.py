@@ -27,38 +27,22 @@ from visita.types import FloatArray, Judge, Matcher, Reranker, TextEncoder
 from visita.vectors import unit
 
 _ARTICLE = r"(?:(?:any|an?|the)\s+)?"
-
-
 _STOP = (
     r"(?=[,.;!?]|\s+(?:in|on|at|by|with|near|beside|behind|under|over|of|from|to|and|but|while|"
     r"that|who|which|is|are|visible|here)\b|\s[-\u2212]|\s*$)"
 )
-
-
 _THING = rf"{_ARTICLE}(?P<thing>[^\W_][\w'-]*(?:\s+(?!or\b)[^\W_][\w'-]*){{0,2}}?)"
-
-
 _MORE = rf"(?P<more>(?:\s*,?\s+(?:or|nor)\s+{_ARTICLE}[^\W_][\w'-]*)*)"
-
-
 _SAID = (
     r"(?:(?:but|with|and|that has|there\s+(?:is|are|was|were))\s+)*(?:without|no)\s+",
     r"(?:(?:but|and|it\s+is|this\s+is|that\s+is)\s+)*not\s+(?=an?\s)",
 )
-
-
 PLAIN = re.compile(rf"(?:^|(?<=\s)|(?<=,))(?:{'|'.join(_SAID)}){_THING}{_MORE}{_STOP}", re.I)
-
-
 MINUS = re.compile(r"(?:^|(?<=\s))[-\u2212](?P<thing>[^\W\d_][\w'-]*)")
-
-
 UNCLEAR = re.compile(
     r"\b(?:no|not|never|without|neither|nor|none|nobody|nothing|nowhere|except|cannot|\w+n['\u2019]t)\b",
     re.I,
 )
-
-
 NO_THING = re.compile(r"no(?:\s+(?:one|entry|parking|smoking|exit)\b|\.)", re.I)
 """What only looks like it: "no entry" is a sign."""
 
@@ -106,15 +90,9 @@ def misread(text: str) -> str:
 
 
 Kind = Literal["text", "keywords", "picture"]
-
-
 MAX_KEYWORDS = 3
-
-
 AT_ONCE = 128
 """Texts that are embedded without a word; more show their progress."""
-
-
 RERANKED_PASSAGES = 8
 """Of a longer query only the passages that weigh most are re-ranked by; its vector has them all."""
 

@@ -15,36 +15,16 @@ from visita.errors import ConfigError, PictureError
 from visita.search.matches import Match
 
 SHOWN = 4
-
-
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-
-
 HIGHEST = 65_000
 """Pixels; JPEG has no room for more."""
-
-
 MARGIN, GAP = 56, 20
-
-
 LABEL, HEAD, ROW = 300, 132, 236
-
-
 THUMB = (228, 171)
-
-
 CORNER = 10
-
-
 FRAME = 5
-
-
 PAPER, INK, GREY, TRACK = "#fbfaf8", "#1c1f24", "#737a85", "#e4e2dd"
-
-
 GOOD, BAR = "#15803d", "#3d4654"
-
-
 Point = tuple[int, int]
 
 

@@ -25,8 +25,6 @@ from visita.store.store import FeatureStore
 from visita.types import FloatArray, Recipe, Skipped, TextEncoder, TextFeatures
 
 PASSAGE = "passage"
-
-
 TEXTS_AT_ONCE = 1024
 
 

@@ -27,8 +27,6 @@ from visita.durable import write_durably
 from visita.types import Skipped
 
 _LINE_SEAL = ',"crc32":"%08x"}'
-
-
 _LINE_SEAL_LENGTH = len(_LINE_SEAL % 0)
 
 

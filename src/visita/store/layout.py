@@ -38,14 +38,8 @@ from visita.progress import say_once
 
 FORMAT = 2
 """Format 1 had no checksums of rows and no seal on its header."""
-
-
 HEADER = "store.json"
-
-
 JOURNAL = "journal.jsonl"
-
-
 Shapes = Mapping[str, int | tuple[int, ...]]
 
 

@@ -13,11 +13,7 @@ from visita.errors import ArtifactError, UnwritableError
 from visita.progress import say
 
 LOCK = ".lock"
-
-
 HOLDER = ".writer"
-
-
 _held: set[str] = set()
 """What this process has written into the ``HOLDER`` of each folder that it may write to."""
 

@@ -32,21 +32,11 @@ from visita.types import FloatArray, ImageEncoder, Recipe, Skipped, is_grid
 
 CHUNK = 4
 """Pictures a network call: more would leave the processor's cache, fewer waste its width."""
-
-
 BATCH = 64
 """Pictures an ``EncodedBatch``, which is what a kill can cost."""
-
-
 PICTURE = (Image.Image, str, os.PathLike)
-
-
 TAKEN = "A picture is a PIL image (of an array: Image.fromarray) or a path"
-
-
 Item = tuple[str, Path]
-
-
 Prepared = list[NDArray[np.uint8]]
 """One picture as each network of a recipe reads it, (side, side, 3) each."""
 

@@ -16,8 +16,6 @@ from visita.store.layout import JOURNAL, Column
 from visita.types import Skipped
 
 _BLOCK = 4096
-
-
 _FLUSHES = 16
 
 

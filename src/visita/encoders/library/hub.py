@@ -10,26 +10,16 @@ from pathlib import Path
 from visita.errors import ArtifactError
 
 CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
-
-
 TOKENIZERS = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.json", "merges.txt", "vocab.txt", "spiece.model", "tokenizer.model"),
 )
-
-
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 """Only safetensors: a pickle may run what its maker wrote into it."""
-
-
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 """What older repositories have instead; of these torch must read tensors and nothing else."""
-
-
 CARD = "README.md"
 """What a model's makers say of it; it decides no vector."""
-
-
 _FETCHING: ContextVar[bool] = ContextVar("fetching", default=True)
 
 

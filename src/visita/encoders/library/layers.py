@@ -36,25 +36,13 @@ from visita.encoders.library.networks import Preparation
 from visita.errors import ConfigError
 
 CELLS = ("avg", "max", "gem", "grid")
-
-
 SQUARE = "5x5"
-
-
 SIDE = 5
-
-
 GEM_POWER = 3.0
-
-
 GEM_FLOOR = 1e-6
 """Generalised-mean pooling: Radenović et al. (2019), "Fine-tuning CNN Image Retrieval with No
 Human Annotation", eq. 3, with the power and the floor of their code."""
-
-
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
-
-
 OTHER_TOKENS = ("distillation_token", "dist_token", "register_tokens", "reg_token")
 """What torchvision, timm and transformers call the tokens before the patches."""
 

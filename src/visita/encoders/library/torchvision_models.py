@@ -111,11 +111,7 @@ def _tensors_only() -> Iterator[None]:
 
 
 LIBRARY = Library("torchvision", _fetch, _build)
-
-
 LEVELS = {"mixed9": "Mixed_7b:max", "fc": "avgpool:avg"}
-
-
 WIDTH = 2048
 
 

@@ -22,21 +22,11 @@ from visita.errors import ArtifactError, ConfigError
 
 LONGEST = 30
 """Ids of a text, [CLS] and [SEP] among them, in ALBEF's training and evaluation."""
-
-
 HEAD = 64
 """Features of an attention head, in ViT-B and in BERT."""
-
-
 CLS, SEP, PAD = 101, 102, 0
-
-
 MEAN = (0.48145466, 0.4578275, 0.40821073)
-
-
 STD = (0.26862954, 0.26130258, 0.27577711)
-
-
 PICTURE_NAMES = (
     (r"^blocks\.", "encoder.layers."),
     (r"\.attn\.proj\.", ".self_attn.projection."),

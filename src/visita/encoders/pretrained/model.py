@@ -12,8 +12,6 @@ from visita.encoders.pretrained.tokens import Reading
 from visita.errors import ConfigError, VisitaError
 
 FAMILIES = ("clip", "siglip", "blip", "albef")
-
-
 OPEN_CLIP = {
     "ViT-B-32/openai": "openai/clip-vit-base-patch32",
     "ViT-B-16/openai": "openai/clip-vit-base-patch16",
@@ -62,8 +60,6 @@ class Known:
 
 
 OPENAI = "MIT for the code; the model card names no licence"
-
-
 KNOWN = (
     Known("clip:openai/clip-vit-base-patch32", 605, OPENAI),
     Known("clip:openai/clip-vit-large-patch14", 1710, OPENAI),
@@ -80,8 +76,6 @@ KNOWN = (
     ),
 )
 """Any other checkpoint of a family loads as well."""
-
-
 T = TypeVar("T")
 
 

@@ -23,30 +23,14 @@ from visita.errors import ConfigError
 from visita.jsonfile import read_json
 
 MODULES = "modules.json"
-
-
 SETTINGS = ("sentence_bert_config.json", "config_sentence_transformers.json")
-
-
 PARTS = ("config.json", "model.safetensors", "pytorch_model.bin")
-
-
 FILES = (*TOKENIZERS, MODULES, CARD, *SETTINGS, *(f"[0-9]*_*/{part}" for part in PARTS))
-
-
 PREFIX = "sentence_transformers."
-
-
 POOLINGS = ("mean", "cls")
-
-
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
 """Of ``torch.nn``; without one named, a dense layer has the second."""
-
-
 EMBEDDING = "sentence_embedding"
-
-
 ALIASES = {"nb": "no", "nn": "no", "iw": "he"}
 """Codes of languages that go by another one too."""
 

@@ -22,8 +22,6 @@ from visita.errors import ConfigError
 from visita.types import FloatArray, TextFeatures, Tokens
 
 VECTOR = "vector"
-
-
 BATCH = 32
 
 

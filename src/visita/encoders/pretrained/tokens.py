@@ -17,8 +17,6 @@ from tokenizers import Tokenizer
 from visita.errors import MissingExtraError
 
 Ids = NDArray[np.int64]
-
-
 Pieces = tuple[list[int], list[tuple[int, int]]]
 """Ids, and where each is in the text that was read: start and end."""
 

@@ -17,11 +17,7 @@ from visita.types import Skipped
 
 SEGMENTER = "words-1/jieba-0.42.1"
 """Which rules cut a text; a topic model knows only words that were cut by the same ones."""
-
-
 _RUN = re.compile(r"[^\W_]+")
-
-
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 

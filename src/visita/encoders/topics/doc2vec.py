@@ -33,12 +33,8 @@ except ModuleNotFoundError as error:
 
 EPOCHS = 60
 """Over the texts when fitting, over a text when encoding it; 20 are too few for captions."""
-
-
 RATES = (0.025, 0.0001)
 """Learning rate, from first to last epoch."""
-
-
 PIECE = 10_000
 """Words that gensim reads of one text; it skips the rest, so longer ones go in pieces."""
 

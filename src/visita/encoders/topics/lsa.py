@@ -24,12 +24,8 @@ from visita.errors import RankError
 from visita.types import FloatArray
 
 POWER_ITERATIONS = 5
-
-
 RANK_TOLERANCE = 1e-5
 """Singular values below this share of the largest are rounding errors."""
-
-
 SETTINGS = {"analyzer": words, "sublinear_tf": True, "dtype": np.float32}
 
 

@@ -27,23 +27,13 @@ from visita.jsonfile import read_json, write_json
 from visita.types import FloatArray, TextFeatures
 
 VOCABULARY = "vocabulary.json"
-
-
 ARRAYS = "arrays.safetensors"
-
-
 MAX_WORDS = 50_000
 """Words a model keeps, the most frequent ones: 100 MB of topics at 500 topics."""
-
-
 MIN_COUNT = 2
 """How often a word has to occur: one that occurs once links no text to another."""
-
-
 NOTHING = 1e-6
 """Length under which a vector holds rounding errors only."""
-
-
 T = TypeVar("T")
 
 
