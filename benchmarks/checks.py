@@ -18,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from visita.artifact import MANIFEST, _check_files
+from visita.artifact import MANIFEST, _check_files, read_sealed
 from visita.durable import checksum_of
 from visita.home import cache_home
-from visita.jsonfile import read_sealed
 from visita.matchers import DEFAULT, shipped_folder
 
 READ = ("minilm-l6-", f"{DEFAULT}-text-")

@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from visita.encoders.contract import cell_count
 from visita.networks.fusion import FusionNetwork
 from visita.store.pictures import RecipeEncoder
-from visita.training.config import MklVisitaConfig
 from visita.training.cross_modal import train_cross_modal
 from visita.training.grids import CrossTensors
+from visita.training.mkl_config import MklVisitaConfig
 from visita.training.tensors import PairTensors, Spans, level_widths
 from visita.training.tuning import train_network
 from visita.types import Tokens

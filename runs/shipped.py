@@ -42,7 +42,8 @@ from visita.evaluation.measure import evaluate, features_for, vectors
 from visita.evaluation.pairs import draw_pairs
 from visita.evaluation.rerank import RerankedPairs, vector_pair_scores
 from visita.store.extract import PairFeatures
-from visita.training.config import FusionConfig, MklVisitaConfig
+from visita.training.config import FusionConfig
+from visita.training.mkl_config import MklVisitaConfig
 from visita.types import FloatArray, Matcher
 
 RECIPES = {"visita-small": FusionConfig, "visita-base": MklVisitaConfig}

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from visita.artifact import MANIFEST, sha256_of
-from visita.jsonfile import SEAL, write_sealed
+from visita.artifact import MANIFEST, SEAL, sha256_of, write_sealed
 
 GONE: Any = ...
 """The value of an entry that is taken away."""

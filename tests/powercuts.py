@@ -121,8 +121,8 @@ def _train(disk: Path, other: Path) -> None:
     from tiny import FUSION  # noqa: PLC0415
 
     import visita  # noqa: PLC0415
-    from visita.training.config import CrossModalConfig, MklVisitaConfig  # noqa: PLC0415
     from visita.training.loop import Checkpoint  # noqa: PLC0415
+    from visita.training.mkl_config import CrossModalConfig, MklVisitaConfig  # noqa: PLC0415
     from visita.training.two_stage import train_two_stages  # noqa: PLC0415
 
     save = Checkpoint.save

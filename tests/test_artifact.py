@@ -17,12 +17,13 @@ from visita.artifact import (
     MANIFEST,
     Manifest,
     fingerprint_of,
+    read_json,
     read_manifest,
     sha256_of,
     write_folder,
+    write_json,
 )
 from visita.errors import ArtifactError
-from visita.jsonfile import read_json, write_json
 
 KIND = "thing"
 

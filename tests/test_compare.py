@@ -27,7 +27,8 @@ from visita.report import Scatter
 from visita.reports.compare import compare
 from visita.reports.costs import measure
 from visita.reports.systems import Fresh, Given, read_systems
-from visita.training.config import AdaptConfig, MklVisitaPaperConfig
+from visita.training.config import AdaptConfig
+from visita.training.mkl_config import MklVisitaPaperConfig
 
 pytestmark = pytest.mark.slow
 

@@ -19,9 +19,9 @@ from visita.evaluation.measure import features_for
 from visita.evaluation.ranks import mean_ranks
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
-from visita.training.fuse import LearntWeights, learn_weights
 from visita.training.fusion import CONCEPTS, concept_matcher
 from visita.training.tensors import PairTensors
+from visita.training.weights import LearntWeights, learn_weights
 from visita.types import FloatArray, Recipe, TextFeatures
 from visita.vectors import join, unit
 

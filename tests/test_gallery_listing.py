@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from standin import ColourMeans, LinearMatcher, draw_noise
 
+from visita.artifact import read_sealed, write_sealed
 from visita.errors import ArtifactError, UnknownNameError
 from visita.gallery.gallery import StoredGallery
 from visita.gallery.listing import galleries, remove_gallery
-from visita.jsonfile import read_sealed, write_sealed
 
 
 def make_gallery(folder: Path, home: Path | None, count: int = 3) -> StoredGallery:

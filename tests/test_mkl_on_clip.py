@@ -25,7 +25,8 @@ from visita.errors import ConfigError, UnknownNameError
 from visita.matchers.combine import FusedMatcher
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
-from visita.training.config import FusionConfig, MklVisitaConfig
+from visita.training.config import FusionConfig
+from visita.training.mkl_config import MklVisitaConfig
 from visita.types import Recipe, TokenEncoder
 
 pytestmark = pytest.mark.slow

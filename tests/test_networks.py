@@ -22,13 +22,7 @@ from visita.networks.fusion import (
     Tower,
     mean_view,
 )
-from visita.networks.losses import (
-    hinge,
-    info_nce,
-    loss_named,
-    loss_of_guessing,
-    squared_weights,
-)
+from visita.networks.losses import hinge, info_nce, loss_named, loss_of_guessing, squared_weights
 from visita.training.config import FusionConfig
 
 

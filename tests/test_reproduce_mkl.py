@@ -54,14 +54,9 @@ from visita.papers.mkl_visita_claims import (
 )
 from visita.papers.reproduce import reproduce, two_stages
 from visita.reports.cells import Result
-from visita.training.config import (
-    CrossModalConfig,
-    FusionConfig,
-    MklVisitaConfig,
-    PaperConfig,
-    PaperCrossModalConfig,
-)
+from visita.training.config import FusionConfig, PaperConfig
 from visita.training.cross_modal import all_scores, train_cross_modal
+from visita.training.mkl_config import CrossModalConfig, MklVisitaConfig, PaperCrossModalConfig
 
 pytestmark = pytest.mark.slow
 

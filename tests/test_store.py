@@ -14,8 +14,8 @@ import pytest
 from killing import expected, kill_once
 from standin import ColourMeans, draw_noise
 
+from visita.artifact import read_sealed, write_sealed
 from visita.errors import ArtifactError, DamagedError, DataError, MismatchError
-from visita.jsonfile import read_sealed, write_sealed
 from visita.store.store import FeatureStore
 from visita.types import Skipped
 

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from visita.encoders.minilm import MiniLM
 from visita.errors import ConfigError, UnknownNameError
-from visita.training.config import AdaptConfig, CrossModalConfig, FusionConfig, LoopConfig
+from visita.training.config import AdaptConfig, FusionConfig, LoopConfig
+from visita.training.mkl_config import CrossModalConfig
 from visita.training.tensors import spans_of
 from visita.training.vectors import text_encoder_of
 

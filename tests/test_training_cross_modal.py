@@ -25,15 +25,15 @@ from visita.matchers.whole import WholeMatcher
 from visita.networks.cross_modal import MklVisita
 from visita.testing import check_matcher
 from visita.training.batches import labelled_pairs, labels_of
-from visita.training.config import (
+from visita.training.cross_modal import all_scores, check_cross_modal, train_cross_modal
+from visita.training.grids import CrossTensors, GridView
+from visita.training.loop import History
+from visita.training.mkl_config import (
     CrossModalConfig,
     MklVisitaConfig,
     MklVisitaPaperConfig,
     PaperCrossModalConfig,
 )
-from visita.training.cross_modal import all_scores, check_cross_modal, train_cross_modal
-from visita.training.grids import CrossTensors, GridView
-from visita.training.loop import History
 from visita.training.train import warnings_of
 from visita.types import FloatArray, Tokens
 

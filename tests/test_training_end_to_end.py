@@ -27,7 +27,7 @@ from visita.matchers.cross_modal import CrossModalReranker
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.training.batches import Pixels
-from visita.training.config import EndToEndConfig
+from visita.training.mkl_config import EndToEndConfig
 from visita.types import Recipe
 
 pytestmark = pytest.mark.slow

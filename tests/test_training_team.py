@@ -17,9 +17,9 @@ from torch import nn
 import visita
 from visita.networks.losses import info_nce
 from visita.training.batches import drawn_texts
-from visita.training.config import MklVisitaConfig
 from visita.training.cross_modal import train_cross_modal
 from visita.training.loop import set_apart
+from visita.training.mkl_config import MklVisitaConfig
 
 pytestmark = pytest.mark.slow
 

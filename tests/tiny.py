@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 from visita.data import PairSet
 from visita.home import cache_home
 from visita.search.finder import Finder
-from visita.training.config import CrossModalConfig, FusionConfig, MklVisitaConfig
+from visita.training.config import FusionConfig
+from visita.training.mkl_config import CrossModalConfig, MklVisitaConfig
 from visita.training.two_stage import train_two_stages
 
 NAME = "tiny-two-stages"

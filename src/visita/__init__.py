@@ -23,16 +23,10 @@ if TYPE_CHECKING:
     from visita.search.past import Past
     from visita.search.recommend import Recommendation, recommend
     from visita.training.adapt import adapt
-    from visita.training.config import (
-        AdaptConfig,
-        EndToEndConfig,
-        FusionConfig,
-        MklVisitaConfig,
-        MklVisitaPaperConfig,
-        PaperConfig,
-    )
+    from visita.training.config import AdaptConfig, FusionConfig, PaperConfig
     from visita.training.encoder import TrainedEncoder, train_encoder
     from visita.training.fuse import Fused, fuse
+    from visita.training.mkl_config import EndToEndConfig, MklVisitaConfig, MklVisitaPaperConfig
     from visita.training.train import Trained, train
     from visita.vectors import unit_and_length
 
@@ -84,7 +78,7 @@ _MODULES = {
     "Caption": "visita.search.caption",
     "Captioner": "visita.search.caption",
     "Choice": "visita.search.answer",
-    "EndToEndConfig": "visita.training.config",
+    "EndToEndConfig": "visita.training.mkl_config",
     "Explanation": "visita.search.explain",
     "Finder": "visita.search.finder",
     "Fused": "visita.training.fuse",
@@ -92,8 +86,8 @@ _MODULES = {
     "Gallery": "visita.search.finder",
     "Match": "visita.search.matches",
     "Matches": "visita.search.matches",
-    "MklVisitaConfig": "visita.training.config",
-    "MklVisitaPaperConfig": "visita.training.config",
+    "MklVisitaConfig": "visita.training.mkl_config",
+    "MklVisitaPaperConfig": "visita.training.mkl_config",
     "PairSet": "visita.data",
     "PaperConfig": "visita.training.config",
     "Past": "visita.search.past",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from visita.artifact import read_json
 from visita.errors import ConfigError
 from visita.gallery.engines import ExactIndex
-from visita.jsonfile import read_json
 from visita.matchers import load
 from visita.types import FloatArray, Matcher
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from visita.artifact import json_text
 from visita.brief import counted
-from visita.jsonfile import json_text
 
 
 def print_json(value: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import visita
+from visita.artifact import json_text
 from visita.brief import counted
 from visita.cli.index import in_step
 from visita.cli.options import (
@@ -29,7 +30,6 @@ from visita.cli.options import (
 from visita.cli.options import folders as checked
 from visita.cli.output import print_json, print_null
 from visita.errors import ConfigError
-from visita.jsonfile import json_text
 from visita.progress import note, one_line, say
 
 SURE = 0.5

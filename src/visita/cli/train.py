@@ -247,7 +247,7 @@ def encoder(
     [bold]visita train fusion --data flickr8k:data/flickr8k --out mine
     --image-encoder tuned:eyes --levels block7:avg,block11:avg,block15:avg,head:avg[/bold]
     """
-    from visita.training.config import EndToEndConfig  # noqa: PLC0415
+    from visita.training.mkl_config import EndToEndConfig  # noqa: PLC0415
 
     check_out(out, force)
     seen = as_grids(named_levels(image_encoder, levels), "network")

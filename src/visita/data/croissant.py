@@ -19,11 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from visita.artifact import sha256_of
+from visita.artifact import sha256_of, write_json
 from visita.data.pairs import PairSet
 from visita.data.pictures import path_below
 from visita.errors import DataError, MissingExtraError
-from visita.jsonfile import write_json
 
 COLUMNS = {
     "image_id": ("Text", "The image's name, which does not change with its place."),

@@ -20,13 +20,12 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.artifact import fingerprint_of
+from visita.artifact import fingerprint_of, read_sealed, write_sealed
 from visita.durable import checksum_of, draft_beside, make_folder, sync_folder, sync_tree
 from visita.encoders.device import DeviceRunner, on_gpu
 from visita.encoders.openvino import ov, trace
 from visita.errors import ArtifactError, MismatchError, UnwritableError, last_line
 from visita.home import cache_home
-from visita.jsonfile import read_sealed, write_sealed
 from visita.progress import say
 from visita.types import FloatArray
 

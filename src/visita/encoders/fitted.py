@@ -10,11 +10,10 @@ import shutil
 from pathlib import Path
 from typing import ClassVar, Protocol, Self, TypeVar
 
-from visita.artifact import MANIFEST
+from visita.artifact import MANIFEST, read_json
 from visita.durable import make_folder
 from visita.errors import ArtifactError
 from visita.home import cache_home
-from visita.jsonfile import read_json
 from visita.progress import say
 from visita.registry import Registry
 from visita.types import Recipe

@@ -12,11 +12,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.artifact import fingerprint_of
+from visita.artifact import fingerprint_of, read_json, write_json
 from visita.encoders.topics.corpus import SEGMENTER, known_words
 from visita.encoders.topics.corpus import words as cut
 from visita.errors import ArtifactError, DataError, MismatchError
-from visita.jsonfile import read_json, write_json
 from visita.progress import say
 from visita.types import Tokens
 

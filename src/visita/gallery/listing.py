@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from visita.artifact import read_sealed, write_sealed
 from visita.data.pictures import PictureFile, printable
 from visita.errors import ArtifactError, DamagedError, UnknownNameError, did_you_mean
 from visita.gallery.catalog import INDEX, Catalog
 from visita.gallery.stores import discard
 from visita.home import data_home
-from visita.jsonfile import read_sealed, write_sealed
 from visita.progress import say, say_once
 
 FORMAT = 2

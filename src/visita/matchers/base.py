@@ -18,12 +18,12 @@ from visita.artifact import (
     Manifest,
     Name,
     fingerprint_of,
+    read_json,
     read_manifest,
     write_folder,
 )
 from visita.encoders.library.hub import no_fetching
 from visita.errors import ArtifactError, ConfigError, MismatchError
-from visita.jsonfile import read_json
 from visita.matchers.probability import (
     Calibrated,
     Calibration,

@@ -98,9 +98,11 @@ class JointMatcher(WordMatcher):
         }
 
     def open_text_encoder(self) -> TextEncoder:
-        """Return the encoder that texts must come from."""
-        if self.topic_model is not None:
-            return self.topic_model
+        """Return the encoder that texts must come from, each time the same."""
+        return self.topic_model or self._text_encoder
+
+    @cached_property
+    def _text_encoder(self) -> TextEncoder:
         encoder: TextEncoder = TEXT_ENCODERS.load(self.text_encoder)(self.text_levels)
         return encoder
 

@@ -53,14 +53,10 @@ from visita.papers.mkl_visita_claims import (
 )
 from visita.reports.cells import Cell, Result, seeded
 from visita.reports.outcomes import PAIR_METRICS, Outcomes, pair_statistic
-from visita.training.config import (
-    CrossModalConfig,
-    FusionConfig,
-    MklVisitaConfig,
-    PaperCrossModalConfig,
-)
+from visita.training.config import FusionConfig
 from visita.training.cross_modal import all_scores, train_cross_modal
 from visita.training.loop import History
+from visita.training.mkl_config import CrossModalConfig, MklVisitaConfig, PaperCrossModalConfig
 from visita.training.scaling import vectors_of
 from visita.training.tensors import PairTensors
 from visita.training.train import warnings_of

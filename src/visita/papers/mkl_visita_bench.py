@@ -23,9 +23,10 @@ from visita.matchers.rerank import DEPTH
 from visita.reports.outcomes import FOUND
 from visita.store.altered import view_features
 from visita.store.extract import PairFeatures, pair_features
-from visita.training.config import CrossModalConfig, FusionConfig, MklVisitaConfig
+from visita.training.config import FusionConfig
 from visita.training.cross_modal import check_cross_modal
 from visita.training.grids import VALIDATED, CrossTensors, TextReader, token_encoder, with_views
+from visita.training.mkl_config import CrossModalConfig, MklVisitaConfig
 from visita.training.tensors import PairTensors, level_widths
 from visita.training.vectors import text_encoder_of
 from visita.types import FloatArray, Recipe, TextEncoder, Tokens

@@ -22,7 +22,8 @@ from visita.papers.mkl_visita_claims import BOTH
 from visita.report import Report, write_report
 from visita.report.content import command, reader_of, shown
 from visita.reports.cells import Cell, Result, run_cells
-from visita.training.config import MklVisitaConfig, PaperConfig
+from visita.training.config import PaperConfig
+from visita.training.mkl_config import MklVisitaConfig
 from visita.training.settings import Settings
 from visita.types import Matcher
 

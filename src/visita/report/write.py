@@ -13,9 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import ImageOps
 
+from visita.artifact import json_text
 from visita.data.decode import decode
 from visita.errors import PictureError
-from visita.jsonfile import json_text
 from visita.report.content import Bars, Column, Curves, Report, Row, Scatter, Sheet, Table
 from visita.report.figures import draw
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from visita.arguments import listed, one_of, whole
-from visita.artifact import MANIFEST, fingerprint_of
+from visita.artifact import MANIFEST, fingerprint_of, read_sealed, write_sealed
 from visita.data import SPLITS, Data, open_pairs
 from visita.data.decode import decode
 from visita.data.join import interchangeable
@@ -22,7 +22,6 @@ from visita.errors import ArtifactError, DataError, PictureError, TrainingError,
 from visita.evaluation.measure import caveats, features_for
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.evaluation.rerank import fitted_threshold, pair_scores, ranks
-from visita.jsonfile import read_sealed, write_sealed
 from visita.matchers import NAMES, load
 from visita.progress import bar, say
 from visita.report import Report, write_report

@@ -31,9 +31,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from visita.artifact import read_sealed, write_sealed
 from visita.durable import sync_folder
 from visita.errors import ArtifactError, DamagedError, MismatchError
-from visita.jsonfile import read_sealed, write_sealed
 from visita.progress import say_once
 
 FORMAT = 2

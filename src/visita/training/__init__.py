@@ -13,7 +13,7 @@ PRESETS = Registry(
 MKL_VISITA = Registry(
     "preset",
     {
-        "default": "visita.training.config:MklVisitaConfig",
-        "paper": "visita.training.config:MklVisitaPaperConfig",
+        "default": "visita.training.mkl_config:MklVisitaConfig",
+        "paper": "visita.training.mkl_config:MklVisitaPaperConfig",
     },
 )

@@ -26,7 +26,6 @@ from visita.networks.cross_modal import MklVisita
 from visita.networks.losses import Loss, loss_named, loss_of_guessing
 from visita.store.pictures import RecipeEncoder
 from visita.training.batches import drawn_texts, labelled_pairs, labels_of, pair_count
-from visita.training.config import CrossModalConfig
 from visita.training.devices import Team
 from visita.training.grids import CrossTensors, TextReader
 from visita.training.loop import (
@@ -38,6 +37,7 @@ from visita.training.loop import (
     set_apart,
     warm_up_and_cosine,
 )
+from visita.training.mkl_config import CrossModalConfig
 from visita.training.refit import kernel_values, refit
 from visita.training.tensors import statistics
 from visita.types import FloatArray, Recipe, Tokens

@@ -29,7 +29,6 @@ from visita.evaluation.retrieval import rsum_of_scores
 from visita.networks.cross_modal import MklVisita
 from visita.store.extract import picture_features
 from visita.training.batches import Pixels
-from visita.training.config import EndToEndConfig
 from visita.training.cross_modal import (
     GRADIENT,
     ValidateScores,
@@ -43,6 +42,7 @@ from visita.training.cross_modal import (
 from visita.training.devices import Team
 from visita.training.grids import VALIDATED, CrossTensors, TextReader, cross_tensors, text_reader
 from visita.training.loop import Checkpoint, History, fit, set_apart, warm_up_and_cosine
+from visita.training.mkl_config import EndToEndConfig
 from visita.training.train import Run, warnings_of
 from visita.types import ImageEncoder, Recipe
 

@@ -16,7 +16,7 @@ from visita.encoders.vocabulary import Vocabulary
 from visita.errors import ConfigError
 from visita.matchers.cross_modal import stack_grids
 from visita.store.altered import view_features
-from visita.training.config import CrossModalConfig
+from visita.training.mkl_config import CrossModalConfig
 from visita.types import FloatArray, Recipe, TokenEncoder, Tokens
 
 VALIDATED = 300

@@ -20,10 +20,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from visita.artifact import MANIFEST, Manifest, read_manifest, write_folder
+from visita.artifact import (
+    MANIFEST,
+    Manifest,
+    read_manifest,
+    read_sealed,
+    write_folder,
+    write_sealed,
+)
 from visita.durable import draft_beside, make_folder
 from visita.errors import ArtifactError, MismatchError, TrainingError
-from visita.jsonfile import read_sealed, write_sealed
 from visita.progress import say
 from visita.store.layout import check_same
 from visita.training.config import LoopConfig

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from visita.artifact import read_sealed, write_sealed
 from visita.data import Data
 from visita.errors import ArtifactError
 from visita.evaluation import PROTOCOLS
@@ -18,7 +19,6 @@ from visita.evaluation.blocks import as_vectors, dot_blocks
 from visita.evaluation.measure import vectors
 from visita.evaluation.rerank import RerankedBlocks, RerankedPairs, choose_weight
 from visita.evaluation.retrieval import rsum_of_scores
-from visita.jsonfile import read_sealed, write_sealed
 from visita.matchers.base import load_folder
 from visita.matchers.cross_modal import CrossModalReranker, reranker_of
 from visita.matchers.rerank import DEPTH, RerankedMatcher
@@ -26,12 +26,7 @@ from visita.matchers.whole import WholeMatcher
 from visita.progress import say
 from visita.store.extract import PairFeatures, pair_features, picture_features
 from visita.training.calibrate import calibrate, calibrate_pairs, calibrate_searches
-from visita.training.config import (
-    CrossModalConfig,
-    FusionConfig,
-    MklVisitaConfig,
-    MklVisitaPaperConfig,
-)
+from visita.training.config import FusionConfig
 from visita.training.cross_modal import check_cross_modal, train_cross_modal
 from visita.training.devices import Team
 from visita.training.grids import (
@@ -44,6 +39,7 @@ from visita.training.grids import (
     with_views,
 )
 from visita.training.loop import History
+from visita.training.mkl_config import CrossModalConfig, MklVisitaConfig, MklVisitaPaperConfig
 from visita.training.tensors import level_widths
 from visita.training.train import Run, Trained, warnings_about, warnings_of
 from visita.training.vectors import Learnt, learn, text_encoder_of

@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 from PIL.Image import Image, Resampling
 
 from visita.arguments import check_levels
-from visita.artifact import fingerprint_of, sha256_of
+from visita.artifact import fingerprint_of, read_sealed, sha256_of, write_sealed
 from visita.errors import ArtifactError, ConfigError, MissingExtraError, VisitaError
 from visita.home import cache_home
-from visita.jsonfile import read_sealed, write_sealed
 
 LONGEST = 16
 """Where a picture is longer than this many times its width, its ends are cut off first: the

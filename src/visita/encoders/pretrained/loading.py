@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from visita.artifact import read_json
 from visita.encoders.library.hub import TOKENIZERS, model_files
 from visita.encoders.library.networks import Preparation, imported
 from visita.encoders.library.transformers_models import preparation_of, quiet
 from visita.encoders.pretrained.model import repository
 from visita.encoders.pretrained.tokens import Reading
 from visita.errors import ConfigError
-from visita.jsonfile import read_json
 
 
 def fetch(model: str) -> Sequence[Path]:

@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from visita.artifact import read_json
 from visita.encoders.library.hub import CARD, TOKENIZERS, model_files
 from visita.encoders.pretrained.loading import network_of, reading
 from visita.encoders.pretrained.model import Family, Model
 from visita.encoders.pretrained.text import VECTOR, PretrainedText
 from visita.encoders.pretrained.tokens import Reading
 from visita.errors import ConfigError
-from visita.jsonfile import read_json
 
 MODULES = "modules.json"
 SETTINGS = ("sentence_bert_config.json", "config_sentence_transformers.json")

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from visita.artifact import read_json
 from visita.encoders.library.networks import LibraryEncoder
 from visita.encoders.pretrained.loading import fetch, load, reading, text_config
 from visita.encoders.pretrained.model import Family, Model
 from visita.encoders.pretrained.text import VECTOR, PretrainedText
 from visita.encoders.pretrained.tokens import Reading, sentence_piece
-from visita.jsonfile import read_json
 
 MANY_PIECES = 100_000
 

@@ -17,13 +17,14 @@ from visita.artifact import (
     Width,
     fingerprint_of,
     read_arrays,
+    read_json,
     read_manifest,
     write_arrays,
     write_folder,
+    write_json,
 )
 from visita.encoders.topics.corpus import SEGMENTER, known_words
 from visita.errors import ArtifactError, ConfigError, DataError, MismatchError, RankError
-from visita.jsonfile import read_json, write_json
 from visita.types import FloatArray, TextFeatures
 
 VOCABULARY = "vocabulary.json"
