@@ -98,6 +98,7 @@ def saved(matcher, tmp_path) -> Path:
     return tmp_path / "matcher"
 
 
+@pytest.mark.slow
 def test_the_contract(matcher, columns, texts):
     check_matcher(matcher, columns, texts)
 
@@ -268,6 +269,7 @@ def test_a_name_is_shipped_or_a_folder(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_what_is_shipped_is_whole(name):
     shipped = load(name)
@@ -304,6 +306,7 @@ np.savez(sys.argv[3], images=images, words=words)
 """
 
 
+@pytest.mark.slow
 def test_once_exported_it_needs_no_torch(matcher, saved, columns, texts, tmp_path):
     images, words = matcher.embed_images(columns), matcher.embed_texts(texts)
     given, out = tmp_path / "given.npz", tmp_path / "out.npz"

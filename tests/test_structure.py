@@ -75,6 +75,7 @@ def wrong_arrows(paths: list[Path]) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_import_points_to_the_same_room_or_an_earlier_one():
     paths = sorted(SOURCE.rglob("*.py"))
     assert len(paths) > 60
@@ -132,6 +133,7 @@ def imported_at_once(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
+@pytest.mark.slow
 def test_only_rooms_that_compute_networks_name_torch():
     torch = {"torch", "transformers"}
     found = {
@@ -143,6 +145,7 @@ def test_only_rooms_that_compute_networks_name_torch():
     assert found <= TORCH_ROOMS
 
 
+@pytest.mark.slow
 def test_one_module_imports_openvino_as_it_keeps_it_silent():
     found = {
         path.relative_to(SOURCE).as_posix()
@@ -171,6 +174,7 @@ def test_importing_visita_does_no_work():
     assert not loaded_by("import visita; dir(visita)") & heavy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ["evaluation", "gallery", "search"])
 def test_rooms_that_only_measure_or_search_import_no_torch(room):
     lines = "\n".join(f"import {name.removesuffix('.__init__')}" for name in modules_of(room))
