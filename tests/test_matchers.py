@@ -27,6 +27,8 @@ from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.types import Recipe, TextFeatures
 
+pytestmark = pytest.mark.slow
+
 
 def space_of(recipe: Recipe, dim: int) -> dict[str, Any]:
     encoder = RecipeEncoder(recipe)
@@ -98,7 +100,6 @@ def saved(matcher, tmp_path) -> Path:
     return tmp_path / "matcher"
 
 
-@pytest.mark.slow
 def test_the_contract(matcher, columns, texts):
     check_matcher(matcher, columns, texts)
 
@@ -269,7 +270,6 @@ def test_a_name_is_shipped_or_a_folder(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_what_is_shipped_is_whole(name):
     shipped = load(name)
@@ -306,7 +306,6 @@ np.savez(sys.argv[3], images=images, words=words)
 """
 
 
-@pytest.mark.slow
 def test_once_exported_it_needs_no_torch(matcher, saved, columns, texts, tmp_path):
     images, words = matcher.embed_images(columns), matcher.embed_texts(texts)
     given, out = tmp_path / "given.npz", tmp_path / "out.npz"
