@@ -252,6 +252,7 @@ def test_killed_while_writing_it_is_the_old_one(tmp_path):
     assert all_files(folder) == before
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_is_old_or_new_and_whole(tmp_path):
     folder = tmp_path / "thing"
     first = 0
@@ -264,6 +265,7 @@ def test_killed_at_any_moment_it_is_old_or_new_and_whole(tmp_path):
         first = number + 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere folders are swapped in two steps")
 def test_while_it_is_replaced_there_is_always_one(tmp_path):
     folder = write(tmp_path / "thing")

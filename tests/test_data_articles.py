@@ -227,6 +227,7 @@ def test_the_command_writes_articles_and_sums_them_up(folder):
     }
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_part_of_the_file(folder):
     words = [f"folder:{folder / 'set'}", "--noise", "5", "--out", str(folder / "articles.jsonl")]
     limited = 'ulimit -f 4; exec "$@"'  # files may have 4 KiB
@@ -253,6 +254,7 @@ def test_the_command_says_when_there_are_too_few_captions(folder):
 # The real thing
 
 
+@pytest.mark.slow
 def test_articles_of_real_captions_are_cut_back_into_them(flickr8k):
     pairs = open_pairs(f"flickr8k:{flickr8k}").take("dev")
     made = articles(pairs, 30)

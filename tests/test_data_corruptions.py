@@ -80,6 +80,7 @@ def test_the_square_covers_its_share_and_grows_about_its_place():
     assert len(places) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("size", "expected"),

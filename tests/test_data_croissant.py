@@ -258,6 +258,7 @@ def test_a_picture_in_two_places_or_splits_stays_where_it_was(folder):
 DATASET = '"@context": {"@language": "en", "@vocab": "https://schema.org/"}, "@type": "Dataset"'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -356,6 +357,7 @@ def test_a_bare_path_is_known_by_its_context(folder):
     assert open_pairs(str(folder / "all.json")).source == f"croissant:{folder / 'all.json'}"
 
 
+@pytest.mark.slow
 def test_without_the_extra_it_says_what_to_install(folder):
     write_croissant(open_pairs(f"folder:{folder}"), folder / "all.json")
     code = (
@@ -499,6 +501,7 @@ def test_the_command_joins_writes_and_says_what_is_missing(three, tmp_path):
 # The real thing
 
 
+@pytest.mark.slow
 def test_the_real_data_sets_survive_a_round_trip(flickr8k, coco80, tmp_path):
     for name, data in (("flickr8k", flickr8k), ("coco", coco80)):
         (tmp_path / name).symlink_to(data)

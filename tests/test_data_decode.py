@@ -69,6 +69,7 @@ def test_deep_grey_is_scaled_not_clipped(tmp_path):
     assert np.asarray(decode(tmp_path / "nothing.tif")).max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_large_picture_may_come_reduced_but_not_below(tmp_path, kind, orientation):
@@ -86,6 +87,7 @@ def test_a_large_picture_may_come_reduced_but_not_below(tmp_path, kind, orientat
     assert np.abs(near - far).mean() < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGBA", "P", "LA", "L", "1", "CMYK", "I;16", "F"])
 def test_strips_make_the_same_of_a_picture_as_the_whole_would(monkeypatch, tmp_path, mode):
     pixels = np.random.default_rng(0).integers(0, 256, (2 * REDUCED + 37, 2 * REDUCED + 11, 4))
@@ -206,6 +208,7 @@ def test_no_pillow_state_is_changed(zoo):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow's own, on damaged metadata
 def test_hostile_pictures_are_read_or_refused_with_a_reason(tmp_path):
     outcomes = []

@@ -172,6 +172,7 @@ def test_text_that_was_wrapped_at_a_width_is_unwrapped():
     assert clean(f"{long}\niPhones are sold.") == f"{long}\niPhones are sold."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
     [

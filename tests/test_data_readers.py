@@ -464,6 +464,7 @@ def test_unreadable_tables_are_refused(tmp_path, name, content, message):
         open_pairs(str(tmp_path / name))
 
 
+@pytest.mark.slow
 def test_parquet_without_the_extra_says_what_to_install(table_folder):
     file = write_table(table_folder / "pairs.parquet", ROWS)
     code = (
@@ -565,6 +566,7 @@ def test_a_folder_one_may_not_enter():
 # The real thing
 
 
+@pytest.mark.slow
 @needs_data
 def test_the_real_flickr8k():
     pairs = open_pairs(f"{DATA}/flickr8k")

@@ -108,7 +108,9 @@ def test_the_checker_runs_lines_and_python_in_order():
 def test_every_block_says_what_it_is():
     for page in PAGES:
         for language, _ in BLOCK.findall(page.read_text("utf-8")):
-            assert language in ("bash", "python", "text", "pycon"), f"{page.name}: {language}"
+            assert language in ("bash", "python", "text", "pycon", "toml"), (
+                f"{page.name}: {language}"
+            )
 
 
 def commands() -> list[str]:

@@ -18,6 +18,8 @@ from visita.encoders.efficientnet import EfficientNetLite, class_names, lite0, l
 from visita.errors import MismatchError, UnknownNameError
 from visita.testing import check_encoder
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = (0, 1, 2)
 
 

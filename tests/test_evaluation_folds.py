@@ -131,6 +131,7 @@ def test_a_report_of_folds_says_so():
     assert "folds" not in whole["protocols"]["retrieval"]
 
 
+@pytest.mark.slow
 def test_the_command_says_how_many_folds(tmp_path):
     draw_pairs(tmp_path / "pairs", 11)
     words = ("evaluate", "visita-small", "--data", f"folder:{tmp_path / 'pairs'}", "--split", "all")

@@ -49,6 +49,7 @@ def test_group_sums_are_those_of_a_loop():
     assert group_sums(values, groups, 5).tolist() == [[2, 3], [4, 6], [0, 0], [6, 7], [0, 0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_group", [1, 5])
 def test_intervals_cover_the_true_difference_about_95_times_in_100(per_group):
     # Queries of one group share most of their noise, so single queries are no units.

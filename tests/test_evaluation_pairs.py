@@ -93,6 +93,7 @@ def test_an_image_for_which_all_texts_are_true_is_refused():
         draw_pairs(sparse.csr_array(np.array([[1, 1], [0, 1]], dtype=bool)), seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_ranking_metrics_are_scikit_learns_under_any_weights(seed):
     rng = np.random.default_rng(seed)

@@ -65,6 +65,7 @@ def test_without_ties_they_are_whole_numbers():
     assert hits(ranks, CUTOFFS).tolist() == [[rank <= k for k in CUTOFFS] for rank in own.tolist()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [1, 2, 8, 40])
 def test_recall_and_median_are_the_mean_over_shuffles(levels):
     rng = np.random.default_rng(levels)
@@ -101,6 +102,7 @@ def test_a_median_among_many_thousand_tied_items_takes_no_table_of_them():
     assert median == pytest.approx(25_000, rel=0.002)
 
 
+@pytest.mark.slow
 def test_recall_is_that_of_scikit_learn_over_shuffles():
     rng = np.random.default_rng(7)
     scores = rng.integers(4, size=(30, 12)).astype(np.float32)

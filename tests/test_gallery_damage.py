@@ -63,6 +63,7 @@ def flip(path: Path, bit: int) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_flipped_bit_anywhere_changes_no_result_and_is_mended(place, seed):
     rng = np.random.default_rng(seed)

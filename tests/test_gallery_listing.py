@@ -116,6 +116,7 @@ def test_a_home_that_cannot_be_written_is_an_error(tmp_path):
         make_gallery(tmp_path / "one", tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_neither_gallery_nor_search_imports_torch():
     code = (
         "import sys, visita.gallery.gallery, visita.gallery.listing, visita.search.search\n"

@@ -88,6 +88,7 @@ def test_many_searches_of_a_gallery_in_step_are_all_answered(place):
     assert [other.communicate() for other in others] == [("3 0\n", "")] * 6
 
 
+@pytest.mark.slow
 def test_a_search_beside_an_indexer_answers_from_what_is_committed_and_says_so(place):
     place.sync()
     for i in range(3, 5):
@@ -100,6 +101,7 @@ def test_a_search_beside_an_indexer_answers_from_what_is_committed_and_says_so(p
     assert place.encoder.answers == [("3 2\n", f"{said} them\n")]
 
 
+@pytest.mark.slow
 def test_a_search_of_what_another_process_indexes_for_the_first_time_waits_for_a_picture(place):
     place.encoder = Searched(place, until=f"waiting for process {os.getpid()}, which reads the")
     place.sync()
@@ -108,6 +110,7 @@ def test_a_search_of_what_another_process_indexes_for_the_first_time_waits_for_a
     assert other.returncode == 0 and 0 < int(found[0]) <= 3
 
 
+@pytest.mark.slow
 def test_two_indexers_of_one_folder_both_succeed(place):
     command = [sys.executable, Path(__file__).parent / "killing.py", "gallery"]
     both = [subprocess.Popen([*command, place.home, place.folder]) for _ in range(2)]
@@ -115,6 +118,7 @@ def test_two_indexers_of_one_folder_both_succeed(place):
     assert len(place.gallery.snapshot(place.matcher.fingerprint())) == 3
 
 
+@pytest.mark.slow
 def test_a_user_without_rights_searches_what_is_there(place, tmp_path):
     if os.geteuid():
         pytest.skip("only root can become another user")

@@ -421,6 +421,7 @@ def test_progress_counts_every_file_that_has_to_be_read(place):
     assert len(shown) == 1
 
 
+@pytest.mark.slow
 def test_a_second_sync_waits_for_the_first_and_says_for_whom(place):
     others: list[subprocess.Popen[str]] = []
 
@@ -443,6 +444,7 @@ def test_a_second_sync_waits_for_the_first_and_says_for_whom(place):
     place.assert_right("a.png")
 
 
+@pytest.mark.slow
 def test_readers_see_whole_pictures_while_another_process_syncs(place):
     place.draw(*(f"{i:02d}.png" for i in range(40)))
     truth = killing.expected("gallery", place.folder, place.encoder)
@@ -471,6 +473,7 @@ def test_a_snapshot_is_not_altered_by_later_syncs(place):
         snapshot.vectors[0, 0] = 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_sync_that_is_killed_loses_nothing_it_acknowledged(place, seed):
     place.draw(*(f"{i:02d}.png" for i in range(48)))

@@ -41,6 +41,7 @@ def excused(_estimator) -> dict[str, str]:
     return {"check_sample_weight_equivalence_on_dense_data": why}
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [classifier() for classifier in CLASSIFIERS], expected_failed_checks=excused
 )

@@ -151,6 +151,7 @@ def test_duplicate_kernels_share_one_weight():
     assert easy[1] == pytest.approx(easy[4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("c", [0.1, 1.0, 10.0])
 def test_the_default_tolerance_gives_weights_to_a_hundredth(c):
     """Kernels that are alike, along whose difference the objective is nearly flat."""

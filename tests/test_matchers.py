@@ -27,6 +27,8 @@ from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.types import Recipe, TextFeatures
 
+pytestmark = pytest.mark.slow
+
 
 def space_of(recipe: Recipe, dim: int) -> dict[str, Any]:
     encoder = RecipeEncoder(recipe)

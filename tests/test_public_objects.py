@@ -68,6 +68,7 @@ def objects(drawn_pairs: PairSet, finder: visita.Finder, folder: Path) -> list[o
     ]
 
 
+@pytest.mark.slow
 def test_everything_says_what_it_is_in_one_line(drawn_pairs, finder, tmp_path):
     for one in objects(drawn_pairs, finder, tmp_path):
         told = repr(one)

@@ -102,6 +102,7 @@ def test_other_settings_data_or_code_are_other_cells(tmp_path, monkeypatch):
     assert len(cells_in(tmp_path)) == 4
 
 
+@pytest.mark.slow
 def test_all_source_that_a_comparison_reaches_counts_and_nothing_else(tmp_path):
     package = shutil.copytree(PACKAGE, tmp_path / "visita")
     files = [package / "reports" / "compare.py"]
@@ -172,6 +173,7 @@ def test_a_damaged_cell_is_computed_anew(tmp_path, capsys, name):
     assert "damaged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 3])
 def test_killed_it_goes_on_after_the_last_finished_cell(tmp_path, after):
     count = 2000
@@ -193,6 +195,7 @@ def test_killed_it_goes_on_after_the_last_finished_cell(tmp_path, after):
     assert (failed, same(found, cells)) == ([], True)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_cells(tmp_path):
     folder, pipe = tmp_path / "cells", tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -133,6 +133,7 @@ def page(report, tmp_path) -> Page:
     return Page((tmp_path / "report.html").read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_the_page_asks_for_nothing_outside_itself(page):
     asked = [
         value
@@ -196,6 +197,7 @@ def test_the_best_of_a_column_is_bold(report, tmp_path):
     assert bold == ["14.8", "9.1", "45.5", "5.0"]
 
 
+@pytest.mark.slow
 def test_warnings_failures_and_what_was_not_measured_are_said(page, tmp_path):
     for text in (" ".join(page.shown), (tmp_path / "report.md").read_text("utf-8")):
         assert "Topics come from all texts" in text
@@ -241,6 +243,7 @@ def test_markdown_shows_a_text_as_it_is():
     assert plain("a|b\n*c* <d> `e`") == r"a\|b \*c\* &lt;d&gt; \`e\`"
 
 
+@pytest.mark.slow
 def test_the_same_report_is_written_in_the_same_bytes(report, tmp_path):
     first = {}
     for _ in range(2):

@@ -261,6 +261,7 @@ def test_compacting_never_gives_a_checksum_to_a_damaged_row(tmp_path):
     assert_rows(FeatureStore.open(folder), names(1, 3))
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_the_header_is_mended_from_its_copy(tmp_path):
     folder = filled(tmp_path / "s", names(0, 3))
     for path in (folder / "store.json", folder / "data-1" / "store.json"):
@@ -364,6 +365,7 @@ def test_a_writer_whose_store_is_removed_is_told_so(tmp_path):
     assert_holds(FeatureStore.open(folder), ["other"])
 
 
+@pytest.mark.slow
 def test_two_makers_of_one_store_share_it(tmp_path):
     code = (
         "import sys; from pathlib import Path; from visita.store.store import FeatureStore\n"
@@ -450,6 +452,7 @@ def test_a_compaction_that_was_killed_leaves_the_old_store(tmp_path):
     assert_holds(FeatureStore.open(folder), names(0, 2))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_and_what_was_stored_is_safe(tmp_path):
     with FeatureStore.open(filled(tmp_path / "s", names(0, 3)), write=True) as store:
         more = names(3, 4000)
@@ -468,6 +471,7 @@ def test_a_full_disk_is_reported_and_what_was_stored_is_safe(tmp_path):
     assert_holds(FeatureStore.open(tmp_path / "s"), names(0, 4000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_extraction_that_is_killed_loses_nothing_it_acknowledged(tmp_path, seed):
     pictures = tmp_path / "pictures"

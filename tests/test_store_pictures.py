@@ -16,6 +16,8 @@ from visita.errors import ConfigError, PictureError, UnknownNameError
 from visita.store.pictures import BATCH, CHUNK, RecipeEncoder
 from visita.types import Recipe
 
+pytestmark = pytest.mark.slow
+
 TWO = Recipe(
     {"efficientnet-lite0": ("stem:max", "block2:grid"), "efficientnet-lite1": ("block1:avg",)},
     mirror=True,

@@ -88,6 +88,7 @@ def test_the_files_that_contributing_names_are_there():
     assert not lacking
 
 
+@pytest.mark.slow
 def test_every_import_points_to_the_same_room_or_an_earlier_one():
     paths = sorted(SOURCE.rglob("*.py"))
     assert len(paths) > 60
@@ -145,6 +146,7 @@ def imported_at_once(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
+@pytest.mark.slow
 def test_only_rooms_that_compute_networks_name_torch():
     torch = {"torch", "transformers"}
     found = {
@@ -156,6 +158,7 @@ def test_only_rooms_that_compute_networks_name_torch():
     assert found <= TORCH_ROOMS
 
 
+@pytest.mark.slow
 def test_one_module_imports_openvino_as_it_keeps_it_silent():
     found = {
         path.relative_to(SOURCE).as_posix()
@@ -184,6 +187,7 @@ def test_importing_visita_does_no_work():
     assert not loaded_by("import visita; dir(visita)") & heavy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ["evaluation", "gallery", "search"])
 def test_rooms_that_only_measure_or_search_import_no_torch(room):
     lines = "\n".join(f"import {name.removesuffix('.__init__')}" for name in modules_of(room))

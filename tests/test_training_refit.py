@@ -97,6 +97,7 @@ def test_a_network_is_refitted_in_the_end():
     assert hits_of(dev)(all_scores(refitted, dev)) > history.start + 20
 
 
+@pytest.mark.slow
 def test_the_weights_of_the_kernels_learn_faster_than_the_rest():
     train, dev = made_up(60, seed=0), made_up(24, seed=1)
 
