@@ -85,6 +85,6 @@ def token_encoder(config: CrossModalConfig) -> TokenEncoder:
     if not hasattr(encoder, "tokens"):
         raise ConfigError(
             f"{config.text_encoder} gives vectors of texts but not of their tokens, which the "
-            "closer look reads: set second.text_encoder to another, such as minilm-l6."
+            "re-ranker reads: set second.text_encoder to another, such as minilm-l6."
         )
     return encoder

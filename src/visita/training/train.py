@@ -38,17 +38,25 @@ OVERFIT = 0.03
 
 @dataclass(frozen=True, repr=False)
 class Trained(Brief):
-    """A trained matcher, where it is saved, and what is to be said about it.
+    """A trained matcher, where it is saved, and its numbers and warnings.
 
     Attributes
     ----------
     report : dict
-        ``evaluate`` on dev, which also chose the best epoch: a little too good.
+        ``evaluate`` on dev, which also chose the best epoch: slightly optimistic.
     comparison : dict or None
         After adapting: R@K before and after on held-back images, and the paired difference.
     warnings : list of str
     seconds : float
         Training alone, features at hand.
+
+    Examples
+    --------
+    >>> from visita.baselines import BASELINES
+    >>> config = BASELINES.load("cca")(topics=5)
+    >>> trained = visita.train("folder:mypairs", "by-cca", config=config)
+    >>> trained.folder.name, trained.report["images"]
+    ('by-cca', 6)
     """
 
     matcher: Matcher

@@ -150,7 +150,7 @@ def text_encoder_of(config: FeatureConfig, pairs: PairSet) -> TextEncoder:
 
 
 def token_levels(encoder: str) -> tuple[str, ...]:
-    """Return the levels whose tokens a closer look reads best: the last four layers.
+    """Return the levels whose tokens a re-ranker reads best: the last four layers.
 
     Raises
     ------
