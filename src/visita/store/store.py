@@ -31,7 +31,9 @@ from visita.progress import say_once
 from visita.store.layout import (
     FORMAT,
     JOURNAL,
+    Rows,
     Shapes,
+    blocks,
     check_same,
     clear_data,
     header_is_sound,
@@ -45,7 +47,6 @@ from visita.store.layout import (
     write_header,
 )
 from visita.store.lock import WriterLock, unwritable
-from visita.store.rows import Rows, blocks
 from visita.types import Skipped
 
 
@@ -255,13 +256,7 @@ class FeatureStore:
         return len(self) * sum(column.row_bytes for column in self._rows.columns.values())
 
     def rows(self, ids: Iterable[str]) -> list[int]:
-        """Return the row of each id.
-
-        Raises
-        ------
-        DataError
-            If the store has no such id.
-        """
+        """Return the row of each id; raises ``DataError`` if there is none."""
         return self._rows.rows(ids)
 
     def column(self, name: str) -> NDArray[Any]:
