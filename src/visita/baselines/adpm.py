@@ -89,13 +89,13 @@ class PyramidMatching(VectorNetwork):
     def counts(self, grid: Tensor) -> Tensor:
         """Map (n, cells, d) to how many cells show each word of each layer, (n, layers, words)."""
         layers = torch.split(self.standardised(grid), self.widths, -1)
-        found = []
+        counts = []
         of_layers = torch.split(self.centres, self.widths, -1)
         for cells, centres in zip(layers, of_layers, strict=True):
             far = centres.square().sum(-1) - 2 * cells @ centres.T
             nearest = functional.one_hot(far.argmin(-1), len(centres))
-            found.append(nearest.to(grid.dtype).sum(1))
-        return torch.stack(found, 1)
+            counts.append(nearest.to(grid.dtype).sum(1))
+        return torch.stack(counts, 1)
 
     def unary(self, counts: Tensor) -> Tensor:
         """Map counts (n, layers, words) to their codes (n, layers, words cells), over √cells.
@@ -168,14 +168,16 @@ class ADPM(WordBaseline):
     def _centres(self, grids: NDArray[np.float16], network: PyramidMatching) -> FloatArray:
         rng = np.random.default_rng(self.seed)
         rows = grids.reshape(-1, grids.shape[-1])
-        some = rows[np.sort(rng.permutation(len(rows))[:CELLS])].astype(np.float32)
-        some = (some - network.mean.numpy()) / network.scale.numpy()
-        layers = np.split(some, np.cumsum(network.widths)[:-1], axis=1)
+        sample = rows[np.sort(rng.permutation(len(rows))[:CELLS])].astype(np.float32)
+        sample = (sample - network.mean.numpy()) / network.scale.numpy()
+        layers = np.split(sample, np.cumsum(network.widths)[:-1], axis=1)
         means = [
-            MiniBatchKMeans(self.words, random_state=self.seed, batch_size=4096, n_init=1).fit(one)
-            for one in layers
+            MiniBatchKMeans(self.words, random_state=self.seed, batch_size=4096, n_init=1).fit(
+                layer
+            )
+            for layer in layers
         ]
-        return np.concatenate([one.cluster_centers_ for one in means], axis=1).astype(np.float32)
+        return np.concatenate([fit.cluster_centers_ for fit in means], axis=1).astype(np.float32)
 
     def _solve(self, network: PyramidMatching, train: CrossTensors) -> None:
         """Set what codes and terms add, from the SVM of sampled pairs."""

@@ -42,9 +42,9 @@ class BagOfWords(CCA):
 
     def prepared(self, train: PairSet) -> Self:
         """Return the configuration that names the words, fitted and put into the cache."""
-        found = VisualWords.fit(train.image_paths, self.descriptors, self.words, self.seed)
-        install(found)
-        return self.model_copy(update={"image_levels": {found.name: self.descriptors}})
+        words = VisualWords.fit(train.image_paths, self.descriptors, self.words, self.seed)
+        install(words)
+        return self.model_copy(update={"image_levels": {words.name: self.descriptors}})
 
     @model_validator(mode="before")
     @classmethod

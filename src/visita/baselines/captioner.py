@@ -77,8 +77,8 @@ class Captioner(CellNetwork):
         words = self.embed(inputs) * there
         inputs_and_next = torch.cat([words, following[..., None].to(words.dtype)], -1)
         crowd, texts = every_pair(self.image(self.crowd[:, None]), inputs_and_next)
-        found = self.likelihood(crowd, texts[..., :-1], texts[..., -1].long())
-        each = (found.reshape(CROWD, *following.shape) * there[..., 0]).sum(-1)
+        log_p = self.likelihood(crowd, texts[..., :-1], texts[..., -1].long())
+        each = (log_p.reshape(CROWD, *following.shape) * there[..., 0]).sum(-1)
         prior = each.logsumexp(0) - math.log(CROWD)
         share = (prior / there.sum((1, 2)))[:, None, None].expand_as(there)
         return torch.cat([inputs_and_next, share], -1) * there
@@ -86,8 +86,8 @@ class Captioner(CellNetwork):
     def likelihood(self, images: Tensor, words: Tensor, following: Tensor) -> Tensor:
         """Return log P of the words that follow, (p, t); images (p, 1, dim), words (p, t, dim)."""
         logits = self.say(self.dropout(self.states(images, words)))
-        found: Tensor = logits.log_softmax(-1).gather(-1, following[..., None])[..., 0]
-        return found
+        log_p: Tensor = logits.log_softmax(-1).gather(-1, following[..., None])[..., 0]
+        return log_p
 
     def states(self, images: Tensor, words: Tensor) -> Tensor:
         """Return what each next word is said from, (p, t, dim): the LSTM's state and the picture.
@@ -121,10 +121,10 @@ class NextWord(nn.Module):
         Words begin with ``END``; one that is not known is never said.
         """
         states = self.network.states(images, self.network.embed(numbers))
-        found = self.network.say(states[:, -1]).log_softmax(-1)
-        silent = torch.zeros_like(found[:1])
+        log_p = self.network.say(states[:, -1]).log_softmax(-1)
+        silent = torch.zeros_like(log_p[:1])
         silent[:, UNKNOWN] = -1e4
-        spoken: Tensor = found + silent
+        spoken: Tensor = log_p + silent
         return spoken
 
 
@@ -149,16 +149,16 @@ class NIC(PairBaseline):
     def loss(self, network: Captioner, train: CrossTensors, words: int) -> BatchLoss:
         """Return the negative log-likelihood of the words of true captions."""
         crowd = np.random.default_rng([self.seed, 1]).integers(len(train.grids), size=CROWD)
-        some = train.grids[crowd].astype(np.float32).mean(axis=1)
-        network.crowd.copy_(torch.from_numpy(some))
+        pictures = train.grids[crowd].astype(np.float32).mean(axis=1)
+        network.crowd.copy_(torch.from_numpy(pictures))
 
         def loss(batch: Batch) -> tuple[Tensor, float]:
-            numbers, mask = (torch.from_numpy(one) for one in train.tokens.padded(batch.texts))
+            numbers, mask = (torch.from_numpy(array) for array in train.tokens.padded(batch.texts))
             inputs = functional.pad(numbers, (1, 0), value=END)
             following = functional.pad(numbers, (0, 1), value=END)
             there = functional.pad(mask, (1, 0), value=True)
             images = pack_images(network, train, batch.images)
-            found = network.likelihood(images, network.embed(inputs), following)
-            return -found[there].mean(), math.log(words)
+            log_p = network.likelihood(images, network.embed(inputs), following)
+            return -log_p[there].mean(), math.log(words)
 
         return loss

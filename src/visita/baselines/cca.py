@@ -135,12 +135,12 @@ class Projection(nn.Module):
     @torch.no_grad()
     def set_bounds(self, images: Tensor, texts: Tensor) -> None:
         """Bring projections to a length near 1, and bound them, by training features."""
-        seen, read = self.project("image", images), self.project("text", texts)
-        size = ((seen.square().sum(1).mean() + read.square().sum(1).mean()) / 2).sqrt()
+        of_images, of_texts = self.project("image", images), self.project("text", texts)
+        size = ((of_images.square().sum(1).mean() + of_texts.square().sum(1).mean()) / 2).sqrt()
         self.get_buffer("image_map").div_(size)
         self.get_buffer("text_map").div_(size)
-        self.get_buffer("image_bound").copy_(BOUND * _lifted(seen / size, 0).norm(dim=1).max())
-        self.get_buffer("text_bound").copy_(BOUND * _lifted(read / size, 1).norm(dim=1).max())
+        self.get_buffer("image_bound").copy_(BOUND * _lifted(of_images / size, 0).norm(dim=1).max())
+        self.get_buffer("text_bound").copy_(BOUND * _lifted(of_texts / size, 1).norm(dim=1).max())
 
     def image(self, features: Tensor) -> Tensor:
         """Map (n, views, d) to unit vectors (n, dim); the views are averaged."""

@@ -54,10 +54,10 @@ class DualAttention(VectorNetwork):
     def image(self, grid: Tensor) -> Tensor:
         """Map (n, cells, d) to (n, 1, dim)."""
         cells = self.dropout(self.standardised(grid))
-        seen = torch.ones_like(cells[..., 0], dtype=torch.bool)
+        mask = torch.ones_like(cells[..., 0], dtype=torch.bool)
         steps = [torch.tanh(self.found[0](cells.mean(1)))]
         for layer, attend in zip(self.found[1:], self.look, strict=True):
-            steps.append(torch.tanh(layer(attend(cells, seen, torch.stack(steps).sum(0)))))
+            steps.append(torch.tanh(layer(attend(cells, mask, torch.stack(steps).sum(0)))))
         return functional.normalize(torch.cat(steps, -1), dim=-1)[:, None]
 
     def text(self, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -82,8 +82,8 @@ class Attention(nn.Module):
         """Map parts (n, r, d), where they are (n, r) and memories (n, width) to (n, d)."""
         hidden = torch.tanh(self.of_part(parts)) * torch.tanh(self.of_memory(memory))[:, None]
         logits = self.weigh(hidden)[..., 0].masked_fill(~mask, float("-inf"))
-        found: Tensor = (logits.softmax(1)[:, None] @ parts)[:, 0]
-        return found
+        attended: Tensor = (logits.softmax(1)[:, None] @ parts)[:, 0]
+        return attended
 
 
 class DAN(VectorWords):

@@ -68,10 +68,10 @@ class DeepCCA(Sides):
 
 def correlation(images: Tensor, texts: Tensor, ridge: float) -> Tensor:
     """Return the sum of the canonical correlations of paired rows (b, d) and (b, e), b > 1."""
-    seen, read = images - images.mean(0), texts - texts.mean(0)
+    x, y = images - images.mean(0), texts - texts.mean(0)
     count = len(images) - 1
-    root_x, root_y = _root(seen.T @ seen / count, ridge), _root(read.T @ read / count, ridge)
-    whitened = torch.linalg.solve_triangular(root_x, seen.T @ read / count, upper=False)
+    root_x, root_y = _root(x.T @ x / count, ridge), _root(y.T @ y / count, ridge)
+    whitened = torch.linalg.solve_triangular(root_x, x.T @ y / count, upper=False)
     whitened = torch.linalg.solve_triangular(root_y, whitened.T, upper=False)
     total: Tensor = torch.linalg.svdvals(whitened).sum()
     return total
@@ -107,14 +107,14 @@ class DCCA(VectorBaseline):
     ) -> tuple[DeepCCA, History]:
         """Return the network, its linear CCA fitted, and what happened."""
         network, images = DeepCCA.fresh(self, train)
-        whole = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
+        spans = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
 
         def score() -> float:
-            seen = np.concatenate(list(in_blocks(network.image_outputs, images)))
-            read = np.concatenate(list(in_blocks(network.text_outputs, train.texts)))
-            outputs = PairTensors(seen[:, None], read, train.truth)
+            image_outputs = np.concatenate(list(in_blocks(network.image_outputs, images)))
+            text_outputs = np.concatenate(list(in_blocks(network.text_outputs, train.texts)))
+            outputs = PairTensors(image_outputs[:, None], text_outputs, train.truth)
             fit_projection(network.head, outputs, self.final_ridge, self.final_ridge)
-            return validate(*embed(network, dev, whole))
+            return validate(*embed(network, dev, spans))
 
         steps = self.epochs * batch_count(train.truth, self.batch)
         losses = self._losses(network, torch.from_numpy(images), train)
@@ -128,8 +128,8 @@ class DCCA(VectorBaseline):
 
         def epoch() -> Iterator[tuple[Tensor, float]]:
             for batch in batches(train.truth, self.batch, 1, mix=False, rng=rng):
-                seen = network.image_outputs(images[torch.from_numpy(batch.images)])
-                read = network.text_outputs(texts[torch.from_numpy(batch.texts)])
-                yield 1 - correlation(seen, read, self.ridge) / self.outputs, 1.0
+                image_outputs = network.image_outputs(images[torch.from_numpy(batch.images)])
+                text_outputs = network.text_outputs(texts[torch.from_numpy(batch.texts)])
+                yield 1 - correlation(image_outputs, text_outputs, self.ridge) / self.outputs, 1.0
 
         return epoch

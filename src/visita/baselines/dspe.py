@@ -101,12 +101,12 @@ def _violations(
         return distances.new_zeros(())
     near = distances.masked_fill(known, float("inf"))
     hardest = near.topk(min(negatives, near.shape[1]), dim=1, largest=False).values
-    found = functional.relu(margin + distances[queries, items][:, None] - hardest[queries])
-    return found.mean()
+    violations = functional.relu(margin + distances[queries, items][:, None] - hardest[queries])
+    return violations.mean()
 
 
-def _distances(one: Tensor, other: Tensor) -> Tensor:
-    squares = one.square().sum(1)[:, None] + other.square().sum(1) - 2 * one @ other.T
+def _distances(queries: Tensor, items: Tensor) -> Tensor:
+    squares = queries.square().sum(1)[:, None] + items.square().sum(1) - 2 * queries @ items.T
     return (squares.clamp(min=0) + TINY).sqrt()
 
 
@@ -137,11 +137,11 @@ class DSPE(VectorBaseline):
     ) -> tuple[TwoBranch, History]:
         """Return the network, and what happened."""
         network, images = TwoBranch.fresh(self, train)
-        whole = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
+        spans = Spans.whole(train.images.shape[-1], train.texts.shape[-1])
         steps = self.epochs * -(-len(images) // self.batch)
         losses = self._losses(network, torch.from_numpy(images), train)
         history = fit_by_adam(
-            network, losses, lambda: validate(*embed(network, dev, whole)), self, steps
+            network, losses, lambda: validate(*embed(network, dev, spans)), self, steps
         )
         return network, history
 

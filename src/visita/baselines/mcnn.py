@@ -75,7 +75,7 @@ class MultimodalCNN(CellNetwork):
         self.embed = nn.Embedding(vocabulary, WORD)
         widths = (WORD, *MAPS)
         self.convolve = nn.ModuleList(
-            nn.Conv1d(one, other, WINDOW, padding=1) for one, other in pairwise(widths)
+            nn.Conv1d(inputs, outputs, WINDOW, padding=1) for inputs, outputs in pairwise(widths)
         )
         self.judge = nn.Sequential(
             nn.Dropout(dropout),
@@ -87,8 +87,8 @@ class MultimodalCNN(CellNetwork):
 
     def image(self, grid: Tensor) -> Tensor:
         """Map (n, cells, d) to (n, 1, …): the mean cell, as the level needs it."""
-        seen = self.see(self.standardised(grid).mean(1, keepdim=True))
-        packed: Tensor = self.join(seen)
+        cell = self.see(self.standardised(grid).mean(1, keepdim=True))
+        packed: Tensor = self.join(cell)
         return packed
 
     def text(self, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ class MCNN(PairBaseline):
                 (known, lambda rows: network.score_pairs(images, texts[rows])),
                 (known.T, lambda rows: network.score_pairs(images[rows], texts)),
             )
-            false = torch.stack([self._hardest(*one, rng) for one in against])
+            false = torch.stack([self._hardest(*side, rng) for side in against])
             return functional.relu(self.margin - true + false).sum(0).mean(), 2 * self.margin
 
         return loss

@@ -79,12 +79,12 @@ class StackedAttention(CellNetwork):
         scores = []
         for direction in self.directions:
             if direction == "t-i":
-                found = relevance(cosines, images[:, None], SHARPNESS["t-i"])
-                scores.append((found * there).sum(-1) / there.sum(-1))
+                relevances = relevance(cosines, images[:, None], SHARPNESS["t-i"])
+                scores.append((relevances * there).sum(-1) / there.sum(-1))
             else:
                 turned = cosines.transpose(2, 3)
-                found = relevance(turned, texts[None], SHARPNESS["i-t"], there[None, :, None])
-                scores.append(found.mean(-1))
+                relevances = relevance(turned, texts[None], SHARPNESS["i-t"], there[None, :, None])
+                scores.append(relevances.mean(-1))
         return torch.stack(scores).mean(0)
 
 

@@ -143,8 +143,8 @@ def train_on_words(
 
 def standardise(network: Any, train: CrossTensors) -> None:
     """Set mean and scale of the network's cells by those of training pictures."""
-    some = train.grids[:: max(1, len(train.grids) // 10_000)].astype(np.float32)
-    mean, scale = statistics(some.reshape(-1, some.shape[-1]))
+    sample = train.grids[:: max(1, len(train.grids) // 10_000)].astype(np.float32)
+    mean, scale = statistics(sample.reshape(-1, sample.shape[-1]))
     network.mean.copy_(torch.from_numpy(mean))
     network.scale.copy_(torch.from_numpy(scale))
 
@@ -182,14 +182,14 @@ def pack_texts(network: Any, pairs: CrossTensors, rows: NDArray[np.int64]) -> Te
 @torch.inference_mode()
 def vectors_of(network: Any, pairs: CrossTensors) -> tuple[FloatArray, FloatArray]:
     """Return the first row of all packed pictures (n, dim) and texts (m, dim)."""
-    found = []
+    vectors = []
     for pack, count in ((pack_images, len(pairs.grids)), (pack_texts, len(pairs.tokens))):
         rows = np.arange(count)
         blocks = [
             pack(network, pairs, rows[s : s + ROWS])[:, 0].numpy() for s in range(0, count, ROWS)
         ]
-        found.append(np.concatenate(blocks))
-    return found[0], found[1]
+        vectors.append(np.concatenate(blocks))
+    return vectors[0], vectors[1]
 
 
 @torch.inference_mode()
@@ -200,8 +200,8 @@ def scores_of(network: Any, pairs: CrossTensors) -> FloatArray:
     order = np.argsort(np.diff(pairs.tokens.offsets), kind="stable")  # little padding
     scores = np.empty((len(images), len(order)), np.float32)
     for start in range(0, len(order), at_once):
-        some = order[start : start + at_once]
-        scores[:, some] = network.score(images, pack_texts(network, pairs, some)).numpy()
+        block = order[start : start + at_once]
+        scores[:, block] = network.score(images, pack_texts(network, pairs, block)).numpy()
     return scores
 
 

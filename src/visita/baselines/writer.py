@@ -50,16 +50,16 @@ class Writer:
         growing: list[tuple[float, tuple[int, ...]]] = [(0.0, (END,))]
         done: list[tuple[float, tuple[int, ...]]] = []
         for _ in range(LONGEST):
-            found = self._next(packed, np.array([numbers for _, numbers in growing]))
-            best = np.argsort(-found, axis=1)[:, : max(BEAM, k)]
+            next_log_p = self._next(packed, np.array([numbers for _, numbers in growing]))
+            best = np.argsort(-next_log_p, axis=1)[:, : max(BEAM, k)]
             grown = [
-                (log_p + float(found[row, number]), (*numbers, int(number)))
+                (log_p + float(next_log_p[row, number]), (*numbers, int(number)))
                 for row, (log_p, numbers) in enumerate(growing)
                 for number in best[row]
             ]
-            kept = sorted(grown, reverse=True)[: max(BEAM, k)]
-            done += [one for one in kept if one[1][-1] == END]
-            growing = [one for one in kept if one[1][-1] != END]
+            beams = sorted(grown, reverse=True)[: max(BEAM, k)]
+            done += [beam for beam in beams if beam[1][-1] == END]
+            growing = [beam for beam in beams if beam[1][-1] != END]
             if not growing or len(done) >= max(BEAM, k):
                 break
         ended = done or growing

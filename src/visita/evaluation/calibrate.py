@@ -99,11 +99,11 @@ def draw_galleries(
         text_vectors, images_of = text_vectors[rows], images_of[rows]
     blocks = dot_blocks(text_vectors, image_vectors)
     for size in sorted({min(size, len(image_vectors)) for size in sizes}):
-        found = [
+        searches = [
             _search(scores, true, size, rng)
             for _, scores, true in blocks_with_truth(blocks, images_of)
         ]
-        scores, labels = (np.concatenate(part) for part in zip(*found, strict=True))
+        scores, labels = (np.concatenate(part) for part in zip(*searches, strict=True))
         yield GalleryResults(size, scores, labels)
 
 
@@ -171,7 +171,7 @@ def fit_results(drawn: Iterable[GalleryResults]) -> Calibration:
     DataError
         If all labels are alike.
     """
-    parts = [_examples(found) for found in drawn]
+    parts = [_examples(results) for results in drawn]
     features, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
     if labels.all() or not labels.any():
         raise DataError("There are too few texts to calibrate with; give twenty or more.")
@@ -225,7 +225,7 @@ def cross_fitted_calibration_error(
         raise DataError("All texts share images, so they cannot be halved; add more pairs.")
     first = np.random.default_rng(seed).permutation(len(components_of)) % 2 == 0
     halves = [np.flatnonzero(first[groups]), np.flatnonzero(~first[groups])]
-    both = []
+    calibrations = []
     for fitted, measured in (halves, halves[::-1]):
         calibration = fit_calibration(
             image_vectors, text_vectors[fitted], truth[:, fitted], seed=seed
@@ -233,15 +233,15 @@ def cross_fitted_calibration_error(
         drawn = draw_galleries(
             image_vectors, text_vectors[measured], truth[:, measured], MEASURED_SIZES, seed
         )
-        both.append((calibration, list(drawn)))
-    return measure_results(both)
+        calibrations.append((calibration, list(drawn)))
+    return measure_results(calibrations)
 
 
 def measure_results(
     fitted: Sequence[tuple[Calibration, Sequence[GalleryResults]]],
 ) -> dict[str, Any]:
     """Return the calibration error over several calibrations, each on results of its own."""
-    predicted = [[_predict(one, found) for found in drawn] for one, drawn in fitted]
+    predicted = [[_predict(fit, results) for results in drawn] for fit, drawn in fitted]
     return _report([_join(parts) for parts in zip(*predicted, strict=True)])
 
 
@@ -269,29 +269,31 @@ def reliability(probabilities: FloatArray, labels: NDArray[np.bool_]) -> dict[st
 
 
 def _examples(
-    found: GalleryResults,
+    results: GalleryResults,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
     """Return features (e, 2), labels (e,) and weights (e,) that sum to the number of queries."""
-    shown = np.isfinite(found.scores)
-    scores = found.scores[shown]
+    shown = np.isfinite(results.scores)
+    scores = results.scores[shown]
     weights = np.broadcast_to(np.where(np.arange(TOP) == 0, TOP - 1.0, 1.0), shown.shape)[shown]
-    features = np.stack([score_feature(scores), np.full(len(scores), np.log(found.size))], axis=1)
-    return features, found.labels[shown], weights * (len(shown) / weights.sum())
+    features = np.stack([score_feature(scores), np.full(len(scores), np.log(results.size))], axis=1)
+    return features, results.labels[shown], weights * (len(shown) / weights.sum())
 
 
-def _predict(calibration: Calibration, found: GalleryResults) -> GalleryResults:
+def _predict(calibration: Calibration, results: GalleryResults) -> GalleryResults:
     """Return the results with probabilities in place of scores, NaN where there is no result."""
-    shown = np.isfinite(found.scores)
-    probabilities = np.full_like(found.scores, np.nan)
-    probabilities[shown] = calibration.probability(found.scores[shown], found.size)
-    return GalleryResults(found.size, probabilities, found.labels)
+    shown = np.isfinite(results.scores)
+    probabilities = np.full_like(results.scores, np.nan)
+    probabilities[shown] = calibration.probability(results.scores[shown], results.size)
+    return GalleryResults(results.size, probabilities, results.labels)
 
 
 def _report(predicted: Sequence[GalleryResults]) -> dict[str, Any]:
     return {
         f"top{top}": {
-            str(one.size): reliability(one.scores[:, :top].ravel(), one.labels[:, :top].ravel())
-            for one in predicted
+            str(results.size): reliability(
+                results.scores[:, :top].ravel(), results.labels[:, :top].ravel()
+            )
+            for results in predicted
         }
         for top in (1, TOP)
     }

@@ -38,21 +38,21 @@ def bleu_counts(
     """
     rows = []
     for caption, others in zip(captions, references, strict=True):
-        own, theirs = _grams(caption), [_grams(other) for other in others]
+        own, theirs = _grams(caption), [_grams(reference) for reference in others]
         most: Grams = Counter()
-        for one in theirs:
-            most |= one
+        for grams in theirs:
+            most |= grams
         length = _length(own)
-        nearest = min(map(_length, theirs), key=lambda other: (abs(other - length), other))
+        nearest = min(map(_length, theirs), key=lambda size: (abs(size - length), size))
         rows.append([*_by_size(own & most), *_by_size(own), length, nearest])
     return np.array(rows, np.float64)
 
 
 def bleu(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return BLEU-4 in percent, float64 (r, 1), from r sums of rows of ``bleu_counts``."""
-    found, given = counts[:, :LONGEST], counts[:, LONGEST : 2 * LONGEST]
+    matched, written = counts[:, :LONGEST], counts[:, LONGEST : 2 * LONGEST]
     with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.exp(np.log(found / given).mean(axis=1))
+        precision = np.exp(np.log(matched / written).mean(axis=1))
         brief = np.exp(np.minimum(0, 1 - counts[:, -1] / counts[:, -2]))
     return np.asarray(np.nan_to_num(100 * precision * brief)[:, None])
 
@@ -63,21 +63,21 @@ def cider_d(captions: Sequence[str], references: Sequence[Sequence[str]]) -> NDA
     What an n-gram tells is -log of the share of the n pictures whose references have it, so
     one picture alone has 0.
     """
-    theirs = [[_grams(other) for other in others] for others in references]
-    having = Counter(gram for some in theirs for gram in set().union(*some))
-    told = {gram: math.log(len(theirs) / count) for gram, count in having.items()}
+    theirs = [[_grams(reference) for reference in others] for others in references]
+    having = Counter(gram for own_references in theirs for gram in set().union(*own_references))
+    rarity = {gram: math.log(len(theirs) / count) for gram, count in having.items()}
     unknown = math.log(max(1, len(theirs)))
-    found = []
-    for caption, some in zip(captions, theirs, strict=True):
-        own = _weighed(_grams(caption), told, unknown)
+    scores = []
+    for caption, own_references in zip(captions, theirs, strict=True):
+        own = _weighed(_grams(caption), rarity, unknown)
         length = len(caption_words(caption))
         values = [
-            _similarity(own, _weighed(one, told, unknown))
-            * math.exp(-((length - _length(one)) ** 2) / (2 * SIGMA**2))
-            for one in some
+            _similarity(own, _weighed(grams, rarity, unknown))
+            * math.exp(-((length - _length(grams)) ** 2) / (2 * SIGMA**2))
+            for grams in own_references
         ]
-        found.append(1000 * float(np.mean(values)))
-    return np.array(found)
+        scores.append(1000 * float(np.mean(values)))
+    return np.array(scores)
 
 
 def _grams(text: str) -> Grams:
@@ -101,21 +101,21 @@ def _by_size(grams: Grams) -> list[int]:
 
 
 def _weighed(
-    grams: Grams, told: Mapping[tuple[str, ...], float], unknown: float
+    grams: Grams, rarity: Mapping[tuple[str, ...], float], unknown: float
 ) -> dict[tuple[str, ...], float]:
-    return {gram: count * told.get(gram, unknown) for gram, count in grams.items()}
+    return {gram: count * rarity.get(gram, unknown) for gram, count in grams.items()}
 
 
 def _similarity(
-    own: Mapping[tuple[str, ...], float], other: Mapping[tuple[str, ...], float]
+    own: Mapping[tuple[str, ...], float], reference: Mapping[tuple[str, ...], float]
 ) -> float:
     """Return the clipped cosine, the mean over n."""
     dots, squares, others = (np.zeros(LONGEST) for _ in range(3))
     for gram, value in own.items():
         squares[len(gram) - 1] += value**2
-        if gram in other:
-            dots[len(gram) - 1] += min(value, other[gram]) * other[gram]
-    for gram, value in other.items():
+        if gram in reference:
+            dots[len(gram) - 1] += min(value, reference[gram]) * reference[gram]
+    for gram, value in reference.items():
         others[len(gram) - 1] += value**2
     lengths = np.sqrt(squares * others)
     return float(np.mean(dots / np.where(lengths > 0, lengths, 1)))

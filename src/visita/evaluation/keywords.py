@@ -78,18 +78,18 @@ def find_nouns(texts: Iterable[str]) -> tuple[list[str], list[list[str]]]:
 
 
 def _words(text: str) -> list[str]:
-    found = (part if part[0].isalpha() else _END for part in _WORD.findall(text.lower()))
-    return [_END, *found, _END]
+    words = (part if part[0].isalpha() else _END for part in _WORD.findall(text.lower()))
+    return [_END, *words, _END]
 
 
 def _folding(sentences: Iterable[Sequence[str]]) -> dict[str, str]:
     """Map plurals to singulars that the texts hold too: dogs → dog, benches → bench."""
-    known = {word for words in sentences for word in words} - _NO_QUERIES
+    vocabulary = {word for words in sentences for word in words} - _NO_QUERIES
     fold = dict(_PLURALS)
-    for word in sorted(known - _KEPT_PLURALS):
+    for word in sorted(vocabulary - _KEPT_PLURALS):
         for ending, singular_ending in (("ies", "y"), ("s", ""), ("es", "")):
             singular = word.removesuffix(ending) + singular_ending
-            if word.endswith(ending) and not word.endswith("ss") and singular in known:
+            if word.endswith(ending) and not word.endswith("ss") and singular in vocabulary:
                 fold.setdefault(word, singular)
     return fold
 
@@ -155,7 +155,10 @@ class Keywords(Brief):
 
     def to_dict(self) -> dict[str, object]:
         """Return ``{metric: {value, low, high}, "words": count}``."""
-        return {**{name: one.to_dict() for name, one in self.metrics.items()}, "words": self.words}
+        return {
+            **{name: estimate.to_dict() for name, estimate in self.metrics.items()},
+            "words": self.words,
+        }
 
 
 def keyword_queries(
@@ -212,10 +215,10 @@ def keywords(
     for _, scores, true in blocks_with_truth(dot_blocks(query_vectors, image_vectors), relevance):
         values += [_measure(row, held) for row, held in zip(scores, true.toarray(), strict=True)]
     table = 100 * np.array(values)
-    found = estimates(
+    metrics = estimates(
         lambda weights: weights @ table / weights.sum(axis=1, keepdims=True), len(table), seed=seed
     )
-    return Keywords(dict(zip(METRICS, found, strict=True)), len(table))
+    return Keywords(dict(zip(METRICS, metrics, strict=True)), len(table))
 
 
 def precision_at(scores: FloatArray, relevant: NDArray[np.bool_], k: int) -> float:
@@ -284,7 +287,7 @@ class Words:
     def part(self, nouns: NDArray[np.bool_], images: NDArray[np.bool_]) -> Words:
         """Return some of the nouns with some of the pictures."""
         place = np.ix_(nouns, images)
-        usual = Usual(*(one[nouns] for one in self.usual))
+        usual = Usual(*(values[nouns] for values in self.usual))
         names = tuple(np.array(self.nouns)[nouns].tolist())
         return Words(names, self.scores[place], usual, self.held[place], self.named)
 
@@ -306,31 +309,31 @@ def fit_keyword_calibration(words: Words) -> KeywordCalibration:
     check_scores(words.scores)
     features = keyword_features(words.scores, words.usual).reshape(3, -1).T
     labels, weights = (words.held > 0).ravel(), shown_weights(words.held).ravel()
-    told = [SCORE, HEIGHT] if words.named else [HEIGHT]
-    found = _fitted(features, told, labels, weights)
-    while falling := [column for column in told if found[1 + column] < 0]:
-        told.remove(falling[0])  # worse than chance: it tells nothing
-        found = _fitted(features, told, labels, weights)
-    fitted = KeywordCalibration(*found)
+    used = [SCORE, HEIGHT] if words.named else [HEIGHT]
+    coefficients = _fitted(features, used, labels, weights)
+    while falling := [column for column in used if coefficients[1 + column] < 0]:
+        used.remove(falling[0])  # worse than chance: it tells nothing
+        coefficients = _fitted(features, used, labels, weights)
+    fitted = KeywordCalibration(*coefficients)
     even = _meeting(fitted.probability(words.scores, words.usual), words.held)
     slope = _odds(PIVOT) / (_odds(PIVOT) - _odds(even))
-    numbers = found * slope
+    numbers = coefficients * slope
     numbers[0] -= slope * _odds(even)
     return KeywordCalibration(*numbers.tolist())
 
 
 def _fitted(
     features: NDArray[np.float64],
-    told: Sequence[int],
+    used: Sequence[int],
     labels: NDArray[np.bool_],
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return intercept and weights; that of a column which is not ``told`` is 0."""
-    columns = [*told, SPREAD]
-    intercept, *some = logistic(features[:, columns], labels, weights)
-    found = np.zeros(1 + features.shape[1])
-    found[0], found[1 + np.array(columns)] = intercept, some
-    return found
+    """Return intercept and weights; that of a column which is not ``used`` is 0."""
+    columns = [*used, SPREAD]
+    intercept, *slopes = logistic(features[:, columns], labels, weights)
+    coefficients = np.zeros(1 + features.shape[1])
+    coefficients[0], coefficients[1 + np.array(columns)] = intercept, slopes
+    return coefficients
 
 
 def _meeting(said: FloatArray, held: Counts) -> float:

@@ -56,13 +56,13 @@ def features_of_pairs(
     second : float32 (p,) or None
         The second stage's scores of the pairs.
     """
-    found, starts = [], range(0, len(of.labels), _ROWS)
+    features, starts = [], range(0, len(of.labels), _ROWS)
     words = word_counts(texts)
     for rows in (slice(start, start + _ROWS) for start in starts):
         images, text = of.images[rows], of.texts[rows]
         own = None if second is None else second[rows]
-        found.append(match_features(vectors[0][images], vectors[1][text], words[text], own))
-    return np.concatenate(found)
+        features.append(match_features(vectors[0][images], vectors[1][text], words[text], own))
+    return np.concatenate(features)
 
 
 def cross_fitted_pairs(
@@ -91,11 +91,11 @@ def cross_fitted_pairs(
         raise DataError("All images share texts, so they cannot be halved; add more pairs.")
     half = np.random.default_rng(seed).permutation(names)[: len(names) // 2]
     first = np.isin(groups[drawn.images], half)
-    found = np.empty(len(first))
+    probabilities = np.empty(len(first))
     for measured in (first, ~first):
         fitted = fit_match_probability(features[~measured], drawn.labels[~measured])
-        found[measured] = fitted.of(features[measured])
+        probabilities[measured] = fitted.of(features[measured])
     numbers = measure_pairs(
-        found, drawn, truth, threshold=EVEN, threshold_from="the other half", seed=seed
+        probabilities, drawn, truth, threshold=EVEN, threshold_from="the other half", seed=seed
     )
-    return numbers, found
+    return numbers, probabilities

@@ -109,16 +109,16 @@ def _by_language(
     _, ranked = scored.ranks() if scored else ranks(matcher, measured)
     _, groups = measured.pairs.components()
     bins = recall_by_language(ranked, languages, groups, seed=seed)
-    found = {
+    by_language = {
         code: {
-            "texts": one.texts,
+            "texts": language.texts,
             "text_to_image": {
-                f"R@{k}": value.to_dict() for k, value in zip(CUTOFFS, one.recall, strict=True)
+                f"R@{k}": value.to_dict() for k, value in zip(CUTOFFS, language.recall, strict=True)
             },
         }
-        for code, one in bins.items()
+        for code, language in bins.items()
     }
-    return {"by_language": found}
+    return {"by_language": by_language}
 
 
 def caveats(matcher: Matcher) -> list[str]:

@@ -93,7 +93,7 @@ class Pairs(Brief):
     def to_dict(self) -> dict[str, object]:
         """Return ``{metric: {value, low, high}, "threshold": …, "threshold_from": …}``."""
         return {
-            **{name: one.to_dict() for name, one in self.metrics.items()},
+            **{name: estimate.to_dict() for name, estimate in self.metrics.items()},
             "threshold": self.threshold,
             "threshold_from": self.threshold_from,
         }
@@ -262,8 +262,8 @@ def measure_pairs(
     def statistic(weights: Values) -> Values:
         return 100 * np.concatenate([decided(weights), ranked(weights)], axis=1)
 
-    found = estimates(statistic, int(groups.max()) + 1, seed=seed, resamples=resamples)
-    return Pairs(dict(zip(METRICS, found, strict=True)), float(threshold), threshold_from)
+    metrics = estimates(statistic, int(groups.max()) + 1, seed=seed, resamples=resamples)
+    return Pairs(dict(zip(METRICS, metrics, strict=True)), float(threshold), threshold_from)
 
 
 def _false_texts(

@@ -70,7 +70,7 @@ def hits(ranks: Ranks, cutoffs: Sequence[int]) -> Values:
     By the hypergeometric distribution: a query misses if the places that are left for what is
     tied all go to others.
     """
-    greater, tied, true = (one[..., None] for one in np.moveaxis(ranks, -1, 0))
+    greater, tied, true = (counts[..., None] for counts in np.moveaxis(ranks, -1, 0))
     left = np.asarray(cutoffs) - greater
     missed = np.ones(left.shape)
     for nth in range(1, 1 + int(true[tied > 0].max(initial=1))):

@@ -70,8 +70,8 @@ class RerankedBlocks:
             items = first_items(cosines, self.depth)
             reranked = self.reranked[rows].toarray()
             scores = cosines - np.float32(BELOW)
-            both = (1 - self.weight) * cosines + self.weight * reranked
-            np.put_along_axis(scores, items, np.take_along_axis(both, items, 1), 1)
+            mixed = (1 - self.weight) * cosines + self.weight * reranked
+            np.put_along_axis(scores, items, np.take_along_axis(mixed, items, 1), 1)
             yield rows, scores.astype(np.float32)
 
 
@@ -128,14 +128,14 @@ def choose_weight(by_image: RerankedBlocks, by_text: RerankedBlocks, truth: Trut
     truth : csr bool (n, m)
     """
     mirrored = truth.T.tocsr()
-    found = [
+    sums = [
         recall_sum(
             best_ranks(replace(by_image, weight=weight), truth),
             best_ranks(replace(by_text, weight=weight), mirrored),
         )
         for weight in WEIGHTS
     ]
-    return WEIGHTS[int(np.argmax(found))]
+    return WEIGHTS[int(np.argmax(sums))]
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,8 @@ class RerankedPairs:
                 if span.stop > span.start:
                     scores[span] = self._reranker.scores(images[by_text.indices[span]], text)
                 advance(1)
-        found = sparse.csc_array((scores, by_text.indices, by_text.indptr), shape=by_text.shape)
-        return found.tocsr()
+        table = sparse.csc_array((scores, by_text.indices, by_text.indptr), shape=by_text.shape)
+        return table.tocsr()
 
     def match_scores(self, pairs: LabelledPairs) -> NDArray[np.float64]:
         """Return what the matcher's threshold is for, float64 (p,), of each pair by itself."""
@@ -204,9 +204,9 @@ class RerankedPairs:
 
     def by(self, matcher: Matcher) -> RerankedPairs:
         """Return them for a matcher of the same stages, which are not asked again."""
-        other = replace(self, matcher=matcher)
-        vars(other).update(vectors=self.vectors, _packed=self._packed)
-        return other
+        pairs = replace(self, matcher=matcher)
+        vars(pairs).update(vectors=self.vectors, _packed=self._packed)
+        return pairs
 
     def of_texts(self, texts: Sequence[str]) -> RerankedPairs:
         """Return the same images with other texts, none of which is known as true."""
@@ -264,8 +264,8 @@ class RerankedPairs:
         results: dict[str, Any] = {}
         if "retrieval" in protocols and folds == 1:
             ranks = self.ranks()
-            both = measure_ranks(ranks[0][None], ranks[1][None], components(truth), seed=seed)
-            results["retrieval"] = both.to_dict()
+            measured = measure_ranks(ranks[0][None], ranks[1][None], components(truth), seed=seed)
+            results["retrieval"] = measured.to_dict()
             results["first stage"] = retrieval(images, texts, truth, seed=seed).to_dict()
         elif "retrieval" in protocols:
             mean = measure_folds(self._ranks_within, truth, folds, seed=seed)

@@ -79,14 +79,14 @@ class Retrieval(Brief):
 
 def _by_direction(metrics: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, object]]:
     return {
-        direction: {name: estimate.to_dict() for name, estimate in named.items()}
-        for direction, named in metrics.items()
+        direction: {name: estimate.to_dict() for name, estimate in by_metric.items()}
+        for direction, by_metric in metrics.items()
     }
 
 
 def recall_sum(*ranks: Ranks) -> float:
     """Return the sum of the recalls at ``CUTOFFS``, in percent; rsum, given both directions."""
-    return sum(recall_at(one, k) for one in ranks for k in CUTOFFS)
+    return sum(recall_at(of_direction, k) for of_direction in ranks for k in CUTOFFS)
 
 
 def rsum(ways: BothWays, truth: Truth) -> float:
@@ -164,8 +164,8 @@ def paired_retrieval(
     _check_same_split(a, b)
     first = rank_statistic(a.image_ranks, a.text_ranks, a.groups)
     second = rank_statistic(b.image_ranks, b.text_ranks, b.groups)
-    found = differences(lambda weights: second(weights) - first(weights), a.groups.count, seed=seed)
-    metrics, rsum = by_name(found)
+    gains = differences(lambda weights: second(weights) - first(weights), a.groups.count, seed=seed)
+    metrics, rsum = by_name(gains)
     return {**metrics, "rsum": rsum}
 
 
@@ -180,8 +180,8 @@ def measure_ranks(
         If all images hang together through shared texts.
     """
     statistic = rank_statistic(image_ranks, text_ranks, groups)
-    found = estimates(statistic, groups.count, seed=seed, resamples=resamples)
-    metrics, rsum = by_name(found)
+    measured = estimates(statistic, groups.count, seed=seed, resamples=resamples)
+    metrics, rsum = by_name(measured)
     return Retrieval(image_ranks, text_ranks, groups, metrics, rsum)
 
 
@@ -201,13 +201,13 @@ def rank_statistic(image_ranks: Ranks, text_ranks: Ranks, groups: Groups) -> Sta
 
 
 def _direction(ranks: Ranks, owners: NDArray[np.int64], count: int) -> Statistic:
-    found = 100 * hits(ranks, CUTOFFS).mean(axis=0)  # (queries, cutoffs)
-    sums, sizes = group_sums(found, owners, count), np.bincount(owners, minlength=count)
+    recalled = 100 * hits(ranks, CUTOFFS).mean(axis=0)  # (queries, cutoffs)
+    sums, sizes = group_sums(recalled, owners, count), np.bincount(owners, minlength=count)
     medians = [median_ranks(run, owners) for run in ranks]
 
     def statistic(weights: Values) -> Values:
         recalls = weights @ sums / (weights @ sizes)[:, None]
-        median = np.mean([one(weights) for one in medians], axis=0)
+        median = np.mean([median_of(weights) for median_of in medians], axis=0)
         return np.concatenate([recalls, median], axis=1)
 
     return statistic

@@ -54,8 +54,8 @@ def recall_by_language(
     """
     _check_lengths(ranks, groups, "languages", len(languages))
     codes = np.array(languages, np.str_)
-    named = {code: codes == code for code in sorted(set(languages) - {""})}
-    return _recall_in_bins(ranks, named, groups, seed=seed, resamples=RESAMPLES)
+    bins = {code: codes == code for code in sorted(set(languages) - {""})}
+    return _recall_in_bins(ranks, bins, groups, seed=seed, resamples=RESAMPLES)
 
 
 def rarest_words(texts: Sequence[str], learnt: Sequence[str]) -> Values:
@@ -88,8 +88,8 @@ def recall_by_frequency(
     """
     _check_lengths(ranks, groups, "frequencies", len(frequencies))
     places = np.searchsorted(list(FREQUENCIES.values()), frequencies)
-    named = {name: places == place for place, name in enumerate(FREQUENCIES)}
-    return _recall_in_bins(ranks, named, groups, seed=seed, resamples=resamples)
+    bins = {name: places == place for place, name in enumerate(FREQUENCIES)}
+    return _recall_in_bins(ranks, bins, groups, seed=seed, resamples=resamples)
 
 
 def _check_lengths(ranks: Ranks, groups: NDArray[np.int64], name: str, count: int) -> None:
@@ -102,7 +102,7 @@ def _check_lengths(ranks: Ranks, groups: NDArray[np.int64], name: str, count: in
 
 def _recall_in_bins(
     ranks: Ranks,
-    named: Mapping[str, NDArray[np.bool_]],
+    rows_by_name: Mapping[str, NDArray[np.bool_]],
     groups: NDArray[np.int64],
     *,
     seed: int,
@@ -110,7 +110,7 @@ def _recall_in_bins(
 ) -> dict[str, Bin]:
     """Return the bins that hold texts of two groups or more; ``named`` are their rows, (m,)."""
     bins = {}
-    for name, rows in named.items():
+    for name, rows in rows_by_name.items():
         components, owners = np.unique(groups[rows], return_inverse=True)
         if len(components) > 1:
             mean = mean_statistic(100 * hits(ranks[rows], CUTOFFS), owners)

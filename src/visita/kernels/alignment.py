@@ -50,10 +50,10 @@ def align(
     checked, labels = check_problem(grams, signs)
     counts = check_weights(sample_weight, len(labels))
     weights = np.zeros(len(checked))
-    seen = np.flatnonzero([variance(gram, counts) for gram in checked])
-    if len(seen):
+    varying = np.flatnonzero([variance(gram, counts) for gram in checked])
+    if len(varying):
         roots = np.sqrt(counts)
-        weights[seen] = _best([_repeated(checked[k], roots) for k in seen], roots * labels)
+        weights[varying] = _best([_repeated(checked[k], roots) for k in varying], roots * labels)
     return unit_sum(weights)
 
 
@@ -71,9 +71,9 @@ def _best(centred: list[Gram], signs: Signs) -> NDArray[np.float64]:
     """Return argmin wᵀMw - 2aᵀw over w >= 0, by nnls with a root of M, which may be singular."""
     sizes = np.array([linalg.norm(gram) for gram in centred])
     agreements = np.array([signs @ gram @ signs for gram in centred]) / sizes
-    products = np.array([[np.vdot(one, two) for two in centred] for one in centred])
+    products = np.array([[np.vdot(first, second) for second in centred] for first in centred])
     values, vectors = linalg.eigh(products / np.outer(sizes, sizes))
-    kept = values > 1e-10 * values[-1]
-    root = np.sqrt(values[kept])
-    target = (agreements @ vectors[:, kept]) / root
-    return np.asarray(nnls(root[:, None] * vectors[:, kept].T, target)[0] / sizes)
+    nonzero = values > 1e-10 * values[-1]
+    root = np.sqrt(values[nonzero])
+    target = (agreements @ vectors[:, nonzero]) / root
+    return np.asarray(nnls(root[:, None] * vectors[:, nonzero].T, target)[0] / sizes)

@@ -101,7 +101,9 @@ class RandomMap(Brief):
             raise ConfigError(f"Random features are at least 1, not {components}.")
         seeds = np.random.SeedSequence(seed).generate_state(len(kernel.kernels))
         parts = zip(kernel.kernels, seeds.tolist(), strict=True)
-        return cls(kernel, tuple(_sampler(part, width, components, one) for part, one in parts))
+        return cls(
+            kernel, tuple(_sampler(part, width, components, part_seed) for part, part_seed in parts)
+        )
 
     def __call__(self, rows: Rows) -> FloatArray:
         """Return φ of the rows (q, d), float32 (q, all features); raises as the kernels do."""

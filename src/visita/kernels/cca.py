@@ -47,9 +47,9 @@ def cca(
     whitened = linalg.solve_triangular(root_x, cross, lower=True)
     whitened = linalg.solve_triangular(root_y, whitened.T, lower=True).T
     left, correlations, right = linalg.svd(whitened, full_matrices=False)
-    kept = correlations[:dim]
-    image_map = linalg.solve_triangular(root_x.T, left[:, :dim]) * kept
-    text_map = linalg.solve_triangular(root_y.T, right[:dim].T) * kept
+    largest = correlations[:dim]
+    image_map = linalg.solve_triangular(root_x.T, left[:, :dim]) * largest
+    text_map = linalg.solve_triangular(root_y.T, right[:dim].T) * largest
     return image_map.astype(np.float32), text_map.astype(np.float32)
 
 

@@ -370,7 +370,7 @@ class SimpleMKL(MKLClassifier):
         self.max_iter = max_iter
 
     def _weigh(self, grams: list[Gram], signs: Signs, counts: Counts) -> NDArray[np.float64]:
-        found = simple_mkl(
+        fitted = simple_mkl(
             grams,
             signs,
             C=self.C,
@@ -378,5 +378,5 @@ class SimpleMKL(MKLClassifier):
             max_iter=self.max_iter,
             sample_weight=counts,
         )
-        self.objective_, self.gap_, self.n_iter_ = found.objective, found.gap, found.iterations
-        return found.weights
+        self.objective_, self.gap_, self.n_iter_ = fitted.objective, fitted.gap, fitted.iterations
+        return fitted.weights

@@ -206,16 +206,16 @@ def pair_columns(
     DataError
         If there is no space.
     """
-    named: dict[str, FloatArray] = {}
+    parts: dict[str, FloatArray] = {}
     scores: list[FloatArray] = []
     for name, space in spaces.items():
-        named[f"{name} image"], named[f"{name} text"] = space.images[images], space.texts[texts]
+        parts[f"{name} image"], parts[f"{name} text"] = space.images[images], space.texts[texts]
         if space.shared:
-            product = named[f"{name} product"] = named[f"{name} image"] * named[f"{name} text"]
+            product = parts[f"{name} product"] = parts[f"{name} image"] * parts[f"{name} text"]
             scores.append(product.sum(axis=1))
     if scores:
-        named[SCORES] = np.stack(scores, axis=1)
-    return Columns.stack(named)
+        parts[SCORES] = np.stack(scores, axis=1)
+    return Columns.stack(parts)
 
 
 def pair_kernels(columns: Columns) -> tuple[Kernel | Product, ...]:

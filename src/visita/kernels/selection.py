@@ -107,6 +107,6 @@ def select(
     return Selection(search.best_estimator_, best, tuple(ranked))
 
 
-def _results(found: Mapping[str, Any]) -> Any:
+def _results(cv_results: Mapping[str, Any]) -> Any:
     names = ("mean_train_score", "mean_test_score", "std_test_score")
-    return zip(found["params"], *(found[name].tolist() for name in names), strict=True)
+    return zip(cv_results["params"], *(cv_results[name].tolist() for name in names), strict=True)

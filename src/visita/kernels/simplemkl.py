@@ -59,8 +59,8 @@ def newton_weights(
     matrix = roots[:, None] * directions.T
     target = matrix @ weights - (gradient @ directions) / roots
     hold = SUM * roots[-1]
-    found = nnls(np.vstack([matrix, np.full(len(weights), hold)]), np.append(target, hold))[0]
-    return np.asarray(found / found.sum())
+    solution = nnls(np.vstack([matrix, np.full(len(weights), hold)]), np.append(target, hold))[0]
+    return np.asarray(solution / solution.sum())
 
 
 def _curvature(
@@ -207,7 +207,7 @@ def _svm(
     for precision in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7):
         svm = SVC(C=1.0, kernel="precomputed", tol=precision).fit(gram, signs, costs)
         support, own = svm.support_, svm.dual_coef_[0]
-        images = np.stack([one[:, support] @ own for one in grams])
+        images = np.stack([kernel[:, support] @ own for kernel in grams])
         norms = images[:, support] @ own
         outputs = weights @ images + svm.intercept_[0]
         primal = weights @ norms / 2 + costs @ np.maximum(0, 1 - signs * outputs)
@@ -232,9 +232,9 @@ def _nearer(
 ) -> _Point:
     """Return a better point: by second order where that is near enough, else by first."""
     if point.gap <= PAPER_TOLERANCE * point.primal:
-        found = solve(newton_weights(grams, point.weights, point.gradient, point.dual, costs))
-        if found.gap < point.gap:
-            return found
+        nearer = solve(newton_weights(grams, point.weights, point.gradient, point.dual, costs))
+        if nearer.gap < point.gap:
+            return nearer
     return _descend(point, solve)
 
 
@@ -266,24 +266,24 @@ def _descend(point: _Point, solve: Callable[[Vector], _Point]) -> _Point:
     def at(step: float) -> tuple[_Point, float]:
         weights = point.weights + step * direction
         weights[weights < NOTHING] = 0
-        found = solve(weights / weights.sum())
-        return found, float(found.gradient @ direction)
+        reached = solve(weights / weights.sum())
+        return reached, float(reached.gradient @ direction)
 
     low, low_slope = 0.0, float(point.gradient @ direction)
     flat = abs(low_slope) / 10
     high = float((-point.weights[falling] / direction[falling]).min())
-    found, high_slope = at(high)
+    reached, high_slope = at(high)
     slope, side = high_slope, 0
     if slope <= 0:
-        return found
+        return reached
     for _ in range(SEARCHES):
         if abs(slope) <= flat:
             break
         step = (low * high_slope - high * low_slope) / (high_slope - low_slope)
-        found, slope = at(step)
+        reached, slope = at(step)
         if slope < 0:
             low, low_slope, high_slope = step, slope, high_slope / (2 if side < 0 else 1)
         else:
             high, high_slope, low_slope = step, slope, low_slope / (2 if side > 0 else 1)
         side = -1 if slope < 0 else 1
-    return found
+    return reached

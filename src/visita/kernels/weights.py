@@ -97,7 +97,7 @@ class Choices:
     def fit(self) -> Values:
         """Return w, float64 (k,), not negative."""
         kernels = len(self.similarities)
-        found = optimize.minimize(
+        optimum = optimize.minimize(
             self._loss,
             np.full(kernels, START / kernels),
             jac=True,
@@ -105,7 +105,7 @@ class Choices:
             bounds=[(0, None)] * kernels,
             options={"ftol": 1e-8},
         )
-        return np.asarray(found.x, np.float64)
+        return np.asarray(optimum.x, np.float64)
 
     def resampled(
         self, w: Values, groups: NDArray[np.int64], *, seed: int, resamples: int
@@ -136,38 +136,38 @@ class Choices:
 
     def _pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         images, texts = self.truth.nonzero()
-        kept = self.learnt[images]
-        return images[kept], texts[kept]
+        learnt = self.learnt[images]
+        return images[learnt], texts[learnt]
 
     def _loss(self, w: Values) -> tuple[float, Values]:
         """Return the mean loss of a pair, the prior's share included, and its gradient."""
-        (choice, other), true = self._sides(w)
+        (of_images, of_texts), true = self._sides(w)
         flat = self.similarities.reshape(len(w), -1)
-        gradient = flat @ (choice.pull + other.pull).ravel()
-        gradient = gradient - true @ (choice.missed + other.missed) + w / SPREAD**2
-        loss = choice.loss + other.loss + w @ w / (2 * SPREAD**2)
+        gradient = flat @ (of_images.pull + of_texts.pull).ravel()
+        gradient = gradient - true @ (of_images.missed + of_texts.missed) + w / SPREAD**2
+        loss = of_images.loss + of_texts.loss + w @ w / (2 * SPREAD**2)
         return loss / true.shape[1], gradient / true.shape[1]
 
     def _curvature(self, w: Values) -> Values:
         """Return the Hessian of the sum of losses, (k, k), by central differences."""
         step = STEP * w.sum()
         steps = step * np.eye(len(w))
-        rows = [self._loss(w + one)[1] - self._loss(w - one)[1] for one in steps]
+        rows = [self._loss(w + change)[1] - self._loss(w - change)[1] for change in steps]
         hessian = np.array(rows) * len(self._pairs()[0]) / (2 * step)
         return np.asarray((hessian + hessian.T) / 2)
 
     def _slopes(self, w: Values, groups: NDArray[np.int64]) -> Values:
         """Return the gradient of each group's losses, float64 (groups, k)."""
-        (choice, other), true = self._sides(w)
+        (of_images, of_texts), true = self._sides(w)
         images, texts = self._pairs()
         owners, count = np.zeros(self.truth.shape[1], np.int64), groups.max() + 1
         owners[texts] = groups[images]
-        missed = choice.missed + other.missed
+        missed = of_images.missed + of_texts.missed
         slopes = [
-            np.bincount(groups, np.einsum("nm,nm->n", choice.pull, one), count)
-            + np.bincount(owners, np.einsum("nm,nm->m", other.pull, one), count)
+            np.bincount(groups, np.einsum("nm,nm->n", of_images.pull, similarity), count)
+            + np.bincount(owners, np.einsum("nm,nm->m", of_texts.pull, similarity), count)
             - np.bincount(groups[images], missed * of_pairs, count)
-            for one, of_pairs in zip(self.similarities, true, strict=True)
+            for similarity, of_pairs in zip(self.similarities, true, strict=True)
         ]
         return np.stack(slopes, axis=1)
 

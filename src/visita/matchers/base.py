@@ -67,9 +67,9 @@ def load_folder(folder: Path) -> Matcher:
             matcher: Matcher = kinds.load(folder)
     except RecursionError as error:
         raise ArtifactError(f"{folder} holds too many matchers within each other.") from error
-    known = matcher.match_probability
+    probability = matcher.match_probability
     stages = 1 if matcher.reranker is None else 2
-    if isinstance(known, MatchProbability) and known.stages != stages:
+    if isinstance(probability, MatchProbability) and probability.stages != stages:
         raise ArtifactError(f"{folder} tells matches by other stages than it has.")
     return matcher
 

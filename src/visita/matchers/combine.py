@@ -170,8 +170,8 @@ class FusedMatcher(WordMatcher):
     def fuse(self, vectors: Sequence[FloatArray]) -> FloatArray:
         """Return the vectors, float32 (n, dim), that follow from those of the parts."""
         joined = join(vectors, self.weights)
-        found = unit(joined if self.basis is None else joined @ self.basis.astype(np.float32))
-        return found * joined_length(vectors, self.weights)
+        fused = unit(joined if self.basis is None else joined @ self.basis.astype(np.float32))
+        return fused * joined_length(vectors, self.weights)
 
     def split(self) -> Split:
         """Return its parts' shares of its vectors."""
@@ -328,8 +328,8 @@ class ScaledMatcher(WordMatcher, OfOne):
     @cached_property
     def background(self) -> FloatArray:
         """Vectors of some of the bank's pictures, float32 (b, dim), as long as in a search."""
-        some = self.bank[0][:: max(1, len(self.images) // BACKGROUND)]
-        return some * self.image_lengths(some)
+        sample = self.bank[0][:: max(1, len(self.images) // BACKGROUND)]
+        return sample * self.image_lengths(sample)
 
     @cached_property
     def bank(self) -> tuple[FloatArray, FloatArray]:
@@ -339,9 +339,9 @@ class ScaledMatcher(WordMatcher, OfOne):
     def _lengths(self, vectors: FloatArray, bank: FloatArray) -> FloatArray:
         starts = range(0, len(vectors), ROWS)
         near = [nearness(vectors[s : s + ROWS], bank, self.neighbours) for s in starts]
-        found = np.concatenate([np.empty(0, np.float32), *near])
+        closeness = np.concatenate([np.empty(0, np.float32), *near])
         least = np.float32(self.least)
-        return np.asarray(np.sqrt(least / np.maximum(found, least))[:, None], np.float32)
+        return np.asarray(np.sqrt(least / np.maximum(closeness, least))[:, None], np.float32)
 
     def split(self) -> Split:
         """Return the shares of the part's kernels, each as long as it is here."""

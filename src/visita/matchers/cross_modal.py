@@ -159,9 +159,9 @@ class CrossModalReranker(Brief, Kept):
         grids = stack_grids(columns, self.recipe)
         packed = np.empty((len(grids), *self.packed_shape), np.float16)
         for start in range(0, len(grids), ROWS):
-            some = grids[start : start + ROWS].astype(np.float32)
-            found = checked(self._name, self._image_runner(some)[0], self.packed_shape)
-            packed[start : start + ROWS] = found
+            block = grids[start : start + ROWS].astype(np.float32)
+            outputs = checked(self._name, self._image_runner(block)[0], self.packed_shape)
+            packed[start : start + ROWS] = outputs
         return packed
 
     def pack_texts(self, texts: Sequence[str]) -> list[FloatArray]:
@@ -180,8 +180,8 @@ class CrossModalReranker(Brief, Kept):
 
     def scores(self, images: NDArray[np.float16], text: FloatArray) -> FloatArray:
         """Return the score of each packed picture, float16 (k, …), with a packed text: (k,)."""
-        found = self._pair_runner(images.astype(np.float32), text[None])[0]
-        return np.asarray(checked(self._name, found, (1,))[:, 0], np.float32)
+        outputs = self._pair_runner(images.astype(np.float32), text[None])[0]
+        return np.asarray(checked(self._name, outputs, (1,))[:, 0], np.float32)
 
     @property
     def kernel_weights(self) -> dict[str, float]:
@@ -194,7 +194,7 @@ class CrossModalReranker(Brief, Kept):
             for kernel in self.network["kernels"]
         ]
         weights = zip(names, (shares / shares.sum()).flatten().tolist(), strict=True)
-        return dict(sorted(weights, key=lambda one: -one[1]))
+        return dict(sorted(weights, key=lambda item: -item[1]))
 
     def torch_network(self) -> Any:
         """Return the torch network with these weights, in evaluation mode."""
@@ -305,8 +305,8 @@ def stack_grids(columns: Mapping[str, FloatArray], recipe: Recipe) -> NDArray[np
     ConfigError
         If they have different numbers of cells.
     """
-    named = {name: np.asarray(columns[name], np.float16) for name in recipe.columns()}
-    grids = {name: grid[:, None] if grid.ndim == 2 else grid for name, grid in named.items()}
+    arrays = {name: np.asarray(columns[name], np.float16) for name in recipe.columns()}
+    grids = {name: grid[:, None] if grid.ndim == 2 else grid for name, grid in arrays.items()}
     cell_count({name: grid.shape[1:] for name, grid in grids.items()})
     return np.concatenate(list(grids.values()), axis=2)
 

@@ -238,8 +238,8 @@ def stack_columns(columns: Mapping[str, FloatArray], recipe: Recipe) -> FloatArr
 
 def encoder_fingerprints(recipe: Recipe, text: TextEncoder) -> dict[str, str]:
     """Return name → fingerprint of the encoders that a matcher would use."""
-    found = {name: IMAGE_ENCODERS.load(name)().fingerprint() for name in recipe.levels}
-    return {**found, text.name: text.fingerprint()}
+    fingerprints = {name: IMAGE_ENCODERS.load(name)().fingerprint() for name in recipe.levels}
+    return {**fingerprints, text.name: text.fingerprint()}
 
 
 def level_shapes(recipe: Recipe) -> list[tuple[int, ...]]:
@@ -250,12 +250,12 @@ def level_shapes(recipe: Recipe) -> list[tuple[int, ...]]:
     UnknownNameError
         If an encoder has no such level.
     """
-    found = []
+    shapes = []
     for encoder, levels in recipe.levels.items():
-        known = IMAGE_ENCODERS.load(encoder)().level_shapes()
-        check_levels(encoder, levels, known)
-        found += [known[level] for level in levels]
-    return found
+        by_level = IMAGE_ENCODERS.load(encoder)().level_shapes()
+        check_levels(encoder, levels, by_level)
+        shapes += [by_level[level] for level in levels]
+    return shapes
 
 
 def check_encoders(

@@ -84,16 +84,16 @@ def evidence(
 
 def _unpacked(picture: NDArray[Any], text: NDArray[Any]) -> dict[str, tuple[Values, Values]]:
     """Return vectors (p, e) and shares (p,) of each kind of part."""
-    seen, read = picture.astype(np.float64), text.astype(np.float64)
-    words, phrases = np.split(read, 2, axis=1)
+    image_rows, text_rows = picture.astype(np.float64), text.astype(np.float64)
+    words, phrases = np.split(text_rows, 2, axis=1)
     rows = {
-        "picture": seen[:1],
-        "cells": seen[1:],
+        "picture": image_rows[:1],
+        "cells": image_rows[1:],
         "sentence": words[:1],
         "words": words[1:],
         "phrases": phrases[1:],
     }
-    return {name: (some[:, :-1], some[:, -1]) for name, some in rows.items()}
+    return {name: (packed[:, :-1], packed[:, -1]) for name, packed in rows.items()}
 
 
 def _answered(
@@ -105,8 +105,8 @@ def _answered(
     logits = np.where(shares > 0, sharpness * cosines, -np.inf)
     attention = np.exp(logits - logits.max(axis=1, keepdims=True))
     attention /= attention.sum(axis=1, keepdims=True)
-    found = attention @ vectors
-    lengths = np.sqrt(np.maximum((found**2).sum(axis=1), 1e-6))
+    answers = attention @ vectors
+    lengths = np.sqrt(np.maximum((answers**2).sum(axis=1), 1e-6))
     return (attention * cosines).sum(axis=1) / lengths, attention
 
 

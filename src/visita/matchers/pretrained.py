@@ -92,8 +92,8 @@ class DualMatcher(OfCheckpoint):
 
     def identity(self) -> list[str]:
         """Return what the checkpoints' files are and how pictures and texts are read."""
-        seen = IMAGE_ENCODERS.load(self.image_encoder)().fingerprint()
-        return [seen, self.open_text_encoder().fingerprint()]
+        of_images = IMAGE_ENCODERS.load(self.image_encoder)().fingerprint()
+        return [of_images, self.open_text_encoder().fingerprint()]
 
     def write(self, draft: Path) -> None:
         """Write nothing."""
@@ -227,12 +227,13 @@ def _check_pair(family: str, images: str, texts: str) -> None:
             f"{images} reads a text and a picture together, by its own text encoder, and can take "
             "no other: choose clip:NAME or siglip:NAME."
         )
-    [seen] = IMAGE_ENCODERS.load(images)().level_shapes()[VECTOR]
-    read = _open(texts).dim
-    if seen != read:
+    [image_width] = IMAGE_ENCODERS.load(images)().level_shapes()[VECTOR]
+    text_width = _open(texts).dim
+    if image_width != text_width:
         raise MismatchError(
-            f"{texts} is {read} wide and {images} {seen} wide: a text encoder must have been "
-            "trained to share the space of the pictures' encoder. Choose one that was."
+            f"{texts} is {text_width} wide and {images} {image_width} wide: a text encoder "
+            "must have been trained to share the space of the pictures' encoder. Choose one that "
+            "was."
         )
 
 
@@ -242,13 +243,13 @@ clip, siglip, blip, albef = (partial(pretrained, family) for family in FAMILIES)
 def _as_saved(folder: Path, saved: SavedPretrained) -> Any:
     family, model = saved.image_encoder.split(":", 1)
     # The checkpoint's own text tower is what no name means.
-    other = None if saved.text_encoder == saved.image_encoder else saved.text_encoder
-    whole: Any = pretrained(family, model, other)
+    text_encoder = None if saved.text_encoder == saved.image_encoder else saved.text_encoder
+    matcher: Any = pretrained(family, model, text_encoder)
     if saved.first_stage:
-        return whole.retriever  # as the checkpoint comes
-    if whole.reranker and (folder / FIRST).is_dir():
+        return matcher.retriever  # as the checkpoint comes
+    if matcher.reranker and (folder / FIRST).is_dir():
         first = load_folder(folder / FIRST)
-        if first.reranker or first.recipe != whole.retriever.recipe:
-            raise ArtifactError(f"{folder / FIRST} is no first stage of {whole.name}.")
-        return replace(whole, first=first)
-    return whole
+        if first.reranker or first.recipe != matcher.retriever.recipe:
+            raise ArtifactError(f"{folder / FIRST} is no first stage of {matcher.name}.")
+        return replace(matcher, first=first)
+    return matcher

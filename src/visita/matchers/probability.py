@@ -59,8 +59,8 @@ class Coefficients:
 
 def sigmoid(log_odds: NDArray[Any]) -> NDArray[np.float32]:
     """Return the probabilities of log-odds, float32 of the same shape; none overflows."""
-    found: NDArray[np.float32] = np.exp(-np.logaddexp(0, -log_odds)).astype(np.float32)
-    return found
+    probabilities: NDArray[np.float32] = np.exp(-np.logaddexp(0, -log_odds)).astype(np.float32)
+    return probabilities
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,9 @@ def keyword_features(scores: FloatArray, usual: Usual) -> NDArray[np.float64]:
     That is the score, how many standard deviations it is above the median, and the logarithm
     of that deviation.
     """
-    found = np.asarray(scores, np.float64)
-    height = (found - usual.median) / usual.spread
-    return np.stack([found, height, np.broadcast_to(np.log(usual.spread), found.shape)])
+    values = np.asarray(scores, np.float64)
+    height = (values - usual.median) / usual.spread
+    return np.stack([values, height, np.broadcast_to(np.log(usual.spread), values.shape)])
 
 
 def usual_scores(background: FloatArray | None, texts: FloatArray) -> Usual:
@@ -240,13 +240,13 @@ def match_features(
     lengths = [np.linalg.norm(side.astype(np.float64), axis=1) for side in (images, texts)]
     image_lengths, text_lengths = (np.where(length > 0, length, 1) for length in lengths)
     products = np.einsum("pd,pd->p", images, texts, dtype=np.float64)
-    known = [
+    columns = [
         products / (image_lengths * text_lengths),
         np.log(image_lengths),
         np.log(text_lengths),
         np.log(np.maximum(words, 1)),
     ]
-    return np.stack([*known, *([] if second is None else [second])], axis=1, dtype=np.float64)
+    return np.stack([*columns, *([] if second is None else [second])], axis=1, dtype=np.float64)
 
 
 def match_scores(
@@ -261,8 +261,8 @@ def match_scores(
     features : float64 (p, 4) or (p, 5)
         ``match_features`` of the pairs.
     """
-    known = matcher.match_probability
-    return scores if known is None else known.of(features)
+    probability = matcher.match_probability
+    return scores if probability is None else probability.of(features)
 
 
 def word_counts(texts: Sequence[str]) -> FloatArray:

@@ -185,8 +185,8 @@ class PretrainedReranker:
 
         That of a text is the mean over its passages.
         """
-        found = [self._passage(images, row[row >= 0]) for row in text.astype(np.int64)]
-        return np.asarray(np.mean(found, axis=0), np.float32)
+        passages = [self._passage(images, row[row >= 0]) for row in text.astype(np.int64)]
+        return np.asarray(np.mean(passages, axis=0), np.float32)
 
     def _passage(self, images: NDArray[np.float16], ids: NDArray[np.int64]) -> FloatArray:
         pair = self._texts.reading.pair
@@ -195,8 +195,8 @@ class PretrainedReranker:
             self._runner(images[start : start + PICTURES].astype(np.float32), ids)[0][:, 0]
             for start in range(0, len(images), PICTURES)
         ]
-        found: FloatArray = np.concatenate([np.zeros(0, np.float32), *logits])
-        return np.asarray(found / self.scale, np.float32)
+        joined: FloatArray = np.concatenate([np.zeros(0, np.float32), *logits])
+        return np.asarray(joined / self.scale, np.float32)
 
     @cached_property
     def _texts(self) -> PretrainedText:

@@ -76,7 +76,7 @@ def placed(
     vectors: Sequence[FloatArray], weights: Sequence[float], basis: NDArray[Any] | None
 ) -> FloatArray:
     """Return each part's share of the joined vectors, float32 (n, parts, dim)."""
-    widths = [one.shape[1] for one in vectors]
+    widths = [part.shape[1] for part in vectors]
     rows = np.eye(sum(widths), dtype=np.float32) if basis is None else basis.astype(np.float32)
     places = np.split(rows, np.cumsum(widths)[:-1])
     shares = np.stack(
@@ -92,14 +92,14 @@ def joined_length(vectors: Sequence[FloatArray], weights: Sequence[float]) -> Fl
 
     A part with a zero vector, as of unknown words, leaves it to the others.
     """
-    squares = np.stack([np.square(one).sum(axis=1) for one in vectors], axis=1)
-    known = (squares > 0) @ np.asarray(weights, np.float32)
-    lengths = np.sqrt(squares @ np.asarray(weights, np.float32) / np.where(known > 0, known, 1))
+    squares = np.stack([np.square(part).sum(axis=1) for part in vectors], axis=1)
+    present = (squares > 0) @ np.asarray(weights, np.float32)
+    lengths = np.sqrt(squares @ np.asarray(weights, np.float32) / np.where(present > 0, present, 1))
     return np.asarray(lengths[:, None], np.float32)
 
 
 def named(names: Sequence[str], weights: Sequence[float]) -> dict[str, float]:
     # Two kernels of one kind are told apart by their place.
     twice = {name for name in names if names.count(name) > 1}
-    told = [f"{name} {n}" if name in twice else name for n, name in enumerate(names, 1)]
-    return dict(zip(told, weights, strict=True))
+    labels = [f"{name} {n}" if name in twice else name for n, name in enumerate(names, 1)]
+    return dict(zip(labels, weights, strict=True))

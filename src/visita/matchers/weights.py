@@ -22,16 +22,16 @@ SCALE = ":scale"
 
 def rounded(weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return weights as they are kept, int8 with a scale, or float16."""
-    kept: dict[str, NDArray[Any]] = {}
+    stored: dict[str, NDArray[Any]] = {}
     for name, values in weights.items():
         if values.ndim != 2 or values.size < LARGE:
-            kept[name] = values.astype(np.float16)
+            stored[name] = values.astype(np.float16)
             continue
         largest = np.abs(values).max(axis=1, keepdims=True).astype(np.float32)
         scale = np.where(largest > 0, largest, 1) / np.float32(127)
-        kept[name] = np.rint(values / scale).astype(np.int8)
-        kept[name + SCALE] = scale
-    return kept
+        stored[name] = np.rint(values / scale).astype(np.int8)
+        stored[name + SCALE] = scale
+    return stored
 
 
 def restored(kept: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
@@ -42,15 +42,15 @@ def restored(kept: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
     ArtifactError
         If a scale is missing or suits no row.
     """
-    found = {}
+    weights = {}
     for name, values in kept.items():
         if values.dtype == np.int8:
             if kept.get(name + SCALE, np.zeros(0)).shape != (*values.shape[:1], 1):
                 raise ArtifactError(f"The weights {name} have no scale for each of their rows.")
-            found[name] = values * kept[name + SCALE].astype(np.float32)
+            weights[name] = values * kept[name + SCALE].astype(np.float32)
         elif not name.endswith(SCALE):
-            found[name] = values.astype(np.float32)
-    return found
+            weights[name] = values.astype(np.float32)
+    return weights
 
 
 def network_of(

@@ -43,9 +43,11 @@ class WordMap:
 
     def __post_init__(self) -> None:
         arrays = self._arrays()
-        fits = all(one.ndim == 2 and one.shape[1] == len(self.matrix) for one in arrays.values())
-        if not fits or any(one.dtype != np.float16 for one in arrays.values()):
-            shapes = " and ".join(f"{one.dtype} {one.shape}" for one in arrays.values())
+        fits = all(
+            array.ndim == 2 and array.shape[1] == len(self.matrix) for array in arrays.values()
+        )
+        if not fits or any(array.dtype != np.float16 for array in arrays.values()):
+            shapes = " and ".join(f"{array.dtype} {array.shape}" for array in arrays.values())
             raise ArtifactError(f"A map of words cannot be made of {shapes}.")
 
     def _arrays(self) -> dict[str, NDArray[np.float16]]:
@@ -59,9 +61,9 @@ class WordMap:
 
     def __call__(self, vectors: FloatArray) -> FloatArray:
         """Return vectors at most 1 long, float32 (m, dim), for those of words, (m, dim)."""
-        found = vectors @ self.matrix.astype(np.float32).T
-        lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        return np.asarray(found / np.maximum(lengths, 1), np.float32)
+        mapped = vectors @ self.matrix.astype(np.float32).T
+        lengths = np.linalg.norm(mapped, axis=1, keepdims=True)
+        return np.asarray(mapped / np.maximum(lengths, 1), np.float32)
 
     def save(self, folder: Path) -> None:
         """Write it into the draft of a matcher."""
@@ -79,7 +81,7 @@ class WordMap:
         if not (folder / FILE).is_file():
             return None
         arrays = read_arrays(folder / FILE)
-        known = {"matrix"} <= set(arrays) <= {"matrix", "rows"}
-        if not known or arrays["matrix"].shape != (dim, dim):
+        complete = {"matrix"} <= set(arrays) <= {"matrix", "rows"}
+        if not complete or arrays["matrix"].shape != (dim, dim):
             raise ArtifactError(f"{folder / FILE} is no map of words for vectors of {dim} numbers.")
         return cls(**arrays)

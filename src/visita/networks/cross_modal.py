@@ -109,11 +109,11 @@ def answered(asking: Parts, asked: Parts, sharpness: Tensor) -> Tensor:
     cosines = asking.vectors.reshape(1, a * p, e) @ asked.vectors.transpose(1, 2)
     nearest = cosines.detach().amax(-1, keepdim=True)
     attention = torch.exp(sharpness * (cosines - nearest))
-    found = (attention * cosines).sum(-1)
+    dots = (attention * cosines).sum(-1)
     # The length of what was found, without making it: Σ_qr attention_q attention_r <v_q, v_r>.
     gram = asked.vectors @ asked.vectors.transpose(1, 2)
     lengths = (attention @ gram * attention).sum(-1)
-    return (found / lengths.clamp_min(SHORTEST).sqrt()).view(-1, a, p)
+    return (dots / lengths.clamp_min(SHORTEST).sqrt()).view(-1, a, p)
 
 
 LEVELS = ("words", "phrases", "cells", "whole")
@@ -222,8 +222,8 @@ class MklVisita(nn.Module):
     def image(self, grid: Tensor) -> Tensor:
         """Map grids (n, cells, d) to packed parts (n, 1 + cells, dim + 1): the whole, the cells."""
         x = self.see(grid)
-        seen = torch.ones_like(x[..., 0], dtype=torch.bool)
-        return _packed(self._whole(x, seen, "whole"), self._parts(x, seen, "cells"))
+        mask = torch.ones_like(x[..., 0], dtype=torch.bool)
+        return _packed(self._whole(x, mask, "whole"), self._parts(x, mask, "cells"))
 
     def text(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Map tokens of m texts to packed parts (m, 1 + t, 2 (dim + 1)).
@@ -249,18 +249,18 @@ class MklVisita(nn.Module):
                 cosines = (whole.vectors[:, 0] @ sentence.vectors[:, 0].T)[..., None]
                 scores.append(self.kernels(number, cosines, sentence.shares[None]))
             elif level == "cells":
-                found = answered(cells, words, sharpness)
-                scores.append(self.kernels(number, found, cells.shares[None]).T)
+                answers = answered(cells, words, sharpness)
+                scores.append(self.kernels(number, answers, cells.shares[None]).T)
             else:
                 asking = words if level == "words" else phrases
-                found = answered(asking, cells, sharpness)
-                scores.append(self.kernels(number, found, asking.shares[None]))
+                answers = answered(asking, cells, sharpness)
+                scores.append(self.kernels(number, answers, asking.shares[None]))
         return torch.stack(scores).sum(0)
 
     def score_pairs(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return what ``score`` does of the pairs (i, i) alone, float32 (n,)."""
-        one = torch.vmap(lambda image, text: self.score(image[None], text[None])[0, 0])
-        scores: Tensor = one(images, texts)
+        score_pair = torch.vmap(lambda image, text: self.score(image[None], text[None])[0, 0])
+        scores: Tensor = score_pair(images, texts)
         return scores
 
     def probability(self, scores: Tensor) -> Tensor:
@@ -314,7 +314,9 @@ class PairScores(nn.Module):
 
 
 def _packed(*levels: Parts) -> Tensor:
-    return torch.cat([torch.cat([one.vectors, one.shares[..., None]], -1) for one in levels], 1)
+    return torch.cat(
+        [torch.cat([level.vectors, level.shares[..., None]], -1) for level in levels], 1
+    )
 
 
 def _unpacked(packed: Tensor) -> Parts:

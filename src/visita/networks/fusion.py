@@ -280,19 +280,19 @@ class JointSpace(nn.Module):
 
     def image_vectors(self, features: Tensor) -> list[Tensor]:
         """Map (n, views, d) to the unit vectors (n, d_k) of each part."""
-        found: list[Tensor] = []
+        vectors: list[Tensor] = []
         for part, network in zip(self.parts, self.networks, strict=True):
-            read = features if part.on is None else found[part.on][:, None]
-            found.append(network.image(read[:, :, slice(*part.image_span)]))
-        return found
+            read = features if part.on is None else vectors[part.on][:, None]
+            vectors.append(network.image(read[:, :, slice(*part.image_span)]))
+        return vectors
 
     def text_vectors(self, features: Tensor) -> list[Tensor]:
         """Map (m, e) to the unit vectors (m, d_k) of each part."""
-        found: list[Tensor] = []
+        vectors: list[Tensor] = []
         for part, network in zip(self.parts, self.networks, strict=True):
-            read = features if part.on is None else found[part.on]
-            found.append(network.text(read[:, slice(*part.text_span)]))
-        return found
+            read = features if part.on is None else vectors[part.on]
+            vectors.append(network.text(read[:, slice(*part.text_span)]))
+        return vectors
 
     def _join(self, vectors: Sequence[Tensor]) -> Tensor:
         # As ``visita.vectors.join``, again in torch because it is learnt through and exported.

@@ -112,7 +112,7 @@ class KernelLayer(nn.Module):
     def unrelated(self) -> Tensor:
         """Return the score, float32 (), of a picture and a text all of whose cosines are 0."""
         levels = range(len(self.levels))
-        return torch.stack([self(one, torch.zeros(1), torch.ones(1)) for one in levels]).sum()
+        return torch.stack([self(level, torch.zeros(1), torch.ones(1)) for level in levels]).sum()
 
     def forward(self, level: int, cosines: Tensor, shares: Tensor) -> Tensor:
         """Return what one level adds to the score.
@@ -126,6 +126,6 @@ class KernelLayer(nn.Module):
         """
         weights = self.weights()[level]
         mixed = torch.zeros_like(cosines)
-        for weight, one in zip(weights, self._kernels, strict=True):
-            mixed = mixed + weight * one(cosines)
+        for weight, kernel_of in zip(weights, self._kernels, strict=True):
+            mixed = mixed + weight * kernel_of(cosines)
         return (mixed * shares).sum(-1)

@@ -76,8 +76,8 @@ def info_nce(
 
 def _smoothed(logits: Tensor, left_out: Tensor, smoothing: float) -> Tensor:
     log_p = functional.log_softmax(logits.masked_fill(left_out, float("-inf")), dim=1)
-    kept = (~left_out).sum(1)
-    spread = log_p.masked_fill(left_out, 0.0).sum(1) / kept
+    remaining = (~left_out).sum(1)
+    spread = log_p.masked_fill(left_out, 0.0).sum(1) / remaining
     return -((1 - smoothing) * log_p.diagonal() + smoothing * spread).mean()
 
 

@@ -45,10 +45,10 @@ class Block(nn.Module):
         query, key, value = parts.view(n, t, 3, self.heads, width // self.heads).permute(
             2, 0, 3, 1, 4
         )
-        seen = functional.scaled_dot_product_attention(
+        attended = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=mask[:, None, None, :]
         )
-        x = x + self.dropout(self.mix_heads(seen.transpose(1, 2).reshape(n, t, width)))
+        x = x + self.dropout(self.mix_heads(attended.transpose(1, 2).reshape(n, t, width)))
         out: Tensor = x + self.dropout(self.mlp(self.before_mlp(x)))
         return out
 
@@ -122,8 +122,8 @@ class RecurrentWords(nn.Module):
         turned = ((mask.sum(1, keepdim=True) - 1 - places) % mask.shape[1])[..., None].expand_as(x)
         ahead, _ = self.forwards(x)
         back, _ = self.backwards(x.gather(1, turned))
-        both: Tensor = (ahead + back.gather(1, turned)) / 2 * mask[..., None]
-        return both
+        states: Tensor = (ahead + back.gather(1, turned)) / 2 * mask[..., None]
+        return states
 
 
 class TransformedWords(nn.Module):

@@ -82,8 +82,8 @@ def adapt(
     """
     expect(config, (AdaptConfig, NoneType), "config is an AdaptConfig")
     config = config or AdaptConfig()
-    whole = opened(base)
-    start: Any = whole.adaptable()
+    original = opened(base)
+    start: Any = original.adaptable()
     pairs = open_pairs(data, seed=config.seed)
     held_back = "test" if pairs.splits()["test"] else "dev"
     least = {**TRAIN_AND_DEV, held_back: LEAST}
@@ -109,12 +109,12 @@ def adapt(
     adapted, report = calibrated(adapted, dev, embedded, config.seed, facts)
     warnings = warnings_about(adapted, history)
     matcher: Any = adapted
-    if whole.reranker:
-        ranked: Any = whole
+    if original.reranker:
+        ranked: Any = original
         matcher = replace(ranked, name=run.name, first=adapted, facts=adapted.facts)
         warnings.append(
             "The numbers are of the vectors, which were adapted. The image-text head, which "
-            f"re-ranks the first {whole.depth}, is the one that it was."
+            f"re-ranks the first {original.depth}, is the one that it was."
         )
     run.save(matcher, history)
     return Trained(matcher, run.out, report, comparison, warnings, seconds)
@@ -181,8 +181,8 @@ def adapt_joint(
             f"{base.name!r} was adapted already, and its vectors would grow past {MAX_DIM} "
             "numbers: adapt its own base again, on all pairs together."
         )
-    whole = Spans.whole(space.image_features, space.text_features)
-    of_train, of_dev = embed(space, train, whole), embed(space, dev, whole)
+    spans = Spans.whole(space.image_features, space.text_features)
+    of_train, of_dev = embed(space, train, spans), embed(space, dev, spans)
     chosen_on = _read(of_dev, dev.truth)
     network, history = learn_head(_read(of_train, train.truth), chosen_on, validate, config)
     learnt = embed(network, chosen_on, Spans.whole(space.dim, space.dim))
@@ -221,8 +221,8 @@ def adapt_frozen(
     weight = best_mix(of_base, embed(learnt.network(), dev, spans), validate)
     if weight == 0:
         return base, history, weight
-    both = FusedMatcher(name=name, parts=(base, learnt), weights=(1 - weight, weight))
-    return both, history, weight
+    fused = FusedMatcher(name=name, parts=(base, learnt), weights=(1 - weight, weight))
+    return fused, history, weight
 
 
 def learn_head(

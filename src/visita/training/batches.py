@@ -61,8 +61,8 @@ def batches(
 
 def batch_count(truth: sparse.csr_array, size: int) -> int:
     """Return how many batches ``batches`` yields."""
-    whole, rest = divmod(truth.nnz, size)
-    return int(whole + (rest > 1))
+    full, rest = divmod(truth.nnz, size)
+    return int(full + (rest > 1))
 
 
 def _batch(
@@ -164,7 +164,7 @@ def labels_of(truth: sparse.csr_array, made_of: Sequence[sparse.csr_array]) -> s
         How much of the further views of one picture is which picture.
     """
     plain = truth.astype(np.float32)
-    return sparse.vstack([plain, *(one @ plain for one in made_of)], format="csr")
+    return sparse.vstack([plain, *(shares @ plain for shares in made_of)], format="csr")
 
 
 def labelled_pairs(

@@ -115,10 +115,10 @@ def caveats_on_words(matcher: Calibrated) -> list[str]:
     """Return a sentence where single words could not be calibrated on dev."""
     if matcher.keyword_calibration is not None:
         return []
-    known = "as for visita-small" if matcher.background is not None else "as for sentences"
+    source = "as for visita-small" if matcher.background is not None else "as for sentences"
     return [
         f"Dev has fewer than {LEAST_WORDS} nouns that the captions of {LEAST_IMAGES[-1]} pictures "
-        f"hold: the probability of one to three words is taken {known}."
+        f"hold: the probability of one to three words is taken {source}."
     ]
 
 
@@ -148,8 +148,8 @@ def words_on(
     texts = matcher.embed_texts(matcher.open_text_encoder().encode(queries.nouns))
     if matcher.words is not None:
         texts = matcher.words(texts)
-    known = usual_scores(matcher.background, texts)
-    usual = (np.broadcast_to(one, len(texts))[:, None] for one in known)
+    typical = usual_scores(matcher.background, texts)
+    usual = (np.broadcast_to(column, len(texts))[:, None] for column in typical)
     if embed and matcher.words is None:
         images, texts = embed(queries.nouns)
     scores = np.asarray(texts @ images.T, np.float32)
@@ -165,14 +165,14 @@ def learn_words(
     ``images`` are the matcher's vectors of those of ``pairs``. It goes out from the ``WordMap``
     of a base, if that is of this width, and is that where the captions name too few things.
     """
-    known = base if isinstance(base, WordMap) and len(base.matrix) == matcher.dim else None
+    base_map = base if isinstance(base, WordMap) and len(base.matrix) == matcher.dim else None
     names, held = named_things(pairs)
     if len(names) < LEAST_WORDS:
-        return known
-    prior = None if known is None else known.matrix.astype(np.float32)
+        return base_map
+    prior = None if base_map is None else base_map.matrix.astype(np.float32)
     texts = matcher.embed_texts(matcher.open_text_encoder().encode(names))
-    some = images[:: max(1, len(images) // BACKGROUND)].astype(np.float16)
-    background = some if matcher.background is None else None
+    sample = images[:: max(1, len(images) // BACKGROUND)].astype(np.float16)
+    background = sample if matcher.background is None else None
     return WordMap(fit_word_map(images, texts, held, prior), background)
 
 

@@ -171,8 +171,8 @@ def _side_of_words(vocabulary: Vocabulary, config: CrossModalConfig) -> dict[str
 
 def _standardise(side: Any, rows: NDArray[np.float16]) -> None:
     # A hundred thousand rows tell mean and variance well enough.
-    some = rows[:: max(1, len(rows) // 100_000)].astype(np.float32)
-    mean, scale = statistics(some)
+    sample = rows[:: max(1, len(rows) // 100_000)].astype(np.float32)
+    mean, scale = statistics(sample)
     side.mean.copy_(torch.from_numpy(mean))
     side.scale.copy_(torch.from_numpy(scale))
 
@@ -182,7 +182,7 @@ def optimizer_of(network: MklVisita, config: CrossModalConfig) -> torch.optim.Op
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.SGD
     kernels = set(network.kernels.parameters())
     rest = {
-        "params": [one for one in network.parameters() if one not in kernels],
+        "params": [parameter for parameter in network.parameters() if parameter not in kernels],
         "lr": config.learning_rate,
         "weight_decay": config.weight_decay,
     }
@@ -317,8 +317,8 @@ def _texts(network: MklVisita, tokens: Tokens, rows: NDArray[np.int64]) -> Tenso
 def _scores(network: MklVisita, images: Tensor, tokens: Tokens, texts: NDArray[np.int64]) -> Tensor:
     """Return the scores of packed pictures with texts, float32 (n, m)."""
     groups = _of_like_lengths(tokens, texts)
-    found = [network.score(images, _texts(network, tokens, texts[some])) for some in groups]
-    return torch.cat(found, 1)[:, np.argsort(np.concatenate(groups))]
+    scores = [network.score(images, _texts(network, tokens, texts[group])) for group in groups]
+    return torch.cat(scores, 1)[:, np.argsort(np.concatenate(groups))]
 
 
 def _of_like_lengths(tokens: Tokens, texts: NDArray[np.int64]) -> list[NDArray[np.int64]]:

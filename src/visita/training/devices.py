@@ -86,6 +86,6 @@ class Team:
         """Return what the main process makes, in every process; the others wait for it."""
         if self.count == 1:
             return make()
-        made: list[T | None] = [make() if self.is_main else None]
-        result: T = broadcast_object_list(made)[0]
+        holder: list[T | None] = [make() if self.is_main else None]
+        result: T = broadcast_object_list(holder)[0]
         return result

@@ -74,8 +74,8 @@ class EndToEnd(nn.Module):
 
     def grids(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Return the levels side by side, float32 (b, cells, d)."""
-        found = self.encoder(torch.from_numpy(pixels).to(self.network.slope.device))
-        cells = [one[:, None] if one.ndim == 2 else one for one in found]
+        levels = self.encoder(torch.from_numpy(pixels).to(self.network.slope.device))
+        cells = [level[:, None] if level.ndim == 2 else level for level in levels]
         return torch.cat(cells, dim=2).float()
 
 
@@ -123,21 +123,21 @@ def train_end_to_end(
     team = Team(settings.device, settings.precision)
     rng = np.random.default_rng([config.seed, 1])
     set_apart(rng, team.number)
-    both = EndToEnd(encoder, network).to(team.device)
+    model = EndToEnd(encoder, network).to(team.device)
     optimizer = optimizer_of(network, settings)
     # Decay would pull the weights towards 0 and not towards the pretrained ones.
     rate = {"lr": config.learning_rate, "weight_decay": 0.0}
     optimizer.add_param_group({"params": list(encoder.parameters()), **rate})
 
     def varied_grids(rows: NDArray[np.int64]) -> Tensor:
-        return both.grids(train.pixels.varied(rows, rng))
+        return model.grids(train.pixels.varied(rows, rng))
 
     def score() -> float:
-        tensors = replace(dev.tensors, grids=all_grids(both, dev.pixels))
+        tensors = replace(dev.tensors, grids=all_grids(model, dev.pixels))
         return validate(all_scores(network, tensors))
 
     history = fit(
-        both,
+        model,
         losses_of(network, train.tensors, settings, rng, team, varied_grids),
         optimizer,
         lambda: team.shared(score),
@@ -255,7 +255,7 @@ def _learn(
             _pictures(pairs, recipe, text, run.features, base) for pairs in (run.train, few)
         )
     network = base.network(levels)
-    untrained = {key: one.detach().numpy().copy() for key, one in network.named_parameters()}
+    untrained = {key: weight.detach().numpy().copy() for key, weight in network.named_parameters()}
     started = time.perf_counter()
     history = train_end_to_end(
         *(network, train, validated, rsum_of_scores(validated.tensors.truth), config),
@@ -265,9 +265,9 @@ def _learn(
     seconds = time.perf_counter() - started
     learnt: dict[str, Any] = dict(base.tensors) if isinstance(base, TunedEncoder) else {}
     learnt |= {
-        key: one.detach().numpy().astype(np.float16)
-        for key, one in network.named_parameters()
-        if not np.array_equal(one.detach().numpy(), untrained[key])
+        key: weight.detach().numpy().astype(np.float16)
+        for key, weight in network.named_parameters()
+        if not np.array_equal(weight.detach().numpy(), untrained[key])
     }
     origin = base.base if isinstance(base, TunedEncoder) else name
     return TunedEncoder(origin, learnt), history, len(validated.pixels), seconds

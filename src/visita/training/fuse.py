@@ -121,29 +121,29 @@ def fuse(
     >>> fused.folder.name, fused.fusion["best"]
     ('both', 'colour')
     """
-    names, given = _opened(matchers, dim)
+    names, sources = _opened(matchers, dim)
     drawing = Path(plot) if plot else None
     if drawing and drawing.suffix not in FORMATS:
         raise ConfigError(f"A plot is a file ending in {', '.join(FORMATS)}, unlike {drawing}.")
     run = Run.begin(data, out, seed, least={"dev": HALVED}, doing="Fusing")
-    read = _read(given, run.pairs, dim, seed)
+    read = _read(sources, run.pairs, dim, seed)
 
     started = time.perf_counter()
-    parts = [read.matcher(name, part) for name, part in zip(names, given, strict=True)]
+    parts = [read.matcher(name, part) for name, part in zip(names, sources, strict=True)]
     vectors, truth = read.vectors(parts, read.dev), read.dev.pairs.truth.tocsr()
     learnt = learn_weights(*vectors, truth, seed=seed)
-    kept = [number for number, weight in enumerate(learnt.chosen()) if weight > 0]
-    weights = tuple(learnt.chosen()[number] for number in kept)
-    matcher = FusedMatcher(name=run.name, parts=tuple(parts[n] for n in kept), weights=weights)
-    own = [vectors[0][number] for number in kept], [vectors[1][number] for number in kept]
+    chosen = [number for number, weight in enumerate(learnt.chosen()) if weight > 0]
+    weights = tuple(learnt.chosen()[number] for number in chosen)
+    matcher = FusedMatcher(name=run.name, parts=tuple(parts[n] for n in chosen), weights=weights)
+    own = [vectors[0][number] for number in chosen], [vectors[1][number] for number in chosen]
     matcher, shortened = _shortened(matcher, own, truth, read, dim, seed)
     if read.train:
         shown = matcher.embed_images(read.train.columns)
         matcher = replace(matcher, words=learn_words(matcher, read.train.pairs, shown))
     embedded = matcher.fuse(own[0]), matcher.fuse(own[1])
     numbers = {**_numbers(names, parts, learnt), "shortened": shortened}
-    made = {"config": {"dim": dim, "seed": seed}, "fusion": numbers}
-    facts = {**made, **provenance(run.pairs), **_too_good(matcher.parts)}
+    recorded = {"config": {"dim": dim, "seed": seed}, "fusion": numbers}
+    facts = {**recorded, **provenance(run.pairs), **_too_good(matcher.parts)}
     matcher, report = calibrated(matcher, read.dev, embedded, seed, facts)
     seconds = time.perf_counter() - started
     matcher.save(run.out)
@@ -161,13 +161,15 @@ def _opened(
     if len(matchers) < 2:
         raise ConfigError("Fusing needs two matchers or more, such as a second one or class-names.")
     whole(dim, "dim", 1, MAX_DIM)
-    names = [str(one) if isinstance(one, str | Path) else one.name for one in matchers]
-    given = [CONCEPTS.get(str(one)) or _vectors_of(opened(one)) for one in matchers]
-    marks = [part.fingerprint() for part in given]
+    names = [
+        str(matcher) if isinstance(matcher, str | Path) else matcher.name for matcher in matchers
+    ]
+    sources = [CONCEPTS.get(str(matcher)) or _vectors_of(opened(matcher)) for matcher in matchers]
+    marks = [part.fingerprint() for part in sources]
     twice = [name for name, mark in zip(names, marks, strict=True) if marks.count(mark) > 1]
     if twice:
         raise ConfigError(f"The same matcher is given twice, as {' and '.join(twice)}.")
-    return names, given
+    return names, sources
 
 
 def _vectors_of(matcher: Matcher) -> Matcher:
@@ -189,7 +191,7 @@ class _Read:
         texts = [self.text.select(features.texts, part.open_text_encoder()) for part in parts]
         return (
             [part.embed_images(features.columns) for part in parts],
-            [part.embed_texts(one) for part, one in zip(parts, texts, strict=True)],
+            [part.embed_texts(rows) for part, rows in zip(parts, texts, strict=True)],
         )
 
     def matcher(self, name: str, part: Matcher | Concepts) -> Matcher:
@@ -201,23 +203,23 @@ class _Read:
         return concept_matcher(name, part, train)
 
 
-def _read(given: Sequence[Matcher | Concepts], pairs: PairSet, dim: int, seed: int) -> _Read:
-    recipe = Recipe.union(part.recipe for part in given)
-    text = JoinedText([part.open_text_encoder() for part in given])
+def _read(sources: Sequence[Matcher | Concepts], pairs: PairSet, dim: int, seed: int) -> _Read:
+    recipe = Recipe.union(part.recipe for part in sources)
+    text = JoinedText([part.open_text_encoder() for part in sources])
     dev = pair_features(interchangeable(_drawn(pairs, "dev", MOST_DEV, seed)), recipe, text)
-    concepts = any(isinstance(part, Concepts) for part in given)
+    concepts = any(isinstance(part, Concepts) for part in sources)
     train = None
-    if concepts or sum(part.dim for part in given) > dim or pairs.splits()["train"]:
+    if concepts or sum(part.dim for part in sources) > dim or pairs.splits()["train"]:
         train = pair_features(_drawn(pairs, "train", MOST_TRAIN, seed), recipe, text)
     return _Read(text, dev, train)
 
 
 def _drawn(pairs: PairSet, split: str, most: int, seed: int) -> PairSet:
-    whole = pairs.take(split)
-    count = len(whole.image_ids)
+    of_split = pairs.take(split)
+    count = len(of_split.image_ids)
     if count <= most:
-        return whole
-    return whole.subset(np.sort(np.random.default_rng(seed).choice(count, most, replace=False)))
+        return of_split
+    return of_split.subset(np.sort(np.random.default_rng(seed).choice(count, most, replace=False)))
 
 
 def _shortened(
@@ -233,8 +235,8 @@ def _shortened(
     )
     short = replace(matcher, basis=reduction(images, texts, dim).astype(np.float16))
     before, after = (
-        retrieval(one.fuse(vectors[0]), one.fuse(vectors[1]), truth, seed=seed)
-        for one in (matcher, short)
+        retrieval(fused.fuse(vectors[0]), fused.fuse(vectors[1]), truth, seed=seed)
+        for fused in (matcher, short)
     )
     cost = asdict(rsum_gain(before, after, seed))
     return short, {"from": matcher.dim, "to": dim, "rsum": cost}
@@ -262,7 +264,10 @@ def _numbers(
 
 
 def _bars(names: Sequence[str], learnt: LearntWeights) -> Bars:
-    percent = [Estimate(100 * one.value, 100 * one.low, 100 * one.high) for one in learnt.weights]
+    percent = [
+        Estimate(100 * weight.value, 100 * weight.low, 100 * weight.high)
+        for weight in learnt.weights
+    ]
     return Bars("Weights", "", "weight, %", dict(zip(names, percent, strict=True)))
 
 

@@ -35,8 +35,8 @@ class Settings(Frozen):
             If a key is unknown (with the nearest known one) or a value does not fit.
         """
         values: dict[str, Any] = _read_toml(path) if path else {}
-        for one in settings:
-            _put(values, *_setting(one))
+        for setting in settings:
+            _put(values, *_setting(setting))
         return cls.of(values)
 
     @classmethod

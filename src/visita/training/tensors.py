@@ -78,13 +78,13 @@ def spans_of(config: FusionConfig, text: TextEncoder) -> Spans:
             "The class-name kernel needs 'classes' as the last image level; add it, "
             "or set class_names_weight=0."
         )
-    whole = sum(width for _, width in widths)
-    fusion = whole - (widths[-1][1] if levels[-1] == "classes" else 0)
+    total = sum(width for _, width in widths)
+    fusion = total - (widths[-1][1] if levels[-1] == "classes" else 0)
     if fusion == 0:
         raise ConfigError("The fusion network needs at least one level besides 'classes'.")
     return Spans(
         (0, fusion),
-        (fusion, whole) if config.class_names_weight > 0 else None,
+        (fusion, total) if config.class_names_weight > 0 else None,
         (0, text.dim),
         (text.dim - sentence, text.dim),
     )

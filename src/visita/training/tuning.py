@@ -61,8 +61,10 @@ def train_network(
         if beside is None or extra is None:
             yield from main()
             return
-        for (value, chance), (other, other_chance) in zip(main(), _endless(beside), strict=False):
-            yield value + extra.weight * other, chance + extra.weight * other_chance
+        for (value, chance), (other_value, other_chance) in zip(
+            main(), _endless(beside), strict=False
+        ):
+            yield value + extra.weight * other_value, chance + extra.weight * other_chance
 
     def dev_score() -> float:
         return validate(*embed(network, dev, spans))

@@ -122,7 +122,7 @@ class _First:
 def _first_stage(run: Run, recipe: Recipe, config: FusionConfig, partial: Path) -> _First:
     """Return the first stage, that of an interrupted run where it got so far."""
     folder, notes = partial / "first", partial / "first.json"
-    if (kept := _kept_first(folder, notes)) is None:
+    if (first := _kept_first(folder, notes)) is None:
         text = text_encoder_of(config, run.pairs)
         dev = pair_features(run.dev, recipe, text, run.features)
         matcher, history, seconds = learn(
@@ -130,9 +130,9 @@ def _first_stage(run: Run, recipe: Recipe, config: FusionConfig, partial: Path) 
         )
         write_sealed(notes, {"warnings": warnings_of(history), "seconds": seconds})
         matcher.save(folder)
-        kept = _kept_first(folder, notes)
-        assert kept  # it was saved just now
-    return kept
+        first = _kept_first(folder, notes)
+        assert first  # it was saved just now
+    return first
 
 
 def _kept_first(folder: Path, notes: Path) -> _First | None:
@@ -176,8 +176,8 @@ def _validated(
 ) -> CrossTensors:
     dev, columns = picture_features(run.dev, recipe, run.features)
     rows = dev.some_images(VALIDATED, config.seed)
-    kept = {name: values[rows] for name, values in columns.items()}
-    return cross_tensors(dev.subset(rows), kept, config.recipe(), text)
+    sampled = {name: values[rows] for name, values in columns.items()}
+    return cross_tensors(dev.subset(rows), sampled, config.recipe(), text)
 
 
 def join_stages(

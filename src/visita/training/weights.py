@@ -66,7 +66,7 @@ class LearntWeights:
     @property
     def best(self) -> int:
         """Which similarity alone has the highest rsum."""
-        return int(np.argmax([one.rsum.value for one in self.alone]))
+        return int(np.argmax([result.rsum.value for result in self.alone]))
 
     @property
     def holds(self) -> bool:
@@ -76,7 +76,7 @@ class LearntWeights:
     def chosen(self) -> tuple[float, ...]:
         """Return the weights to use: as learnt if the gain holds, else the best alone."""
         if self.holds:
-            return tuple(one.value for one in self.weights)
+            return tuple(weight.value for weight in self.weights)
         return tuple(float(number == self.best) for number in range(len(self.alone)))
 
 
@@ -108,7 +108,7 @@ def learn_weights(
     similarities = np.stack([a @ b.T for a, b in zip(images, texts, strict=True)])
     alone = [retrieval(a, b, truth, seed=seed) for a, b in zip(images, texts, strict=True)]
     fused = _cross_fitted(similarities, images, texts, truth, groups, seed)
-    best = max(alone, key=lambda one: one.rsum.value)
+    best = max(alone, key=lambda result: result.rsum.value)
     weights = _learnt(similarities, truth, groups, seed)
     return LearntWeights(weights, tuple(alone), fused, rsum_gain(best, fused, seed))
 
@@ -163,5 +163,5 @@ def _shares(w: Values) -> list[float]:
             "None of these matchers tells which dev images and texts belong together; "
             "check the pairs, or train a matcher on them."
         )
-    kept = np.where(w < LEAST_WEIGHT * w.max(), 0, w)
-    return [float(one) for one in kept / kept.sum()]
+    trimmed = np.where(w < LEAST_WEIGHT * w.max(), 0, w)
+    return [float(share) for share in trimmed / trimmed.sum()]

@@ -80,8 +80,8 @@ def named_things(pairs: PairSet) -> tuple[tuple[str, ...], sparse.csr_array]:
     held = (truth @ words_held(sentences, names)).T.tocsr()
     sure = np.minimum(SURE, np.maximum(np.median(truth.sum(axis=1)), 1))
     held.data = np.minimum(held.data / sure, 1)
-    kept = np.flatnonzero(np.diff(held.indptr) >= LEAST_IMAGES)
-    return tuple(names[number] for number in kept), held[kept]
+    depicted = np.flatnonzero(np.diff(held.indptr) >= LEAST_IMAGES)
+    return tuple(names[number] for number in depicted), held[depicted]
 
 
 def fit_word_map(
@@ -108,8 +108,8 @@ def fit_word_map(
     width = words.shape[1]
     start = PRIOR * np.eye(width) if prior is None else np.asarray(prior, np.float64)
     covariance, between = centred.T @ centred, words.T @ words
-    rest = centred.T @ (held.T @ words) - covariance @ start @ between
-    change = np.linalg.solve(covariance + IMAGE_RIDGE * np.eye(width), rest)
+    residual = centred.T @ (held.T @ words) - covariance @ start @ between
+    change = np.linalg.solve(covariance + IMAGE_RIDGE * np.eye(width), residual)
     matrix = start + np.linalg.solve(between + TEXT_RIDGE * np.eye(width), change.T).T
     return matrix.astype(np.float16)
 
