@@ -77,10 +77,8 @@ class Jpeg(JpegImageFile):
         assert self.fp is not None  # or it would not be open
         (components,) = self.fp.read(3)[2:] or (0,)  # of the first pass
         if "progressive" in self.info or components < len(self.layer):
-            widest, highest = (max(component[k] for component in self.layer) for k in (1, 2))
-            shares = sum(component[1] * component[2] for component in self.layer) / (
-                widest * highest
-            )
+            widest, highest = (max(plane[k] for plane in self.layer) for k in (1, 2))
+            shares = sum(plane[1] * plane[2] for plane in self.layer) / (widest * highest)
             self.planes = int(2 * shares * self.width * self.height)
         self._pixels = self.width * self.height
 

@@ -71,21 +71,18 @@ class MiniLM:
         """
         cut = [_passages(ids) for ids in self._token_ids(texts)]
         passages = [passage for text in cut for passage in text]
-        per_passage: list[NDArray[np.float16]] = [np.zeros((0, self.dim), np.float16)] * len(
-            passages
-        )
+        encoded: list[NDArray[np.float16]] = [np.zeros((0, self.dim), np.float16)] * len(passages)
         for rows in _by_length(passages):
             ids, mask = self._padded([passages[row] for row in rows])
             [values] = self._token_runner(ids, mask)
             for row, vectors in zip(rows, values, strict=True):
                 count = len(passages[row])
-                per_passage[row] = vectors[1 : 1 + count] if count else vectors[:1]
-                per_passage[row] = per_passage[row].astype(np.float16)
+                encoded[row] = vectors[1 : 1 + count] if count else vectors[:1]
+                encoded[row] = encoded[row].astype(np.float16)
         lengths = [sum(max(1, len(passage)) for passage in text) for text in cut]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return Tokens(
-            offsets,
-            np.concatenate(per_passage) if per_passage else np.zeros((0, self.dim), np.float16),
+            offsets, np.concatenate(encoded) if encoded else np.zeros((0, self.dim), np.float16)
         )
 
     def spans(self, text: str) -> NDArray[np.int64]:
