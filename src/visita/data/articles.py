@@ -135,10 +135,10 @@ def _draw(
     exhausted = False
     while not exhausted:
         exhausted = True
-        for other in others:
+        for image in others:
             if len(drawn) == noise:
                 return drawn
-            left = [caption for caption in captions[other] if wordings[caption] not in used]
+            left = [caption for caption in captions[image] if wordings[caption] not in used]
             if left:
                 drawn.append(left[rng.integers(len(left))])
                 used.add(wordings[drawn[-1]])

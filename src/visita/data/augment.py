@@ -79,15 +79,15 @@ class Patchwork:
 
     def of(self, pictures: Sequence[Image.Image]) -> Image.Image:
         """Return four RGB pictures as one; each is first squashed to the same square."""
-        whole = Image.new("RGB", (SIDE, SIDE))
+        patchwork = Image.new("RGB", (SIDE, SIDE))
         corners = [(x, y) for y in (0, self.meeting[1]) for x in (0, self.meeting[0])]
         for picture, size, place, (x, y) in zip(
             pictures, self.sizes(), self.places, corners, strict=True
         ):
             if size.all():
                 square = picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-                whole.paste(_part(square, size.tolist(), place), (int(x), int(y)))
-        return whole
+                patchwork.paste(_part(square, size.tolist(), place), (int(x), int(y)))
+        return patchwork
 
 
 def _part(picture: Image.Image, size: Sequence[int], place: NDArray[np.float64]) -> Image.Image:

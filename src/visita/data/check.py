@@ -70,7 +70,7 @@ class Report(Brief):
     @property
     def errors(self) -> int:
         """The number of faults that make results wrong, rather than odd."""
-        return sum(one.count for one in self.findings if one.severity == "error")
+        return sum(finding.count for finding in self.findings if finding.severity == "error")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as what JSON can hold."""
@@ -105,7 +105,7 @@ def check_pairs(pairs: PairSet, progress: Advance = lambda _: None) -> Report:
         pairs=int(pairs.truth.nnz),
         splits=pairs.splits(),
         languages=dict(sorted(Counter(filter(None, pairs.text_languages)).items())),
-        findings=tuple(one for one in findings if one.count),
+        findings=tuple(finding for finding in findings if finding.count),
     )
 
 
@@ -126,10 +126,10 @@ def _identical_pictures(pairs: PairSet) -> tuple[list[str], list[str]]:
     repeats: list[str] = []
     for rows in identical_files(pairs.image_paths):
         splits = pairs.image_split[rows].tolist()
-        named = [
+        copies = [
             f"{pairs.image_ids[row]} ({split})" for row, split in zip(rows, splits, strict=True)
         ]
-        (leaks if len(set(splits)) > 1 else repeats).append(" = ".join(named))
+        (leaks if len(set(splits)) > 1 else repeats).append(" = ".join(copies))
     return leaks, repeats
 
 

@@ -64,14 +64,14 @@ def corrupt(picture: Image.Image, name: str, strength: int, key: str) -> Image.I
             f"No corruption is called {name!r}.{did_you_mean(name, CORRUPTIONS)} "
             f"Known: {', '.join(CORRUPTIONS)}."
         )
-    one = CORRUPTIONS[name]
-    if not 0 <= strength <= len(one.amounts):
-        raise ConfigError(f"A strength is 0 to {len(one.amounts)}, not {strength}.")
+    corruption = CORRUPTIONS[name]
+    if not 0 <= strength <= len(corruption.amounts):
+        raise ConfigError(f"A strength is 0 to {len(corruption.amounts)}, not {strength}.")
     if strength == 0:
         return picture
     seed = int.from_bytes(sha256(f"{name}/{key}".encode("utf-8", "surrogatepass")).digest())
     rng = np.random.default_rng(seed)
-    return one.apply(_brought_down(picture), one.amounts[strength - 1], rng)
+    return corruption.apply(_brought_down(picture), corruption.amounts[strength - 1], rng)
 
 
 def _brought_down(picture: Image.Image) -> Image.Image:

@@ -96,10 +96,12 @@ def budget() -> Budget:
     ConfigError
         If that is no number of megabytes.
     """
-    named = os.environ.get(SETTING) or str(DEFAULT)
-    if not (named.isascii() and named.isdigit() and int(named)):
-        raise ConfigError(f"{SETTING} is {named!r}: give a number of megabytes, such as {DEFAULT}.")
-    return Budget(int(named) * MB)
+    megabytes = os.environ.get(SETTING) or str(DEFAULT)
+    if not (megabytes.isascii() and megabytes.isdigit() and int(megabytes)):
+        raise ConfigError(
+            f"{SETTING} is {megabytes!r}: give a number of megabytes, such as {DEFAULT}."
+        )
+    return Budget(int(megabytes) * MB)
 
 
 STRIP = 2**20
@@ -124,11 +126,11 @@ def to_rgb(picture: Image.Image, scale: int = 1) -> Image.Image:
         return picture if scale == 1 else picture.reduce(scale)
     convert = _grey(picture) if _is_deep(picture) else _on_white
     width, height = (-(-edge // scale) for edge in picture.size)
-    whole = Image.new("RGB", (width, height))
+    converted = Image.new("RGB", (width, height))
     for top, strip in _strips(picture):
         part = convert(strip)
-        whole.paste(part if scale == 1 else part.reduce(scale), (0, top // scale))
-    return whole
+        converted.paste(part if scale == 1 else part.reduce(scale), (0, top // scale))
+    return converted
 
 
 def upright(picture: Image.Image, orientation: int) -> Image.Image:
@@ -174,8 +176,8 @@ def _grey(picture: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 def _extremes(picture: Image.Image) -> tuple[float, float]:
     finite = (v[np.isfinite(v)] for v in (_values(strip) for _, strip in _strips(picture)))
-    found = [(float(values.min()), float(values.max())) for values in finite if values.size]
-    lows, highs = zip(*found, strict=True) if found else ((0.0,), (0.0,))
+    ranges = [(float(values.min()), float(values.max())) for values in finite if values.size]
+    lows, highs = zip(*ranges, strict=True) if ranges else ((0.0,), (0.0,))
     return min(lows), max(highs)
 
 
@@ -255,9 +257,9 @@ def _decoded(path: Path, reduced: bool, held: ExitStack) -> Image.Image:
             picture.load()
             pixels = to_rgb(picture, scale)
             turned = orientation(picture) if turned is None else turned
-            found = upright(pixels, turned)
-            found.info.clear()  # lest anyone turn it again
-            return found
+            upright_picture = upright(pixels, turned)
+            upright_picture.info.clear()  # lest anyone turn it again
+            return upright_picture
     except (PictureError, ConfigError):
         raise
     except MissingExtraError as error:

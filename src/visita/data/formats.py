@@ -77,18 +77,18 @@ class Jpeg(JpegImageFile):
         assert self.fp is not None  # or it would not be open
         (components,) = self.fp.read(3)[2:] or (0,)  # of the first pass
         if "progressive" in self.info or components < len(self.layer):
-            widest, highest = (max(one[k] for one in self.layer) for k in (1, 2))
-            shares = sum(one[1] * one[2] for one in self.layer) / (widest * highest)
+            widest, highest = (max(plane[k] for plane in self.layer) for k in (1, 2))
+            shares = sum(plane[1] * plane[2] for plane in self.layer) / (widest * highest)
             self.planes = int(2 * shares * self.width * self.height)
         self._pixels = self.width * self.height
 
     def load_read(self, read_bytes: int) -> bytes:
         """Return more of the file, unless what was read has too many passes."""
-        some: bytes = super().load_read(read_bytes)
-        self._passes += some.count(b"\xff\xda")
+        chunk: bytes = super().load_read(read_bytes)
+        self._passes += chunk.count(b"\xff\xda")
         if self._passes * self._pixels > self.MOST_WORK:
             raise PictureError(f"is sent in {self._passes} passes or more, which takes too long")
-        return some
+        return chunk
 
     def _read_dpi_from_exif(self) -> None:
         """Skip the search for a resolution: Pillow warns of each damaged entry on its way."""
@@ -206,11 +206,11 @@ def preview(path: Path) -> tuple[Image.Image, int]:
         raise MissingExtraError("reading RAW pictures", "raw") from error
     try:
         with rawpy.imread(str(path)) as raw:
-            found, turned = raw.extract_thumb(), _TURNED.get(raw.sizes.flip, 1)
+            thumbnail, turned = raw.extract_thumb(), _TURNED.get(raw.sizes.flip, 1)
     except rawpy.LibRawError as error:
         raise PictureError(f"is a RAW file without a preview that can be read: {error}") from error
-    if not isinstance(found.data, bytes):
-        return Image.fromarray(np.asarray(found.data)), turned
-    picture = identify(BytesIO(found.data))
+    if not isinstance(thumbnail.data, bytes):
+        return Image.fromarray(np.asarray(thumbnail.data)), turned
+    picture = identify(BytesIO(thumbnail.data))
     own = orientation(picture)  # mostly 1: the RAW file alone says how it is turned
     return picture, own if own > 1 else turned

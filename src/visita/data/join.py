@@ -52,23 +52,23 @@ def join_pairs(sets: Sequence[PairSet], by: str = "content") -> PairSet:
     if len(sets) < 2:
         raise DataError("Joining needs two data sets or more.")
     names = _names(sets)
-    ids = [image for one in sets for image in one.image_ids]
-    paths = [path for one in sets for path in one.image_paths]
+    ids = [image for pair_set in sets for image in pair_set.image_ids]
+    paths = [path for pair_set in sets for path in pair_set.image_paths]
     if by == "content":
         groups = identical_files(paths)
-        owners = np.repeat(names, [len(one.image_ids) for one in sets])
+        owners = np.repeat(names, [len(pair_set.image_ids) for pair_set in sets])
         ids = [f"{owner}/{image}" for owner, image in zip(owners, ids, strict=True)]
     else:
         groups = _equal(ids)
     first = np.arange(len(ids))
     for group in groups:
         first[group] = group[0]
-    kept, image_of = np.unique(first, return_inverse=True)
+    rows, image_of = np.unique(first, return_inverse=True)
     texts, text_of, truth = _join_texts(sets, image_of)
-    image_sides = _sides([one.image_split for one in sets])
-    text_sides = _sides([one.text_split for one in sets])
+    image_sides = _sides([pair_set.image_split for pair_set in sets])
+    text_sides = _sides([pair_set.text_split for pair_set in sets])
     image_labels, text_labels = label_components(truth)
-    sides = np.zeros(len(kept) + len(texts), dtype=np.int64)  # at least one a component
+    sides = np.zeros(len(rows) + len(texts), dtype=np.int64)  # at least one a component
     np.maximum.at(sides, image_labels[image_of], image_sides)
     np.maximum.at(sides, text_labels[text_of], text_sides)
     new_sides = sides[image_labels][image_of]
@@ -78,21 +78,23 @@ def join_pairs(sets: Sequence[PairSet], by: str = "content") -> PairSet:
     )
     splits = np.array(SPLITS)
     return PairSet(
-        source=f"{' joined with '.join(names)}: {', '.join(one.source for one in sets)}",
-        image_ids=tuple(ids[row] for row in kept),
-        image_paths=tuple(paths[row] for row in kept),
+        source=f"{' joined with '.join(names)}: {', '.join(pair_set.source for pair_set in sets)}",
+        image_ids=tuple(ids[row] for row in rows),
+        image_paths=tuple(paths[row] for row in rows),
         texts=texts,
         truth=truth,
         image_split=splits[sides[image_labels]],
         text_split=splits[sides[text_labels]],
         problems=(*_problems(names, sets), *moved),
-        languages={text: code for one in reversed(sets) for text, code in one.languages.items()},
+        languages={
+            text: code for pair_set in reversed(sets) for text, code in pair_set.languages.items()
+        },
     )
 
 
 def _names(sets: Sequence[PairSet]) -> list[str]:
     """Return each set's reader, numbered from the second of its kind on."""
-    readers = [one.source.partition(":")[0] for one in sets]
+    readers = [pair_set.source.partition(":")[0] for pair_set in sets]
     counts = [readers[: at + 1].count(reader) for at, reader in enumerate(readers)]
     return [r if count == 1 else f"{r}-{count}" for r, count in zip(readers, counts, strict=True)]
 
@@ -108,10 +110,10 @@ def _join_texts(
     sets: Sequence[PairSet], image_of: NDArray[np.int64]
 ) -> tuple[tuple[str, ...], NDArray[np.int64], sparse.csr_array]:
     """Return the joined texts, the row of each text in them, and the joined truth."""
-    links = sparse.block_diag([one.truth for one in sets], format="csc")
+    links = sparse.block_diag([pair_set.truth for pair_set in sets], format="csc")
     rows: dict[tuple[tuple[int, ...], str], int] = {}
     text_of = []
-    for column, text in enumerate(text for one in sets for text in one.texts):
+    for column, text in enumerate(text for pair_set in sets for text in pair_set.texts):
         images = image_of[links.indices[links.indptr[column] : links.indptr[column + 1]]]
         key = (tuple(np.unique(images).tolist()), text)
         text_of.append(rows.setdefault(key, len(rows)))
@@ -124,12 +126,14 @@ def _join_texts(
 
 
 def _sides(splits: Sequence[NDArray[np.str_]]) -> NDArray[np.int64]:
-    return np.array([SPLITS.index(split) for one in splits for split in one.tolist()], np.int64)
+    return np.array(
+        [SPLITS.index(split) for column in splits for split in column.tolist()], np.int64
+    )
 
 
 def _problems(names: Sequence[str], sets: Sequence[PairSet]) -> Iterator[Skipped]:
-    for name, one in zip(names, sets, strict=True):
-        yield from (Skipped(f"{name}/{p.item}", p.reason) for p in one.problems)
+    for name, pair_set in zip(names, sets, strict=True):
+        yield from (Skipped(f"{name}/{p.item}", p.reason) for p in pair_set.problems)
 
 
 def identical_files(paths: Sequence[Path]) -> list[list[int]]:

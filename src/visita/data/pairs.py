@@ -279,10 +279,10 @@ def check_enough(pairs: PairSet, least: Mapping[str, int], doing: str) -> None:
     for split in least:
         if pairs.splits().get(split) == 0:
             pairs.take(split)  # which says what there is instead
-    found = {split: _apart(pairs, split) for split in least}
-    if any(found[split] < count for split, count in least.items()):
+    counts = {split: _apart(pairs, split) for split in least}
+    if any(counts[split] < count for split, count in least.items()):
         wanted = ", ".join(f"{split} {count}" for split, count in least.items())
-        there = ", ".join(f"{split} {count}" for split, count in found.items())
+        there = ", ".join(f"{split} {count}" for split, count in counts.items())
         raise DataError(
             f"{doing} needs at least so many images with texts of their own: {wanted}; "
             f"{pairs.source} has {there}. Add pairs; splits that are drawn take 70 / 15 / 15 %."

@@ -70,9 +70,9 @@ class Exclusion:
 
     def __init__(self, patterns: Iterable[str], folder: Path) -> None:
         self._real = folder.resolve().as_posix().rstrip("/")
-        given = list(dict.fromkeys(patterns))
-        flags = re.IGNORECASE if given and ignores_case(folder) else 0
-        self._patterns = [_Pattern(one, flags) for one in given]
+        distinct = list(dict.fromkeys(patterns))
+        flags = re.IGNORECASE if distinct and ignores_case(folder) else 0
+        self._patterns = [_Pattern(pattern, flags) for pattern in distinct]
 
     def __bool__(self) -> bool:
         """Tell whether there is any pattern."""
@@ -85,7 +85,9 @@ class Exclusion:
         itself matched; see ``hides``.
         """
         absolute = f"{self._real}/{path.as_posix()}"
-        matching = [one for one in self._patterns if one.matches(path, absolute, is_folder)]
+        matching = [
+            pattern for pattern in self._patterns if pattern.matches(path, absolute, is_folder)
+        ]
         return bool(matching)
 
     def hides(self, path: str) -> bool:
@@ -97,7 +99,7 @@ class Exclusion:
 
     def unmatched(self) -> tuple[str, ...]:
         """Return the patterns that have matched nothing so far."""
-        return tuple(one.given for one in self._patterns if not one.used)
+        return tuple(pattern.given for pattern in self._patterns if not pattern.used)
 
 
 class _Pattern:
@@ -116,10 +118,10 @@ class _Pattern:
         names = [absolute] if self._absolute else [path.as_posix()]
         if not self._absolute and not self._anchored:
             names.append(path.name)
-        found = any(self._match(name) for name in names)
-        found = found and (not self._of_folders or is_folder())
-        self.used |= found
-        return found
+        is_match = any(self._match(name) for name in names)
+        is_match = is_match and (not self._of_folders or is_folder())
+        self.used |= is_match
+        return is_match
 
 
 def _followed(pattern: str) -> str:
@@ -136,8 +138,8 @@ def ignores_case(folder: Path) -> bool:
         names = {entry.name for entry in os.scandir(folder)}
     except OSError:
         return False
-    other = next((one.swapcase() for one in names if one.swapcase() not in names), None)
-    return other is not None and os.path.lexists(folder / other)
+    swapped = next((name.swapcase() for name in names if name.swapcase() not in names), None)
+    return swapped is not None and os.path.lexists(folder / swapped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +268,9 @@ class _Walk:
         if identity in self._seen:
             return
         with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+            in_order = sorted(entries, key=lambda entry: entry.name)
         self._seen.add(identity)
-        for entry in found:
+        for entry in in_order:
             try:
                 if not self._is_excluded(entry):
                     self._note(entry)

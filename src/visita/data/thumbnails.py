@@ -52,12 +52,12 @@ def _card(path: Path, lines: Sequence[str]) -> str:
     try:
         picture = decode(path, reduced=True)
         picture.thumbnail((SIDE, SIDE))
-        seen = f'<img src="{picture_uri(picture)}" alt="">'
+        shown = f'<img src="{picture_uri(picture)}" alt="">'
     except PictureError as error:
-        seen = f"<em>{plain(str(error))}</em>"
-    told = "<br>".join(plain(line) for line in (path.name, *lines))
+        shown = f"<em>{plain(str(error))}</em>"
+    caption = "<br>".join(plain(line) for line in (path.name, *lines))
     style = f"margin:0;width:{SIDE}px;overflow-wrap:anywhere"
     return (
-        f'<figure style="{style}" title="{plain(str(path))}">{seen}'
-        f"<figcaption>{told}</figcaption></figure>"
+        f'<figure style="{style}" title="{plain(str(path))}">{shown}'
+        f"<figcaption>{caption}</figcaption></figure>"
     )

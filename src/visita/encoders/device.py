@@ -71,8 +71,8 @@ class DeviceRunner:
                 raise
         torch.cuda.empty_cache()
         parts = [
-            self(*(x[some] if len(x) == rows else x for x in inputs))
-            for some in (slice(0, rows // 2), slice(rows // 2, rows))
+            self(*(x[half] if len(x) == rows else x for x in inputs))
+            for half in (slice(0, rows // 2), slice(rows // 2, rows))
         ]
         return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
 
@@ -81,7 +81,7 @@ class DeviceRunner:
 
         half = torch.autocast(self._device, torch.float16, enabled=self._half)
         with torch.inference_mode(), half:
-            given = [torch.from_numpy(np.ascontiguousarray(x)).to(self._device) for x in inputs]
-            outputs = self._module(*given)
+            tensors = [torch.from_numpy(np.ascontiguousarray(x)).to(self._device) for x in inputs]
+            outputs = self._module(*tensors)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return tuple(one.float().cpu().numpy() for one in outputs)
+        return tuple(output.float().cpu().numpy() for output in outputs)

@@ -47,8 +47,8 @@ class Graph:
     def __init__(self, model: Path | ov.Model, *, streams: int = 1) -> None:
         settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": str(streams)}
         try:
-            given = str(model) if isinstance(model, Path) else model
-            self._compiled = ov.Core().compile_model(given, "CPU", settings)
+            source = str(model) if isinstance(model, Path) else model
+            self._compiled = ov.Core().compile_model(source, "CPU", settings)
         except RuntimeError as error:
             raise ArtifactError(f"{model} cannot be run ({last_line(error)}).") from error
         for port in self._compiled.inputs:
@@ -70,7 +70,7 @@ class Graph:
         try:
             request.infer(list(inputs), share_inputs=True)
         except RuntimeError as error:
-            shapes = ", ".join(str(one.shape) for one in inputs)
+            shapes = ", ".join(str(array.shape) for array in inputs)
             raise MismatchError(
                 f"A network cannot read features of the shape {shapes} ({last_line(error)})."
             ) from error
@@ -130,9 +130,9 @@ def export(
         If an output vector's cosine to torch's is below ``MIN_COSINE``, or the disk refuses.
     """
     expected = TorchRunner(module)(*examples)
-    made = _converted(_traced(module, examples, shapes), examples, edit, expected)
-    _save(made, examples, path)
-    return made.precision
+    converted = _converted(_traced(module, examples, shapes), examples, edit, expected)
+    _save(converted, examples, path)
+    return converted.precision
 
 
 class Converted(NamedTuple):
@@ -159,18 +159,18 @@ def _converted(
 ) -> Converted:
     precision = edit(model) if edit else "float32"
     outputs = Graph(model)(*examples)
-    found = _least_cosine(expected, outputs)
-    if not found >= MIN_COSINE[precision]:  # NaN is no cosine
-        raise ArtifactError(f"the exported graph differs from torch (cosine {found:.5f})")
+    cosine = _least_cosine(expected, outputs)
+    if not cosine >= MIN_COSINE[precision]:  # NaN is no cosine
+        raise ArtifactError(f"the exported graph differs from torch (cosine {cosine:.5f})")
     return Converted(model, precision, outputs)
 
 
-def _save(made: Converted, examples: Sequence[NDArray[Any]], path: Path) -> None:
+def _save(converted: Converted, examples: Sequence[NDArray[Any]], path: Path) -> None:
     """Write a graph and see that it is all there: OpenVINO does not always notice a full disk."""
     try:
-        ov.save_model(made.model, str(path), compress_to_fp16=False)
+        ov.save_model(converted.model, str(path), compress_to_fp16=False)
         sync_tree(path.parent)
-        if not _least_cosine(made.outputs, Graph(path)(*examples)) >= MIN_COSINE["float32"]:
+        if not _least_cosine(converted.outputs, Graph(path)(*examples)) >= MIN_COSINE["float32"]:
             raise ArtifactError("what was written came back changed")
     except (OSError, RuntimeError, ArtifactError) as error:
         raise _unwritable(path.parent, error) from error
@@ -186,14 +186,14 @@ def _unwritable(folder: Path, error: Exception) -> UnwritableError:
     )
 
 
-def _least_cosine(expected: Sequence[FloatArray], found: Sequence[FloatArray]) -> float:
+def _least_cosine(expected: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> float:
     # One vector a picture or text; the cells of a grid count together.
     cosines = [np.ones(1)]
-    for one, other in zip(expected, found, strict=True):
-        a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (one, other))
-        kept = a.any(1) | b.any(1)  # zero on both sides is equal, on one side wrong
+    for wanted, output in zip(expected, outputs, strict=True):
+        a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (wanted, output))
+        nonzero = a.any(1) | b.any(1)  # zero on both sides is equal, on one side wrong
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        cosines.append((a * b).sum(1)[kept] / np.maximum(norms[kept], 1e-300))
+        cosines.append((a * b).sum(1)[nonzero] / np.maximum(norms[nonzero], 1e-300))
     return float(np.concatenate(cosines).min())
 
 
@@ -272,8 +272,8 @@ class CachedNetwork:
     def _kept(self) -> Graph | None:
         """Return the graph in the cache; None if there is none, or it is not what was written."""
         try:
-            whole = read_sealed(self.folder / FACTS).get("files") == _checksums(self.folder)
-            return self._compiled() if whole else None
+            intact = read_sealed(self.folder / FACTS).get("files") == _checksums(self.folder)
+            return self._compiled() if intact else None
         except (ArtifactError, OSError):
             return None
 
@@ -283,13 +283,13 @@ class CachedNetwork:
         module, examples = self.module(), self.examples()
         expected = _by_torch(self.name, module, examples)
         try:
-            made = self._converted(module, examples, expected)
+            converted = self._converted(module, examples, expected)
         except Exception as error:  # whatever OpenVINO meets, torch can run it
             say(f"OpenVINO cannot run {self.name} ({last_line(error)}); torch runs it, more slowly")
             return TorchRunner(module)
         with draft_beside(self.folder) as draft:
-            _save(made, examples, draft / XML)
-            facts = {"precision": made.precision, "openvino": ov.get_version()}
+            _save(converted, examples, draft / XML)
+            facts = {"precision": converted.precision, "openvino": ov.get_version()}
             write_sealed(draft / FACTS, {**facts, "files": _checksums(draft)})
             shutil.rmtree(self.folder, ignore_errors=True)
             draft.replace(self.folder)

@@ -105,11 +105,11 @@ def install_fitted(folder: Path) -> None:
     ArtifactError
         If there is something else, or it is damaged.
     """
-    for one in sorted(folder.iterdir()) if folder.is_dir() else []:
-        family = str(read_json(one / MANIFEST).get("visita"))
+    for subfolder in sorted(folder.iterdir()) if folder.is_dir() else []:
+        family = str(read_json(subfolder / MANIFEST).get("visita"))
         if family not in FITTED:
-            raise ArtifactError(f"{one} is no image encoder that visita knows.")
-        install(FITTED.load(family).load(one))
+            raise ArtifactError(f"{subfolder} is no image encoder that visita knows.")
+        install(FITTED.load(family).load(subfolder))
 
 
 def _place(family: str, fingerprint: str) -> Path:

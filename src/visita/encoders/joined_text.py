@@ -28,38 +28,40 @@ class JoinedText:
     def __init__(self, encoders: Sequence[TextEncoder]) -> None:
         self.encoders = _distinct(encoders)
         alone = len(self.encoders) == 1
-        self.name = "+".join(one.name for one in self.encoders)
+        self.name = "+".join(encoder.name for encoder in self.encoders)
         self.levels = tuple(
-            level if alone else f"{one.name}/{level}"
-            for one in self.encoders
-            for level in one.levels
+            level if alone else f"{encoder.name}/{level}"
+            for encoder in self.encoders
+            for level in encoder.levels
         )
-        self.dim = sum(one.dim for one in self.encoders)
+        self.dim = sum(encoder.dim for encoder in self.encoders)
 
     @property
     def languages(self) -> tuple[str, ...] | None:
         """Those that all know; an encoder of any language knows all."""
-        known = [set(one.languages) for one in self.encoders if one.languages is not None]
-        return tuple(sorted(set.intersection(*known))) if known else None
+        languages = [
+            set(encoder.languages) for encoder in self.encoders if encoder.languages is not None
+        ]
+        return tuple(sorted(set.intersection(*languages))) if languages else None
 
     def fingerprint(self) -> str:
         """Return a hash over the encoders' fingerprints."""
-        found = [one.fingerprint() for one in self.encoders]
-        return found[0] if len(found) == 1 else fingerprint_of(found)
+        fingerprints = [encoder.fingerprint() for encoder in self.encoders]
+        return fingerprints[0] if len(fingerprints) == 1 else fingerprint_of(fingerprints)
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Return the vectors of all encoders side by side, float32 (p, dim)."""
-        return side_by_side([one.encode(texts) for one in self.encoders])
+        return side_by_side([encoder.encode(texts) for encoder in self.encoders])
 
     def select(self, features: TextFeatures, encoder: TextEncoder) -> TextFeatures:
         """Return what ``encoder``, one of those that were joined, would give, from ``features``."""
         start = 0
-        for one in self.encoders:
-            if one.fingerprint() == encoder.fingerprint():
+        for member in self.encoders:
+            if member.fingerprint() == encoder.fingerprint():
                 break
-            start += one.dim
-        width = one.dim // len(one.levels)
-        firsts = [start + width * one.levels.index(level) for level in encoder.levels]
+            start += member.dim
+        width = member.dim // len(member.levels)
+        firsts = [start + width * member.levels.index(level) for level in encoder.levels]
         columns = np.concatenate([np.arange(first, first + width) for first in firsts])
         return TextFeatures(features.offsets, features.vectors[:, columns])
 
@@ -68,10 +70,10 @@ def side_by_side(features: Sequence[TextFeatures]) -> TextFeatures:
     """Return the features of the same texts by several encoders as those of a ``JoinedText``."""
     if len(features) == 1:
         return features[0]
-    counts = np.stack([np.diff(one.offsets) for one in features])
+    counts = np.stack([np.diff(part.offsets) for part in features])
     most = counts.max(axis=0)
     offsets = np.concatenate([[0], np.cumsum(most)]).astype(np.int64)
-    spread = [_spread(one, own, most) for one, own in zip(features, counts, strict=True)]
+    spread = [_spread(part, own, most) for part, own in zip(features, counts, strict=True)]
     return TextFeatures(offsets, np.concatenate(spread, axis=1))
 
 
@@ -80,18 +82,18 @@ def _spread(
 ) -> FloatArray:
     """Return (sum of ``most``, d): a text's own passages where they are as many, else its mean."""
     vectors = np.repeat(features.pooled(), most, axis=0)
-    whole = counts == most
-    vectors[np.repeat(whole, most)] = features.vectors[np.repeat(whole, counts)]
+    full = counts == most
+    vectors[np.repeat(full, most)] = features.vectors[np.repeat(full, counts)]
     return vectors
 
 
 def _distinct(encoders: Sequence[TextEncoder]) -> tuple[TextEncoder, ...]:
     # The one with most levels comes first: mostly it has all, and its features are known.
-    found: dict[str, TextEncoder] = {}
-    for one in sorted(encoders, key=lambda one: -len(one.levels)):
-        known = found.setdefault(one.fingerprint(), one)
-        further = [level for level in one.levels if level not in known.levels]
+    distinct: dict[str, TextEncoder] = {}
+    for encoder in sorted(encoders, key=lambda encoder: -len(encoder.levels)):
+        first = distinct.setdefault(encoder.fingerprint(), encoder)
+        further = [level for level in encoder.levels if level not in first.levels]
         if further:
-            levels = (*known.levels, *further)
-            found[one.fingerprint()] = TEXT_ENCODERS.load(one.name)(levels)
-    return tuple(found.values())
+            levels = (*first.levels, *further)
+            distinct[encoder.fingerprint()] = TEXT_ENCODERS.load(encoder.name)(levels)
+    return tuple(distinct.values())

@@ -71,18 +71,18 @@ class MiniLM:
         """
         cut = [_passages(ids) for ids in self._token_ids(texts)]
         passages = [passage for text in cut for passage in text]
-        found: list[NDArray[np.float16]] = [np.zeros((0, self.dim), np.float16)] * len(passages)
+        encoded: list[NDArray[np.float16]] = [np.zeros((0, self.dim), np.float16)] * len(passages)
         for rows in _by_length(passages):
             ids, mask = self._padded([passages[row] for row in rows])
             [values] = self._token_runner(ids, mask)
             for row, vectors in zip(rows, values, strict=True):
                 count = len(passages[row])
-                found[row] = vectors[1 : 1 + count] if count else vectors[:1]
-                found[row] = found[row].astype(np.float16)
+                encoded[row] = vectors[1 : 1 + count] if count else vectors[:1]
+                encoded[row] = encoded[row].astype(np.float16)
         lengths = [sum(max(1, len(passage)) for passage in text) for text in cut]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return Tokens(
-            offsets, np.concatenate(found) if found else np.zeros((0, self.dim), np.float16)
+            offsets, np.concatenate(encoded) if encoded else np.zeros((0, self.dim), np.float16)
         )
 
     def spans(self, text: str) -> NDArray[np.int64]:
@@ -102,18 +102,18 @@ class MiniLM:
         ids = np.zeros((len(passages), length), dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, passage in enumerate(passages):
-            whole = [CLS, *passage, SEP]
-            ids[row, : len(whole)] = whole
-            mask[row, : len(whole)] = 1
+            sequence = [CLS, *passage, SEP]
+            ids[row, : len(sequence)] = sequence
+            mask[row, : len(sequence)] = 1
         return ids, mask
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return [one.ids for one in self._encoded(texts)]
+        return [encoding.ids for encoding in self._encoded(texts)]
 
     def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
         # Half a surrogate pair would stop the tokenizer.
-        whole = [text.encode("utf-8", "replace").decode() for text in texts]
-        said = [in_words(text, self._knows) for text in whole]
+        encodable = [text.encode("utf-8", "replace").decode() for text in texts]
+        said = [in_words(text, self._knows) for text in encodable]
         return self._tokenizer.encode_batch(said, add_special_tokens=False)
 
     def _knows(self, symbol: str) -> bool:

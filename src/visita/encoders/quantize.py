@@ -86,12 +86,15 @@ def measure(model: ov.Model, batches: Iterable[NDArray[np.uint8]]) -> Activation
     compiled = ov.Core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     ranges, means = [], []
     for batch in batches:
-        found = list(compiled(batch).values())
-        ranges.append([(r.min(), r.max()) for r in found])
-        means.append([r.mean((0, 2, 3)) for r in found])
+        values = list(compiled(batch).values())
+        ranges.append([(r.min(), r.max()) for r in values])
+        means.append([r.mean((0, 2, 3)) for r in values])
     return Activations(
         np.mean(ranges, axis=0).astype(np.float32),
-        tuple(np.mean(one, axis=0).astype(np.float32) for one in zip(*means, strict=True)),
+        tuple(
+            np.mean(layer_means, axis=0).astype(np.float32)
+            for layer_means in zip(*means, strict=True)
+        ),
     )
 
 

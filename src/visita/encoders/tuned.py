@@ -124,15 +124,15 @@ class TunedEncoder:
             If the encoder that training began with is another now.
         """
         saved = read_manifest(folder, cls.family, SavedTuned)
-        found = cls(saved.base, read_arrays(folder / WEIGHTS))
+        encoder = cls(saved.base, read_arrays(folder / WEIGHTS))
         with no_fetching():
-            fingerprint = found.fingerprint()
+            fingerprint = encoder.fingerprint()
         if fingerprint != saved.fingerprint:
             raise MismatchError(
-                f"{folder} was trained from another {found.base} than the installed one; install "
+                f"{folder} was trained from another {encoder.base} than the installed one; install "
                 "that version or train again."
             )
-        return found
+        return encoder
 
     @cached_property
     def _base(self) -> ImageEncoder:

@@ -91,19 +91,19 @@ class VisualWords:
 
         rng = np.random.default_rng(seed)
         drawn = np.sort(rng.permutation(len(paths))[:SAMPLE])
-        found = _described([paths[row] for row in drawn], levels)
+        descriptors = _described([paths[row] for row in drawn], levels)
         centres, idf = {}, {}
-        for level, pictures in found.items():
+        for level, pictures in descriptors.items():
             rows = np.concatenate(pictures) if pictures else np.zeros((0, 1), np.float32)
             if len(rows) < words:
                 raise DataError(
                     f"The pictures have {len(rows)} {level} descriptors, too few for "
                     f"words={words}: set it lower or train on more pictures."
                 )
-            some = rows[rng.permutation(len(rows))[:DESCRIPTORS]].astype(np.float32)
-            means = MiniBatchKMeans(words, random_state=seed, batch_size=4096, n_init=1).fit(some)
+            sample = rows[rng.permutation(len(rows))[:DESCRIPTORS]].astype(np.float32)
+            means = MiniBatchKMeans(words, random_state=seed, batch_size=4096, n_init=1).fit(sample)
             centres[level] = np.ascontiguousarray(means.cluster_centers_, np.float32)
-            counts = [_histogram(one, centres[level]) > 0 for one in pictures]
+            counts = [_histogram(picture, centres[level]) > 0 for picture in pictures]
             rarity = np.log((1 + len(counts)) / (1 + np.sum(counts, axis=0))) + 1
             idf[level] = rarity.astype(np.float32)
         return cls(centres, idf)
@@ -142,7 +142,7 @@ class VisualWords:
 
     def _bags(self, level: str, pixels: NDArray[np.uint8]) -> FloatArray:
         describe, centres = DESCRIBED_BY[level], self.centres[level]
-        counts = [_histogram(describe(_grey(one)), centres) for one in pixels]
+        counts = [_histogram(describe(_grey(picture)), centres) for picture in pixels]
         rows = np.array(counts, np.float32).reshape(len(pixels), len(centres))
         rows *= self.idf[level]
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -176,7 +176,9 @@ class VisualWords:
             raise ArtifactError(f"{folder} was fitted by another visita; train again.")
         if not levels or not all(_fit_together(arrays, level) for level in levels):
             raise ArtifactError(f"{folder} holds words and weights that do not suit each other.")
-        return cls(*({one: arrays[f"{one}/{n}"] for one in levels} for n in ("centres", "idf")))
+        return cls(
+            *({level: arrays[f"{level}/{n}"] for level in levels} for n in ("centres", "idf"))
+        )
 
 
 class SavedWords(Manifest):
@@ -214,8 +216,12 @@ def sift(grey: NDArray[np.uint8]) -> Descriptors:
     except ModuleNotFoundError as error:
         raise MissingExtraError("SIFT", "classical") from error
     detector = cv2.SIFT_create()  # type: ignore[attr-defined, unused-ignore]
-    _, found = detector.detectAndCompute(grey, None)
-    return np.zeros((0, 128), np.float32) if found is None else np.asarray(found, np.float32)
+    _, descriptors = detector.detectAndCompute(grey, None)
+    return (
+        np.zeros((0, 128), np.float32)
+        if descriptors is None
+        else np.asarray(descriptors, np.float32)
+    )
 
 
 def hog(grey: NDArray[np.uint8]) -> Descriptors:
@@ -249,19 +255,19 @@ def _described(
     paths: Sequence[Path], levels: Sequence[str]
 ) -> dict[str, list[NDArray[np.float16]]]:
     """Return each level's descriptors of every picture that can be read."""
-    found: dict[str, list[NDArray[np.float16]]] = {level: [] for level in levels}
+    described: dict[str, list[NDArray[np.float16]]] = {level: [] for level in levels}
     skipped = []
     with bar("visual words", len(paths)) as advance:
         for path in paths:
             try:
                 grey = _grey(_squashed(decode(path, reduced=True)))
-                for level, descriptors in found.items():
+                for level, descriptors in described.items():
                     descriptors.append(DESCRIBED_BY[level](grey).astype(np.float16))
             except PictureError as error:
                 skipped.append(Skipped(str(path), str(error)))
             advance(1)
     report_skipped(skipped)
-    return found
+    return described
 
 
 def _squashed(picture: Image) -> NDArray[np.uint8]:

@@ -61,10 +61,10 @@ class Vocabulary:
             If no word occurs twice.
         """
         counts = Counter(word for text in texts for word in cut(text))
-        known = [word for word, count in counts.items() if count >= MIN_COUNT]
-        if not known:
+        frequent = [word for word, count in counts.items() if count >= MIN_COUNT]
+        if not frequent:
             raise DataError(f"No word occurs twice in the {len(texts)} texts; train on more texts.")
-        return cls(sorted(known, key=lambda word: (-counts[word], word))[:size], longest)
+        return cls(sorted(frequent, key=lambda word: (-counts[word], word))[:size], longest)
 
     def __len__(self) -> int:
         """Return how many numbers there are, those of padding and unknown words included."""
@@ -83,13 +83,13 @@ class Vocabulary:
 
         At most ``longest`` of a text; how many texts are longer is said on stderr.
         """
-        found = [self._known(cut(text)) for text in texts]
-        longer = sum(len(numbers) > self.longest for numbers in found)
+        numbered = [self._known(cut(text)) for text in texts]
+        longer = sum(len(numbers) > self.longest for numbers in numbered)
         if longer:
             say(f"{longer} of {len(texts)} texts: only the first {self.longest} words are read")
-        kept = [numbers[: self.longest] for numbers in found]
-        offsets = np.concatenate([[0], np.cumsum([len(numbers) for numbers in kept])])
-        values = np.array([number for numbers in kept for number in numbers], np.int64)
+        shortened = [numbers[: self.longest] for numbers in numbered]
+        offsets = np.concatenate([[0], np.cumsum([len(numbers) for numbers in shortened])])
+        values = np.array([number for numbers in shortened for number in numbers], np.int64)
         return Tokens(offsets.astype(np.int64), values)
 
     def spans(self, text: str) -> NDArray[np.int64]:

@@ -78,7 +78,7 @@ class Attempt:
         vectors = self._vectors()
         suited = vectors and vectors_made_by(made_by_of(self.encoder), vectors, self.matcher)
         stored = vectors.rows if vectors and suited else {}
-        found = survey(
+        surveyed = survey(
             self.walk.files, catalog.entries, stored, decoder_versions(), self.walk.hides
         )
         report = SyncReport(
@@ -86,12 +86,12 @@ class Attempt:
             changed=0,
             renamed=0,
             removed=0,
-            unchanged=len(found.current),
-            broken=len(found.broken),
+            unchanged=len(surveyed.current),
+            broken=len(surveyed.broken),
             skipped=tuple(self.walk.found.skipped),
             seconds=self._seconds(),
-            unread=len(found.outdated),
-            in_step=self._is_in_step(catalog, found),
+            unread=len(surveyed.outdated),
+            in_step=self._is_in_step(catalog, surveyed),
             other_kinds=dict(self.walk.found.other_kinds),
             left_out=dict(self.walk.found.left_out),
             unmatched=self.walk.found.unmatched,
@@ -103,8 +103,8 @@ class Attempt:
             return read_vectors(self.place, self.matcher.fingerprint(), whole=self.whole)
         return None
 
-    def _is_in_step(self, catalog: Catalog, found: Survey) -> bool:
-        work = found.outdated or found.changes or found.expired
+    def _is_in_step(self, catalog: Catalog, surveyed: Survey) -> bool:
+        work = surveyed.outdated or surveyed.changes or surveyed.expired
         return catalog.is_sound and not work and self._card_is_right()
 
     def _card_is_right(self) -> bool:
@@ -158,10 +158,10 @@ class Attempt:
     def _synchronized(self, catalog: Catalog, lock: WriterLock) -> Sync:
         with open_stores(self.place, self.matcher, self.encoder) as stores:
             stores.embed_stored(whole=self.whole)
-            found = survey(
+            surveyed = survey(
                 self.walk.files, catalog.entries, stores, decoder_versions(), self.walk.hides
             )
-            sync = Sync(self.walk.files, found, catalog, stores, lock)
+            sync = Sync(self.walk.files, surveyed, catalog, stores, lock)
             sync.run(self.encoder, self.progress)
         return sync
 
@@ -183,8 +183,8 @@ class Attempt:
         usable = report.added + report.changed + report.renamed + report.unchanged
         if usable or report.unread:
             return report
-        known = ((file.path, catalog.entries.get(path)) for path, file in self.walk.files.items())
-        before = (Skipped(str(path), e.error) for path, e in known if e and e.error)
+        entries = ((file.path, catalog.entries.get(path)) for path, file in self.walk.files.items())
+        before = (Skipped(str(path), e.error) for path, e in entries if e and e.error)
         first = next(chain(report.skipped, before))
         raise DataError(
             f"None of the {len(self.walk.files):,} pictures can be used. The first: "

@@ -85,7 +85,7 @@ def adopt_moved(place: Path, folder: Path, files: Mapping[str, PictureFile]) -> 
     """
     if place.exists() or not place.parent.is_dir():
         return
-    fits = {other: _fit(other, files) for other in sorted(place.parent.iterdir())}
+    fits = {gallery: _fit(gallery, files) for gallery in sorted(place.parent.iterdir())}
     best = max(fits, key=fits.__getitem__, default=place)
     if fits.get(best, 0) >= 0.5:
         with suppress(OSError):  # then it is as if it had not been found
@@ -94,15 +94,15 @@ def adopt_moved(place: Path, folder: Path, files: Mapping[str, PictureFile]) -> 
             say(f"{printable(str(folder))} is taken for {before}, which is gone: nothing is lost")
 
 
-def _fit(other: Path, files: Mapping[str, PictureFile]) -> float:
+def _fit(gallery: Path, files: Mapping[str, PictureFile]) -> float:
     """Return how much of what a gallery knows is among the files; 0 if its folder is there."""
     with suppress(ArtifactError):
-        if not other.is_symlink() and (other / CARD).is_file():
-            before = Path(read_card(other).folder)
-            if gallery_name(before) == other.name and not before.exists():
-                known = {p: e for p, e in Catalog(other).entries.items() if e.gone is None}
-                here = sum(p in files and files[p].size == e.size for p, e in known.items())
-                return here / max(1, len(known))
+        if not gallery.is_symlink() and (gallery / CARD).is_file():
+            before = Path(read_card(gallery).folder)
+            if gallery_name(before) == gallery.name and not before.exists():
+                entries = {p: e for p, e in Catalog(gallery).entries.items() if e.gone is None}
+                here = sum(p in files and files[p].size == e.size for p, e in entries.items())
+                return here / max(1, len(entries))
     return 0.0
 
 
@@ -150,14 +150,14 @@ def find_gallery(name: str, home: Path | None = None) -> Path:
         If there is none; the message has the nearest name.
     """
     paths = _paths(home)
-    found = paths.get(name) or paths.get(gallery_name(Path(name).expanduser().resolve()))
-    if found is None:
+    path = paths.get(name) or paths.get(gallery_name(Path(name).expanduser().resolve()))
+    if path is None:
         known = ", ".join(paths) or "none"
         raise UnknownNameError(
             f"No gallery is called {name!r}, or of a folder of that name."
             f"{did_you_mean(name, paths)} There are: {known}."
         )
-    return found
+    return path
 
 
 def remove_gallery(name: str, home: Path | None = None) -> None:
@@ -179,10 +179,10 @@ def remove_gallery(name: str, home: Path | None = None) -> None:
 
 def _paths(home: str | Path | None) -> dict[str, Path]:
     root = galleries_home(home)
-    found = sorted(root.iterdir()) if root.is_dir() else []
+    places = sorted(root.iterdir()) if root.is_dir() else []
     return {
         path.name: path
-        for path in found
+        for path in places
         if not path.is_symlink() and any((path / name).is_file() for name in (CARD, INDEX))
     }
 

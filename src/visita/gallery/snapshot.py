@@ -86,15 +86,15 @@ class Snapshot:
             By path.
         """
         store, places = vectors
-        known = {path: digest for path, digest in digests.items() if digest in places}
+        stored = {path: digest for path, digest in digests.items() if digest in places}
         missing = set(digests.values()).difference(places)
         if damaged := missing.intersection(store.ids):
             say_once(f"{store.folder} is damaged: {counted(len(damaged), 'picture')} left out")
-        rows = np.array([places[digest] for digest in known.values()], np.int64)
+        rows = np.array([places[digest] for digest in stored.values()], np.int64)
         taken: Any = store.column(VECTOR)[rows]
         taken.flags.writeable = False
         parts = Parts(store, rows) if PARTS in store.columns else None
-        return cls([root + path for path in known], taken, list(known.values()), parts)
+        return cls([root + path for path in stored], taken, list(stored.values()), parts)
 
     def __len__(self) -> int:
         return len(self.paths)

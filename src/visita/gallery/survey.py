@@ -46,9 +46,9 @@ def digest_of(file: PictureFile) -> str:
 def _digest(opened: IO[bytes], size: int) -> str:
     # So many bytes and no more: what the system makes up as it is read may never end.
     digest = hashlib.sha256()
-    while size > 0 and (some := opened.read(min(size, _PIECE))):
-        digest.update(some)
-        size -= len(some)
+    while size > 0 and (piece := opened.read(min(size, _PIECE))):
+        digest.update(piece)
+        size -= len(piece)
     return digest.hexdigest()
 
 
@@ -120,8 +120,8 @@ class Walk:
         patterns = tuple(exclude)
         found = find_pictures(folder, patterns)
         if not found.pictures:
-            one = next(iter(found.skipped), None)
-            reason = f" ({one.item}: {one.reason})" if one else ""
+            first = next(iter(found.skipped), None)
+            reason = f" ({first.item}: {first.reason})" if first else ""
             raise DataError(
                 f"No pictures were found in {printable(str(folder))}{reason}; looked for names "
                 f"that end in {', '.join(SUFFIXES)}."
@@ -134,12 +134,12 @@ class Walk:
         """Tell whether a file may be there all the same: excluded, or where none could look."""
         file = PurePath(printable(root_of(self.folder) + path))
         return self.excluded.hides(path) or any(
-            str(one) in self._unseen for one in (file, *file.parents)
+            str(place) in self._unseen for place in (file, *file.parents)
         )
 
     @cached_property
     def _unseen(self) -> frozenset[str]:
-        return frozenset(one.item for one in self.found.skipped)
+        return frozenset(problem.item for problem in self.found.skipped)
 
 
 def root_of(folder: Path) -> str:
@@ -200,26 +200,26 @@ def survey(
         read. Its entry stays as it is.
     """
     now = int(time.time())
-    found = Survey([], [], [], {}, [], [])
+    surveyed = Survey([], [], [], {}, [], [])
     is_same = _same_content(files, entries)
     for path, file in files.items():
         entry = entries.get(path)
         if entry is None or not is_same(path) or not _is_known(entry, stored, decoder):
-            found.outdated.append(path)
+            surveyed.outdated.append(path)
             continue
-        (found.current if entry.error is None else found.broken).append(path)
-        seen = replace(entry, inode=file.inode, gone=None)
-        if seen != entry:
-            found.changes[path] = seen
+        (surveyed.current if entry.error is None else surveyed.broken).append(path)
+        updated = replace(entry, inode=file.inode, gone=None)
+        if updated != entry:
+            surveyed.changes[path] = updated
     for path, entry in entries.items():
         if path in files or is_hidden(path):
             continue
         if entry.gone is None:
-            found.gone.append(path)
-            found.changes[path] = replace(entry, gone=now)
+            surveyed.gone.append(path)
+            surveyed.changes[path] = replace(entry, gone=now)
         elif now - entry.gone > KEPT_DAYS * 24 * 3600:
-            found.expired.append(path)
-    return found
+            surveyed.expired.append(path)
+    return surveyed
 
 
 def _is_known(entry: Entry, stored: Container[str], decoder: str) -> bool:
@@ -235,13 +235,15 @@ def _same_content(
     changed places. Some file systems number their files anew each time that they are mounted:
     where most inodes are others, only files that could be taken for each other are in doubt.
     """
-    known = [path for path in files if path in entries and _looks_same(entries[path], files[path])]
-    moved = [path for path in known if entries[path].inode not in (0, files[path].inode)]
+    similar = [
+        path for path in files if path in entries and _looks_same(entries[path], files[path])
+    ]
+    moved = [path for path in similar if entries[path].inode not in (0, files[path].inode)]
     doubtful = set(moved)
-    if 2 * len(moved) > len(known):
+    if 2 * len(moved) > len(similar):
         alike = Counter((entry.size, entry.mtime_ns) for entry in entries.values())
         doubtful = {p for p in moved if alike[entries[p].size, entries[p].mtime_ns] > 1}
-    same = set(known) - doubtful
+    same = set(similar) - doubtful
     return same.__contains__
 
 

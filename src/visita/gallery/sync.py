@@ -114,17 +114,17 @@ class Sync:
 
     def run(self, encoder: PictureEncoder, progress: ProgressBar) -> None:
         """Encode what is new and bring the stores and the catalogue up to date."""
-        found = self._found
-        if found.changes or found.expired:
-            self._catalog.update(found.changes, found.expired, self._lock)
-        if found.outdated:
-            with progress("Reading pictures", len(found.outdated)) as advance:
+        survey = self._found
+        if survey.changes or survey.expired:
+            self._catalog.update(survey.changes, survey.expired, self._lock)
+        if survey.outdated:
+            with progress("Reading pictures", len(survey.outdated)) as advance:
                 self._advance = advance
-                for batch in encoder.encode(self._unknown(found.outdated)):
+                for batch in encoder.encode(self._unknown(survey.outdated)):
                     self._commit(batch)
                 self._settle_copies()
         # What is in no entry is of no use, unless entries were lost.
-        if (found.outdated or found.expired) and self._catalog.is_whole:
+        if (survey.outdated or survey.expired) and self._catalog.is_whole:
             self._stores.drop_orphans({entry.digest for entry in self._catalog.entries.values()})
 
     def report(self, seen: Found, seconds: float) -> SyncReport:
@@ -167,19 +167,19 @@ class Sync:
         if intact:
             columns = {name: column[intact] for name, column in batch.columns.items()}
             self._stores.add([batch.keys[row] for row in intact], columns)
-        for one in batch.skipped:
-            paths[one.item] = self._sent.pop(one.item)
-            self._judge(one, self._files[paths[one.item]])
+        for skipped in batch.skipped:
+            paths[skipped.item] = self._sent.pop(skipped.item)
+            self._judge(skipped, self._files[paths[skipped.item]])
         for digest, path in paths.items():
             self._settle_or_put_off(path, digest)
         self._flush()
 
-    def _judge(self, one: Skipped, file: PictureFile) -> None:
+    def _judge(self, skipped: Skipped, file: PictureFile) -> None:
         """Tell a fault of the content, which stays with it, from one of the moment."""
-        if not one.passing and can_be_read(file, one.item):
-            self._broken[one.item] = one.reason
+        if not skipped.passing and can_be_read(file, skipped.item):
+            self._broken[skipped.item] = skipped.reason
         elif is_as_found(file):
-            self._passing[one.item] = f"{one.reason}; it is tried again at the next sync"
+            self._passing[skipped.item] = f"{skipped.reason}; it is tried again at the next sync"
 
     def _settle_copies(self) -> None:
         for path, digest in self._copies:

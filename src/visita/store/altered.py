@@ -76,11 +76,11 @@ class AugmentedEncoder(RecipeEncoder):
         key, _ = item
         if self.view == "ricap":
             keys, patchwork = self.patches(key)
-            yield patchwork.of([decode(self.files[one], reduced=reduced) for one in keys])
+            yield patchwork.of([decode(self.files[source], reduced=reduced) for source in keys])
             return
         with super().read(item, reduced=reduced) as picture:
-            seen = mirrored(picture) if "flip" in self.view else picture
-            yield cropped(seen, generator(self.view, key)) if "crop" in self.view else seen
+            shown = mirrored(picture) if "flip" in self.view else picture
+            yield cropped(shown, generator(self.view, key)) if "crop" in self.view else shown
 
     def patches(self, key: str) -> tuple[list[str], Patchwork]:
         """Return the keys of the four pictures of a RICAP view, its own first, and their places."""
@@ -110,16 +110,16 @@ def view_features(
     """
     keys = [sha256_of(path) for path in pairs.image_paths]
     files = dict(zip(keys, pairs.image_paths, strict=True))
-    plain = [RecipeEncoder(one) for one in recipe.by_encoder()]
+    plain = [RecipeEncoder(part) for part in recipe.by_encoder()]
     for view in views:
         columns: dict[str, FloatArray] = {}
         made_of = sparse.eye_array(len(keys), dtype=np.float32, format="csr")
-        for encoder in (AugmentedEncoder(one, view, files) for one in plain):
+        for encoder in (AugmentedEncoder(base, view, files) for base in plain):
             place = feature_folder(encoder)
-            kept, more = image_features(
+            readable, more = image_features(
                 pairs, encoder, Path(folder, place.name) if folder else place
             )
-            if kept is not pairs:
+            if readable is not pairs:
                 raise DataError("A picture changed while its views were computed; run again.")
             columns |= more
             if view == "ricap":
@@ -131,7 +131,7 @@ def _shares(encoder: AugmentedEncoder, keys: Sequence[str]) -> sparse.csr_array:
     rows = {key: row for row, key in enumerate(keys)}
     drawn = [encoder.patches(key) for key in keys]
     shares = np.concatenate([patchwork.shares() for _, patchwork in drawn]).astype(np.float32)
-    sources = np.array([rows[key] for some, _ in drawn for key in some])
+    sources = np.array([rows[key] for patch_keys, _ in drawn for key in patch_keys])
     places = np.repeat(np.arange(len(keys)), 4), sources
     # A picture that was drawn twice has both shares: they are added up.
     return sparse.csr_array((shares, places), shape=(len(keys), len(keys)))

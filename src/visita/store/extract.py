@@ -47,18 +47,18 @@ class PairFeatures(Brief):
 
     def take(self, split: str) -> PairFeatures:
         """Return the images and texts of one split, in their order."""
-        kept = self.pairs.take(split)
+        pairs = self.pairs.take(split)
         images = np.flatnonzero(self.pairs.image_split == split)
         texts = np.flatnonzero(self.pairs.text_split == split)
         columns = {name: values[images] for name, values in self.columns.items()}
-        return PairFeatures(kept, columns, self.texts.take(texts))
+        return PairFeatures(pairs, columns, self.texts.take(texts))
 
     def of_images(self, images: NDArray[np.int64]) -> PairFeatures:
         """Return some images, by row, with their texts."""
-        kept = self.pairs.subset(images)
+        pairs = self.pairs.subset(images)
         texts = np.flatnonzero(self.pairs.truth[images].sum(axis=0))
         columns = {name: values[images] for name, values in self.columns.items()}
-        return PairFeatures(kept, columns, self.texts.take(texts))
+        return PairFeatures(pairs, columns, self.texts.take(texts))
 
 
 def pair_features(
@@ -89,11 +89,11 @@ def picture_features(
 ) -> tuple[PairSet, dict[str, FloatArray]]:
     """Return the pairs whose images can be read, and their columns: ``pair_features``, no texts."""
     columns: dict[str, FloatArray] = {}
-    for one in [recipe] if folder else recipe.by_encoder():
+    for part in [recipe] if folder else recipe.by_encoder():
         before = pairs.image_ids
-        pairs, more = image_features(pairs, RecipeEncoder(one), folder)
-        kept = np.isin(before, pairs.image_ids)
-        columns = {**{name: values[kept] for name, values in columns.items()}, **more}
+        pairs, more = image_features(pairs, RecipeEncoder(part), folder)
+        readable = np.isin(before, pairs.image_ids)
+        columns = {**{name: values[readable] for name, values in columns.items()}, **more}
     return pairs, columns
 
 
@@ -108,9 +108,9 @@ def image_features(
     digests = extract_images(pairs.image_paths, encoder, place)
     store = FeatureStore.open(place)
     readable = np.flatnonzero([digest in store for digest in digests])
-    kept = pairs if len(readable) == len(digests) else pairs.subset(readable)
+    readable_pairs = pairs if len(readable) == len(digests) else pairs.subset(readable)
     rows = np.array(store.rows(digests[row] for row in readable), np.int64)
-    return kept, {name: np.asarray(store.column(name)[rows]) for name in store.columns}
+    return readable_pairs, {name: np.asarray(store.column(name)[rows]) for name in store.columns}
 
 
 def text_features(
@@ -140,7 +140,7 @@ def extract_images(paths: Sequence[Path], encoder: PictureEncoder, folder: Path)
     digests = [_digest(path) for path in paths]
     columns, facts = dict(encoder.columns()), dict(encoder.facts())
     with FeatureStore.open_or_create(
-        folder, columns, facts, lambda one: not _missing(one, digests)
+        folder, columns, facts, lambda store: not _missing(store, digests)
     ) as store:
         store.drop([digest for digest in _missing(store, digests) if digest in store])
         todo = {d: p for d, p in zip(digests, paths, strict=True) if d not in store}
@@ -156,8 +156,8 @@ def extract_images(paths: Sequence[Path], encoder: PictureEncoder, folder: Path)
 
 def _missing(store: FeatureStore, ids: Sequence[str]) -> list[str]:
     """Return which ids a store does not have, or not as they were written."""
-    there = [one for one in dict.fromkeys(ids) if one in store]
-    return [one for one in ids if one not in store] + store.damaged(there)
+    there = [key for key in dict.fromkeys(ids) if key in store]
+    return [key for key in ids if key not in store] + store.damaged(there)
 
 
 def _extract(todo: dict[str, Path], encoder: PictureEncoder, store: FeatureStore) -> None:
@@ -188,17 +188,20 @@ def _digest(path: Path) -> str:
 def extract_texts(texts: Sequence[str], encoder: TextEncoder, folder: Path) -> TextFeatures:
     """Return the features of ``texts``, from the store beside the images' or computed into it."""
     if isinstance(encoder, JoinedText):  # each has a store of its own, which others read too
-        return side_by_side([extract_texts(texts, one, folder) for one in encoder.encoders])
+        return side_by_side([extract_texts(texts, part, folder) for part in encoder.encoders])
     facts = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
     place = folder / f"texts-{fingerprint_of([facts, list(encoder.levels)])}"
     digests = [sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
     levels = {**facts, "levels": list(encoder.levels)}
     first = [f"{digest}/0" for digest in digests]
     with FeatureStore.open_or_create(
-        place, {PASSAGE: encoder.dim}, levels, lambda one: not _missing(one, [*first, *one.ids])
+        place,
+        {PASSAGE: encoder.dim},
+        levels,
+        lambda store: not _missing(store, [*first, *store.ids]),
     ) as store:
-        damaged = {one.partition("/")[0] for one in store.damaged()}
-        store.drop([one for one in store.ids if one.partition("/")[0] in damaged])
+        damaged = {key.partition("/")[0] for key in store.damaged()}
+        store.drop([key for key in store.ids if key.partition("/")[0] in damaged])
         todo = {d: t for d, t in zip(digests, texts, strict=True) if f"{d}/0" not in store}
         reader = copy(encoder)  # its network, once loaded, lives no longer than this call
         with bar("texts", len(todo)) as advance:

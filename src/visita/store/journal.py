@@ -59,8 +59,8 @@ def read_lines(path: Path) -> Lines:
     """
     *lines, torn = path.read_bytes().split(b"\n")
     opened = [_opened(line) for line in lines]
-    whole = [value for value in opened if value is not None]
-    return Lines(whole, len(opened) - len(whole), len(torn))
+    values = [value for value in opened if value is not None]
+    return Lines(values, len(opened) - len(values), len(torn))
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
@@ -147,7 +147,7 @@ class Journal:
 
     def append(self, ids: Sequence[str], sums: Sums, skipped: Sequence[Skipped] = ()) -> None:
         """Commit one batch; on return it is on disk."""
-        pairs = [(one.item, one.reason) for one in skipped]
+        pairs = [(problem.item, problem.reason) for problem in skipped]
         self._commit({"count": self.count + len(ids), "ids": list(ids), "skipped": pairs}, sums)
 
     def seal(self, first: int, sums: Sums) -> None:
@@ -168,9 +168,9 @@ class Journal:
         """Return the checksums of all rows, (count, columns), and of which rows they are known."""
         if self._table is None:
             sums, known = np.zeros((self.count, columns), np.uint64), np.zeros(self.count, np.bool_)
-            for first, some in self._sums:
-                sums[first : first + len(some)] = some
-                known[first : first + len(some)] = True
+            for first, batch_sums in self._sums:
+                sums[first : first + len(batch_sums)] = batch_sums
+                known[first : first + len(batch_sums)] = True
             self._table = sums, known
         return self._table
 
@@ -184,13 +184,13 @@ class Journal:
         ids, self.count, self._table = batch["ids"], batch["count"], None
         first = batch.get("first", self.count - len(ids))
         self.starts.append(first)
-        for one in batch.get("dropped", ()):
-            self.rows.pop(one, None)
-        for row, one in enumerate(ids, first):
-            self.rows.pop(one, None)  # lest it keep the place of a row that was lost
-            self.rows[one] = row
-            self.skipped.pop(one, None)
+        for key in batch.get("dropped", ()):
+            self.rows.pop(key, None)
+        for row, key in enumerate(ids, first):
+            self.rows.pop(key, None)  # lest it keep the place of a row that was lost
+            self.rows[key] = row
+            self.skipped.pop(key, None)
         self.skipped.update((item, reason) for item, reason in batch["skipped"])
         if "sums" in batch:
-            found = np.frombuffer(bytes.fromhex(batch["sums"]), ">u8").astype(np.uint64)
-            self._sums.append((first, found.reshape(-1, batch["width"])))
+            sums = np.frombuffer(bytes.fromhex(batch["sums"]), ">u8").astype(np.uint64)
+            self._sums.append((first, sums.reshape(-1, batch["width"])))

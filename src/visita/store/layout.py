@@ -71,11 +71,11 @@ class Column:
 
     def sums(self, rows: NDArray[Any]) -> NDArray[np.uint64]:
         """Return the XXH3 checksum of each of some rows, uint64 (rows,)."""
-        whole = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
+        content = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
         size = self.row_bytes
-        starts = range(0, len(whole), size)
-        found = (xxhash.xxh3_64_intdigest(whole[at : at + size]) for at in starts)
-        return np.fromiter(found, np.uint64, len(starts))
+        starts = range(0, len(content), size)
+        checksums = (xxhash.xxh3_64_intdigest(content[at : at + size]) for at in starts)
+        return np.fromiter(checksums, np.uint64, len(starts))
 
 
 def header_of(columns: Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _checked(path: Path) -> dict[str, Any]:
             raise ArtifactError(f"{path.parent} was written by a newer visita; upgrade to read it.")
         columns = [Column(name, facts) for name, facts in header["columns"].items()]
         dict(header["facts"])
-        plain = all(Path(one).name == one for one in (data, *(c.file for c in columns)))
+        plain = all(Path(name).name == name for name in (data, *(c.file for c in columns)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(f"{path} is damaged: it is no header.") from error
     if not plain:
@@ -274,9 +274,9 @@ class Rows:
             return []
         # Whole batches, as rows of one batch may be parts of one thing.
         cut = max(start for start in (0, *self.journal.starts) if start <= there)
-        lost = [one for one, row in self.journal.rows.items() if row >= cut]
-        for one in lost:
-            del self.journal.rows[one]
+        lost = [key for key, row in self.journal.rows.items() if row >= cut]
+        for key in lost:
+            del self.journal.rows[key]
         return lost
 
     def _map(self) -> None:
@@ -313,9 +313,9 @@ class Rows:
         DataError
             If an id is there already, or an array is missing or of another shape.
         """
-        twice = [one for one in ids if one in self.journal.rows]
+        twice = [key for key in ids if key in self.journal.rows]
         if not twice and len(set(ids)) < len(ids):
-            twice = [one for i, one in enumerate(ids) if one in ids[:i]]
+            twice = [key for i, key in enumerate(ids) if key in ids[:i]]
         if twice:
             raise DataError(
                 f"{self.folder.parent} would hold {twice[0]!r} twice; leave out what it has."
@@ -347,9 +347,9 @@ class Rows:
         bad = np.zeros(len(rows), np.bool_)
         places = {name: place for place, name in enumerate(self.columns)}
         for name in columns:
-            for some in blocks(len(rows)):
-                found = self.columns[name].sums(self.maps[name][rows[some]])
-                bad[some] |= found != sums[rows[some], places[name]]
+            for block in blocks(len(rows)):
+                actual = self.columns[name].sums(self.maps[name][rows[block]])
+                bad[block] |= actual != sums[rows[block], places[name]]
         return [asked[at] for at in np.flatnonzero(bad & known[rows])]
 
     def mend(self) -> None:
@@ -368,8 +368,8 @@ class Rows:
         _, known = self.journal.sums(len(self.columns))
         edges = np.flatnonzero(np.diff(known, prepend=True, append=True))
         for first, end in edges.reshape(-1, 2).tolist():
-            for some in blocks(end - first):
-                rows = slice(first + some.start, first + some.stop)
+            for block in blocks(end - first):
+                rows = slice(first + block.start, first + block.stop)
                 self.journal.seal(rows.start, self._sums([m[rows] for m in self.maps.values()]))
 
     def _sums(self, arrays: Sequence[NDArray[Any]]) -> Sums:

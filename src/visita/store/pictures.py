@@ -183,9 +183,9 @@ class _Network:
     activations: Activations | None = field(init=False)
 
     def __post_init__(self) -> None:
-        known = self.encoder.level_shapes()
-        check_levels(self.encoder.name, self.levels, known)
-        self.shapes = {level: known[level] for level in self.levels}
+        shapes = self.encoder.level_shapes()
+        check_levels(self.encoder.name, self.levels, shapes)
+        self.shapes = {level: shapes[level] for level in self.levels}
         self.activations = known_activations(self.encoder.name)
 
     @property
@@ -266,5 +266,5 @@ def _joined(parts: list[EncodedBatch]) -> EncodedBatch:
     return EncodedBatch(
         [key for part in parts for key in part.keys],
         {name: np.concatenate([part.columns[name] for part in full]) for name in names},
-        [one for part in parts for one in part.skipped],
+        [problem for part in parts for problem in part.skipped],
     )

@@ -91,10 +91,10 @@ class FeatureStore:
         UnwritableError
             If it cannot be written.
         """
-        made = None if is_store(folder) else cls._make(folder, columns, facts)
-        if made is None:
+        store = None if is_store(folder) else cls._make(folder, columns, facts)
+        if store is None:
             raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
-        return made
+        return store
 
     @classmethod
     def _make(cls, folder: Path, columns: Shapes, facts: Mapping[str, Any]) -> Self | None:
@@ -195,16 +195,16 @@ class FeatureStore:
         """
         there = readable_header(folder)
         if there is None:
-            made = cls._make(folder, columns, facts)
-            if made is not None:
-                return made
+            store = cls._make(folder, columns, facts)
+            if store is not None:
+                return store
             there = read_header(folder)
         wanted = header_of(columns, facts)
         check_same(folder, shapes_of(there), shapes_of(wanted))
         with suppress(DamagedError):
-            whole = cls.open(folder, facts)
-            if is_enough(whole):
-                return whole
+            existing = cls.open(folder, facts)
+            if is_enough(existing):
+                return existing
         return cls.open(folder, facts, write=True)
 
     def __len__(self) -> int:
@@ -219,8 +219,8 @@ class FeatureStore:
         counts = f"{counted(len(self), 'row')}, {counted(len(self.columns), 'column')}"
         return f"<FeatureStore {self.folder}: {counts}>"
 
-    def __contains__(self, one: object) -> bool:
-        return one in self._rows.journal.rows
+    def __contains__(self, key: object) -> bool:
+        return key in self._rows.journal.rows
 
     def __enter__(self) -> Self:
         return self
@@ -350,7 +350,7 @@ class FeatureStore:
         """
         lock = self._writer()
         damaged = set(self.damaged())
-        ids = [one for one in self.ids if one in keep and one not in damaged]
+        ids = [key for key in self.ids if key in keep and key not in damaged]
         skipped = [Skipped(*pair) for pair in self.skipped.items() if pair[0] in keep]
         header = {**self._header, "data": f"data-{number_of(self._rows.folder) + 1}"}
         with _writing(self.folder, lock):
@@ -358,9 +358,9 @@ class FeatureStore:
         self._lock, maps = None, self._rows.maps
         fresh = type(self)(self.folder, header, lock)
         try:
-            for some in blocks(len(ids)):
-                rows = self.rows(ids[some])
-                fresh.append(ids[some], {name: column[rows] for name, column in maps.items()})
+            for block in blocks(len(ids)):
+                rows = self.rows(ids[block])
+                fresh.append(ids[block], {name: column[rows] for name, column in maps.items()})
             fresh.append([], {}, skipped)
             with _writing(self.folder, lock):
                 write_header(self.folder, header)
@@ -383,9 +383,9 @@ class FeatureStore:
         self._drop_old_data()
 
     def _drop_old_data(self) -> None:
-        for other in self.folder.glob("data-*"):
-            if other != self._rows.folder:
-                shutil.rmtree(other, ignore_errors=True)
+        for data_folder in self.folder.glob("data-*"):
+            if data_folder != self._rows.folder:
+                shutil.rmtree(data_folder, ignore_errors=True)
 
 
 @contextmanager

@@ -116,10 +116,10 @@ def open_pairs(
         return data
     if isinstance(data, Source):
         return open_pairs(data.spec, seed=seed, root=data.roots)
-    roots = [_path(str(one)) for one in ([root] if isinstance(root, str | Path) else root)]
-    for one in roots:
-        if not one.is_dir():
-            raise DataError(f"The root {printable(str(one))} is not a folder; check the path.")
+    roots = [_path(str(folder)) for folder in ([root] if isinstance(root, str | Path) else root)]
+    for folder in roots:
+        if not folder.is_dir():
+            raise DataError(f"The root {printable(str(folder))} is not a folder; check the path.")
     if isinstance(data, str | Path):
         return _read(str(data), seed, roots)
     from visita.data.readers.records import is_frame, read_frame  # noqa: PLC0415  rarely needed
@@ -146,9 +146,11 @@ def _read(spec: str, seed: int, roots: Sequence[Path]) -> PairSet:
 def _parse(spec: str) -> tuple[str, Path]:
     # A path may hold colons, and a single letter before one is a Windows drive.
     name, colon, rest = spec.partition(":")
-    whole = _path(spec)
-    named = colon and (name in READERS or (re.fullmatch(r"\w[\w-]+", name) and not whole.exists()))
-    return (name, _path(rest)) if named else ("", whole)
+    path = _path(spec)
+    is_named = colon and (
+        name in READERS or (re.fullmatch(r"\w[\w-]+", name) and not path.exists())
+    )
+    return (name, _path(rest)) if is_named else ("", path)
 
 
 def _path(text: str) -> Path:
@@ -157,11 +159,11 @@ def _path(text: str) -> Path:
 
 def _recognise(path: Path) -> Reader:
     readers: dict[str, Reader] = {name: READERS.load(name)() for name in READERS.names()}
-    found = [name for name, reader in readers.items() if reader.recognises(path)]
-    found = [name for name in found if name not in GENERAL] or found
-    if len(found) == 1:
-        return readers[found[0]]
-    fault = f"could be {' or '.join(found)}" if found else "is not a data set that visita knows"
+    names = [name for name, reader in readers.items() if reader.recognises(path)]
+    names = [name for name in names if name not in GENERAL] or names
+    if len(names) == 1:
+        return readers[names[0]]
+    fault = f"could be {' or '.join(names)}" if names else "is not a data set that visita knows"
     layouts = "; ".join(f"{name}: {reader.looks_for}" for name, reader in readers.items())
     raise DataError(
         f"{printable(str(path))} {fault}. Put the reader's name first, as in folder:PATH. "

@@ -50,8 +50,8 @@ def assemble(
     """
     faults: dict[tuple[str, Path], str] = {}
     files: dict[str, Path] = {}
-    kept, left_out = [], list(problems)
-    for caption in (_placed(one, bounds) for one in captions):
+    usable, left_out = [], list(problems)
+    for caption in (_placed(original, bounds) for original in captions):
         key = (caption.image_id, caption.path)
         if key not in faults:
             faults[key] = fault = _fault(files, caption, bounds)
@@ -59,13 +59,13 @@ def assemble(
                 left_out.append(Skipped(printable(caption.image_id), fault))
         if not faults[key]:
             if caption.text.strip():
-                kept.append(caption)
+                usable.append(caption)
             else:
                 left_out.append(Skipped(printable(caption.image_id), "has an empty text"))
-    if not kept:
-        reasons = "".join(f" {one.item}: {one.reason}." for one in left_out[:3])
+    if not usable:
+        reasons = "".join(f" {problem.item}: {problem.reason}." for problem in left_out[:3])
         raise DataError(f"{printable(source)}: no image with a text is left to use.{reasons}")
-    return _pair_up(source, kept, tuple(left_out), seed)
+    return _pair_up(source, usable, tuple(left_out), seed)
 
 
 def _placed(caption: Caption, bounds: Bounds) -> Caption:
@@ -114,9 +114,9 @@ def unknown_splits(counts: Mapping[str, int], what: str, known: str) -> list[Ski
 def _pair_up(
     source: str, captions: list[Caption], problems: tuple[Skipped, ...], seed: int
 ) -> PairSet:
-    images = {one.image_id: (one.path, one.split) for one in captions}
-    texts = {one.key: (clean_text(one.text), one.split) for one in captions}
-    links = [(one.image_id, one.key) for one in captions]
+    images = {caption.image_id: (caption.path, caption.split) for caption in captions}
+    texts = {caption.key: (clean_text(caption.text), caption.split) for caption in captions}
+    links = [(caption.image_id, caption.key) for caption in captions]
     return link(source, images, texts, links, problems, _languages(captions), seed)
 
 
@@ -197,20 +197,20 @@ class Gathered:
                 self._unknown[str(row["split"])] += 1
                 continue
             try:
-                found = self._pictures.of(row["image"], bases)
+                picture = self._pictures.of(row["image"], bases)
             except UnusableError as error:
                 self.problems.append(Skipped(place, str(error)))
             else:
-                self._add(place, row, found, side)
+                self._add(place, row, picture, side)
 
     def all_problems(self) -> list[Skipped]:
         """Return what was left out or odd."""
         return [*self.problems, *unknown_splits(self._unknown, "row", "train, dev or test")]
 
     def _add(
-        self, place: str, row: dict[str, Any], found: tuple[str, Path], side: str | None
+        self, place: str, row: dict[str, Any], picture: tuple[str, Path], side: str | None
     ) -> None:
-        name, path = found
+        name, path = picture
         first = self._splits.setdefault(name, side)
         if side != first:
             stays = f"{name} is in {side} too; it stays in {first}"

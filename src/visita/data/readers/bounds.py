@@ -33,8 +33,8 @@ class Bounds:
         self.folder = folder
         self.roots = tuple(roots)
         allowed = (folder, *self.roots, pictures_home())
-        self._real = tuple(_start(Path(os.path.realpath(one))) for one in allowed)
-        self._starts = {one: _start(one) for one in (folder, *self.roots)}
+        self._real = tuple(_start(Path(os.path.realpath(place))) for place in allowed)
+        self._starts = {place: _start(place) for place in (folder, *self.roots)}
         self._found: dict[tuple[str | Path, ...], tuple[str, Path]] = {}
         self._real_folder = lru_cache(10_000)(os.path.realpath)
 

@@ -56,8 +56,8 @@ class Coco:
 
 def _captions_files(folder: Path) -> dict[Path, tuple[str, str]]:
     files = sorted((folder / "annotations").glob("captions_*.json"))
-    named = {file: OFFICIAL.fullmatch(file.name) for file in files}
-    return {file: (name[1], name[2]) for file, name in named.items() if name and file.is_file()}
+    matches = {file: OFFICIAL.fullmatch(file.name) for file in files}
+    return {file: (name[1], name[2]) for file, name in matches.items() if name and file.is_file()}
 
 
 def _read(
@@ -80,10 +80,14 @@ def _place(name: str, folder: Path, bounds: Bounds) -> tuple[str, Path]:
 
 def _unique_names(captions: list[Caption]) -> Iterable[Caption]:
     """Return the captions; pictures of one name in several folders get ids of their own."""
-    places = Counter(name for name, _ in {(one.image_id, one.path) for one in captions})
-    for one in captions:
-        twice = places[one.image_id] > 1
-        yield one._replace(image_id=f"{one.path.parent.name}/{one.image_id}") if twice else one
+    places = Counter(name for name, _ in {(caption.image_id, caption.path) for caption in captions})
+    for caption in captions:
+        twice = places[caption.image_id] > 1
+        yield (
+            caption._replace(image_id=f"{caption.path.parent.name}/{caption.image_id}")
+            if twice
+            else caption
+        )
 
 
 def _load(
@@ -117,8 +121,8 @@ def _names(images: list[Any], problems: list[Skipped]) -> dict[int | str, str]:
                     problems.append(Skipped(f"image id {key}", f"{reason}; both are left out"))
             case _:
                 problems.append(Skipped(f"images[{number}]", "lacks an id or a file_name"))
-    for one in twice:
-        say(f"warning: image id {one} is of several pictures; they are left out")
+    for image_id in twice:
+        say(f"warning: image id {image_id} is of several pictures; they are left out")
     return {key: name for key, name in names.items() if key not in twice}
 
 

@@ -50,18 +50,18 @@ def choose_roles(name: str) -> Choose:
     """Return what finds the columns of a table called ``name`` by what they are called."""
 
     def choose(columns: Sequence[str]) -> dict[str, str]:
-        known = {plain(column): column for column in reversed(columns)}
-        found = {role: _first(known, names) for role, names in ROLES.items()}
+        by_name = {plain(column): column for column in reversed(columns)}
+        chosen = {role: _first(by_name, names) for role, names in ROLES.items()}
         for role in ("image", "text"):
-            if not found[role]:
+            if not chosen[role]:
                 raise DataError(_lacks(name, role, columns))
-        return {role: column for role, column in found.items() if column}
+        return {role: column for role, column in chosen.items() if column}
 
     return choose
 
 
-def _first(known: Mapping[str, str], names: Sequence[str]) -> str:
-    return next((known[name] for name in names if name in known), "")
+def _first(columns: Mapping[str, str], names: Sequence[str]) -> str:
+    return next((columns[name] for name in names if name in columns), "")
 
 
 def _lacks(name: str, role: str, columns: Sequence[str]) -> str:
@@ -71,10 +71,10 @@ def _lacks(name: str, role: str, columns: Sequence[str]) -> str:
         hint = " It lists what img2dataset fetched: name the .tar files or folders beside it."
     elif role == "image" and "url" in names:
         hint = " It holds addresses, and visita reads local files only: fetch the pictures first."
-    found = ", ".join(map(repr, columns[:30])) or "none"
+    listed = ", ".join(map(repr, columns[:30])) or "none"
     return (
         f"{printable(name)} needs a column named {' or '.join(ROLES[role])}; "
-        f"its columns: {found}.{hint}"
+        f"its columns: {listed}.{hint}"
     )
 
 
@@ -86,10 +86,10 @@ def texts_of(cell: Any) -> Iterator[str | None]:
     """
     if isinstance(cell, str) and cell.lstrip().startswith(('["', "['")):
         cell = _listed(cell)
-    for one in cell if isinstance(cell, list | tuple) else [cell]:
-        match one:
-            case str() if len(one) <= LONGEST:
-                yield one
+    for part in cell if isinstance(cell, list | tuple) else [cell]:
+        match part:
+            case str() if len(part) <= LONGEST:
+                yield part
             case {"from": speaker, "value": str() as said}:
                 yield from _answers(speaker, said)
             case {"role": speaker, "content": str() as said}:
@@ -109,9 +109,9 @@ def _listed(cell: str) -> Any:
     """Return the list that a cell spells, as JSON or as Python does; else the cell."""
     for read in (json.loads, ast.literal_eval):
         try:
-            found = read(cell)
+            value = read(cell)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
-        if isinstance(found, list):
-            return found
+        if isinstance(value, list):
+            return value
     return cell

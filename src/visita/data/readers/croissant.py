@@ -111,7 +111,9 @@ def _description(path: Path) -> Any:
 def _faults(error: Exception) -> str:
     """Return what mlcroissant says, without its headings and what it only recommends."""
     lines = [line.strip(" -.") for line in str(error).splitlines()]
-    faults = [one for one in lines if not one.startswith("Found the") and "recommended" not in one]
+    faults = [
+        line for line in lines if not line.startswith("Found the") and "recommended" not in line
+    ]
     return f"{type(error).__name__}: {'; '.join(filter(None, faults))}"[:1000]
 
 
@@ -133,14 +135,19 @@ def _refuse_fetching(path: Path, content: dict[str, Any]) -> None:
 
 def _texts(path: Path, metadata: Any) -> Any:
     """Return the record set with images and texts, or else that with texts."""
-    found = [one for one in metadata.record_sets if _roles(one)["text"]]
-    if not found:
+    with_texts = [record_set for record_set in metadata.record_sets if _roles(record_set)["text"]]
+    if not with_texts:
         raise DataError(_lacks(path, metadata))
-    return next((one for one in found if _roles(one)["image"]), found[0])
+    return next(
+        (record_set for record_set in with_texts if _roles(record_set)["image"]), with_texts[0]
+    )
 
 
 def _lacks(path: Path, metadata: Any) -> str:
-    listed = [f"{one.id} ({', '.join(map(_name, one.fields))})" for one in metadata.record_sets]
+    listed = [
+        f"{record_set.id} ({', '.join(map(_name, record_set.fields))})"
+        for record_set in metadata.record_sets
+    ]
     return (
         f"{path} has no record set with a field named {' or '.join(IMAGE)} and one named "
         f"{' or '.join(TEXT)}; its record sets: {', '.join(listed[:30]) or 'none'}."
@@ -153,12 +160,12 @@ def _name(field: Any) -> str:
 
 def _roles(record_set: Any) -> dict[str, Any]:
     """Return the fields by their role, None where there is none."""
-    named = {_name(field): field for field in record_set.fields if field.source}
+    fields = {_name(field): field for field in record_set.fields if field.source}
     roles = {
-        role: next((named[name] for name in names if name in named), None)
+        role: next((fields[name] for name in names if name in fields), None)
         for role, names in NAMES.items()
     }
-    typed = (one for one in named.values() if _is_picture(one))
+    typed = (field for field in fields.values() if _is_picture(field))
     return {**roles, "image": roles["image"] or next(typed, None)}
 
 
@@ -168,7 +175,11 @@ def _is_picture(field: Any) -> bool:
 
 def _join(metadata: Any, texts: Any) -> tuple[Any, Any, Any] | None:
     """Return the field that refers to images, the key that it refers to, and the images' field."""
-    fields = {field.id: (field, one) for one in metadata.record_sets for field in one.fields}
+    fields = {
+        field.id: (field, record_set)
+        for record_set in metadata.record_sets
+        for field in record_set.fields
+    }
     for field in texts.fields:
         target = field.references.field if field.references else None
         key, record_set = fields.get(target, (None, None))
@@ -191,8 +202,8 @@ def _joined(
         images[str(row["key"])] = row["image"]
     for place, row in distribution.rows({**fields, "refers": refers}):
         wanted = str(row.pop("refers"))
-        found = None if wanted in twice else images.get(wanted)
-        yield place, {**row, "image": found}
+        picture = None if wanted in twice else images.get(wanted)
+        yield place, {**row, "image": picture}
 
 
 def _coco(path: Path, distribution: Distribution, text: Any) -> Path | None:

@@ -40,7 +40,7 @@ class Distribution:
 
     def __init__(self, path: Path, metadata: Any, bounds: Bounds, problems: list[Skipped]) -> None:
         self._path = path
-        self._nodes = {one.id: one for one in (*metadata.file_objects, *metadata.file_sets)}
+        self._nodes = {node.id: node for node in (*metadata.file_objects, *metadata.file_sets)}
         self._bounds = bounds
         self._problems = problems
 
@@ -66,11 +66,13 @@ class Distribution:
                 f"{self._path}: its table {node.id} should be one of {', '.join(SUFFIXES)}."
             )
         for file in self._files(node):
-            told = {role: one for role, one in fields.items() if one.source.extract.file_property}
-            taken = {role: one for role, one in fields.items() if role not in told}
-            facts = {role: self._fact(file, field) for role, field in told.items()}
-            found = self._read(file, suffix, taken) if taken else [(file.name, {})]
-            yield from ((place, {**row, **facts}) for place, row in found)
+            of_file = {
+                role: field for role, field in fields.items() if field.source.extract.file_property
+            }
+            taken = {role: field for role, field in fields.items() if role not in of_file}
+            facts = {role: self._fact(file, field) for role, field in of_file.items()}
+            rows = self._read(file, suffix, taken) if taken else [(file.name, {})]
+            yield from ((place, {**row, **facts}) for place, row in rows)
 
     def only_file(self, field: Any) -> Path | None:
         """Return the file of a field that has just one, if it is at hand."""
@@ -82,11 +84,13 @@ class Distribution:
 
     def _refuse_odd(self, field: Any) -> None:
         source = field.source
-        kinds = [one.json_path or one.regex for one in source.transforms]
+        kinds = [transform.json_path or transform.regex for transform in source.transforms]
         extracts = source.extract.column or source.extract.file_property or source.extract.json_path
         json_path = source.extract.json_path
-        known = all(kinds) and extracts and (not json_path or _LIST.fullmatch(json_path))
-        if not known or any(one.json_path not in (None, BYTES) for one in source.transforms):
+        readable = all(kinds) and extracts and (not json_path or _LIST.fullmatch(json_path))
+        if not readable or any(
+            transform.json_path not in (None, BYTES) for transform in source.transforms
+        ):
             raise DataError(
                 f"{self._path}: its field {field.id} is not plainly a column of a table, which is "
                 f"all that visita reads."
@@ -103,14 +107,14 @@ class Distribution:
 
     def _chooser(self, file: Path, fields: Mapping[str, Any]) -> Any:
         def choose(columns: list[str]) -> dict[str, str]:
-            known = {plain(column): column for column in reversed(columns)}
-            wanted = {role: plain(one.source.extract.column) for role, one in fields.items()}
-            missing = set(wanted.values()) - set(known)
+            by_name = {plain(column): column for column in reversed(columns)}
+            wanted = {role: plain(field.source.extract.column) for role, field in fields.items()}
+            missing = set(wanted.values()) - set(by_name)
             if missing:
                 raise DataError(
                     f"{self._path}: its table {file.name} has no column {min(missing)!r}."
                 )
-            return {role: known[column] for role, column in wanted.items()}
+            return {role: by_name[column] for role, column in wanted.items()}
 
         return choose
 
@@ -157,14 +161,14 @@ class Distribution:
         return file
 
     def _set(self, node: Any) -> list[Path]:
-        patterns = [str(one) for one in node.includes or ()]
+        patterns = [str(pattern) for pattern in node.includes or ()]
         files: list[Path] = []
         for folder in self._places(node):
             for number, file in enumerate(folder.rglob("*")):
                 if number > MOST_FILES:
                     raise DataError(f"{folder} holds more than {MOST_FILES:,} files.")
                 inner = file.relative_to(folder).as_posix()
-                if any(fnmatch(inner, one) for one in patterns) and file.is_file():
+                if any(fnmatch(inner, pattern) for pattern in patterns) and file.is_file():
                     files.append(self._bounds.check(file))
             if files:
                 return sorted(files)
@@ -187,21 +191,25 @@ class Distribution:
 
 def _from_json(file: Path, fields: Mapping[str, Any]) -> Iterator[Row]:
     """Yield the objects of a list in a JSON file."""
-    paths = {role: _LIST.fullmatch(one.source.extract.json_path) for role, one in fields.items()}
-    lists = {found[1] for found in paths.values() if found}
+    paths = {
+        role: _LIST.fullmatch(field.source.extract.json_path) for role, field in fields.items()
+    }
+    lists = {match[1] for match in paths.values() if match}
     content: Any = read_json(file)
     if len(lists) == 1 and None not in lists and isinstance(content, dict):
         content = content.get(*lists)
     if len(lists) != 1 or not isinstance(content, list):
         raise DataError(f"{file} has no list of objects where its description says.")
-    for number, one in enumerate(content):
-        if isinstance(one, dict):
-            row = {role: one.get(found[2]) for role, found in paths.items() if found}
+    for number, record in enumerate(content):
+        if isinstance(record, dict):
+            row = {role: record.get(match[2]) for role, match in paths.items() if match}
             yield f"{file.name}[{number}]", row
 
 
 def _pattern(field: Any) -> Any:
-    expression = next((one.regex for one in field.source.transforms if one.regex), None)
+    expression = next(
+        (transform.regex for transform in field.source.transforms if transform.regex), None
+    )
     if not expression:
         return None
     try:
@@ -219,10 +227,10 @@ def _match(pattern: Any, value: Any) -> Any:
     if pattern is None or not isinstance(value, str):
         return value
     try:
-        found = pattern.search(value[:1000], timeout=PATIENCE)
+        match = pattern.search(value[:1000], timeout=PATIENCE)
     except TimeoutError as error:
         raise DataError(f"The pattern {pattern.pattern!r} takes too long.") from error
-    return found[1 if pattern.groups else 0] if found else None
+    return match[1 if pattern.groups else 0] if match else None
 
 
 def _digest(file: Path, algorithm: str) -> str:

@@ -159,8 +159,8 @@ def _texts(file: Path, problems: list[Skipped]) -> dict[str, list[str]]:
     pattern = CAPTIONS[file.name]
     texts: dict[str, list[str]] = {}
     for number, line in enumerate(read_lines(file), start=1):
-        if found := pattern.fullmatch(line):
-            texts.setdefault(found[1], []).append(found[2].strip())
+        if match := pattern.fullmatch(line):
+            texts.setdefault(match[1], []).append(match[2].strip())
         elif line.strip() and not line.startswith(CSV_HEADER):
             problems.append(Skipped(f"{file.name}:{number}", "is not a picture with its caption"))
     return texts

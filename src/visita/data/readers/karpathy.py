@@ -37,10 +37,10 @@ M_RNN: Sizes = (29_783, 1_000, 1_000)
 
 def compare_sizes(pairs: PairSet, published: Sizes) -> PairSet:
     """Return ``pairs``; where its splits have other sizes, that is said and added as a problem."""
-    found = tuple(pairs.splits().values())
-    if found == published:
+    sizes = tuple(pairs.splits().values())
+    if sizes == published:
         return pairs
-    reason = f"has {_listed(found)} images, the published split {_listed(published)}"
+    reason = f"has {_listed(sizes)} images, the published split {_listed(published)}"
     say(f"{pairs.source} {reason}: numbers on it are not comparable")
     return replace(pairs, problems=(*pairs.problems, Skipped("splits", reason)))
 

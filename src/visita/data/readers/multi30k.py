@@ -82,8 +82,8 @@ def _texts(task: Path, part: str) -> Iterator[tuple[Path, str]]:
     """Yield the files of a split's texts, with their languages."""
     pattern = re.compile(rf"{re.escape(part)}(?:\.\d)?\.([a-z]{{2}})(?:\.gz)?")
     for file in sorted((task / TEXTS).iterdir()):
-        if named := pattern.fullmatch(file.name):
-            yield file, named[1]
+        if match := pattern.fullmatch(file.name):
+            yield file, match[1]
 
 
 def _lines(file: Path) -> list[str]:

@@ -79,7 +79,7 @@ class Records:
         """
         problems = (*problems, *self._problems)
         if not self._links:
-            reasons = "".join(f" {one.item}: {one.reason}." for one in problems[:3])
+            reasons = "".join(f" {problem.item}: {problem.reason}." for problem in problems[:3])
             raise DataError(f"{printable(source)}: no image with a text is left to use.{reasons}")
         texts = sorted(self._texts.items(), key=lambda item: item[1].number)
         return link(
@@ -92,14 +92,14 @@ class Records:
             seed,
         )
 
-    def _add_image(self, place: str, cell: Any, given: Any, split: str | None) -> str | None:
+    def _add_image(self, place: str, cell: Any, given_id: Any, split: str | None) -> str | None:
         """Return the image's id, or None if it is no use, which is told."""
         try:
             own, file = self._pictures.of(cell, [self._bounds.folder])
         except UnusableError as error:
             self._problems.append(Skipped(place, str(error)))
             return None
-        name = own if given is None else str(given)
+        name = own if given_id is None else str(given_id)
         if name not in self._faults:
             self._faults[name] = fault = picture_fault(own, file, self._bounds)
             if fault:
@@ -187,7 +187,7 @@ def _rows(data: Any) -> Cells:
 
 
 def _of_frame(frame: Any) -> tuple[Iterator[dict[str, Any]], list[str]]:
-    return frame.iter_rows(named=True), [str(one) for one in frame.columns]
+    return frame.iter_rows(named=True), [str(column) for column in frame.columns]
 
 
 def _of_dataset(data: Any) -> tuple[Iterator[dict[str, Any]], list[str]]:

@@ -41,14 +41,14 @@ def read_delimited(
     last = len(columns) - 1
     mended: list[str] = []
     for number, cells in islice(_cells(path, text, delimiter), 1, None):
-        place, whole = f"{path.name}:{number}", cells
+        place, row = f"{path.name}:{number}", cells
         if any(cell.strip() for cell in cells[len(columns) :]):
             if places.get("text") != last:
                 problems.append(Skipped(place, _surplus(cells, columns)))
                 continue
-            whole = [*cells[:last], delimiter.join(cells[last:])]
+            row = [*cells[:last], delimiter.join(cells[last:])]
             mended.append(place)
-        yield place, {role: whole[at] if at < len(whole) else None for role, at in places.items()}
+        yield place, {role: row[at] if at < len(row) else None for role, at in places.items()}
     reason = f"has a {delimiter!r} in its text without quotes around it; the text is kept whole"
     for place in mended[:SHOWN]:
         say(f"warning: {printable(place)} {reason}")
@@ -100,8 +100,8 @@ ReadRows = Callable[[Path, Choose, list[Skipped]], Iterator[Row]]
 def read_json_lines(path: Path, choose: Choose, problems: list[Skipped]) -> Iterator[Row]:
     """Yield one JSON object a line; other lines are reported."""
     lines = enumerate(read_lines(path), start=1)
-    found = ((f"{path.name}:{number}", loaded(line)) for number, line in lines if line.strip())
-    return _objects(found, choose, problems)
+    items = ((f"{path.name}:{number}", loaded(line)) for number, line in lines if line.strip())
+    return _objects(items, choose, problems)
 
 
 def read_json_list(path: Path, choose: Choose, problems: list[Skipped]) -> Iterator[Row]:
@@ -109,8 +109,8 @@ def read_json_list(path: Path, choose: Choose, problems: list[Skipped]) -> Itera
     content = read_json(path)
     if not isinstance(content, list):
         raise DataError(f"{printable(str(path))} is not a list of objects, one for each picture.")
-    found = ((f"{path.name}[{number}]", one) for number, one in enumerate(content))
-    return _objects(found, choose, problems)
+    items = ((f"{path.name}[{number}]", item) for number, item in enumerate(content))
+    return _objects(items, choose, problems)
 
 
 READ_ROWS: Mapping[str, ReadRows] = {
@@ -132,23 +132,23 @@ def loaded(line: str | bytes) -> Any:
 
 
 def _objects(
-    found: Iterator[tuple[str, Any]], choose: Choose, problems: list[Skipped]
+    items: Iterator[tuple[str, Any]], choose: Choose, problems: list[Skipped]
 ) -> Iterator[Row]:
     objects: list[tuple[str, dict[str, Any]]] = []
     others = 0
-    for place, one in found:
-        if isinstance(one, dict):
-            objects.append((place, one))
+    for place, item in items:
+        if isinstance(item, dict):
+            objects.append((place, item))
             continue
         others += 1
         if others <= TOLD:
             problems.append(Skipped(place, "is not a JSON object"))
     if others > TOLD:
         problems.append(Skipped(f"{others - TOLD:,} more", "are not JSON objects either"))
-    columns = dict.fromkeys(column for _, one in objects for column in one)
+    columns = dict.fromkeys(column for _, record in objects for column in record)
     chosen = {role: plain(column) for role, column in choose(list(columns)).items()}
-    for place, one in objects:
-        cells = {plain(column): cell for column, cell in one.items()}
+    for place, record in objects:
+        cells = {plain(column): cell for column, cell in record.items()}
         yield place, {role: cells.get(column) for role, column in chosen.items()}
 
 
@@ -177,7 +177,7 @@ class Table:
 
     def read(self, path: Path, seed: int, roots: Sequence[Path] = ()) -> PairSet:
         tables = {path: None} if path.is_file() else _tables_in(path)
-        if not tables or not all(one.suffix.lower() in READ_ROWS for one in tables):
+        if not tables or not all(table.suffix.lower() in READ_ROWS for table in tables):
             raise DataError(f"{path} is not a table: it should be {self.looks_for}.")
         folder = path.parent if path.is_file() else path
         bounds = Bounds(_above_annotations(folder), roots)
@@ -195,8 +195,8 @@ class Table:
 def split_named(name: str) -> str | None:
     """Return the split that a file's or folder's name tells, such as ``train-00000.parquet``."""
     words = re.split(r"[^a-z]+", Path(name).stem.lower())
-    found = {SPLITS[word] for word in words if word in SPLITS}
-    return found.pop() if len(found) == 1 else None
+    splits = {SPLITS[word] for word in words if word in SPLITS}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def _is_table(path: Path) -> bool:
@@ -206,14 +206,14 @@ def _is_table(path: Path) -> bool:
 
 def _tables_in(folder: Path) -> dict[Path, str | None]:
     """Return the tables of a folder with the split of each, None for one table of all."""
-    if whole := _metadata(folder):
-        return {whole: None}
-    inner = [(one, _metadata(one)) for one in inner_folders(folder)]
-    named = [(split_named(one.name), file) for one, file in inner if file]
+    if metadata := _metadata(folder):
+        return {metadata: None}
+    inner = [(subfolder, _metadata(subfolder)) for subfolder in inner_folders(folder)]
+    tables = [(split_named(subfolder.name), file) for subfolder, file in inner if file]
     for place in (folder, folder / "data", folder / "annotations"):
-        files = (one for one in _entries(place) if one.is_file() and split_named(one.name))
-        named += [(split_named(one.name), one) for one in files if _is_table(one)]
-    return {file: split for side in SIDES for split, file in named if split == side}
+        files = (entry for entry in _entries(place) if entry.is_file() and split_named(entry.name))
+        tables += [(split_named(file.name), file) for file in files if _is_table(file)]
+    return {file: split for side in SIDES for split, file in tables if split == side}
 
 
 def _metadata(folder: Path) -> Path | None:

@@ -46,13 +46,13 @@ class WebDataset:
         if not tars:
             raise DataError(f"{path} is not WebDataset: it should be {self.looks_for}.")
         bounds = Bounds(path if path.is_dir() else path.parent, roots)
-        named = {tar: split_named(tar.name) for tar in tars}
+        splits = {tar: split_named(tar.name) for tar in tars}
         unpacked, problems = Unpacked(), list[Skipped]()
         captions: list[Caption] = []
         for tar in tars:
             if tar != path:
                 bounds.check(tar)
-            split = named[tar] if all(named.values()) else None
+            split = splits[tar] if all(splits.values()) else None
             captions += _captions(tar, split, unpacked, problems)
         return assemble(f"webdataset:{path}", captions, problems, seed, bounds)
 
@@ -69,7 +69,7 @@ class _Sample(NamedTuple):
 
 def _tars(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(one for one in path.glob("*.tar") if one.is_file())
+        return sorted(tar for tar in path.glob("*.tar") if tar.is_file())
     return [path] if path.suffix.lower() == ".tar" else []
 
 

@@ -54,11 +54,13 @@ class Tokens:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        named = [(name.rpartition(".")[2], values) for name, values in network.named_parameters()]
-        self.has_class = any(name in CLASS_TOKENS for name, _ in named)
+        parameters = [
+            (name.rpartition(".")[2], values) for name, values in network.named_parameters()
+        ]
+        self.has_class = any(name in CLASS_TOKENS for name, _ in parameters)
         self.count = sum(
             values.shape[-2] if values.ndim > 1 else 1
-            for name, values in named
+            for name, values in parameters
             if name in CLASS_TOKENS + OTHER_TOKENS
         )
 
@@ -85,9 +87,9 @@ def poolings(output: Tensor, tokens: Tokens) -> tuple[str, ...]:
     if output.ndim != 3 and not is_map:
         return ()
     count = _cells(output, tokens).shape[1]
-    found = (*CELLS, SQUARE) if count > 1 and isqrt(count) ** 2 == count else CELLS
+    fitting = (*CELLS, SQUARE) if count > 1 and isqrt(count) ** 2 == count else CELLS
     has_class = output.ndim == 3 and tokens.has_class and tokens.before_patches(output.shape[1]) > 0
-    return (*found, "cls") if has_class and output.shape[2] > 1 else found
+    return (*fitting, "cls") if has_class and output.shape[2] > 1 else fitting
 
 
 def pooled(output: Tensor, pooling: str, tokens: Tokens) -> Tensor:
@@ -123,8 +125,8 @@ def _cells(output: Tensor, tokens: Tokens) -> Tensor:
     return output.flatten(1, 2)
 
 
-def _is_square(output: Tensor, one: int, other: int) -> bool:
-    return output.shape[one] == output.shape[other]
+def _is_square(output: Tensor, first: int, second: int) -> bool:
+    return output.shape[first] == output.shape[second]
 
 
 _FOUND: ContextVar[dict[str, Tensor]] = ContextVar("found")
@@ -191,13 +193,13 @@ class LayerNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Map pixels, uint8 (b, side, side, 3), to float32 (b, d) or (b, cells, d) a level."""
-        found: dict[str, Tensor] = {}
-        before = _FOUND.set(found)
+        outputs: dict[str, Tensor] = {}
+        before = _FOUND.set(outputs)
         try:
             self.network(self.normalise(pixels))
         finally:
             _FOUND.reset(before)
-        return tuple(found[level] for level in self.levels)
+        return tuple(outputs[level] for level in self.levels)
 
 
 def _keep_level(level: str, tokens: Tokens, _layer: nn.Module, _inputs: Any, output: Any) -> None:
@@ -212,11 +214,11 @@ def level_shapes(network: nn.Module, preparation: Preparation) -> dict[str, tupl
 
     What is not finite, or the same for both pictures (a bare class token, say), is no level.
     """
-    found: dict[str, dict[str, tuple[int, ...]]] = {}
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {}
     tokens = Tokens(network)
 
     def keep(name: str, _layer: nn.Module, _inputs: Any, output: Any) -> None:
-        found[name] = _shapes(name, first_tensor(output), tokens)
+        shapes[name] = _shapes(name, first_tensor(output), tokens)
 
     layers = {name: layer for name, layer in network.named_modules() if name}
     hooks = [layer.register_forward_hook(partial(keep, name)) for name, layer in layers.items()]
@@ -226,7 +228,7 @@ def level_shapes(network: nn.Module, preparation: Preparation) -> dict[str, tupl
     finally:
         for hook in hooks:
             hook.remove()
-    return {level: shape for name in layers for level, shape in found.get(name, {}).items()}
+    return {level: shape for name in layers for level, shape in shapes.get(name, {}).items()}
 
 
 def _two_pictures(side: int) -> Tensor:

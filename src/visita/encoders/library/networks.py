@@ -159,7 +159,7 @@ class LibraryEncoder:
 
     def fingerprint(self) -> str:
         """Return a hash over the files (weights, configuration) and the preparation."""
-        digests = [one["sha256"] for one in self._facts["files"].values()]
+        digests = [file["sha256"] for file in self._facts["files"].values()]
         return fingerprint_of([self._library.name, sorted(digests), self._facts["preparation"]])
 
     def prepare(self, picture: Image) -> NDArray[uint8]:
@@ -218,7 +218,9 @@ def kept_facts(path: Path, work_out: Callable[[], dict[str, Any]]) -> dict[str, 
     """
     try:
         facts = read_sealed(path)
-        if all(_stamp(Path(file)) == one["stamp"] for file, one in facts["files"].items()):
+        if all(
+            _stamp(Path(file)) == file_facts["stamp"] for file, file_facts in facts["files"].items()
+        ):
             return facts
     except (ArtifactError, OSError):
         pass  # not worked out yet, or for files that are gone

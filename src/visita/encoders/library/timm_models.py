@@ -29,11 +29,11 @@ def _fetch(model: str) -> Sequence[Path]:
     if "/" in model or Path(model).is_dir():
         return model_files(model)
     timm = imported("timm")
-    known = timm.get_pretrained_cfg(model)
-    if not known or not known.hf_hub_id:
+    config = timm.get_pretrained_cfg(model)
+    if not config or not config.hf_hub_id:
         names = [name.partition(".")[0] for name in timm.list_models(pretrained=True)]
         raise UnknownNameError(f"timm has no pretrained {model!r}.{did_you_mean(model, names)}")
-    return model_files(known.hf_hub_id)
+    return model_files(config.hf_hub_id)
 
 
 def _build(model: str, files: Sequence[Path]) -> tuple[Any, Preparation]:

@@ -87,10 +87,10 @@ def _build(model: str, _files: Sequence[Path]) -> tuple[Any, Preparation]:
 
 def _weights(model: str) -> Any:
     models = imported("torchvision").models
-    known = models.list_models(module=models)
-    if model not in known:
+    names = models.list_models(module=models)
+    if model not in names:
         raise UnknownNameError(
-            f"torchvision has no classifier {model!r}.{did_you_mean(model, known)}"
+            f"torchvision has no classifier {model!r}.{did_you_mean(model, names)}"
         )
     return models.get_model_weights(model).DEFAULT
 

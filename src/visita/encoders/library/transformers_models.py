@@ -56,7 +56,7 @@ def quiet(logging: Any) -> Iterator[None]:
 def _network(library: Any, model: str, folder: Path) -> Any:
     import torch  # noqa: PLC0415
 
-    whole, report = library.AutoModel.from_pretrained(
+    loaded, report = library.AutoModel.from_pretrained(
         folder,
         dtype=torch.float32,
         local_files_only=True,
@@ -66,10 +66,10 @@ def _network(library: Any, model: str, folder: Path) -> Any:
     )
     # What the file lacks (a pooler, often) was drawn at random. As NaN it shows, and no layer
     # that reads it becomes a level.
-    weights = whole.state_dict()
+    weights = loaded.state_dict()
     for name in report["missing_keys"]:
         weights[name].fill_(torch.nan)
-    network = getattr(whole, "vision_model", whole)
+    network = getattr(loaded, "vision_model", loaded)
     if network.main_input_name != "pixel_values":
         raise ConfigError(f"{model} does not read pictures but {network.main_input_name}.")
     return network.eval()

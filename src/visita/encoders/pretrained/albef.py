@@ -75,10 +75,10 @@ def _build(model: str, files: Sequence[Path]) -> Model:
         heads[name] = nn.Linear(*reversed(weights["weight"].shape))
         heads[name].load_state_dict(weights)
     width, hidden = heads["text_proj"].weight.shape
-    seen = vision.config.image_size
+    size = vision.config.image_size
     return Model(
         PictureTower(vision, heads["vision_proj"], class_token=True),
-        Preparation(seen, seen, True, "BICUBIC", MEAN, STD, rounds_crop=False),
+        Preparation(size, size, True, "BICUBIC", MEAN, STD, rounds_crop=False),
         BertText(bert, heads["text_proj"], alone),
         (alone, hidden),
         width,
@@ -90,8 +90,8 @@ def _state(file: Path) -> dict[str, Any]:
     """Return the float32 tensors of a checkpoint, those of the momentum model and queues too."""
     import torch  # noqa: PLC0415
 
-    found = torch.load(file, map_location="cpu", weights_only=True)
-    state = found.get("model", found)
+    checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    state = checkpoint.get("model", checkpoint)
     # After pretraining the text encoder is inside one with a head for masked words.
     return {
         name.replace("text_encoder.bert.", "text_encoder."): values.float()
@@ -100,10 +100,10 @@ def _state(file: Path) -> dict[str, Any]:
 
 
 def _below(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    if not found:
+    tensors = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    if not tensors:
         raise ConfigError(f"The file is no ALBEF checkpoint for retrieval: it has no {prefix}*.")
-    return found
+    return tensors
 
 
 def _vision(state: Mapping[str, Any], side: int | None) -> Any:

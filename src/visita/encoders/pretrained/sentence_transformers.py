@@ -74,22 +74,22 @@ def _modules(model: str, folder: Path) -> list[tuple[str, str]]:
     """Return class and subfolder of each module, checked to be of kinds that are known."""
     try:
         listed = json.loads((folder / MODULES).read_text("utf-8"))
-        found = [(str(one["type"]), str(one["path"])) for one in listed]
+        modules = [(str(entry["type"]), str(entry["path"])) for entry in listed]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
             f"{model} is not in the layout of sentence-transformers: it has no sound {MODULES}."
         ) from error
     kinds = [
         name.rpartition(".")[2] if name.startswith(PREFIX) else f"{name}, code of its own"
-        for name, _ in found
+        for name, _ in modules
     ]
-    known = kinds[:2] == ["Transformer", "Pooling"] and set(kinds[2:]) <= {"Dense", "Normalize"}
-    if not known or found[0][1]:
+    readable = kinds[:2] == ["Transformer", "Pooling"] and set(kinds[2:]) <= {"Dense", "Normalize"}
+    if not readable or modules[0][1]:
         raise ConfigError(
             f"{model} consists of {'; '.join(kinds)}: visita reads a Transformer at the top of the "
             "folder, Pooling and then Dense or Normalize. Choose another model."
         )
-    return [(kind, place) for kind, (_, place) in zip(kinds, found, strict=True)]
+    return [(kind, place) for kind, (_, place) in zip(kinds, modules, strict=True)]
 
 
 def _pooling(model: str, folder: Path) -> str:
@@ -119,8 +119,8 @@ def _dense(model: str, folder: Path) -> tuple[Any, Any]:
     name = config.get("activation_function") or f"torch.nn.{ACTIVATIONS[1]}"
     activation = name.rpartition(".")[2]
     names = {config.get(f"module_{end}_name") or EMBEDDING for end in ("input", "output")}
-    known = name.startswith("torch.nn.") and activation in ACTIVATIONS
-    if not known or names != {EMBEDDING} or config.get("use_residual"):
+    readable = name.startswith("torch.nn.") and activation in ACTIVATIONS
+    if not readable or names != {EMBEDDING} or config.get("use_residual"):
         raise ConfigError(
             f"{model} has a dense layer that visita cannot read: it knows plain ones with "
             f"{', '.join(ACTIVATIONS)}. Choose another model."
@@ -132,7 +132,7 @@ def _dense(model: str, folder: Path) -> tuple[Any, Any]:
         if file.is_file()
         else torch.load(folder / PARTS[2], map_location="cpu", weights_only=True)
     )
-    linear.load_state_dict({key.removeprefix("linear."): one for key, one in state.items()})
+    linear.load_state_dict({key.removeprefix("linear."): tensor for key, tensor in state.items()})
     return linear, getattr(nn, activation)()
 
 
@@ -149,8 +149,8 @@ def _refuse_a_prompt(model: str, folder: Path) -> None:
 def _tokenizer(model: str, files: Sequence[Path], place: Path) -> Reading:
     settings = _settings(files[0].parent, SETTINGS[0])
     clean = "lower" if settings.get("do_lower_case") else ""
-    found = reading(model, files, place, longest=settings.get("max_seq_length"))
-    return replace(found, clean=clean)
+    uncleaned = reading(model, files, place, longest=settings.get("max_seq_length"))
+    return replace(uncleaned, clean=clean)
 
 
 def _settings(folder: Path, name: str) -> dict[str, Any]:
@@ -164,8 +164,8 @@ def _languages(files: Sequence[Path]) -> Sequence[str] | None:
     card = files[0].parent / CARD
     said = (metadata_load(card) or {}).get("language") if card.is_file() else None
     # In YAML the code of Norwegian is a boolean, unless it is quoted.
-    listed = ["no" if one is False else str(one) for one in _as_list(said)]
-    codes = {one.lower().partition("-")[0] for one in listed} - {"multilingual"}
+    listed = ["no" if language is False else str(language) for language in _as_list(said)]
+    codes = {language.lower().partition("-")[0] for language in listed} - {"multilingual"}
     return sorted({ALIASES.get(code, code) for code in codes}) or None
 
 

@@ -49,14 +49,14 @@ class PretrainedText:
     @cached_property
     def _width(self) -> int:
         _, width = self._facts["layers"]
-        known = dict.fromkeys(self.layers, width) | {VECTOR: self._facts["width"]}
-        check_levels(self.name, self.levels, known)
-        if len({known[level] for level in self.levels}) > 1:
+        widths = dict.fromkeys(self.layers, width) | {VECTOR: self._facts["width"]}
+        check_levels(self.name, self.levels, widths)
+        if len({widths[level] for level in self.levels}) > 1:
             raise ConfigError(
-                f"{VECTOR} of {self.name} is {known[VECTOR]} wide and its layers {width}: text "
+                f"{VECTOR} of {self.name} is {widths[VECTOR]} wide and its layers {width}: text "
                 "levels must be of one width, so take either."
             )
-        return int(known[self.levels[0]])
+        return int(widths[self.levels[0]])
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -67,14 +67,14 @@ class PretrainedText:
     @property
     def threshold(self) -> float | None:
         """Cosine at which the model itself takes a pair for a match."""
-        found: float | None = self._facts["threshold"]
-        return found
+        threshold: float | None = self._facts["threshold"]
+        return threshold
 
     @property
     def languages(self) -> tuple[str, ...] | None:
         """Codes of the languages it was trained on; None where any, or where nobody says."""
-        found = self._facts["languages"]
-        return None if found is None else tuple(found)
+        languages = self._facts["languages"]
+        return None if languages is None else tuple(languages)
 
     def fingerprint(self) -> str:
         """Return a hash over all files, those for pictures too, and how texts are read."""
@@ -112,23 +112,23 @@ class PretrainedText:
             )
         cut = self.reading.passages(texts)
         passages = [passage for text in cut for passage in text]
-        found = [np.zeros((0, self.dim), np.float16)] * len(passages)
+        per_passage = [np.zeros((0, self.dim), np.float16)] * len(passages)
         for rows in _by_length(passages):
             ids, mask = self.reading.padded([passages[row] for row in rows])
             [values] = self._token_runner(ids, mask)
             for row, states, read in zip(rows, values, mask.astype(bool), strict=True):
-                found[row] = self._inner(states, read).astype(np.float16)
-        ends = np.cumsum([0, *map(len, found)], dtype=np.int64)
+                per_passage[row] = self._inner(states, read).astype(np.float16)
+        ends = np.cumsum([0, *map(len, per_passage)], dtype=np.int64)
         offsets = ends[np.cumsum([0, *map(len, cut)])]
-        return Tokens(offsets, np.concatenate([np.zeros((0, self.dim), np.float16), *found]))
+        return Tokens(offsets, np.concatenate([np.zeros((0, self.dim), np.float16), *per_passage]))
 
     def spans(self, text: str) -> NDArray[np.int64]:
         """Return where each token of a text is in it, int64 (t, 2): start and end.
 
         As many as ``tokens`` gives; of a text of special ids alone it is the whole.
         """
-        found = self.reading.spans(text)
-        return found if len(found) else np.array([(0, len(text))], np.int64)
+        spans = self.reading.spans(text)
+        return spans if len(spans) else np.array([(0, len(text))], np.int64)
 
     def _inner(self, states: FloatArray, read: NDArray[np.bool_]) -> FloatArray:
         own = states[read]
@@ -195,7 +195,7 @@ class PretrainedText:
 
     def _examples(self) -> list[NDArray[Any]]:
         texts = ["two dogs run on a beach", "a red boat", "snow"]
-        return list(self.reading.padded([one[0] for one in self.reading.passages(texts)]))
+        return list(self.reading.padded([passages[0] for passages in self.reading.passages(texts)]))
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
@@ -207,13 +207,15 @@ class PretrainedText:
         place.parent.mkdir(parents=True, exist_ok=True)
         model = self._family.read(self._model, files)
         reading = self._family.reading(self._model, files, place.with_suffix(".tokenizer"))
-        found = described(files)
+        facts = described(files)
         tokenizer = described([Path(reading.file)])
         return {
             "encoder": self.name,
-            "files": {**found, **tokenizer},
+            "files": {**facts, **tokenizer},
             "digests": sorted(
-                one["sha256"] for file, one in found.items() if Path(file).name != CARD
+                file_facts["sha256"]
+                for file, file_facts in facts.items()
+                if Path(file).name != CARD
             ),
             "layers": model.layers,
             "width": model.width,

@@ -23,15 +23,15 @@ Pieces = tuple[list[int], list[tuple[int, int]]]
 
 def _without_punctuation(text: str) -> str:
     """SigLIP's canonical form, as its tokenizer in transformers has it, but for lower case."""
-    kept = text.translate(str.maketrans("", "", string.punctuation))
-    return re.sub(r"\s+", " ", kept).strip()
+    words = text.translate(str.maketrans("", "", string.punctuation))
+    return re.sub(r"\s+", " ", words).strip()
 
 
 def _as_a_caption(text: str) -> str:
     """ALBEF's ``pre_caption``, but for the cut after so many words."""
-    kept = re.sub(r"[,.'!?\"()*#:;~]", "", text.lower())
-    kept = kept.replace("-", " ").replace("/", " ").replace("<person>", "person")
-    return re.sub(r"\s{2,}", " ", kept).rstrip("\n").strip(" ")
+    caption = re.sub(r"[,.'!?\"()*#:;~]", "", text.lower())
+    caption = caption.replace("-", " ").replace("/", " ").replace("<person>", "person")
+    return re.sub(r"\s{2,}", " ", caption).rstrip("\n").strip(" ")
 
 
 CLEAN: dict[str, Callable[[str], str]] = {
@@ -91,9 +91,9 @@ class Reading:
 
         Start and end, without the space that a tokenizer may count to the word behind it.
         """
-        whole = _readable(text)
-        cleaned = CLEAN[self.clean](whole)
-        places = _located(cleaned, whole)
+        readable = _readable(text)
+        cleaned = CLEAN[self.clean](readable)
+        places = _located(cleaned, readable)
         [(_, pieces)] = self._pieces([cleaned])
         spans = np.zeros((len(pieces), 2), np.int64)
         for row, (start, end) in enumerate(pieces):
@@ -120,8 +120,8 @@ class Reading:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return lambda texts: [
-            (one.ids, one.offsets)
-            for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)
+            (encoding.ids, encoding.offsets)
+            for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False)
         ]
 
 
@@ -147,9 +147,9 @@ def _sentence_pieces(file: str) -> Callable[[Sequence[str]], list[Pieces]]:
     extra, ahead = len(model.encode(unknown)), len(unknown) + 1
 
     def pieces(text: str) -> Pieces:
-        found = model.encode(f"{unknown}▁{text}", return_type="offset_mapping")
-        spans = [(max(0, s - ahead), max(0, e - ahead)) for s, e in found["offsets"][extra:]]
-        return found["ids"][extra:], spans
+        encoded = model.encode(f"{unknown}▁{text}", return_type="offset_mapping")
+        spans = [(max(0, s - ahead), max(0, e - ahead)) for s, e in encoded["offsets"][extra:]]
+        return encoded["ids"][extra:], spans
 
     return lambda texts: [pieces(text) for text in texts]
 
@@ -169,13 +169,13 @@ def _located(cleaned: str, text: str) -> Sequence[int]:
         return range(len(text) + 1)
     letters = (
         (letter, place)
-        for place, one in enumerate(text)
-        for letter in dict.fromkeys(part.upper() for part in one + one.lower())
+        for place, character in enumerate(text)
+        for letter in dict.fromkeys(part.upper() for part in character + character.lower())
     )
     places, last = [], 0
-    for one in cleaned:
-        if not one.isspace():
-            last = next((place for letter, place in letters if letter == one.upper()), last)
+    for character in cleaned:
+        if not character.isspace():
+            last = next((place for letter, place in letters if letter == character.upper()), last)
         places.append(last)
     return [*places, len(text)]
 

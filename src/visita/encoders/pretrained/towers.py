@@ -39,9 +39,9 @@ class PictureTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map pixels, float32 (b, 3, side, side), to vectors (b, d)."""
-        found = self.vision(pixel_values=pixels)
-        tokens = self.tokens(found.last_hidden_state)
-        pooled = tokens[:, 0] if self.class_token else found.pooler_output
+        outputs = self.vision(pixel_values=pixels)
+        tokens = self.tokens(outputs.last_hidden_state)
+        pooled = tokens[:, 0] if self.class_token else outputs.pooler_output
         return self.vector(pooled)  # type: ignore[no-any-return]
 
 
@@ -59,10 +59,10 @@ class DualText(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Sequence[Tensor], Tensor]:
         """Map ids and mask, int64 (b, t), to the states of each layer (b, t, d) and vectors."""
-        found = self.text(
+        outputs = self.text(
             input_ids=ids, attention_mask=mask if self.masked else None, output_hidden_states=True
         )
-        return found.hidden_states[1:], self.projection(found.pooler_output)
+        return outputs.hidden_states[1:], self.projection(outputs.pooler_output)
 
 
 class BertText(nn.Module):
@@ -78,11 +78,11 @@ class BertText(nn.Module):
         """Map ids and mask, int64 (b, t), to the states of each layer (b, t, d) and vectors."""
         states = self.embeddings(ids)
         hidden = (mask[:, None, None] == 0) * torch.finfo(states.dtype).min
-        found = []
+        layer_states = []
         for layer in self.layers:
             states = layer(states, attention_mask=hidden)
-            found.append(states)
-        return found, self.projection(states[:, 0])
+            layer_states.append(states)
+        return layer_states, self.projection(states[:, 0])
 
 
 class SentenceText(nn.Module):
@@ -99,10 +99,10 @@ class SentenceText(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Sequence[Tensor], Tensor]:
         """Map ids and mask, int64 (b, t), to the states of each layer (b, t, d) and vectors."""
-        found = self.transformer(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-        tokens = found.last_hidden_state
+        outputs = self.transformer(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        tokens = outputs.last_hidden_state
         pooled = tokens[:, 0] if self.pooling == "cls" else _mean(tokens, mask)
-        return found.hidden_states[1:], self.head(pooled)
+        return outputs.hidden_states[1:], self.head(pooled)
 
 
 class Unit(nn.Module):

@@ -95,10 +95,10 @@ class Doc2Vec(WordTopics):
         model.random = np.random.RandomState(0)
         vector = ((model.random.random_sample((1, self.dim)) - 0.5) / self.dim).astype(np.float32)
         work, free = np.zeros(self.dim, np.float32), np.ones(1, np.float32)
-        known = [word for word in text if word in model.wv.key_to_index]
+        in_vocabulary = [word for word in text if word in model.wv.key_to_index]
         used = 0
         for rate in np.linspace(*RATES, EPOCHS):
-            for piece in _pieces(known):
+            for piece in _pieces(in_vocabulary):
                 counted = gensim.train_document_dbow(
                     model,
                     piece,
@@ -122,9 +122,9 @@ class Doc2Vec(WordTopics):
 
 
 def _model(topics: int, **more: Any) -> Any:
-    known = {key: Doc2Vec.settings[key] for key in ("epochs", "negative", "sample")}
+    settings = {key: Doc2Vec.settings[key] for key in ("epochs", "negative", "sample")}
     rates = {"alpha": RATES[0], "min_alpha": RATES[1]}
-    return gensim.Doc2Vec(dm=0, vector_size=topics, workers=1, **known, **rates, **more)
+    return gensim.Doc2Vec(dm=0, vector_size=topics, workers=1, **settings, **rates, **more)
 
 
 def _pieces(text: list[str]) -> Iterator[list[str]]:

@@ -86,7 +86,7 @@ class WordTopics(ABC):
 
     @cached_property
     def _fingerprint(self) -> str:
-        arrays = [sha256(one.tobytes()).hexdigest() for one in (self.weights, self.topics)]
+        arrays = [sha256(array.tobytes()).hexdigest() for array in (self.weights, self.topics)]
         return fingerprint_of([self.name, dict(self.settings), SEGMENTER, self.words, arrays])
 
     def save(self, folder: Path) -> None:
