@@ -42,11 +42,11 @@ def listed(values: Any, kinds: Kinds, taken: str) -> list[Any]:
     if isinstance(values, kinds):
         raise TypeError(f"{taken}; not {_told(values)} alone: put it into a list.")
     expect(values, Iterable, taken)
-    found = list(values)
-    for place, value in enumerate(found, 1):
+    items = list(values)
+    for place, value in enumerate(items, 1):
         if not isinstance(value, kinds):
             raise TypeError(f"{taken}; number {place} is {_told(value)}.")
-    return found
+    return items
 
 
 def whole(value: object, name: str, least: int, most: int | None = None) -> int:
@@ -58,9 +58,9 @@ def whole(value: object, name: str, least: int, most: int | None = None) -> int:
         If it is anything else.
     """
     if isinstance(value, Integral) and not isinstance(value, bool):
-        given = int(value)
-        if least <= given and (most is None or given <= most):
-            return given
+        integer = int(value)
+        if least <= integer and (most is None or integer <= most):
+            return integer
     within = f"of at least {least}" if most is None else f"from {least} to {most:,}"
     raise ConfigError(f"{name} is a whole number {within}, not {_shown(value)}.")
 
@@ -151,7 +151,7 @@ class Frozen(BaseModel):
         """Return the class and what is not default, in one line."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         fields = type(self).model_fields.items()
-        changed = {name: values[name] for name, one in fields if values[name] != one.default}
+        changed = {name: values[name] for name, field in fields if values[name] != field.default}
         shown = (f"{name}={brief(value)}" for name, value in changed.items())
         return f"{type(self).__name__}({', '.join(shown)})"
 

@@ -271,14 +271,14 @@ def _replace_folder(draft: Path, folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _exchange(first: Path, second: Path) -> bool:
     """Swap two folders in one step; return False where the system cannot."""
     try:
         rename = ctypes.CDLL(None).renameat2
     except (AttributeError, OSError, TypeError):  # not Linux
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+    return bool(rename(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0)
 
 
 def read_manifest(folder: Path, kind: str, schema: type[Kind]) -> Kind:
@@ -295,8 +295,8 @@ def read_manifest(folder: Path, kind: str, schema: type[Kind]) -> Kind:
         raise ArtifactError(f"{folder} is not a saved {kind}: it has no {MANIFEST}.")
     content = read_sealed(path)
     if content.get("visita") != kind:
-        found = content.get("visita", "something else")
-        raise ArtifactError(f"{folder} holds a {found!s:.50}, not a {kind}.")
+        actual = content.get("visita", "something else")
+        raise ArtifactError(f"{folder} holds a {actual!s:.50}, not a {kind}.")
     if type(content.get("format")) is int and content["format"] > FORMAT:
         raise ArtifactError(f"{folder} was written by a newer visita; upgrade to read it.")
     try:
@@ -331,13 +331,13 @@ def _files(folder: Path) -> set[str]:
     ArtifactError
         If something is neither a file nor a folder: what a link points to is no part of it.
     """
-    found = set()
+    paths = set()
     for place, folders, files in os.walk(folder):
         for path in (Path(place, name) for name in (*folders, *files)):
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
                 raise ArtifactError(f"{path} is a link or no file; put the file itself there.")
-        found |= {Path(place, name).relative_to(folder).as_posix() for name in files}
-    return found
+        paths |= {Path(place, name).relative_to(folder).as_posix() for name in files}
+    return paths
 
 
 def _first(error: ValidationError) -> str:

@@ -35,7 +35,7 @@ class Brief:
 
     def __repr__(self) -> str:
         """Return the class and its fields, each in brief."""
-        shown = (f"{one.name}={brief(getattr(self, one.name))}" for one in fields(self))  # type: ignore[arg-type]
+        shown = (f"{field.name}={brief(getattr(self, field.name))}" for field in fields(self))  # type: ignore[arg-type]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 

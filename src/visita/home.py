@@ -17,8 +17,8 @@ def data_home() -> Path:
 
 def cache_home() -> Path:
     """Return the folder for what can be made again: ``$VISITA_HOME/cache``, else the user's."""
-    named = _named()
-    return named / "cache" if named else Path(platformdirs.user_cache_dir("visita"))
+    home = _named()
+    return home / "cache" if home else Path(platformdirs.user_cache_dir("visita"))
 
 
 def _named() -> Path | None:
@@ -29,17 +29,17 @@ def _named() -> Path | None:
     ConfigError
         If it is no folder that can be: of an unknown user, or what is there is a file.
     """
-    named = os.environ.get("VISITA_HOME")
-    if not named:
+    home = os.environ.get("VISITA_HOME")
+    if not home:
         return None
     try:
-        folder = Path(named).expanduser()
+        folder = Path(home).expanduser()
     except RuntimeError as error:
-        raise ConfigError(f"VISITA_HOME is {named!r}, and there is no such user.") from error
+        raise ConfigError(f"VISITA_HOME is {home!r}, and there is no such user.") from error
     try:
         elsewhere = folder.exists() and not folder.is_dir()
     except OSError as error:
-        raise ConfigError(f"VISITA_HOME is {named[:100]!r}: {error.strerror}.") from error
+        raise ConfigError(f"VISITA_HOME is {home[:100]!r}: {error.strerror}.") from error
     if elsewhere:
-        raise ConfigError(f"VISITA_HOME is {named!r}, which is not a folder.")
+        raise ConfigError(f"VISITA_HOME is {home!r}, which is not a folder.")
     return folder

@@ -95,5 +95,5 @@ def warn(lines: Iterable[str]) -> None:
 
 def report_skipped(skipped: Iterable[Skipped]) -> None:
     """Print one line for each skipped item: its name and the reason."""
-    for one in skipped:
-        say(f"skipped {one.item}: {one.reason}")
+    for skip in skipped:
+        say(f"skipped {skip.item}: {skip.reason}")

@@ -107,17 +107,19 @@ def check_text_encoder(encoder: TextEncoder) -> None:
     """
     _check_fingerprint(encoder)
     texts = list(TEXTS)
-    found = encoder.encode(texts)
-    _check_features(found, len(texts), encoder.dim)
+    features = encoder.encode(texts)
+    _check_features(features, len(texts), encoder.dim)
     order = np.random.default_rng(0).permutation(len(texts))
     turned = encoder.encode([texts[i] for i in order])
     for place, i in enumerate(order):
-        same = _near(_passages(turned, place), _passages(found, int(i)))
+        same = _near(_passages(turned, place), _passages(features, int(i)))
         assert same, f"{texts[i][:40]!r} must not depend on the texts beside it"
         alone = encoder.encode([texts[i]])
-        assert _near(alone.vectors, _passages(found, int(i))), f"{texts[i][:40]!r} alone: the same"
+        assert _near(alone.vectors, _passages(features, int(i))), (
+            f"{texts[i][:40]!r} alone: the same"
+        )
     shorter = encoder.encode([texts[-1].removesuffix("and sleeps")])
-    assert not _near(shorter.vectors, _passages(found, len(texts) - 1)), (
+    assert not _near(shorter.vectors, _passages(features, len(texts) - 1)), (
         "the last words of a long text must count; make it several passages"
     )
     _check_features(encoder.encode([]), 0, encoder.dim)
@@ -166,11 +168,11 @@ def check_matcher(matcher: Matcher, columns: Mapping[str, FloatArray], texts: Te
     """
     _check_fingerprint(matcher)
     assert set(columns) >= set(matcher.recipe.columns()), "give every column of the recipe"
-    kept = {name: values.copy() for name, values in columns.items()}
+    before = {name: values.copy() for name, values in columns.items()}
     images = matcher.embed_images(columns)
     _check_vectors(images, len(next(iter(columns.values()))), matcher.dim, "embed_images")
     _check_vectors(matcher.embed_texts(texts), len(texts), matcher.dim, "embed_texts")
-    same = all(np.array_equal(values, kept[name]) for name, values in columns.items())
+    same = all(np.array_equal(values, before[name]) for name, values in columns.items())
     assert same, "embed_images must leave its input as it was"
     for i in (0, 2):
         alone = matcher.embed_images({name: v[i : i + 1] for name, v in columns.items()})
@@ -205,12 +207,12 @@ def _check_reranker(reranker: Reranker, columns: Mapping[str, FloatArray]) -> No
     assert scores.dtype == np.float32, f"scores must return float32, not {scores.dtype}"
     assert np.isfinite(scores).all(), "scores must be finite, whatever the text"
     [lone] = reranker.pack_texts(TEXTS[2:3])
-    found = reranker.scores(images[2:], lone)
-    assert _close(found, scores[2, 2:]), "a pair must score the same alone and among others"
+    lone_scores = reranker.scores(images[2:], lone)
+    assert _close(lone_scores, scores[2, 2:]), "a pair must score the same alone and among others"
     with _without_torch():  # by now its graphs exist
         packed, [text] = reranker.pack_images(columns), reranker.pack_texts(TEXTS[2:3])
         again = reranker.scores(packed[2:], text)
-    same = np.array_equal(packed, images) and np.array_equal(again, found)
+    same = np.array_equal(packed, images) and np.array_equal(again, lone_scores)
     assert same, "packing and scoring must give the same each time"
 
 
@@ -223,9 +225,9 @@ def _check_packed(packed: NDArray[Any], shape: tuple[int, ...]) -> None:
 def _check_combine(matcher: Matcher) -> None:
     rising = np.linspace(-1, 1, 21, dtype=np.float32)
     still = np.zeros_like(rising)
-    for both in (matcher.combine(rising, still), matcher.combine(still, rising)):
-        assert both.shape == rising.shape, "combine must return one number a pair"
-        assert (np.diff(both) >= 0).all(), "a better score of a stage must not make both worse"
+    for combined in (matcher.combine(rising, still), matcher.combine(still, rising)):
+        assert combined.shape == rising.shape, "combine must return one number a pair"
+        assert (np.diff(combined) >= 0).all(), "a better score of a stage must not make both worse"
 
 
 @contextmanager
@@ -257,35 +259,39 @@ def _check_vectors(vectors: FloatArray, count: int, dim: int, what: str) -> None
 def _check_probability(matcher: Matcher) -> None:
     scores = np.linspace(-1, 1, 21, dtype=np.float32)
     for size in (1, 1000):
-        found = matcher.probability(scores, size)
-        if found is None:
+        probabilities = matcher.probability(scores, size)
+        if probabilities is None:
             return
-        assert found.shape == scores.shape, "probability must return one number a score"
-        assert ((found >= 0) & (found <= 1)).all(), "a probability is between 0 and 1"
-        assert (np.diff(found) >= 0).all(), "a better score must not be less probable"
-    known = matcher.match_probability
-    if known is not None:
+        assert probabilities.shape == scores.shape, "probability must return one number a score"
+        assert ((probabilities >= 0) & (probabilities <= 1)).all(), (
+            "a probability is between 0 and 1"
+        )
+        assert (np.diff(probabilities) >= 0).all(), "a better score must not be less probable"
+    estimator = matcher.match_probability
+    if estimator is not None:
         features = np.random.default_rng(0).uniform(-1, 1, (9, 4 + bool(matcher.reranker)))
-        found = known.of(features)
-        assert found.shape == (9,), "match_probability must return one number a pair"
-        assert ((found >= 0) & (found <= 1)).all(), "a probability is between 0 and 1"
-        alone = known.of(features[3:4])
-        assert _near(alone, found[3:4]), "a pair must match the same alone and among others"
+        probabilities = estimator.of(features)
+        assert probabilities.shape == (9,), "match_probability must return one number a pair"
+        assert ((probabilities >= 0) & (probabilities <= 1)).all(), (
+            "a probability is between 0 and 1"
+        )
+        alone = estimator.of(features[3:4])
+        assert _near(alone, probabilities[3:4]), "a pair must match the same alone and among others"
 
 
 def _check_fingerprint(part: ImageEncoder | TextEncoder | Matcher) -> None:
-    found = part.fingerprint()
-    assert found and isinstance(found, str), "fingerprint must return some text"
-    assert found == part.fingerprint(), "fingerprint must not change from call to call"
+    fingerprint = part.fingerprint()
+    assert fingerprint and isinstance(fingerprint, str), "fingerprint must return some text"
+    assert fingerprint == part.fingerprint(), "fingerprint must not change from call to call"
 
 
-def _near(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-3, atol=1e-4))
+def _near(first: NDArray[Any], second: NDArray[Any]) -> bool:
+    return first.shape == second.shape and bool(np.allclose(first, second, rtol=1e-3, atol=1e-4))
 
 
-def _close(one: NDArray[Any], other: NDArray[Any]) -> bool:
+def _close(first: NDArray[Any], second: NDArray[Any]) -> bool:
     """Tell whether two differ by what rounding to half precision can do."""
-    return one.shape == other.shape and bool(np.allclose(one, other, rtol=2e-3, atol=1e-3))
+    return first.shape == second.shape and bool(np.allclose(first, second, rtol=2e-3, atol=1e-3))
 
 
 def check_index(make_index: Callable[[FloatArray], Index], *, recall: float = 1.0) -> None:
@@ -334,17 +340,17 @@ def _check_search(
     assert rows.shape == scores.shape == shape, f"results must have shape {shape}"
     assert rows.dtype == np.int64, f"rows must be int64, not {rows.dtype}"
     assert scores.dtype == np.float32, f"scores must be float32, not {scores.dtype}"
-    found = 0
+    hits = 0
     for query, some_rows, some_scores in zip(queries, rows, scores, strict=True):
         true = np.array([np.dot(query.astype(float), v.astype(float)) for v in vectors])
         assert len(set(some_rows.tolist())) == len(some_rows), "a row must come only once"
         assert (np.diff(some_scores) <= 0).all(), "the best score must come first"
         assert np.allclose(some_scores, true[some_rows], atol=1e-5), "scores must be inner products"
         best = np.lexsort((np.arange(len(true)), -true.astype(np.float32)))[: len(some_rows)]
-        found += np.isin(best, some_rows).sum()
+        hits += np.isin(best, some_rows).sum()
         if recall == 1:
             assert (some_rows == best).all(), "equal scores must come in the order of rows"
-    assert found >= recall * rows.size, f"only {found} of {rows.size} best matches were found"
+    assert hits >= recall * rows.size, f"only {hits} of {rows.size} best matches were found"
 
 
 def _check_alone_and_together(index: Index, queries: FloatArray) -> None:

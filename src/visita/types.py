@@ -93,7 +93,7 @@ class Recipe(Brief):
         recipes = list(recipes)
         levels: dict[str, tuple[str, ...]] = {}
         # The one with most levels comes first: mostly it has all, and its features are known.
-        for recipe in sorted(recipes, key=lambda one: -len(one.columns())):
+        for recipe in sorted(recipes, key=lambda recipe: -len(recipe.columns())):
             for encoder, names in recipe.levels.items():
                 known = levels.get(encoder, ())
                 levels[encoder] = (*known, *(name for name in names if name not in known))

@@ -37,13 +37,13 @@ def answer(
     [bold]visita answer dog.jpg "Is there a boat?" --choices yes,no[/bold]
     """
     with matcher_for([question], matcher, text_encoder) as chosen:
-        found = visita.answer(chosen, image, question, [*choices.split(","), *(choice or ())])
-    if found[0].share is None:
+        answers = visita.answer(chosen, image, question, [*choices.split(","), *(choice or ())])
+    if answers[0].share is None:
         note("the numbers are scores, not probabilities")
     if as_json:
-        rows = [asdict(one) for one in found]
+        rows = [asdict(option) for option in answers]
         print_json({"image": str(image), "question": question, "choices": rows})
         return
-    for one in found:
-        share = "" if one.share is None else f"{one.share:.3f}\t"
-        print(f"{share}{one.score:.3f}\t{one_line(one.text)}\t{one_line(one.statement)}")
+    for option in answers:
+        share = "" if option.share is None else f"{option.share:.3f}\t"
+        print(f"{share}{option.score:.3f}\t{one_line(option.text)}\t{one_line(option.statement)}")

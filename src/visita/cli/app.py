@@ -159,12 +159,12 @@ def fail(line: str, status: int = ERROR) -> int:
 
 
 def _usage(error: TyperException) -> str:
-    told = error.format_message().removeprefix("Invalid value: ").rstrip(".")
+    message = error.format_message().removeprefix("Invalid value: ").rstrip(".")
     if re.fullmatch("-[a-z]", getattr(error, "option_name", "")):
-        told += ". A text that starts with '-' comes after '--':  visita search -- -dog Pictures"
+        message += ". A text that starts with '-' comes after '--':  visita search -- -dog Pictures"
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "visita"
-    return f"error: {told}{'' if told.endswith('?') else '.'} See  {command} --help"
+    return f"error: {message}{'' if message.endswith('?') else '.'} See  {command} --help"
 
 
 def _stop_printing() -> None:

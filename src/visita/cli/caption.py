@@ -50,25 +50,29 @@ def caption(
     chosen = visita.load(matcher, text_encoder=text_encoder)
     captioner = CaptionWriter(chosen) if texts is None else visita.Captioner(texts, matcher=chosen)
     note("the numbers are scores, not probabilities")
-    found, skipped = [], []
+    captioned, skipped = [], []
     for image in images:
         try:
             captions = captioner.caption(image, k)
         except PictureError as error:
             skipped.append(Skipped(str(image), str(error).removeprefix(f"{image}: ")))
             continue
-        found.append({"image": str(image), "captions": [asdict(one) for one in captions]})
+        captioned.append(
+            {"image": str(image), "captions": [asdict(suggestion) for suggestion in captions]}
+        )
         if not as_json:
-            for one in captions:
-                print(f"{one_line(str(image))}\t{one.score:.3f}\t{one_line(one.text)}")
+            for suggestion in captions:
+                print(
+                    f"{one_line(str(image))}\t{suggestion.score:.3f}\t{one_line(suggestion.text)}"
+                )
     report_skipped(skipped)
-    if not found:
+    if not captioned:
         raise visita.VisitaError("None of the pictures could be read; see the reasons above.")
     if as_json:
         print_json(
             {
                 "texts": len(captioner.texts) if isinstance(captioner, visita.Captioner) else None,
-                "pictures": found,
-                "skipped": [asdict(one) for one in skipped],
+                "pictures": captioned,
+                "skipped": [asdict(picture) for picture in skipped],
             }
         )

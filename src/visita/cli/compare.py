@@ -67,6 +67,6 @@ def compare(
         return
     for paragraph in report.lead:
         print(paragraph)
-    for one in report.failed:
-        say(f"failed: {one.item} ({one.reason})")
+    for failure in report.failed:
+        say(f"failed: {failure.item} ({failure.reason})")
     print(f"report: {out / 'report.html'}")

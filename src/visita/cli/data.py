@@ -86,22 +86,22 @@ def articles(
     from visita.data.articles import write_articles  # noqa: PLC0415
 
     opened = visita.open_pairs(rooted(pairs, root), seed=seed)
-    made = compose(opened, noise, seed)
-    write_articles(made, out)
-    count, left_out = len(made.texts), len(opened.image_ids) - len(made.texts)
+    composed = compose(opened, noise, seed)
+    write_articles(composed, out)
+    count, left_out = len(composed.texts), len(opened.image_ids) - len(composed.texts)
     if as_json:
         print_json(
             {
                 "file": str(out),
                 "articles": count,
-                "splits": made.splits(),
+                "splits": composed.splits(),
                 "noise": noise,
                 "seed": seed,
                 "left_out": left_out,
             }
         )
     else:
-        splits = ", ".join(f"{name} {size:,}" for name, size in made.splits().items())
+        splits = ", ".join(f"{name} {size:,}" for name, size in composed.splits().items())
         without = f"; {counted(left_out, 'image')} have no text" if left_out else ""
         print(f"{counted(count, 'article')} ({splits}) with noise {noise} are in {out}{without}")
 
@@ -136,15 +136,15 @@ def croissant(
     from visita.data.join import join_pairs  # noqa: PLC0415
     from visita.progress import say  # noqa: PLC0415
 
-    sets = [visita.open_pairs(rooted(one, root), seed=seed) for one in pairs]
+    sets = [visita.open_pairs(rooted(place, root), seed=seed) for place in pairs]
     written = join_pairs(sets, join) if len(sets) > 1 else sets[0]
     table = write_croissant(written, out, description=description, licence=licence)
     for option, value in (("description", description), ("license", licence)):
         if not value:
             say(f"{out} has no {option}; others need one: --{option}")
     images, texts = len(written.image_ids), len(written.texts)
-    shared = sum(len(one.image_ids) for one in sets) - images
-    moved = len(written.problems) - sum(len(one.problems) for one in sets)
+    shared = sum(len(pair_set.image_ids) for pair_set in sets) - images
+    moved = len(written.problems) - sum(len(pair_set.problems) for pair_set in sets)
     if as_json:
         print_json(
             {

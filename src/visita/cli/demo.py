@@ -40,8 +40,8 @@ def demo(
         print_json({"answers": records, "first": first, "sheet": str(out)})
         return
     for answer in answers:
-        found = answer.matches[0].path.name
-        print(f"{answer.query}: expected {answer.expected}, found {found}; rank {answer.rank}")
+        picture = answer.matches[0].path.name
+        print(f"{answer.query}: expected {answer.expected}, found {picture}; rank {answer.rank}")
     print(f"first {first} of {len(answers)}")
     print(f"contact sheet: {out}")
 

@@ -52,11 +52,11 @@ def evaluate(
     if as_json:
         print_json(report)
         return
-    name, found = (
+    name, summary = (
         report["matcher"]["name"],
         f"{counted(report['images'], 'image')}, {counted(report['texts'], 'text')}",
     )
-    print(f"{name} on {report['data']['source']}, {split}: {found}")
+    print(f"{name} on {report['data']['source']}, {split}: {summary}")
     warn(report["warnings"])
     if folds > 1:
         sizes = ", ".join(f"{size:,}" for size in report["protocols"]["retrieval"]["folds"])

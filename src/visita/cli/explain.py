@@ -71,6 +71,6 @@ def _print(explanation: visita.Explanation) -> None:
     for word in explanation.words:
         print(f"  {word.effect:+.3f}  {one_line(word.text)}")
     print("kernels, their weights, and what each adds to the score:")
-    width = max(len(one.name) for one in explanation.kernels)
-    for one in explanation.kernels:
-        print(f"  {one_line(one.name):{width}}  {one.weight:.3f}  {one.adds:+.3f}")
+    width = max(len(kernel.name) for kernel in explanation.kernels)
+    for kernel in explanation.kernels:
+        print(f"  {one_line(kernel.name):{width}}  {kernel.weight:.3f}  {kernel.adds:+.3f}")

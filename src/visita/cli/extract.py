@@ -36,10 +36,10 @@ def extract(
     check_out(out)
     chosen = PRESETS.load(preset or "default").read(config, settings or ())
     pairs = visita.open_pairs(rooted(data, root), seed=chosen.seed)
-    found = pair_features(pairs, chosen.recipe(), text_encoder_of(chosen, pairs), out)
-    images, texts = len(found.pairs.image_ids), len(found.texts)
+    extracted = pair_features(pairs, chosen.recipe(), text_encoder_of(chosen, pairs), out)
+    images, texts = len(extracted.pairs.image_ids), len(extracted.texts)
     if as_json:
-        shapes = {name: list(values.shape[1:]) for name, values in found.columns.items()}
+        shapes = {name: list(values.shape[1:]) for name, values in extracted.columns.items()}
         left_out = len(pairs.image_ids) - images
         print_json(
             {

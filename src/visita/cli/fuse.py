@@ -66,14 +66,14 @@ def fuse(
 
 
 def _print(fused: visita.Fused) -> None:
-    report, found = fused.report, fused.fusion
+    report, fusion = fused.report, fused.fusion
     print(
         f"learnt on dev: {counted(report['images'], 'image')}, {counted(report['texts'], 'text')}"
     )
     rows = [("", "weight", "rsum alone")]
     rows += [
-        (one["name"], interval(one["weight"], digits=3), interval(one["rsum"]))
-        for one in found["parts"]
+        (part["name"], interval(part["weight"], digits=3), interval(part["rsum"]))
+        for part in fusion["parts"]
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -81,10 +81,10 @@ def _print(fused: visita.Fused) -> None:
             "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         )
     print()
-    print(f"fused, weights cross-fitted: rsum {interval(found['fused'])}")
-    print(f"against the best alone:      {interval(found['gain'], sign='+')}")
-    print(f"kept: {_kept(found)}")
-    if short := found["shortened"]:
+    print(f"fused, weights cross-fitted: rsum {interval(fusion['fused'])}")
+    print(f"against the best alone:      {interval(fusion['gain'], sign='+')}")
+    print(f"kept: {_kept(fusion)}")
+    if short := fusion["shortened"]:
         cost = interval(short["rsum"], sign="+")
         print(f"shortened from {short['from']:,} to {short['to']:,} numbers: rsum {cost}")
     print()
@@ -92,7 +92,7 @@ def _print(fused: visita.Fused) -> None:
     print(f"matcher: {fused.folder}")
 
 
-def _kept(found: dict[str, object]) -> str:
-    if found["holds"]:
+def _kept(fusion: dict[str, object]) -> str:
+    if fusion["holds"]:
         return "the fusion: the whole interval of its gain is above zero"
-    return f"{found['best']} alone: the interval of the fusion's gain is not above zero"
+    return f"{fusion['best']} alone: the interval of the fusion's gain is not above zero"

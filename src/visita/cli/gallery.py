@@ -27,14 +27,14 @@ def list_galleries(gallery: Home = None, as_json: Json = False) -> None:
     """
     from visita.gallery.listing import galleries  # noqa: PLC0415
 
-    known = galleries(gallery)
+    listed = galleries(gallery)
     if as_json:
-        print_json({"galleries": [asdict(one) for one in known]})
+        print_json({"galleries": [asdict(entry) for entry in listed]})
         return
-    width = max((len(one.name) for one in known), default=0)
-    for one in known:
-        size = f"{one.bytes / 1e6:,.0f} MB"
-        print(f"{one.name:{width}} {one.pictures:>9,} {size:>9}  {one_line(one.folder)}")
+    width = max((len(entry.name) for entry in listed), default=0)
+    for entry in listed:
+        size = f"{entry.bytes / 1e6:,.0f} MB"
+        print(f"{entry.name:{width}} {entry.pictures:>9,} {size:>9}  {one_line(entry.folder)}")
 
 
 @gallery.command("verify")
@@ -57,14 +57,21 @@ def verify(
 
     verdicts = [verify_gallery(path) for path in gallery_paths(name, gallery)]
     if as_json:
-        print_json({"galleries": [asdict(one) for one in verdicts]})
+        print_json({"galleries": [asdict(verdict) for verdict in verdicts]})
         return
-    for one in verdicts:
-        state = f"damaged: {', '.join(one.damaged)}" if one.damaged else "sound"
-        if one.damaged:
-            state += f"; not mended ({one.kept_from})" if one.kept_from else "; mended by a search"
+    for verdict in verdicts:
+        state = f"damaged: {', '.join(verdict.damaged)}" if verdict.damaged else "sound"
+        if verdict.damaged:
+            state += (
+                f"; not mended ({verdict.kept_from})"
+                if verdict.kept_from
+                else "; mended by a search"
+            )
         print(
-            one_line(f"{one.name}: {counted(one.rows, 'row')}, {one.bytes / 1e6:,.0f} MB, {state}")
+            one_line(
+                f"{verdict.name}: {counted(verdict.rows, 'row')}, "
+                f"{verdict.bytes / 1e6:,.0f} MB, {state}"
+            )
         )
 
 

@@ -37,15 +37,15 @@ def index(
 
     [bold]visita index Pictures --exclude '*.gif'[/bold]
     """
-    known = []
+    reports = []
     places = checked(folders)
     chosen = visita.load(matcher, text_encoder=text_encoder)
-    for one, report in _synced(_opened(places, chosen, gallery), "sync", exclude):
-        known.append({"folder": str(one.stored), **asdict(report)})
+    for synced, report in _synced(_opened(places, chosen, gallery), "sync", exclude):
+        reports.append({"folder": str(synced.stored), **asdict(report)})
         if not as_json:
-            print(one_line(summary(one, report)), flush=True)
+            print(one_line(summary(synced, report)), flush=True)
     if as_json:
-        print_json({"galleries": known})
+        print_json({"galleries": reports})
 
 
 def _synced(
@@ -55,13 +55,13 @@ def _synced(
 ) -> Iterator[tuple[visita.Gallery, SyncReport]]:
     """Bring each gallery in step; skipped files and remarks go to stderr."""
     unmatched = set(exclude or ())
-    for one in galleries:
-        report: SyncReport = getattr(one, way)(exclude=exclude or ())
+    for gallery in galleries:
+        report: SyncReport = getattr(gallery, way)(exclude=exclude or ())
         report_skipped(report.skipped)
         for remark in _remarks(report):
             say(remark)
         unmatched &= set(report.unmatched)
-        yield one, report
+        yield gallery, report
     for pattern in sorted(unmatched):
         say(f"nothing was excluded by {pattern!r}")
 
@@ -93,8 +93,8 @@ def in_step(
     """
     galleries = _opened(folders, matcher, home)
     skipped: list[types.Skipped] = []
-    for one, report in _synced(galleries, "refresh", exclude):
-        say(summary(one, report))
+    for gallery, report in _synced(galleries, "refresh", exclude):
+        say(summary(gallery, report))
         skipped += report.skipped
     return galleries, skipped
 
@@ -116,5 +116,5 @@ def summary(gallery: visita.Gallery, report: SyncReport) -> str:
     faults = [f"{report.broken:,} known to be unreadable"] if report.broken else []
     faults += [f"{len(report.skipped):,} skipped"] if report.skipped else []
     faults += [f"{report.unread:,} unread"] if report.unread else []
-    told = ", ".join([counted(count, "picture"), *(news or ["up to date"]), *faults])
-    return f"{gallery.stored}: {told}"
+    state = ", ".join([counted(count, "picture"), *(news or ["up to date"]), *faults])
+    return f"{gallery.stored}: {state}"

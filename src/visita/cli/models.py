@@ -23,13 +23,13 @@ def models(as_json: Json = False) -> None:
 
     [bold]visita models[/bold]
     """
-    matchers, known, trained, baselines = _matchers(), _pretrained(), TRAINED, _baselines()
+    matchers, pretrained, trained, baselines = _matchers(), _pretrained(), TRAINED, _baselines()
     encoders, families, parts = _encoders(), _families(), _parts()
     if as_json:
         print_json(
             {
                 "matchers": matchers,
-                "pretrained": known,
+                "pretrained": pretrained,
                 "trained": trained,
                 "baselines": baselines,
                 "encoders": encoders,
@@ -38,39 +38,50 @@ def models(as_json: Json = False) -> None:
             }
         )
         return
-    for one in matchers:
-        print(f"matcher {one['name']}: {one['dim']} wide, {_size(one)}, {one['licence']}")
-        print(f"    made of {', '.join(one['encoders'])}; trained on {one['trained_on']}")
-        if second := one["second"]:
+    for matcher in matchers:
+        print(
+            f"matcher {matcher['name']}: {matcher['dim']} wide, "
+            f"{_size(matcher)}, {matcher['licence']}"
+        )
+        print(f"    made of {', '.join(matcher['encoders'])}; trained on {matcher['trained_on']}")
+        if second := matcher["second"]:
             print(
                 f"    two stages: the first {second['depth']} of a search are re-ranked, "
                 f"in {second['bytes_per_picture']:,} bytes a picture"
             )
-    for one in known:
-        print(f"matcher {one['name']}: about {one['bytes'] / 1e6:,.0f} MB, {one['licence']}")
-        stages = "; two stages, 0.9 MB a picture" if one["two_stages"] else ""
-        print(f"    {one['from']}; {_install(one)}{stages}")
+    for matcher in pretrained:
+        print(
+            f"matcher {matcher['name']}: about {matcher['bytes'] / 1e6:,.0f} MB, "
+            f"{matcher['licence']}"
+        )
+        stages = "; two stages, 0.9 MB a picture" if matcher["two_stages"] else ""
+        print(f"    {matcher['from']}; {_install(matcher)}{stages}")
     for name, what in trained.items():
         print(f"to train {name}: {what}; visita train {name}")
-    for one in baselines:
-        print(f"baseline {one['name']}: {one['what']}")
+    for baseline in baselines:
+        print(f"baseline {baseline['name']}: {baseline['what']}")
         stages = (
-            f"; the second of two stages re-ranks the first {one['depth']}" if one["depth"] else ""
+            f"; the second of two stages re-ranks the first {baseline['depth']}"
+            if baseline["depth"]
+            else ""
         )
-        extra = f"; {_install(one)}" if one["extra"] else ""
-        paper = f"{one['paper']}; " if one["paper"] else ""
-        print(f"    {paper}visita train baseline {one['name']}{stages}{extra}")
-    for one in encoders:
-        low, high = one["width"]
+        extra = f"; {_install(baseline)}" if baseline["extra"] else ""
+        paper = f"{baseline['paper']}; " if baseline["paper"] else ""
+        print(f"    {paper}visita train baseline {baseline['name']}{stages}{extra}")
+    for encoder in encoders:
+        low, high = encoder["width"]
         width = f"{low}" if low == high else f"{low} to {high}"
         print(
-            f"{one['kind']} encoder {one['name']}: {one['levels']} levels, {width} wide, "
-            f"{_size(one)}, {one['licence']}"
+            f"{encoder['kind']} encoder {encoder['name']}: {encoder['levels']} levels, "
+            f"{width} wide, {_size(encoder)}, {encoder['licence']}"
         )
-        if one["package"]:
-            print(f"    weights from the package {one['package']}")
-    for one in families:
-        print(f"{one['kind']} encoder {one['prefix']}NAME: any model of {one['library']} by name")
+        if encoder["package"]:
+            print(f"    weights from the package {encoder['package']}")
+    for family in families:
+        print(
+            f"{family['kind']} encoder {family['prefix']}NAME: "
+            f"any model of {family['library']} by name"
+        )
     for kind, names in parts.items():
         print(f"{kind} by name: {', '.join(names)}")
 
@@ -86,14 +97,14 @@ def _pretrained() -> list[dict[str, Any]]:
 
     return [
         {
-            "name": one.name,
-            "bytes": one.megabytes * 10**6,
-            "licence": one.licence,
-            "from": one.source,
+            "name": model.name,
+            "bytes": model.megabytes * 10**6,
+            "licence": model.licence,
+            "from": model.source,
             "extra": "transformers",
-            "two_stages": one.two_stages,
+            "two_stages": model.two_stages,
         }
-        for one in KNOWN
+        for model in KNOWN
     ]
 
 
@@ -108,17 +119,17 @@ def _baselines() -> list[dict[str, Any]]:
 
 def describe(folder: Path) -> dict[str, Any]:
     """Return what there is to say of the matcher saved in ``folder``, as JSON values."""
-    one = visita.load(folder)
+    matcher = visita.load(folder)
     second = None
-    if one.reranker:
-        parts, numbers = one.reranker.packed_shape
-        second = {"depth": one.depth, "bytes_per_picture": 2 * parts * numbers}
+    if matcher.reranker:
+        parts, numbers = matcher.reranker.packed_shape
+        second = {"depth": matcher.depth, "bytes_per_picture": 2 * parts * numbers}
     return {
-        "name": one.name,
-        "dim": one.dim,
-        "encoders": [*one.recipe.levels, one.text_encoder],
+        "name": matcher.name,
+        "dim": matcher.dim,
+        "encoders": [*matcher.recipe.levels, matcher.text_encoder],
         "second": second,
-        "trained_on": one.facts["data"]["source"],
+        "trained_on": matcher.facts["data"]["source"],
         "licence": "Apache-2.0",
         "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
     }
@@ -127,16 +138,16 @@ def describe(folder: Path) -> dict[str, Any]:
 def _encoders() -> list[dict[str, Any]]:
     from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS  # noqa: PLC0415
 
-    found = []
+    encoders = []
     for name in IMAGE_ENCODERS.names():
         encoder = IMAGE_ENCODERS.load(name)()
         widths = [shape[-1] for shape in encoder.level_shapes().values()]
-        found.append(_encoder(encoder, name, "image", widths))
+        encoders.append(_encoder(encoder, name, "image", widths))
     for name in TEXT_ENCODERS.names():
         encoder = TEXT_ENCODERS.load(name)()
         levels = len(encoder.levels)
-        found.append(_encoder(encoder, name, "text", [encoder.dim // levels] * levels))
-    return found
+        encoders.append(_encoder(encoder, name, "text", [encoder.dim // levels] * levels))
+    return encoders
 
 
 def _families() -> list[dict[str, str]]:
@@ -194,9 +205,9 @@ def _installed_bytes(package: str) -> int | None:
         return None
 
 
-def _install(one: dict[str, Any]) -> str:
-    return f"pip install 'visita[{one['extra']}]'"
+def _install(entry: dict[str, Any]) -> str:
+    return f"pip install 'visita[{entry['extra']}]'"
 
 
-def _size(one: dict[str, Any]) -> str:
-    return "not installed" if one["bytes"] is None else f"{one['bytes'] / 1e6:.0f} MB"
+def _size(entry: dict[str, Any]) -> str:
+    return "not installed" if entry["bytes"] is None else f"{entry['bytes'] / 1e6:.0f} MB"

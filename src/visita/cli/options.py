@@ -226,10 +226,10 @@ def check_drawing(out: Path, given: Sequence[str | Path]) -> None:
         If ``out`` is one of the files ``given``, or a file in one of the folders.
     """
     real = out.resolve()
-    for one in map(Path, given):
-        inside = one.is_dir() and real.is_relative_to(one.resolve())
-        if real.is_file() and (inside or (one.is_file() and real.samefile(one))):
-            where = f"is in the folder {one}" if inside else "is the picture itself"
+    for place in map(Path, given):
+        inside = place.is_dir() and real.is_relative_to(place.resolve())
+        if real.is_file() and (inside or (place.is_file() and real.samefile(place))):
+            where = f"is in the folder {place}" if inside else "is the picture itself"
             raise ConfigError(f"{out} {where}, and would be overwritten: name another file.")
 
 
@@ -265,7 +265,7 @@ def _fault(place: str) -> str:
         return f"{place!r} is a file: name the folder that it is in:  {beside}"
     if not GLOB.isdisjoint(place):
         return f"{place!r} matches nothing: name a folder, and what to leave out by --exclude."
-    names = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    names = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
     return (
         f"There is no folder {place!r}.{did_you_mean(path.name, names)} "
         "If it was moved, name where it is now; if it is on another disk, connect that."

@@ -29,7 +29,7 @@ DIRECTIONS = {"image_to_text": "image to text", "text_to_image": "text to image"
 
 def print_protocols(protocols: Mapping[str, Any]) -> None:
     """Print one line a metric: ``value [low, high]``; recalls and the like are in percent."""
-    rows = [(name, interval(one)) for name, one in _estimates(protocols)]
+    rows = [(name, interval(estimate)) for name, estimate in _estimates(protocols)]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"  {name:{width}}  {value}")
@@ -40,9 +40,9 @@ def print_protocols(protocols: Mapping[str, Any]) -> None:
 
 def print_languages(languages: Mapping[str, Any]) -> None:
     """Print one line a language: its texts, and their recall of pictures."""
-    for code, one in languages.items():
-        recall = "  ".join(f"{k} {interval(found)}" for k, found in one["text_to_image"].items())
-        print(f"  text to image, {code} ({counted(one['texts'], 'text')}): {recall}")
+    for code, report in languages.items():
+        recall = "  ".join(f"{k} {interval(value)}" for k, value in report["text_to_image"].items())
+        print(f"  text to image, {code} ({counted(report['texts'], 'text')}): {recall}")
 
 
 def print_comparison(comparison: Mapping[str, Any]) -> None:
@@ -60,13 +60,13 @@ def print_comparison(comparison: Mapping[str, Any]) -> None:
 
 def _estimates(protocols: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float]]]:
     for protocol, metrics in protocols.items():
-        for name, one in metrics.items():
+        for name, value in metrics.items():
             if name in DIRECTIONS:
                 alone = "" if protocol == "retrieval" else f"{protocol}, "
                 direction = f"{alone}{DIRECTIONS[name]}"
-                yield from ((f"{direction} {metric}", e) for metric, e in one.items())
-            elif isinstance(one, Mapping):
-                yield f"{protocol} {name}", one
+                yield from ((f"{direction} {metric}", e) for metric, e in value.items())
+            elif isinstance(value, Mapping):
+                yield f"{protocol} {name}", value
 
 
 def interval(estimate: Mapping[str, float], *, sign: str = "", digits: int = 1) -> str:

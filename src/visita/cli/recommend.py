@@ -78,35 +78,37 @@ def recommend(
     text = read_article(read_stdin() if article == "-" else Path(article))
     with matcher_for([text], matcher, text_encoder) as chosen:
         galleries, skipped = in_step(places, chosen, gallery, exclude)
-        known = visita.Past.learn(galleries[0].finder, rooted(past, root)) if past else None
-        if known:
-            say(_learnt(known))
-        found = visita.recommend(galleries, text, k, past=known, threshold=threshold)
-    if said := remark(found, threshold):
+        learnt = visita.Past.learn(galleries[0].finder, rooted(past, root)) if past else None
+        if learnt:
+            say(_learnt(learnt))
+        recommendations = visita.recommend(galleries, text, k, past=learnt, threshold=threshold)
+    if said := remark(recommendations, threshold):
         note(said)
     if as_json:
         print_json(
             {
-                "gallery_size": sum(len(one.snapshot) for one in galleries),
-                "past": _facts(known) if known else None,
-                "recommendations": [asdict(one) for one in found],
-                "skipped": [asdict(one) for one in skipped],
+                "gallery_size": sum(len(gallery.snapshot) for gallery in galleries),
+                "past": _facts(learnt) if learnt else None,
+                "recommendations": [asdict(recommendation) for recommendation in recommendations],
+                "skipped": [asdict(picture) for picture in skipped],
             }
         )
     elif null:
-        print_null(match.path for match in found)
+        print_null(match.path for match in recommendations)
     else:
-        for match in found:
+        for match in recommendations:
             print(one_line(match.path) if paths else _line(match))
-    if not found:
+    if not recommendations:
         raise typer.Exit(1)
 
 
-def _line(found: visita.Recommendation) -> str:
-    number = found.score if found.probability is None else found.probability
-    cells = [f"{number:.3f}", str(found.path), _short(found.passage)]
-    if found.precedent:
-        cells += [str(found.precedent.picture), _short(found.precedent.text)]
+def _line(recommendation: visita.Recommendation) -> str:
+    number = (
+        recommendation.score if recommendation.probability is None else recommendation.probability
+    )
+    cells = [f"{number:.3f}", str(recommendation.path), _short(recommendation.passage)]
+    if recommendation.precedent:
+        cells += [str(recommendation.precedent.picture), _short(recommendation.precedent.text)]
     return "\t".join(map(one_line, cells))
 
 

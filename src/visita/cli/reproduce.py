@@ -144,7 +144,10 @@ def _print(facts: dict[str, Any]) -> None:
     for claim in facts["claims"]:
         paper = ", ".join(f"{source} {said}" for source, said in claim["paper"].items())
         print(f"{claim['outcome']}: {claim['claim']} ({claim['queries']}; paper: {paper})")
-        for one in claim["differences"]:
-            value, low, high = (f"{one[key]:+.1f}" for key in ("value", "low", "high"))
-            print(f"    {one['metric']} {value} [{low}, {high}] against {one['baseline']}")
+        for difference in claim["differences"]:
+            value, low, high = (f"{difference[key]:+.1f}" for key in ("value", "low", "high"))
+            print(
+                f"    {difference['metric']} {value} [{low}, {high}] "
+                f"against {difference['baseline']}"
+            )
     print()

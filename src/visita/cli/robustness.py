@@ -38,7 +38,7 @@ def robustness(
     [bold]visita robustness visita-small --data flickr8k:data/flickr8k --out robustness[/bold]
     """
     check_out(out)
-    others = [rooted(one, root) for one in also or ()]
+    others = [rooted(place, root) for place in also or ()]
     report = visita.robustness(
         matchers, rooted(data, root), out, also=others, split=split, seed=seed
     )

@@ -91,12 +91,16 @@ def draw_sheet(found: Sequence[Found], out: Path) -> None:
     from visita.search.sheet import Head, Row, draw  # noqa: PLC0415
 
     rows = [
-        Row(one.query, one.error or ("" if one.matches else "nothing found"), one.matches)
-        for one in found
+        Row(
+            answer.query,
+            answer.error or ("" if answer.matches else "nothing found"),
+            answer.matches,
+        )
+        for answer in found
     ]
     queries = f"{len(found)} queries" if len(found) > 1 else "1 query"
-    told = f"{queries}, {counted(found[0].gallery_size, 'picture')}; best first"
-    draw(rows, out, Head("visita search", told))
+    caption = f"{queries}, {counted(found[0].gallery_size, 'picture')}; best first"
+    draw(rows, out, Head("visita search", caption))
 
 
 def view(paths: Sequence[str]) -> None:
@@ -174,28 +178,28 @@ def search(
     places = _places(query, folders or [], text=not (image or queries))
     if sheet:
         check_sheet(sheet, [*places, *([image] if image else [])])
-    found = []
+    answers = []
     with matcher_for(texts, matcher, text_encoder) as chosen:
         galleries, skipped = in_step(places, chosen, gallery, exclude)
         for asked in [image] if image else texts:
-            one = _look(galleries, asked, k, threshold, forgiving=bool(queries))
-            _remark(one, threshold, named=len(texts) > 1)
-            found.append(one)
+            answer = _look(galleries, asked, k, threshold, forgiving=bool(queries))
+            _remark(answer, threshold, named=len(texts) > 1)
+            answers.append(answer)
             if as_json and queries:
-                print(json_text(one.to_dict()), flush=True)
+                print(json_text(answer.to_dict()), flush=True)
             elif as_json:
-                print_json({**one.to_dict(), "skipped": [asdict(each) for each in skipped]})
+                print_json({**answer.to_dict(), "skipped": [asdict(each) for each in skipped]})
             elif null:
-                print_null(match.path for match in one.matches)
+                print_null(match.path for match in answer.matches)
             else:
-                _print(one, paths, named=bool(queries))
+                _print(answer, paths, named=bool(queries))
     if sheet:
-        draw_sheet(found, sheet)
+        draw_sheet(answers, sheet)
     if viewed:
-        view([str(sheet)] if sheet else [str(match.path) for match in found[0].matches[:FIRST]])
-    if any(one.error for one in found):
+        view([str(sheet)] if sheet else [str(match.path) for match in answers[0].matches[:FIRST]])
+    if any(answer.error for answer in answers):
         raise typer.Exit(2)
-    if not any(one.matches for one in found):
+    if not any(answer.matches for answer in answers):
         raise typer.Exit(1)
 
 
@@ -219,7 +223,7 @@ def _look(
     forgiving: bool,
 ) -> Found:
     """Return what one query found; ``forgiving``, what is wrong with a query is kept with it."""
-    size = sum(len(one.snapshot) for one in galleries)
+    size = sum(len(gallery.snapshot) for gallery in galleries)
     kind = "picture" if isinstance(asked, Path) else "text"
     find = visita.find_like if isinstance(asked, Path) else visita.find
     try:
@@ -231,19 +235,19 @@ def _look(
     return Found(str(asked), kind, size, matches)
 
 
-def _remark(found: Found, threshold: float | None, *, named: bool) -> None:
-    name = f"{quoted(found.query)}: " if named else ""
-    if found.error:
-        say(f"error: {name}{found.error}")
-    elif remark := found.remark(threshold):
+def _remark(answer: Found, threshold: float | None, *, named: bool) -> None:
+    name = f"{quoted(answer.query)}: " if named else ""
+    if answer.error:
+        say(f"error: {name}{answer.error}")
+    elif remark := answer.remark(threshold):
         note(name + remark)
 
 
-def _print(found: Found, paths: bool, *, named: bool) -> None:
+def _print(answer: Found, paths: bool, *, named: bool) -> None:
     if named:
-        print(f"# {one_line(found.query)}")
-    plain = (one_line(match.path) for match in found.matches)
-    for line in plain if paths else lines(found.matches):
+        print(f"# {one_line(answer.query)}")
+    plain = (one_line(match.path) for match in answer.matches)
+    for line in plain if paths else lines(answer.matches):
         print(line, flush=named)
     if named:
         print()

@@ -51,7 +51,9 @@ def named_levels(encoder: str | None, levels: str | None) -> dict[str, list[str]
     if not encoder or not levels:
         raise ConfigError("--image-encoder and --levels go together.")
     return {
-        _named(encoder): [f"layer{one}:avg" if one.isdigit() else one for one in levels.split(",")]
+        _named(encoder): [
+            f"layer{level}:avg" if level.isdigit() else level for level in levels.split(",")
+        ]
     }
 
 
@@ -63,9 +65,9 @@ def _named(encoder: str) -> str:
     family, _, folder = encoder.partition(":")
     if family != TunedEncoder.family or not Path(folder).is_dir():
         return encoder
-    found = TunedEncoder.load(Path(folder))
-    install(found)
-    return found.name
+    tuned = TunedEncoder.load(Path(folder))
+    install(tuned)
+    return tuned.name
 
 
 def fused(levels: dict[str, list[str]], *, joins_classes: bool) -> list[str]:
@@ -82,7 +84,9 @@ def as_grids(levels: dict[str, list[str]], by: str = "second") -> list[str]:
     if not levels:
         return []
     grids = {
-        encoder: list(dict.fromkeys(f"{one.partition(':')[0]}:5x5" for one in names if ":" in one))
+        encoder: list(
+            dict.fromkeys(f"{name.partition(':')[0]}:5x5" for name in names if ":" in name)
+        )
         for encoder, names in levels.items()
     }
     if not all(grids.values()):
@@ -157,10 +161,10 @@ def fusion(
     # The settings are read first: torch comes with what learns, and takes seconds.
     if base is None:
         corpus = [f"topic_corpus={json.dumps(str(topic_corpus))}"] if topic_corpus else []
-        seen = fused(named_levels(image_encoder, levels), joins_classes=preset != "paper")
+        from_levels = fused(named_levels(image_encoder, levels), joins_classes=preset != "paper")
         read = [f"text_encoder={json.dumps(text_encoder)}"] if text_encoder else []
-        given = [*seen, *read, *(settings or ()), *corpus]
-        fresh = PRESETS.load(preset or "default").read(config, given)
+        overrides = [*from_levels, *read, *(settings or ()), *corpus]
+        fresh = PRESETS.load(preset or "default").read(config, overrides)
         trained = visita.train(rooted(data, root), out, config=fresh, features=features)
     elif preset or topic_corpus or image_encoder or levels or text_encoder:
         raise ConfigError(
@@ -212,15 +216,15 @@ def mkl_visita(
 
     check_out(out, force)
     # The settings are read first: torch comes with what learns, and takes seconds.
-    named = named_levels(image_encoder, levels)
+    by_encoder = named_levels(image_encoder, levels)
     if preset == "paper":
         if text_encoder:
             raise ConfigError("--text-encoder: the paper's network reads words of its own.")
-        seen = as_grids(named)
+        words = as_grids(by_encoder)
     else:
-        seen = [f"first.{one}" for one in fused(named, joins_classes=True)]
-        seen += [*as_grids(named), *read_by(text_encoder)]
-    fresh = MKL_VISITA.load(preset or "default").read(config, [*seen, *(settings or ())])
+        words = [f"first.{word}" for word in fused(by_encoder, joins_classes=True)]
+        words += [*as_grids(by_encoder), *read_by(text_encoder)]
+    fresh = MKL_VISITA.load(preset or "default").read(config, [*words, *(settings or ())])
     _show(visita.train(rooted(data, root), out, config=fresh, features=features), as_json)
 
 
@@ -250,16 +254,16 @@ def encoder(
     from visita.training.mkl_config import EndToEndConfig  # noqa: PLC0415
 
     check_out(out, force)
-    seen = as_grids(named_levels(image_encoder, levels), "network")
-    fresh = EndToEndConfig.read(config, [*seen, *(settings or ())])
+    words = as_grids(named_levels(image_encoder, levels), "network")
+    fresh = EndToEndConfig.read(config, [*words, *(settings or ())])
     trained = visita.train_encoder(rooted(data, root), out, config=fresh, features=features)
     if not speaks():
         return
     warn(trained.warnings)
     facts = {key: getattr(trained, key) for key in ("pictures", "before", "after", "seconds")}
     if as_json:
-        named = {"name": trained.encoder.name, "folder": str(trained.folder)}
-        print_json({**named, **facts, "warnings": trained.warnings})
+        identity = {"name": trained.encoder.name, "folder": str(trained.folder)}
+        print_json({**identity, **facts, "warnings": trained.warnings})
         return
     print(
         f"rsum on {counted(trained.pictures, 'picture')} of dev, which also chose the epoch: "

@@ -253,8 +253,8 @@ def _answers(
         )
         for key, gallery in bench.galleries.items()
     }
-    found, _ = ExactIndex(images).search(queries, FOUND)
-    return {**answers, f"{way}/found": found}
+    nearest, _ = ExactIndex(images).search(queries, FOUND)
+    return {**answers, f"{way}/found": nearest}
 
 
 @dataclass(frozen=True)
@@ -274,10 +274,12 @@ class FusionOutcomes:
         """
         name, way = SYSTEMS[system]
         names = [name, *(seeded(name, seed) for seed in self.seeds)]
-        found = [self.results[one].arrays[f"{way}/{key}"] for one in names if one in self.results]
-        if not found:
+        arrays = [
+            self.results[name].arrays[f"{way}/{key}"] for name in names if name in self.results
+        ]
+        if not arrays:
             raise KeyError(system)
-        return found
+        return arrays
 
     def hits(self, system: str, gallery: str, cutoff: int) -> NDArray[np.float64]:
         """Return how often, in percent over seeds, each query was answered within ``cutoff``."""

@@ -151,7 +151,10 @@ def claims(small: str, whole: str) -> list[Claim]:
             "activation-with-l2",
             "Fig. 3, recommendation: a sigmoid hidden layer with L2 is the best of the four",
             whole,
-            tuple(Comparison(SIGMOID_L2, one, "R@10") for one in (LINEAR, SIGMOID, LINEAR_L2)),
+            tuple(
+                Comparison(SIGMOID_L2, baseline, "R@10")
+                for baseline in (LINEAR, SIGMOID, LINEAR_L2)
+            ),
             enough=3,
             paper={"Sohu": "best"},
         ),

@@ -75,10 +75,10 @@ def make_report(
     small, whole = bench.galleries.get(SMALL), bench.galleries[WHOLE]
     verdicts = decide(claims(small.name if small else SMALL, whole.name), measured, seed=seed)
     recalls = {
-        (key, system): found
+        (key, system): points
         for key, gallery in bench.galleries.items()
         for system in (*RECOMMENDED, *MATCHED, *VARIANTS)
-        if (found := _recalls(outcomes, system, key, gallery, seed))
+        if (points := _recalls(outcomes, system, key, gallery, seed))
     }
     return Report(
         title=f"Multi-level image feature fusion, reproduced on {source}",
@@ -152,7 +152,9 @@ def _parts(bench: FusionBench, recalls: Recalls) -> Iterator[Table | Curves | Ba
         if lines:
             yield Curves(f"Recall among {gallery.name}", note, "K", "recall at K, %", lines)
     yield _table("Fig. 3: the hidden layer, seen by recommendation", VARIANTS, bench, recalls)
-    bars = {one: recalls[WHOLE, one][9] for one in VARIANTS if (WHOLE, one) in recalls}
+    bars = {
+        variant: recalls[WHOLE, variant][9] for variant in VARIANTS if (WHOLE, variant) in recalls
+    }
     if bars:
         note = "Fused features of all levels. The whiskers are 95 % intervals."
         title = f"Fig. 3 as bars: recommendation among {bench.galleries[WHOLE].name}"
@@ -164,8 +166,8 @@ def _table(title: str, systems: Sequence[str], bench: FusionBench, recalls: Reca
     columns = tuple(Column(gallery.name, f"R@{k}") for gallery in galleries for k in CUTOFFS)
     rows = []
     for system in systems:
-        found = [recalls.get((key, system)) for key in bench.galleries]
-        cells = tuple(some[k - 1] if some else None for some in found for k in CUTOFFS)
+        per_gallery = [recalls.get((key, system)) for key in bench.galleries]
+        cells = tuple(points[k - 1] if points else None for points in per_gallery for k in CUTOFFS)
         rows.append(Row(system, cells))
     asked = ", ".join(f"{len(g.texts):,} texts in {g.name}" for g in galleries)
     note = f"Recall at K in percent, with 95 % intervals; the best of a column is bold. {asked}."
@@ -176,7 +178,7 @@ def _setting(bench: FusionBench, outcomes: FusionOutcomes, source: str) -> dict[
     config = bench.config
     [(encoder, levels)] = config.image_levels.items()
     sizes = {part: getattr(bench, part).truth.shape for part in ("train", "dev", "test")}
-    kept = [int(np.argmax(r.facts["dev"])) for r in outcomes.results.values() if r.facts]
+    epochs = [int(np.argmax(r.facts["dev"])) for r in outcomes.results.values() if r.facts]
     topics = "a corpus" if config.topic_corpus else f"{config.topics_from} texts"
     seeds = ", ".join(map(str, outcomes.seeds))
     return {
@@ -194,8 +196,8 @@ def _setting(bench: FusionBench, outcomes: FusionOutcomes, source: str) -> dict[
         "training": f"Adam {config.learning_rate:g}, {config.batch} pictures a step, at most "
         f"{config.epochs} epochs, patience {config.patience}",
         "seeds": f"{seeds}; recommendation with fc or fc + mixed9 has nothing to draw",
-        "epochs kept": f"{min(kept)} to {max(kept)}, {np.mean(kept):.1f} on average"
-        if kept
+        "epochs kept": f"{min(epochs)} to {max(epochs)}, {np.mean(epochs):.1f} on average"
+        if epochs
         else "none",
         "versions": versions("torch", "numpy"),
     }

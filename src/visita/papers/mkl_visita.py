@@ -105,21 +105,30 @@ def plan(
                 f"No ablation is called {name!r}.{did_you_mean(name, changed)} "
                 f"Known: {', '.join(changed)}."
             )
-    kept = {name: one for name, one in changed.items() if chosen is None or name in set(chosen)}
+    selected = {
+        name: settings
+        for name, settings in changed.items()
+        if chosen is None or name in set(chosen)
+    }
     several = range(config.seed, config.seed + seeds)
     few = range(config.seed, config.seed + ablation_seeds)
     trained = {
-        **{name: (one, several) for name, one in _main(first, second).items()},
-        **{name: (one, few) for name, one in {REFERENCE: short, **kept}.items()},
+        **{name: (settings, several) for name, settings in _main(first, second).items()},
+        **{name: (settings, few) for name, settings in {REFERENCE: short, **selected}.items()},
     }
     same: dict[str, Cell] = {}  # what is trained alike is trained once
     systems: dict[str, Sequence[Cell]] = {}
-    for name, (one, its_seeds) in trained.items():
-        cells = [_training(name, one, seed) for seed in its_seeds]
+    for name, (settings, its_seeds) in trained.items():
+        cells = [_training(name, settings, seed) for seed in its_seeds]
         systems[name] = [same.setdefault(json.dumps(cell.settings), cell) for cell in cells]
     systems[BOTH] = [
-        Cell(seeded(BOTH, seed), {FIRST: dict(one.settings), SECOND: dict(other.settings)})
-        for seed, one, other in zip(several, systems[FIRST], systems[SECOND], strict=True)
+        Cell(
+            seeded(BOTH, seed),
+            {FIRST: dict(first_cell.settings), SECOND: dict(second_cell.settings)},
+        )
+        for seed, first_cell, second_cell in zip(
+            several, systems[FIRST], systems[SECOND], strict=True
+        )
     ]
     return systems
 
@@ -150,7 +159,7 @@ def ablations(config: CrossModalConfig) -> dict[str, CrossModalConfig]:
         MATCH_ERROR: {"loss": "match-error"},
     }
     changed = {name: config.model_copy(update=change) for name, change in changes.items()}
-    return {name: one for name, one in changed.items() if one != config}
+    return {name: variant for name, variant in changed.items() if variant != config}
 
 
 def as_printed(config: CrossModalConfig, epochs: int) -> dict[str, CrossModalConfig]:
@@ -167,7 +176,7 @@ def as_printed(config: CrossModalConfig, epochs: int) -> dict[str, CrossModalCon
 
 def augmented(plan: Plan) -> list[CrossModalConfig]:
     """Return the settings of the cells that learn from augmented views."""
-    cells = (cell for system, some in plan.items() if system != BOTH for cell in some)
+    cells = (cell for system, its_cells in plan.items() if system != BOTH for cell in its_cells)
     configs = (cell.settings["config"] for cell in cells)
     return [CrossModalConfig.of(config) for config in configs if config.get("views")]
 
@@ -211,7 +220,7 @@ def join(cell: Cell, bench: MklVisitaBench, trained: Mapping[str, Result]) -> Re
 
 def _stages(cell: Cell) -> list[str]:
     """Return the names of the cells that a cell of both stages joins."""
-    return [seeded(one, cell.settings[one]["config"]["seed"]) for one in (FIRST, SECOND)]
+    return [seeded(stage, cell.settings[stage]["config"]["seed"]) for stage in (FIRST, SECOND)]
 
 
 def _first(cell: Cell, bench: MklVisitaBench) -> tuple[Scores, dict[str, Any]]:
@@ -248,7 +257,7 @@ def _second(cell: Cell, bench: MklVisitaBench) -> tuple[Scores, dict[str, Any]]:
 def _training_facts(network: Any, history: History, seconds: float) -> dict[str, Any]:
     return {
         "seconds": round(seconds, 1),
-        "parameters": sum(one.numel() for one in network.parameters()),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "dev": history.scores(),
         "warnings": warnings_of(history),
     }
@@ -264,8 +273,8 @@ def _measured(
     threshold = best_f1_threshold(pairs[DEV], bench.drawn[DEV].labels)
     ranks = ranks_both_ways(ways, bench.truth[TEST])
     recalls = {
-        f"{direction} R@{k}": recall_at(one, k)
-        for direction, one in zip(DIRECTIONS, ranks, strict=True)
+        f"{direction} R@{k}": recall_at(order, k)
+        for direction, order in zip(DIRECTIONS, ranks, strict=True)
         for k in CUTOFFS
     }
     decided = pair_statistic([pairs[TEST]], [threshold], bench.drawn[TEST], bench.groups)
@@ -321,6 +330,6 @@ class MklVisitaOutcomes(Outcomes):
             if all(cell.name in results for cell in cells)
         }
         others = others or {}
-        runs.update({name: [one] for name, one in others.items()})
+        runs.update({name: [result] for name, result in others.items()})
         drawn, seed = bench.drawn[TEST], bench.config.seed
         return cls(runs, bench.groups, drawn, seed, bench, plan, results, tuple(others))

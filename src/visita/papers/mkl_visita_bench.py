@@ -178,7 +178,7 @@ def make_bench(
     recipe = Recipe.union([first.recipe(), second.recipe()])
     used = pair_features(pairs, recipe, text, folder)
     parts = {part: used.take(part) for part in (TRAIN, DEV, TEST)}
-    for one in augmented:
-        for _ in view_features(parts[TRAIN].pairs, one.recipe(), one.views, folder):
+    for variant in augmented:
+        for _ in view_features(parts[TRAIN].pairs, variant.recipe(), variant.views, folder):
             pass  # kept in the store, so that no cell's time has them
     return MklVisitaBench(parts, text, config, folder)

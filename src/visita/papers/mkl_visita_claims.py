@@ -65,7 +65,11 @@ def claims(queries: str, kernels: Sequence[str], others: Sequence[str] = ()) -> 
         Measured matchers beside, such as ``clip:NAME``, with which the paper's tables compare.
     """
     return [
-        *(one for other in ("CLIP", "BLIP", "ALBEF") for one in _of_tables(other, queries, others)),
+        *(
+            claim
+            for rival in ("CLIP", "BLIP", "ALBEF")
+            for claim in _of_tables(rival, queries, others)
+        ),
         _helps(
             *("visual-transformer", "The visual transformer helps", queries),
             NO_TRANSFORMER,
@@ -123,10 +127,10 @@ def claims(queries: str, kernels: Sequence[str], others: Sequence[str] = ()) -> 
     ]
 
 
-def _of_tables(other: str, queries: str, matchers: Sequence[str]) -> list[Claim]:
+def _of_tables(rival: str, queries: str, matchers: Sequence[str]) -> list[Claim]:
     """Return a claim for each matcher that is such an ``other``, if none one that is untested."""
-    family = f"{other.lower()}:"
-    found = [(name, BOTH, queries) for name in matchers if name.startswith(family)]
+    family = f"{rival.lower()}:"
+    measured = [(name, BOTH, queries) for name in matchers if name.startswith(family)]
     return [
         Claim(
             name.lower(),
@@ -135,10 +139,10 @@ def _of_tables(other: str, queries: str, matchers: Sequence[str]) -> list[Claim]
             tuple(Comparison(ours, name, metric) for metric in ("recall", "precision", "mAP")),
             enough=3,
             paper={
-                data: f"{said[MKL_VISITA]} against {said[other]}" for data, said in PAPER.items()
+                data: f"{said[MKL_VISITA]} against {said[rival]}" for data, said in PAPER.items()
             },
         )
-        for name, ours, where in found or [(other, MKL_VISITA, "the paper’s pictures")]
+        for name, ours, where in measured or [(rival, MKL_VISITA, "the paper’s pictures")]
     ]
 
 

@@ -70,7 +70,7 @@ def make_report(
     """Return the report; ``source`` names the pairs and ``command`` runs it again."""
     queries, kernels = count_of(outcomes.bench.pairs(TEST)), outcomes.bench.config.second.kernels
     verdicts = outcomes.decide(claims(queries, kernels, outcomes.others), queries)
-    numbers = {one: outcomes.estimates(one) for one in outcomes.runs}
+    numbers = {system: outcomes.estimates(system) for system in outcomes.runs}
     return Report(
         title=f"MKL-VisITA, reproduced on {source}",
         lead=tuple(_lead(outcomes, verdicts, numbers)),
@@ -98,41 +98,43 @@ def _lead(
         f"for Image-Text Matching, 2024), tested on {len(pairs.texts):,} texts and "
         f"{len(pairs.image_ids):,} pictures: {tally(verdicts)}."
     )
-    reached = ", ".join(f"{one} {numbers[one]['rsum'].value:.1f}" for one in MAIN if one in numbers)
+    reached = ", ".join(
+        f"{system} {numbers[system]['rsum'].value:.1f}" for system in MAIN if system in numbers
+    )
     if reached:
         yield f"rsum: {reached}."
     if BOTH in numbers:
-        found = {name: numbers[BOTH][name].value for name in PAIR_METRICS}
+        matching = {name: numbers[BOTH][name].value for name in PAIR_METRICS}
         yield (
-            f"Told whether a text belongs to a picture, both stages find {found['recall']:.1f} % "
-            f"of the true pairs, and {found['precision']:.1f} % of what they call one is true; "
-            f"mAP {found['mAP']:.1f} %."
+            f"Told whether a text belongs to a picture, both stages find "
+            f"{matching['recall']:.1f} % of the true pairs, and {matching['precision']:.1f} % "
+            f"of what they call one is true; mAP {matching['mAP']:.1f} %."
         )
 
 
 def _parts(outcomes: MklVisitaOutcomes, numbers: Numbers) -> Iterator[Table | Curves | Bars]:
-    tabled = [*(one for one in TABLED if one in outcomes.plan), *outcomes.others]
+    tabled = [*(system for system in TABLED if system in outcomes.plan), *outcomes.others]
     yield _pair_table(tabled, numbers)
     yield _retrieval_table(outcomes, tabled, numbers)
-    lines = {one: outcomes.recalls(one, POINTS) for one in MAIN if one in numbers}
+    lines = {system: outcomes.recalls(system, POINTS) for system in MAIN if system in numbers}
     if lines:
         note = "Text to image, among all pictures. The bands are 95 % intervals."
         yield Curves("Recall of a text’s picture", note, "K", "recall at K, %", lines)
-    changed = [one for one in outcomes.plan if one not in TABLED and one in numbers]
+    changed = [system for system in outcomes.plan if system not in TABLED and system in numbers]
     if REFERENCE in changed:
         yield _ablation_table(outcomes, numbers, changed)
         title, note = "Ablations as bars", "The whiskers are 95 % intervals."
-        yield Bars(title, note, "rsum", {one: numbers[one]["rsum"] for one in changed})
+        yield Bars(title, note, "rsum", {system: numbers[system]["rsum"] for system in changed})
     if SECOND in numbers:
         yield _kernel_table(outcomes)
 
 
 def _pair_table(systems: Sequence[str], numbers: Numbers) -> Table:
     paper = "; ".join(
-        f"{data} {', '.join(f'{name} {found}' for name, found in some.items())}"
-        for data, some in PAPER.items()
+        f"{data} {', '.join(f'{name} {value}' for name, value in values.items())}"
+        for data, values in PAPER.items()
     )
-    rows = tuple(_row(one, numbers, PAIR_METRICS) for one in systems)
+    rows = tuple(_row(system, numbers, PAIR_METRICS) for system in systems)
     note = PAIR_NOTE.format(paper=paper)
     return Table("Tables 1 and 2: does this text belong to this picture?", note, PAIR_COLUMNS, rows)
 
@@ -168,8 +170,8 @@ def _weights(outcomes: MklVisitaOutcomes) -> str:
 
 
 def _row(system: str, numbers: Numbers, metrics: Sequence[str]) -> Row:
-    found = numbers.get(system)
-    return Row(system, tuple(found[one] if found else None for one in metrics))
+    estimates = numbers.get(system)
+    return Row(system, tuple(estimates[metric] if estimates else None for metric in metrics))
 
 
 def _ablation_table(outcomes: MklVisitaOutcomes, numbers: Numbers, systems: Sequence[str]) -> Table:
@@ -177,11 +179,13 @@ def _ablation_table(outcomes: MklVisitaOutcomes, numbers: Numbers, systems: Sequ
         Column(group, name) for group in ("", "against nothing changed") for name in COMPARED
     )
     rows = []
-    for one in systems:
-        change = outcomes.differences(one, REFERENCE) if one != REFERENCE else None
+    for system in systems:
+        change = outcomes.differences(system, REFERENCE) if system != REFERENCE else None
         changes = tuple(change[name] if change else None for name in COMPARED)
-        rows.append(Row(one, (*_row(one, numbers, COMPARED).cells, *changes)))
-    configs = {one: outcomes.plan[one][0].settings["config"] for one in (REFERENCE, SECOND)}
+        rows.append(Row(system, (*_row(system, numbers, COMPARED).cells, *changes)))
+    configs = {
+        system: outcomes.plan[system][0].settings["config"] for system in (REFERENCE, SECOND)
+    }
     note = WHAT_CHANGED.format(
         epochs=configs[REFERENCE]["epochs"],
         whole=configs[SECOND]["epochs"],
@@ -192,8 +196,8 @@ def _ablation_table(outcomes: MklVisitaOutcomes, numbers: Numbers, systems: Sequ
 
 def _kernel_table(outcomes: MklVisitaOutcomes) -> Table:
     config = outcomes.bench.config.second
-    found = 100 * np.stack([run.facts["kernels"] for run in outcomes.of(SECOND)])
-    means, low, high = found.mean(axis=0), found.min(axis=0), found.max(axis=0)
+    weights = 100 * np.stack([run.facts["kernels"] for run in outcomes.of(SECOND)])
+    means, low, high = weights.mean(axis=0), weights.min(axis=0), weights.max(axis=0)
     rows = tuple(
         Row(level, tuple(map(Estimate, means[row], low[row], high[row])))
         for row, level in enumerate(config.levels)
@@ -210,8 +214,8 @@ def _examples(outcomes: MklVisitaOutcomes) -> Iterator[Examples]:
     if len(outcomes.measured([FIRST, BOTH])) < 2:
         return
     ranks = {
-        one: np.mean([mean_ranks(run.arrays["texts"]) for run in outcomes.of(one)], axis=0)
-        for one in (FIRST, BOTH)
+        system: np.mean([mean_ranks(run.arrays["texts"]) for run in outcomes.of(system)], axis=0)
+        for system in (FIRST, BOTH)
     }
     yield from best_and_worst(
         Answers(
@@ -228,7 +232,7 @@ def _examples(outcomes: MklVisitaOutcomes) -> Iterator[Examples]:
 
 def _seeds(outcomes: MklVisitaOutcomes, system: str) -> str:
     stages = (cell.settings.get(FIRST, cell.settings) for cell in outcomes.plan[system])
-    return ", ".join(str(one["config"]["seed"]) for one in stages)
+    return ", ".join(str(stage["config"]["seed"]) for stage in stages)
 
 
 def _setting(outcomes: MklVisitaOutcomes, source: str) -> dict[str, str]:
@@ -256,15 +260,15 @@ def _setting(outcomes: MklVisitaOutcomes, source: str) -> dict[str, str]:
 
 
 def _cost(outcomes: MklVisitaOutcomes) -> Iterator[str]:
-    for system in outcomes.measured([one for one in TABLED if one != BOTH]):
+    for system in outcomes.measured([system for system in TABLED if system != BOTH]):
         facts: list[Mapping[str, Any]] = [run.facts for run in outcomes.of(system)]
-        seconds = np.mean([one["seconds"] for one in facts])
+        seconds = np.mean([run["seconds"] for run in facts])
         yield f"{system} {seconds:,.0f} s, {facts[0]['parameters']:,} parameters"
 
 
 def _longest(outcomes: MklVisitaOutcomes) -> str:
-    seconds = {name: one.facts.get("seconds", 0.0) for name, one in outcomes.results.items()}
-    name = max(seconds, key=lambda one: seconds[one])
+    seconds = {name: result.facts.get("seconds", 0.0) for name, result in outcomes.results.items()}
+    name = max(seconds, key=lambda name: seconds[name])
     return f"{name}, {seconds[name]:,.0f} s"
 
 

@@ -126,8 +126,8 @@ def reproduce(
             *("--split", split, "--seeds", str(seeds)),
             *("--ablation-seeds", str(ablation_seeds), "--paper-epochs", str(paper_epochs)),
         ]
-        matchers = [opened(one) for one in others]
-        words += [word for one in matchers for word in ("--also", shown(one.name))]
+        matchers = [opened(place) for place in others]
+        words += [word for matcher in matchers for word in ("--also", shown(matcher.name))]
         again = _command(paper, pairs, words, config)
         source = f"{reader_of(pairs)} {split}"
         report = _mkl_visita(shared, plan, matchers, Path(out), source, again)
@@ -171,17 +171,17 @@ def _mkl_visita(
         out / "cells", list(trainings.values()), partial(mkl_visita.compute, bench=bench), shared
     )
     work = partial(mkl_visita.join, bench=bench, trained=trained)
-    both, more = run_cells(out / "cells", mkl_visita.joinable(plan, trained), work, shared)
-    named = {shown(one.name): one for one in matchers}
-    cells = [Cell(name, {"matcher": one.fingerprint()}) for name, one in named.items()]
+    joined, more = run_cells(out / "cells", mkl_visita.joinable(plan, trained), work, shared)
+    by_name = {shown(matcher.name): matcher for matcher in matchers}
+    cells = [Cell(name, {"matcher": matcher.fingerprint()}) for name, matcher in by_name.items()]
     others, missing = run_cells(
         out / "cells",
         cells,
-        lambda cell: _measured(named[cell.name], bench),
+        lambda cell: _measured(by_name[cell.name], bench),
         shared,
         all_may_fail=True,
     )
-    outcomes = MklVisitaOutcomes.of_plan(bench, plan, {**trained, **both}, others)
+    outcomes = MklVisitaOutcomes.of_plan(bench, plan, {**trained, **joined}, others)
     failed = [*failed, *more, *missing]
     return mkl_visita_report.make_report(outcomes, failed, source, command)
 

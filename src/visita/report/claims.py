@@ -69,10 +69,10 @@ class Claim:
 
     def labels(self) -> list[str]:
         """Return what tells each comparison from the claim's others."""
-        several = len({one.baseline for one in self.comparisons}) > 1
+        several = len({comparison.baseline for comparison in self.comparisons}) > 1
         return [
-            f"{one.metric} against {one.baseline}" if several else one.metric
-            for one in self.comparisons
+            f"{comparison.metric} against {comparison.baseline}" if several else comparison.metric
+            for comparison in self.comparisons
         ]
 
 
@@ -117,18 +117,22 @@ def decide(
     DataError
         If there are fewer than two groups of queries.
     """
-    found = [_differences(claim, measured, seed, resamples) for claim in claims]
-    sides = [_sides(claim, some) for claim, some in zip(claims, found, strict=True) if some]
+    by_claim = [_differences(claim, measured, seed, resamples) for claim in claims]
+    sides = [
+        _sides(claim, its_differences)
+        for claim, its_differences in zip(claims, by_claim, strict=True)
+        if its_differences
+    ]
     corrected = iter(zip(sides, holm([min(pair) for pair in sides]), strict=True))
     verdicts = []
-    for claim, some in zip(claims, found, strict=True):
-        if not some:
+    for claim, its_differences in zip(claims, by_claim, strict=True):
+        if not its_differences:
             verdicts.append(Verdict(claim, (), None, "not measured"))
             continue
         (as_claimed, opposite), p_value = next(corrected)
         decided: Outcome = "holds" if as_claimed < opposite else "does not hold"
         outcome: Outcome = decided if p_value < LEVEL else "not decided"
-        verdicts.append(Verdict(claim, some, p_value, outcome))
+        verdicts.append(Verdict(claim, its_differences, p_value, outcome))
     return verdicts
 
 
@@ -136,7 +140,9 @@ def tally(verdicts: Sequence[Verdict]) -> str:
     """Return how many claims have each outcome, such as ``3 hold, 1 is not decided``."""
     count = Counter(verdict.outcome for verdict in verdicts)
     return ", ".join(
-        f"{count[one]} {said[count[one] > 1]}" for one, said in SAID.items() if count[one]
+        f"{count[outcome]} {said[count[outcome] > 1]}"
+        for outcome, said in SAID.items()
+        if count[outcome]
     )
 
 
@@ -152,7 +158,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     raised = np.maximum.accumulate(np.asarray(p_values, np.float64)[order] * factors)
     corrected = np.empty(len(order))
     corrected[order] = np.minimum(raised, 1)
-    return [float(one) for one in corrected]
+    return [float(p_value) for p_value in corrected]
 
 
 def _differences(
@@ -162,24 +168,27 @@ def _differences(
     try:
         at = measured[claim.queries]
         sides = [
-            (at.statistic(one.system, one.metric), at.statistic(one.baseline, one.metric))
-            for one in claim.comparisons
+            (
+                at.statistic(comparison.system, comparison.metric),
+                at.statistic(comparison.baseline, comparison.metric),
+            )
+            for comparison in claim.comparisons
         ]
     except KeyError:
         return ()
 
     def difference(weights: Values) -> Values:
-        return np.concatenate([one(weights) - other(weights) for one, other in sides], axis=1)
+        return np.concatenate([ours(weights) - theirs(weights) for ours, theirs in sides], axis=1)
 
     return tuple(differences(difference, at.groups, seed=seed, resamples=resamples))
 
 
-def _sides(claim: Claim, found: Sequence[Difference]) -> tuple[float, float]:
+def _sides(claim: Claim, compared: Sequence[Difference]) -> tuple[float, float]:
     """Return the p-value of the claim and that of its contrary."""
-    up = [one.p_value if one.value > 0 else 1.0 for one in found]
-    down = [one.p_value if one.value < 0 else 1.0 for one in found]
+    up = [difference.p_value if difference.value > 0 else 1.0 for difference in compared]
+    down = [difference.p_value if difference.value < 0 else 1.0 for difference in compared]
     if claim.lower:
         up, down = down, up
     # Too few are left for the claim once this many are known to go the other way.
-    contrary = len(found) - claim.enough + 1
+    contrary = len(compared) - claim.enough + 1
     return at_least(up, claim.enough), at_least(down, contrary)

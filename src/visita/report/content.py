@@ -83,14 +83,14 @@ class Scatter:
 
     def front(self) -> tuple[str, ...]:
         """Return the Pareto set, cheapest first: no other is as good for less, or better for it."""
-        found: list[str] = []
+        names: list[str] = []
         best = -math.inf
         by_cost = sorted(self.points, key=lambda n: (self.points[n][0], -self.points[n][1].value))
         for name in by_cost:
             if (value := self.points[name][1].value) > best:
-                found.append(name)
+                names.append(name)
                 best = value
-        return tuple(found)
+        return tuple(names)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the points as JSON values."""
@@ -175,11 +175,11 @@ class Examples:
         """Return ids and remarks as JSON values, neither texts nor files."""
         shown = [
             {
-                "query": one.id,
-                "note": one.note,
-                "pictures": [{"id": p.id, "right": p.right} for p in one.pictures],
+                "query": example.id,
+                "note": example.note,
+                "pictures": [{"id": p.id, "right": p.right} for p in example.pictures],
             }
-            for one in self.examples
+            for example in self.examples
         ]
         return _headed(self, examples=shown)
 
@@ -231,13 +231,15 @@ class Report:
             "title": self.title,
             "lead": list(self.lead),
             "warnings": list(self.warnings),
-            "claims": [_verdict(one) for one in self.verdicts],
+            "claims": [_verdict(verdict) for verdict in self.verdicts],
             "claims_note": self.verdicts_note,
-            "tables": [one.to_dict() for one in self.parts if isinstance(one, Table)],
-            "sheets": [one.to_dict() for one in self.parts if isinstance(one, Sheet)],
-            "figures": [one.to_dict() for one in self.parts if not isinstance(one, Table | Sheet)],
-            "examples": [one.to_dict() for one in self.examples],
-            "failed": [{"cell": one.item, "reason": one.reason} for one in self.failed],
+            "tables": [part.to_dict() for part in self.parts if isinstance(part, Table)],
+            "sheets": [part.to_dict() for part in self.parts if isinstance(part, Sheet)],
+            "figures": [
+                part.to_dict() for part in self.parts if not isinstance(part, Table | Sheet)
+            ],
+            "examples": [example.to_dict() for example in self.examples],
+            "failed": [{"cell": failure.item, "reason": failure.reason} for failure in self.failed],
             "setting": dict(self.setting),
             "command": self.command,
         }
@@ -276,14 +278,16 @@ def _numbers(estimate: Estimate | None) -> dict[str, float] | None:
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     claim = verdict.claim
-    found = zip(claim.comparisons, verdict.differences, strict=False)
+    compared = zip(claim.comparisons, verdict.differences, strict=False)
     return {
         "id": claim.id,
         "claim": claim.sentence,
         "queries": claim.queries,
         "paper": dict(claim.paper),
         "enough": claim.enough,
-        "differences": [{**asdict(one), **difference.to_dict()} for one, difference in found],
+        "differences": [
+            {**asdict(comparison), **difference.to_dict()} for comparison, difference in compared
+        ],
         "p_value": verdict.p_value,
         "outcome": verdict.outcome,
     }

@@ -30,8 +30,8 @@ def draw(figure: Curves | Bars | Scatter) -> str:
     out = StringIO()
     with _style():
         _drawn(figure).savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    whole = out.getvalue()
-    return whole[whole.index("<svg") :]
+    svg = out.getvalue()
+    return svg[svg.index("<svg") :]
 
 
 def save_bars(bars: Bars, path: Path) -> None:
@@ -129,7 +129,7 @@ def _spread(values: Sequence[float], gap: float) -> list[float]:
 def _bars(bars: Bars) -> Any:
     figure, axes = _axes(0.5 + 0.34 * len(bars.bars))
     for place, estimate in enumerate(bars.bars.values()):
-        best = estimate.value == max(one.value for one in bars.bars.values())
+        best = estimate.value == max(bar.value for bar in bars.bars.values())
         axes.barh(place, estimate.value, 0.55, color=COLOURS[3] if best else RULE)
         _whisker(axes, place, estimate)
         axes.annotate(
@@ -166,7 +166,10 @@ def _scatter(scatter: Scatter) -> Any:
     low, high = min(costs) / 1.4, max(costs) * 1.4
     axes.set_xlim(low, high)
     values = [scatter.points[name][1] for name in names]
-    bottom, top = min(one.low for one in values), max(one.high for one in values)
+    bottom, top = (
+        min(estimate.low for estimate in values),
+        max(estimate.high for estimate in values),
+    )
     room = max(top - bottom, 1.0) * 0.06
     axes.set_ylim(bottom - room, top + room)
     front = scatter.front()
@@ -179,15 +182,15 @@ def _scatter(scatter: Scatter) -> Any:
     )
     lines = max(len(names), LINES)
     gap = (top - bottom + 2 * room) / lines
-    heights = _spread([one.value for one in values], gap)
+    heights = _spread([estimate.value for estimate in values], gap)
     # Those that were pushed out below push the others up again.
-    heights = [-one for one in _spread([-max(one, bottom) for one in heights], gap)]
+    heights = [-height for height in _spread([-max(height, bottom) for height in heights], gap)]
     side = axes.get_yaxis_transform()  # across the axes in shares, upwards in data
-    for name, cost, found, height in zip(names, costs, values, heights, strict=True):
+    for name, cost, estimate, height in zip(names, costs, values, heights, strict=True):
         colour = COLOURS[4] if name in front else COLOURS[0]
-        axes.plot([cost, cost], [found.low, found.high], color=colour, linewidth=1)
-        axes.plot(cost, found.value, "o", color=colour, markersize=4.5)
-        axes.plot([cost, high], [found.value, height], color=RULE, linewidth=0.6, zorder=0)
+        axes.plot([cost, cost], [estimate.low, estimate.high], color=colour, linewidth=1)
+        axes.plot(cost, estimate.value, "o", color=colour, markersize=4.5)
+        axes.plot([cost, high], [estimate.value, height], color=RULE, linewidth=0.6, zorder=0)
         axes.annotate(
             _short(name),
             (1.0, height),

@@ -99,7 +99,7 @@ def thumbnail(path: Path) -> str | None:
 
 def headings(columns: tuple[Column, ...]) -> list[tuple[str, int]]:
     """Return each group's name and how many columns it spans."""
-    return [(name, len(list(some))) for name, some in groupby(columns, lambda c: c.group)]
+    return [(name, len(list(group))) for name, group in groupby(columns, lambda c: c.group)]
 
 
 def as_table(figure: Curves | Bars | Scatter) -> Table | Sheet:
@@ -119,7 +119,7 @@ def _as_sheet(scatter: Scatter) -> Sheet:
     front = scatter.front()
     rows = {
         name: (f"{cost:,.3g}", number(good.value), "yes" if name in front else "")
-        for name, (cost, good) in sorted(scatter.points.items(), key=lambda one: one[1][0])
+        for name, (cost, good) in sorted(scatter.points.items(), key=lambda point: point[1][0])
     }
     columns = (scatter.x_label, scatter.y_label, "in the Pareto set")
     return Sheet(scatter.title, scatter.note, columns, rows)

@@ -65,13 +65,13 @@ def fingerprint_reached(files: Iterable[Path], package: Path) -> str:
 
 def reached(files: Iterable[Path], package: Path) -> set[Path]:
     """Return some files and every file of ``package`` that their imports lead to."""
-    found = set(files)
-    todo = list(found)
+    reachable = set(files)
+    todo = list(reachable)
     while todo:
-        more = set(_imported(todo.pop(), package)) - found
-        found |= more
+        more = set(_imported(todo.pop(), package)) - reachable
+        reachable |= more
         todo += more
-    return found
+    return reachable
 
 
 def _imported(path: Path, package: Path) -> Iterator[Path]:

@@ -93,24 +93,24 @@ def compare(
     one_of(split, "split", SPLITS)
     for name, value, least in (("seeds", seeds, 1), ("folds", folds, 1)):
         whole(value, name, least)
-    systems = read_systems([str(one) for one in matchers], seeds, seed)
+    systems = read_systems([str(matcher) for matcher in matchers], seeds, seed)
     pairs = open_pairs(data, seed=seed)
     check_enough(pairs, {split: LEAST}, "Comparing")
     bench = ComparisonBench(pairs, split, folds, seed, Path(out), features)
-    members = {run: member for one in systems for run, member in one.runs.items()}
+    members = {run: member for system in systems for run, member in system.runs.items()}
     cells, missing = bench.cells(members)
     results, failed = run_cells(
         bench.out / "cells", cells, lambda cell: bench.measure(members[cell.name]), bench.shared
     )
-    costs, more = bench.costs([one for one in systems if next(iter(one.runs)) in results])
-    found = ComparisonOutcomes.of_systems(
+    costs, more = bench.costs([system for system in systems if next(iter(system.runs)) in results])
+    outcomes = ComparisonOutcomes.of_systems(
         systems, results, costs, bench.measured, bench.drawn, seed
     )
-    warnings = {one for result in results.values() for one in result.facts["warnings"]}
+    warnings = {warning for result in results.values() for warning in result.facts["warnings"]}
     if split == "dev":
         warnings.add(CHOSEN_ON_IT)
     report = make_report(
-        found,
+        outcomes,
         [*missing, *failed, *more],
         sorted(warnings),
         f"{reader_of(pairs)} {split}" + (f", {folds} folds" if folds > 1 else ""),
@@ -137,11 +137,11 @@ class ComparisonBench:
         """What of the split can be read: the same for all."""
         split = interchangeable(self.pairs.take(self.split))
         broken = _broken(split)
-        for one in broken.values():
-            say(f"{one.item} is left out: {one.reason}")
+        for failure in broken.values():
+            say(f"{failure.item} is left out: {failure.reason}")
         readable = [row for row in range(len(split.image_ids)) if row not in broken]
         if not readable:
-            raise DataError(f"No picture of {self.split} can be read, such as {one.item}.")
+            raise DataError(f"No picture of {self.split} can be read, such as {failure.item}.")
         return split.subset(np.array(readable)) if broken else split
 
     @cached_property
@@ -219,17 +219,19 @@ class ComparisonBench:
         self, systems: Sequence[System]
     ) -> tuple[dict[str, Mapping[str, float]], list[Skipped]]:
         """Return what the first member of each system costs, and where that is not known."""
-        members = {one.name: one.members[0] for one in systems}
+        members = {system.name: system.members[0] for system in systems}
         where = {"pictures": PICTURES, "texts": TEXTS, "cores": cores()}
-        cells = [Cell(name, {"costs of": _settings(one), **where}) for name, one in members.items()]
+        cells = [
+            Cell(name, {"costs of": _settings(member), **where}) for name, member in members.items()
+        ]
 
         def work(cell: Cell) -> Result:
             folder, _ = self.had(members[cell.name])
             pictures = self.measured.image_paths[:PICTURES]
             return Result(measure_apart(folder, pictures, self.measured.texts[: 1 + TEXTS]))
 
-        found, failed = run_cells(self.out / "cells", cells, work, self.shared, all_may_fail=True)
-        return {name: one.facts for name, one in found.items()}, failed
+        results, failed = run_cells(self.out / "cells", cells, work, self.shared, all_may_fail=True)
+        return {name: result.facts for name, result in results.items()}, failed
 
 
 def _is_whole(folder: Path, beside: Path) -> bool:
@@ -256,15 +258,15 @@ def _settings(member: Given | Fresh) -> dict[str, object]:
 
 def _broken(pairs: PairSet) -> dict[int, Skipped]:
     """Return the pictures that cannot be decoded, by row."""
-    found = {}
+    broken = {}
     with bar("pictures", len(pairs.image_paths)) as advance:
         for row, path in enumerate(pairs.image_paths):
             try:
                 decode(path, reduced=True)
             except PictureError as error:
-                found[row] = Skipped(pairs.image_ids[row], str(error))
+                broken[row] = Skipped(pairs.image_ids[row], str(error))
             advance(1)
-    return found
+    return broken
 
 
 def _command(
@@ -273,7 +275,7 @@ def _command(
     options = ["--split", split]
     for name, value, default in (("seeds", seeds, 1), ("folds", folds, 1), ("seed", seed, 0)):
         options += [f"--{name}", str(value)] if value != default else []
-    return command(["compare", *(_public(str(one)) for one in matchers)], pairs, options)
+    return command(["compare", *(_public(str(matcher)) for matcher in matchers)], pairs, options)
 
 
 def _public(words: str) -> str:
@@ -281,4 +283,4 @@ def _public(words: str) -> str:
     if TRAIN in words:
         return words
     name, equals, what = words.rpartition("=")
-    return f"{name}{equals}{','.join(shown(one) for one in what.split(','))}"
+    return f"{name}{equals}{','.join(shown(place) for place in what.split(','))}"

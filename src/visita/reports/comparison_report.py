@@ -53,11 +53,11 @@ FRONT_NOTE = (
     "whiskers are 95 % intervals."
 )
 SHOWN: Mapping[str, Callable[[float], str]] = {
-    "pictures_per_second": lambda one: f"{one:,.3g}",
-    "query_ms": lambda one: f"{one:,.3g}",
-    "bytes_per_picture": lambda one: f"{one:,.0f}",
-    "peak_mb": lambda one: f"{one:,.0f}",
-    "parameters": lambda one: f"{one / 1e6:,.1f}",
+    "pictures_per_second": lambda rate: f"{rate:,.3g}",
+    "query_ms": lambda milliseconds: f"{milliseconds:,.3g}",
+    "bytes_per_picture": lambda size: f"{size:,.0f}",
+    "peak_mb": lambda megabytes: f"{megabytes:,.0f}",
+    "parameters": lambda count: f"{count / 1e6:,.1f}",
 }
 HEADINGS = (
     *("pictures/s", "ms a query", "bytes a picture", "peak MB", "million parameters"),
@@ -110,7 +110,7 @@ def _lead(outcomes: ComparisonOutcomes, verdicts: Sequence[Verdict]) -> Iterator
         f"{len(outcomes.numbers)} systems on {count_of(outcomes.pairs)}. Best in rsum: {best}, "
         f"{rsum.value:.1f} [{rsum.low:.1f}, {rsum.high:.1f}]."
     )
-    sure = sum(one.outcome == "holds" for one in verdicts)
+    sure = sum(verdict.outcome == "holds" for verdict in verdicts)
     if verdicts:
         yield f"It is better than {sure} of the {len(verdicts)} others beyond doubt (p < 0.05)."
     for scatter in _scatters(outcomes):
@@ -154,7 +154,9 @@ def _by_language(outcomes: ComparisonOutcomes) -> Table:
         Row(
             name,
             tuple(
-                one for texts in languages.values() for one in outcomes.recalls(name, points, texts)
+                estimate
+                for texts in languages.values()
+                for estimate in outcomes.recalls(name, points, texts)
             ),
         )
         for name in outcomes.numbers
@@ -165,16 +167,16 @@ def _by_language(outcomes: ComparisonOutcomes) -> Table:
 
 def _rows(outcomes: ComparisonOutcomes, metrics: Sequence[str]) -> tuple[Row, ...]:
     return tuple(
-        Row(name, tuple(one[metric] for metric in metrics))
-        for name, one in outcomes.numbers.items()
+        Row(name, tuple(numbers[metric] for metric in metrics))
+        for name, numbers in outcomes.numbers.items()
     )
 
 
 def _costs(outcomes: ComparisonOutcomes) -> Sheet:
     rows = {}
     for name in outcomes.numbers:
-        known = outcomes.costs.get(name, {})
-        shown = [form(known[key]) if key in known else UNKNOWN for key, form in SHOWN.items()]
+        costs = outcomes.costs.get(name, {})
+        shown = [form(costs[key]) if key in costs else UNKNOWN for key, form in SHOWN.items()]
         seconds = outcomes.training_seconds(name)
         rows[name] = (*shown, UNKNOWN if seconds is None else f"{seconds:,.0f}")
     return Sheet("What it costs", COST_NOTE.format(cores=cores()), HEADINGS, rows)
@@ -183,19 +185,19 @@ def _costs(outcomes: ComparisonOutcomes) -> Sheet:
 def _scatters(outcomes: ComparisonOutcomes) -> list[Scatter]:
     axes = {
         "Quality against reading": ("milliseconds a picture", _milliseconds_a_picture),
-        "Quality against asking": ("milliseconds a query", lambda one: one["query_ms"]),
+        "Quality against asking": ("milliseconds a query", lambda costs: costs["query_ms"]),
     }
-    known = [name for name in outcomes.numbers if name in outcomes.costs]
+    costed = [name for name in outcomes.numbers if name in outcomes.costs]
     return [
         Scatter(
             title,
             FRONT_NOTE,
             label,
             "rsum",
-            {name: (cost(outcomes.costs[name]), outcomes.numbers[name]["rsum"]) for name in known},
+            {name: (cost(outcomes.costs[name]), outcomes.numbers[name]["rsum"]) for name in costed},
         )
         for title, (label, cost) in axes.items()
-        if len(known) > 1
+        if len(costed) > 1
     ]
 
 
@@ -204,7 +206,7 @@ def _milliseconds_a_picture(costs: Mapping[str, float]) -> float:
 
 
 def _setting(outcomes: ComparisonOutcomes) -> dict[str, str]:
-    runs = {name: len(some) for name, some in outcomes.runs.items() if len(some) > 1}
+    runs = {name: len(results) for name, results in outcomes.runs.items() if len(results) > 1}
     return {
         "measured on": f"{count_of(outcomes.pairs)}, fingerprint {outcomes.pairs.fingerprint()}",
         **({"runs": ", ".join(f"{n} of {name}" for name, n in runs.items())} if runs else {}),
@@ -241,26 +243,30 @@ class ComparisonOutcomes(Outcomes):
     ) -> Self:
         """Return the outcomes of the systems of which every member was measured."""
         runs = {
-            one.name: [results[run] for run in one.runs]
-            for one in systems
-            if all(run in results for run in one.runs)
+            system.name: [results[run] for run in system.runs]
+            for system in systems
+            if all(run in results for run in system.runs)
         }
         return cls(runs, components(pairs.truth), drawn, seed, pairs, costs)
 
     @cached_property
     def numbers(self) -> Mapping[str, Mapping[str, Estimate]]:
         """Every metric of each system, the best rsum first."""
-        found = {name: self.estimates(name) for name in self.runs}
-        return dict(sorted(found.items(), key=lambda one: -one[1]["rsum"].value))
+        by_system = {name: self.estimates(name) for name in self.runs}
+        return dict(sorted(by_system.items(), key=lambda item: -item[1]["rsum"].value))
 
     def languages(self) -> dict[str, NDArray[np.bool_]]:
         """Return which texts are in each language that texts of two images or more are in."""
         codes = np.array(self.pairs.text_languages, np.str_)
-        found = {code: codes == code for code in sorted(set(codes.tolist()) - {""})}
-        return {code: rows for code, rows in found.items() if len(set(self.groups.texts[rows])) > 1}
+        by_language = {code: codes == code for code in sorted(set(codes.tolist()) - {""})}
+        return {
+            code: rows
+            for code, rows in by_language.items()
+            if len(set(self.groups.texts[rows])) > 1
+        }
 
     def training_seconds(self, system: str) -> float | None:
         """Return the mean over what was trained here, None if nothing was."""
         facts: list[Mapping[str, Any]] = [run.facts for run in self.of(system)]
-        seconds = [one["training_seconds"] for one in facts if one["training_seconds"] is not None]
+        seconds = [run["training_seconds"] for run in facts if run["training_seconds"] is not None]
         return float(np.mean(seconds)) if seconds else None

@@ -56,8 +56,8 @@ def measure_apart(
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise VisitaError(f"What it costs could not be measured: {lines[-1]}")
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    costs: dict[str, float] = json.loads(done.stdout)
+    return costs
 
 
 def measure(matcher: Matcher, pictures: Sequence[Path], texts: Sequence[str]) -> dict[str, float]:
@@ -104,8 +104,8 @@ def _read(matcher: Matcher, pictures: Sequence[Path]) -> tuple[FloatArray, Any, 
     seconds = time.perf_counter() - started
     if not vectors:
         raise VisitaError("none of the pictures can be read.")
-    found = np.concatenate(vectors)
-    return found, np.concatenate(packed) if packed else None, len(found) / seconds
+    joined = np.concatenate(vectors)
+    return joined, np.concatenate(packed) if packed else None, len(joined) / seconds
 
 
 def _asked(matcher: Matcher, texts: Sequence[str], vectors: FloatArray, packed: Any) -> float:
@@ -119,8 +119,8 @@ def _asked(matcher: Matcher, texts: Sequence[str], vectors: FloatArray, packed: 
         scores = gallery @ query.pooled()
         np.argpartition(-scores, 50)
         if query.reranker:
-            some = np.arange(matcher.depth) % len(packed)
-            query.combine(scores[: matcher.depth], query.rerank_scores(packed[some]))
+            rows = np.arange(matcher.depth) % len(packed)
+            query.combine(scores[: matcher.depth], query.rerank_scores(packed[rows]))
         milliseconds.append(1000 * (time.perf_counter() - started))
     return median(milliseconds[1:] or milliseconds)  # the first loads what is loaded once
 
@@ -128,17 +128,21 @@ def _asked(matcher: Matcher, texts: Sequence[str], vectors: FloatArray, packed: 
 def parameters(matcher: Matcher) -> int:
     """Return how many numbers encoders and matcher consist of."""
     levels = matcher.recipe.levels
-    pictures = (_count(IMAGE_ENCODERS.load(name)(), some) for name, some in levels.items())
-    texts = {one.name: _count(one) for one in _text_encoders(matcher)}
+    pictures = (
+        _count(IMAGE_ENCODERS.load(name)(), its_levels) for name, its_levels in levels.items()
+    )
+    texts = {encoder.name: _count(encoder) for encoder in _text_encoders(matcher)}
     return sum(pictures) + sum(texts.values()) + _saved_numbers(matcher)
 
 
 def _text_encoders(matcher: Matcher) -> list[TextEncoder]:
-    found = [matcher.open_text_encoder()]
+    encoders = [matcher.open_text_encoder()]
     if isinstance(matcher.reranker, CrossModalReranker):
-        found.append(matcher.reranker.open_text_encoder())
+        encoders.append(matcher.reranker.open_text_encoder())
     return [
-        inner for one in found for inner in (one.encoders if isinstance(one, JoinedText) else [one])
+        inner
+        for encoder in encoders
+        for inner in (encoder.encoders if isinstance(encoder, JoinedText) else [encoder])
     ]
 
 
@@ -146,7 +150,7 @@ def _count(encoder: Any, *levels: Sequence[str]) -> int:
     """Return the parameters of an encoder's network; what is fitted is saved with the matcher."""
     if not hasattr(encoder, "network"):
         return 0
-    return sum(one.numel() for one in encoder.network(*levels).parameters())
+    return sum(parameter.numel() for parameter in encoder.network(*levels).parameters())
 
 
 def _saved_numbers(matcher: Matcher) -> int:
@@ -163,7 +167,7 @@ def _saved_numbers(matcher: Matcher) -> int:
 def _peak_mb() -> float:
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss is never below the parent's
-        [line] = [one for one in status.read_text().splitlines() if one.startswith("VmHWM")]
+        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) / 1e3
     unit_of = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_of / 1e6
@@ -171,10 +175,10 @@ def _peak_mb() -> float:
 
 def _main(task: Mapping[str, Any]) -> None:
     try:
-        found = measure(load(task["matcher"]), [Path(p) for p in task["pictures"]], task["texts"])
+        costs = measure(load(task["matcher"]), [Path(p) for p in task["pictures"]], task["texts"])
     except VisitaError as error:
         sys.exit(str(error))
-    print(json.dumps(found))
+    print(json.dumps(costs))
 
 
 if __name__ == "__main__":

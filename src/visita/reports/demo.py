@@ -101,9 +101,9 @@ def draw_answers(answers: Sequence[Answer], out: Path) -> None:
         for answer in answers
     ]
     pictures = len(answers[0].matches)
-    told = f"{len(answers)} queries, {pictures} pictures, and the probability of each match"
+    summary = f"{len(answers)} queries, {pictures} pictures, and the probability of each match"
     first = sum(answer.rank == 1 for answer in answers)
-    draw(rows, out, Head("visita demo", told, f"first {first} of {len(answers)}"))
+    draw(rows, out, Head("visita demo", summary, f"first {first} of {len(answers)}"))
 
 
 def _found(answer: Answer) -> str:

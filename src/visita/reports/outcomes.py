@@ -90,16 +90,18 @@ class Outcomes:
 
     def estimates(self, system: str) -> dict[str, Estimate]:
         """Return every one of ``METRICS``, a mean over seeds."""
-        found = estimates(self._statistic(system), self.groups.count, seed=self.seed)
-        return dict(zip(METRICS, found, strict=True))
+        values = estimates(self._statistic(system), self.groups.count, seed=self.seed)
+        return dict(zip(METRICS, values, strict=True))
 
     def differences(self, system: str, baseline: str) -> dict[str, Difference]:
         """Return by how much each of ``METRICS`` is above that of ``baseline``."""
-        one, other = self._statistic(system), self._statistic(baseline)
-        found = differences(
-            lambda weights: one(weights) - other(weights), self.groups.count, seed=self.seed
+        of_system, of_baseline = self._statistic(system), self._statistic(baseline)
+        values = differences(
+            lambda weights: of_system(weights) - of_baseline(weights),
+            self.groups.count,
+            seed=self.seed,
         )
-        return dict(zip(METRICS, found, strict=True))
+        return dict(zip(METRICS, values, strict=True))
 
     def decide(self, claims: Sequence[Claim], queries: str) -> list[Verdict]:
         """Test claims about ``queries``, as all that was measured is called."""
@@ -113,11 +115,11 @@ class Outcomes:
 
         ``texts``, bool (m,), says which of them count, if not all.
         """
-        some = slice(None) if texts is None else texts
-        ranks = np.stack([run.arrays["texts"] for run in self.of(system)])[:, some]
-        found = 100 * hits(ranks, points).mean(axis=0)
-        groups, owners = np.unique(self.groups.texts[some], return_inverse=True)
-        return estimates(mean_statistic(found, owners), len(groups), seed=self.seed)
+        rows = slice(None) if texts is None else texts
+        ranks = np.stack([run.arrays["texts"] for run in self.of(system)])[:, rows]
+        recalls = 100 * hits(ranks, points).mean(axis=0)
+        groups, owners = np.unique(self.groups.texts[rows], return_inverse=True)
+        return estimates(mean_statistic(recalls, owners), len(groups), seed=self.seed)
 
     def statistic(self, system: str, metric: str) -> Statistic:
         """Return how one of ``METRICS`` follows from how often each group is drawn.
@@ -129,15 +131,15 @@ class Outcomes:
         """
         if metric == "rsum":  # often asked for, and medians take long
             return self._rsum(system)
-        whole, column = self._statistic(system), METRICS.index(metric)
-        return lambda weights: whole(weights)[:, [column]]
+        statistic, column = self._statistic(system), METRICS.index(metric)
+        return lambda weights: statistic(weights)[:, [column]]
 
     def _rsum(self, system: str) -> Statistic:
         sides = []
         for name, owners in zip(SIDES, (self.groups.images, self.groups.texts), strict=True):
             ranks = np.stack([run.arrays[name] for run in self.of(system)])
-            found = 100 * hits(ranks, CUTOFFS).mean(axis=0).sum(axis=-1)
-            sides.append(mean_statistic(found, owners))
+            recalls = 100 * hits(ranks, CUTOFFS).mean(axis=0).sum(axis=-1)
+            sides.append(mean_statistic(recalls, owners))
         return lambda weights: sides[0](weights) + sides[1](weights)
 
     def _statistic(self, system: str) -> Statistic:
@@ -238,9 +240,9 @@ def _of_different_pictures(order: NDArray[np.int64], answers: Answers) -> list[i
 
 
 def _example(text: int, answers: Answers) -> Example:
-    pairs, found = answers.pairs, answers.found[text].tolist()
+    pairs, nearest = answers.pairs, answers.found[text].tolist()
     right = np.flatnonzero(pairs.truth[:, [text]].toarray()[:, 0]).tolist()
-    shown = found if set(right) & set(found) else [*found, right[0]]
+    shown = nearest if set(right) & set(nearest) else [*nearest, right[0]]
     siblings = np.flatnonzero(pairs.truth[[right[0]]].toarray()[0])
     number = 1 + siblings.tolist().index(text)
     return Example(

@@ -70,38 +70,40 @@ def robustness(
     if one_of(split, "split", SPLITS) == "train":
         raise ConfigError("Measure on dev or on test; 'train' is what was learnt from.")
     whole(seed, "seed", 0)
-    read = [opened(one) for one in matchers]
-    pairs, *others = (open_pairs(one, seed=seed) for one in (data, *also))
+    read = [opened(matcher) for matcher in matchers]
+    pairs, *others = (open_pairs(place, seed=seed) for place in (data, *also))
     check_enough(pairs, {split: LEAST}, "Measuring")
     learnt, measured = pairs.take("train"), interchangeable(pairs.take(split))
-    names = _unique_names("matcher", [(one.name, one.fingerprint()) for one in read])
-    readers = _unique_names("pairs", [(reader_of(one), one.fingerprint()) for one in others])
+    names = _unique_names("matcher", [(matcher.name, matcher.fingerprint()) for matcher in read])
+    readers = _unique_names(
+        "pairs", [(reader_of(pair_set), pair_set.fingerprint()) for pair_set in others]
+    )
 
-    def subjects(data: str, some: PairSet) -> list[Subject]:
+    def subjects(data: str, pair_set: PairSet) -> list[Subject]:
         return [
-            Subject(name, data, matcher, features_for(matcher, some, None))
+            Subject(name, data, matcher, features_for(matcher, pair_set, None))
             for name, matcher in zip(names, read, strict=True)
         ]
 
     home = subjects(f"{reader_of(pairs)} {split}", measured)
     travel = [
-        one
-        for reader, some in zip(readers, others, strict=True)
-        for one in subjects(f"all of {reader}", some)
+        subject
+        for reader, pair_set in zip(readers, others, strict=True)
+        for subject in subjects(f"all of {reader}", pair_set)
     ]
-    conditions = {one.name: one for one in plan(home, travel)}
-    cells = [one.cell() for one in conditions.values()]
+    conditions = {condition.name: condition for condition in plan(home, travel)}
+    cells = [condition.cell() for condition in conditions.values()]
     results, failed = run_cells(
         Path(out, "cells"), cells, lambda cell: ranks_of(conditions[cell.name]), {}
     )
-    options = [word for one in others for word in ("--also", f"{reader_of(one)}:PATH")]
+    options = [word for pair_set in others for word in ("--also", f"{reader_of(pair_set)}:PATH")]
     options += ["--split", split, "--seed", str(seed)]
-    found = {name: conditions[name].measure(result, seed) for name, result in results.items()}
+    retrievals = {name: conditions[name].measure(result, seed) for name, result in results.items()}
     report = make_report(
-        RobustnessOutcomes(home, travel, found, learnt, seed),
+        RobustnessOutcomes(home, travel, retrievals, learnt, seed),
         failed,
-        sorted({warning for one in read for warning in caveats(one)}),
-        command(["robustness", *(one.name for one in read)], pairs, options),
+        sorted({warning for matcher in read for warning in caveats(matcher)}),
+        command(["robustness", *(matcher.name for matcher in read)], pairs, options),
     )
     write_report(report, Path(out))
     return report
@@ -113,12 +115,12 @@ def ranks_of(one: Condition) -> Result:
     return Result({}, {"images": images, "texts": texts})
 
 
-def _unique_names(kind: str, given: Sequence[tuple[str, str]]) -> list[str]:
+def _unique_names(kind: str, entries: Sequence[tuple[str, str]]) -> list[str]:
     """Return the name of each ``(name, fingerprint)``, and more where two have the same name."""
-    twice = [name for name, mark in given if sum(mark == other for _, other in given) > 1]
+    twice = [name for name, mark in entries if sum(mark == other for _, other in entries) > 1]
     if twice:
         raise ConfigError(
             f"The same {kind} is given twice, as {' and '.join(twice)}; once will do."
         )
-    count = Counter(name for name, _ in given)
-    return [f"{name} {mark[:6]}" if count[name] > 1 else name for name, mark in given]
+    count = Counter(name for name, _ in entries)
+    return [f"{name} {mark[:6]}" if count[name] > 1 else name for name, mark in entries]

@@ -49,7 +49,7 @@ class Subject:
     @cached_property
     def encoders(self) -> list[RecipeEncoder]:
         """What computes the columns that the matcher reads, an encoder each."""
-        return [RecipeEncoder(one) for one in self.matcher.recipe.by_encoder()]
+        return [RecipeEncoder(recipe) for recipe in self.matcher.recipe.by_encoder()]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -76,10 +76,10 @@ class Subject:
         columns: dict[str, FloatArray] = {}
         for encoder in self.encoders:
             worse = CorruptedEncoder(encoder, corruption, strength)
-            kept, some = image_features(pairs, worse)
+            kept, read = image_features(pairs, worse)
             if len(kept.image_ids) < len(pairs.image_ids):
                 raise DataError("Some pictures can no longer be read; see above, and run again.")
-            columns |= some
+            columns |= read
         return columns
 
 
@@ -174,25 +174,27 @@ class RobustnessOutcomes:
     def curve(self, subject: Subject, corruption: str) -> list[Retrieval]:
         """Return the metrics from strength 0 on, nothing if one could not be computed."""
         worse = (Condition(subject, corruption, strength) for strength in STRENGTHS)
-        names = [one.name for one in (Condition(subject), *worse)]
-        known = all(name in self.measured for name in names)
-        return [self.measured[name] for name in names] if known else []
+        names = [condition.name for condition in (Condition(subject), *worse)]
+        complete = all(name in self.measured for name in names)
+        return [self.measured[name] for name in names] if complete else []
 
     def tail(self, subject: Subject) -> dict[str, Bin]:
         """Return the recall of the texts by their rarest word, nothing if it is not known."""
-        found = self.of(subject)
-        if found is None:
+        retrieval = self.of(subject)
+        if retrieval is None:
             return {}
         frequencies = rarest_words(subject.features.pairs.texts, self.learnt.texts)
-        [ranks] = found.text_ranks
-        return recall_by_frequency(ranks, frequencies, found.groups.texts, seed=self.seed)
+        [ranks] = retrieval.text_ranks
+        return recall_by_frequency(ranks, frequencies, retrieval.groups.texts, seed=self.seed)
 
 
 def make_report(
     findings: RobustnessOutcomes, failed: Sequence[Skipped], warnings: Sequence[str], command: str
 ) -> Report:
     """Return the report; ``command`` runs it again."""
-    tails = {one.name: tail for one in findings.home if len(tail := findings.tail(one)) > 1}
+    tails = {
+        subject.name: tail for subject in findings.home if len(tail := findings.tail(subject)) > 1
+    }
     flat = () if tails else ("The texts’ rarest words are all alike: there is no long tail.",)
     return Report(
         title=f"Robustness and generalisation on {findings.home[0].data}",
@@ -214,13 +216,13 @@ def _lead(findings: RobustnessOutcomes, tails: Mapping[str, Mapping[str, Bin]]) 
             for name, curve in curves.items()
             if curve
         )
-        if (found := findings.of(subject)) and left:
+        if (retrieval := findings.of(subject)) and left:
             yield (
-                f"{subject.name}: rsum {found.rsum.value:.1f} on the pictures as they are; at "
+                f"{subject.name}: rsum {retrieval.rsum.value:.1f} on the pictures as they are; at "
                 f"strength {strongest}, {left}."
             )
         if bins := tails.get(subject.name):
-            found_by_bin = ", ".join(f"{one.recall[-1].value:.1f}" for one in bins.values())
+            found_by_bin = ", ".join(f"{part.recall[-1].value:.1f}" for part in bins.values())
             yield (
                 f"{subject.name} has the right picture within the first {CUTOFFS[-1]} for "
                 f"{found_by_bin} % of the texts whose rarest word train has in "
@@ -245,7 +247,7 @@ def _worse_pictures(findings: RobustnessOutcomes, subject: Subject) -> Iterator[
     for direction, way in WAYS.items():
         for cutoff in SHOWN:
             lines = {
-                name: [one.metrics[direction][f"R@{cutoff}"] for one in curve]
+                name: [retrieval.metrics[direction][f"R@{cutoff}"] for retrieval in curve]
                 for name, curve in curves.items()
                 if curve
             }
@@ -274,24 +276,27 @@ def _long_tail(
             f"be a misspelling. {BANDS}",
             "texts of train that hold it",
             f"R@{cutoff}, %",
-            {name: [one.recall[place] for one in tail.values()] for name, tail in tails.items()},
-            tuple(f"{name}\n({one.texts:,} texts)" for name, one in bins.items()),
+            {name: [part.recall[place] for part in tail.values()] for name, tail in tails.items()},
+            tuple(f"{name}\n({part.texts:,} texts)" for name, part in bins.items()),
         )
 
 
 def _other_pairs(findings: RobustnessOutcomes) -> Table:
     subjects = (*findings.home, *findings.travel)
-    sizes = {one.data: len(one.features.pairs.image_ids) for one in subjects}
+    sizes = {subject.data: len(subject.features.pairs.image_ids) for subject in subjects}
     columns = tuple(
         Column(f"{data}, {size:,} pictures, {way}", f"R@{cutoff}")
         for data, size in sizes.items()
         for way in WAYS.values()
         for cutoff in SHOWN
     )
-    measured = {(one.name, one.data): findings.of(one) for one in subjects}
+    measured = {(subject.name, subject.data): findings.of(subject) for subject in subjects}
     rows = tuple(
-        Row(one.name, tuple(cell for data in sizes for cell in _recalls(measured[one.name, data])))
-        for one in findings.home
+        Row(
+            subject.name,
+            tuple(cell for data in sizes for cell in _recalls(measured[subject.name, data])),
+        )
+        for subject in findings.home
     )
     note = (
         "Recall in percent, with 95 % intervals. Galleries of different sizes are not equally "
@@ -300,9 +305,9 @@ def _other_pairs(findings: RobustnessOutcomes) -> Table:
     return Table("Other pairs", note, columns, rows)
 
 
-def _recalls(found: Retrieval | None) -> list[Estimate | None]:
+def _recalls(retrieval: Retrieval | None) -> list[Estimate | None]:
     return [
-        found.metrics[direction][f"R@{cutoff}"] if found else None
+        retrieval.metrics[direction][f"R@{cutoff}"] if retrieval else None
         for direction in DIRECTIONS
         for cutoff in SHOWN
     ]
@@ -310,18 +315,22 @@ def _recalls(found: Retrieval | None) -> list[Estimate | None]:
 
 def _setting(findings: RobustnessOutcomes) -> dict[str, str]:
     subjects = (*findings.home, *findings.travel)
-    matchers = {one.name: one.matcher.fingerprint() for one in findings.home}
-    data = {one.data: one.features.pairs for one in subjects}
+    matchers = {subject.name: subject.matcher.fingerprint() for subject in findings.home}
+    data = {subject.data: subject.features.pairs for subject in subjects}
     return {
-        **{f"matcher {name}": f"fingerprint {found}" for name, found in matchers.items()},
+        **{
+            f"matcher {name}": f"fingerprint {fingerprint}"
+            for name, fingerprint in matchers.items()
+        },
         **{
             name: f"{len(pairs.image_ids):,} pictures, {len(pairs.texts):,} texts, fingerprint "
             f"{pairs.fingerprint()}"
             for name, pairs in data.items()
         },
         **{
-            name: f"{one.amount}: {', '.join(f'{amount:g}' for amount in one.amounts)}"
-            for name, one in CORRUPTIONS.items()
+            name: f"{corruption.amount}: "
+            f"{', '.join(f'{amount:g}' for amount in corruption.amounts)}"
+            for name, corruption in CORRUPTIONS.items()
         },
         "pixels": f"a picture that is made worse has a shorter side of {SIDE} at most",
         "intervals": f"95 %, bootstrap over pictures with their texts, seed {findings.seed}",

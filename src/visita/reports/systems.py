@@ -64,8 +64,8 @@ class System:
         if len(self.members) == 1:
             return {self.name: self.members[0]}
         return {
-            f"{self.name}, {_run_name(one, number)}": one
-            for number, one in enumerate(self.members, 1)
+            f"{self.name}, {_run_name(member, number)}": member
+            for number, member in enumerate(self.members, 1)
         }
 
 
@@ -89,8 +89,8 @@ def read_systems(words: Sequence[str], seeds: int, seed: int) -> list[System]:
         raise ConfigError("Name one matcher or more, or what to train, as in train:cca.")
     if seeds < 1:
         raise ConfigError("Give one seed or more.")
-    systems = [_system(one, range(seed, seed + seeds)) for one in words]
-    [(name, count)] = Counter(one.name for one in systems).most_common(1)
+    systems = [_system(word, range(seed, seed + seeds)) for word in words]
+    [(name, count)] = Counter(system.name for system in systems).most_common(1)
     if count > 1:
         raise ConfigError(
             f"Two systems are called {name!r}: give one a name of its own, as in other={name}."
@@ -99,29 +99,29 @@ def read_systems(words: Sequence[str], seeds: int, seed: int) -> list[System]:
 
 
 def _system(words: str, seeds: range) -> System:
-    named = re.fullmatch(r"([^=:,/\\]+)=(.+)", words)
-    name, what = named.groups() if named else ("", words)
+    match = re.fullmatch(r"([^=:,/\\]+)=(.+)", words)
+    name, what = match.groups() if match else ("", words)
     if what.startswith(TRAIN):
         kind, *settings = re.split(r",(?=[\w.]+=)", what.removeprefix(TRAIN))
         fresh = tuple(_fresh(kind, settings, seed) for seed in seeds)
         return System(name or ", ".join([kind, *settings]), fresh)
-    given = what.split(",") if name else [what]
-    return System(name or shown(what), tuple(Given(one) for one in given))
+    members = what.split(",") if name else [what]
+    return System(name or shown(what), tuple(Given(member) for member in members))
 
 
 def _fresh(kind: str, settings: Sequence[str], seed: int) -> Fresh:
-    chosen = dict(one.split("=", 1) for one in settings)
+    chosen = dict(setting.split("=", 1) for setting in settings)
     preset, base = chosen.pop("preset", "default"), chosen.pop("from", None)
     words = [f"{key}={value}" for key, value in chosen.items()]
     if base is not None and kind != "fusion":
         raise ConfigError(f"Only fusion starts from a matcher, so leave out from={base}.")
     if base is not None:
-        found: type[Settings] = AdaptConfig
+        settings_class: type[Settings] = AdaptConfig
     elif kind in TRAINED:
-        found = TRAINED[kind].load(preset)
+        settings_class = TRAINED[kind].load(preset)
     else:
-        found = _baseline(kind)
-    return Fresh(kind, found.read(None, [f"seed={seed}", *words]), base)
+        settings_class = _baseline(kind)
+    return Fresh(kind, settings_class.read(None, [f"seed={seed}", *words]), base)
 
 
 def _baseline(kind: str) -> type[Settings]:
@@ -131,9 +131,9 @@ def _baseline(kind: str) -> type[Settings]:
             f"Nothing called {kind!r} can be trained.{did_you_mean(kind, known)} "
             f"Known: {', '.join(known)}."
         )
-    found: type[Settings] = BASELINES.load(kind)
-    return found
+    settings_class: type[Settings] = BASELINES.load(kind)
+    return settings_class
 
 
-def _run_name(one: Given | Fresh, number: int) -> str:
-    return f"seed {one.seed}" if isinstance(one, Fresh) else f"run {number}"
+def _run_name(member: Given | Fresh, number: int) -> str:
+    return f"seed {member.seed}" if isinstance(member, Fresh) else f"run {number}"

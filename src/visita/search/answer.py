@@ -56,8 +56,8 @@ def statement(question: str, choice: str) -> str:
     'the dog is brown'
     """
     answer, asked = " ".join(choice.split()), _plain(question)
-    found = ((re.fullmatch(pattern, asked), form) for pattern, form in PATTERNS)
-    match, form = next((match, form) for match, form in found if match)
+    matches = ((re.fullmatch(pattern, asked), form) for pattern, form in PATTERNS)
+    match, form = next((match, form) for match, form in matches if match)
     return form.format(**match.groupdict(), choice=answer)
 
 
@@ -68,8 +68,8 @@ def claim(question: str) -> str | None:
     'a boat'
     """
     asked = _plain(question)
-    found = (re.fullmatch(pattern, asked) for pattern in YES_OR_NO)
-    return next((match["claim"] for match in found if match), None)
+    matches = (re.fullmatch(pattern, asked) for pattern in YES_OR_NO)
+    return next((match["claim"] for match in matches if match), None)
 
 
 def _plain(question: str) -> str:
@@ -153,12 +153,14 @@ def answer(
     else:
         seen = finder.see([picture])
         said = [statement(question, text) for text in texts]
-        queries = (Query.from_texts(passages(one), finder.texts, finder.matcher) for one in said)
-        found = [float(seen.scores(query)[0]) for query in queries]
-        parts = shares(finder.matcher, np.array(found, np.float32))
-        known = [None] * len(texts) if parts is None else parts.tolist()
-        rows = [Choice(*row) for row in zip(texts, said, found, known, strict=True)]
-    return sorted(rows, key=lambda one: -one.score)
+        queries = (
+            Query.from_texts(passages(sentence), finder.texts, finder.matcher) for sentence in said
+        )
+        scores = [float(seen.scores(query)[0]) for query in queries]
+        parts = shares(finder.matcher, np.array(scores, np.float32))
+        chances = [None] * len(texts) if parts is None else parts.tolist()
+        rows = [Choice(*row) for row in zip(texts, said, scores, chances, strict=True)]
+    return sorted(rows, key=lambda choice: -choice.score)
 
 
 def _yes_or_no(

@@ -75,8 +75,8 @@ class Captioner:
         matcher: Finder | Matcher | str | Path = DEFAULT,
     ) -> None:
         self.finder = finder_of(matcher)
-        given = _read(texts) if isinstance(texts, str | Path) else listed(texts, str, TAKEN)
-        self.texts = tuple(dict.fromkeys(text.strip() for text in given if text.strip()))
+        candidates = _read(texts) if isinstance(texts, str | Path) else listed(texts, str, TAKEN)
+        self.texts = tuple(dict.fromkeys(text.strip() for text in candidates if text.strip()))
         if not self.texts:
             raise DataError("There is no text to choose a caption from: give one or more.")
         features = text_features(self.texts, self.finder.texts)
@@ -105,8 +105,8 @@ class Captioner:
         ConfigError
             If k is below 1.
         """
-        [found] = self.captions(self.finder.see([picture]), k)
-        return found
+        [captions] = self.captions(self.finder.see([picture]), k)
+        return captions
 
     def captions(self, seen: Seen, k: int = 5) -> list[list[Caption]]:
         """Return the captions of several embedded pictures, each as ``caption`` does."""
@@ -131,14 +131,14 @@ class Captioner:
         reranked: NDArray[np.int64],
     ) -> FloatArray:
         """Return the scores (n, m) of both stages for the texts that each picture looks at."""
-        both = scores.copy()
+        combined = scores.copy()
         wanted = np.unique(reranked)
         texts = reranker.pack_texts([self.texts[text] for text in wanted])
-        for text, one in zip(wanted, texts, strict=True):
+        for text, packed_text in zip(wanted, texts, strict=True):
             rows = np.flatnonzero((reranked == text).any(axis=1))
-            second = reranker.scores(packed[rows], one)
-            both[rows, text] = self.finder.matcher.combine(scores[rows, text], second)
-        return both
+            second = reranker.scores(packed[rows], packed_text)
+            combined[rows, text] = self.finder.matcher.combine(scores[rows, text], second)
+        return combined
 
     def _distinct(self, order: NDArray[np.int64], k: int) -> list[int]:
         """Return the first k texts of an order, without those that say what one before does."""

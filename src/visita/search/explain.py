@@ -112,12 +112,13 @@ class Explanation:
             **self.pair.to_dict(),
             "heat": self.heat.tolist(),
             "words": [
-                {"word": one.text, "effect": one.effect, "heat": one.heat.tolist()}
-                for one in self.words
+                {"word": word.text, "effect": word.effect, "heat": word.heat.tolist()}
+                for word in self.words
             ],
             "words_by": self.words_by,
             "kernels": [
-                {"name": one.name, "weight": one.weight, "adds": one.adds} for one in self.kernels
+                {"name": kernel.name, "weight": kernel.weight, "adds": kernel.adds}
+                for kernel in self.kernels
             ],
         }
 
@@ -185,8 +186,8 @@ def explain(
         pair=seen.pair(query),
         heat=_cells(heat[0]),
         words=tuple(
-            Word(word, float(effect), _cells(one))
-            for word, effect, one in zip(words, effects, maps, strict=True)
+            Word(word, float(effect), _cells(heat))
+            for word, effect, heat in zip(words, effects, maps, strict=True)
         ),
         words_by="hiding" if met is None else "attention",
         kernels=kernels,
@@ -221,8 +222,8 @@ def words_of(passage: str) -> list[tuple[str, int]]:
 
     A passage without any word is one.
     """
-    found = [(match[0], match.start()) for match in _WORD.finditer(passage)] or [(passage, 0)]
-    return [(found[0][0], 0), *found[1:]]
+    words = [(match[0], match.start()) for match in _WORD.finditer(passage)] or [(passage, 0)]
+    return [(words[0][0], 0), *words[1:]]
 
 
 def _less(finder: Finder, query: Query) -> Iterator[Query]:
@@ -252,21 +253,28 @@ def _taken_apart(
         return _first_stage(matcher.retriever, columns, query, finder), None
     beta = matcher.weight
     kernels = [
-        Kernel(f"vectors: {one.name}", (1 - beta) * one.weight, (1 - beta) * one.adds)
-        for one in _first_stage(matcher.retriever, columns, query, finder)
+        Kernel(f"vectors: {kernel.name}", (1 - beta) * kernel.weight, (1 - beta) * kernel.adds)
+        for kernel in _first_stage(matcher.retriever, columns, query, finder)
     ]
     reranker = matcher.reranker
     [packed] = reranker.pack_images(columns)
     if not isinstance(reranker, CrossModalReranker) or "kernels" not in reranker.network:
         adds = float(query.rerank_scores(packed[None])[0])  # one whole
         return (*kernels, Kernel("image-text matching", beta, beta * adds)), None
-    found = [evidence(reranker, packed, one) for one in reranker.pack_texts(query.texts)]
+    all_evidence = [
+        evidence(reranker, packed, packed_text) for packed_text in reranker.pack_texts(query.texts)
+    ]
     for name, weight in reranker.kernel_weights.items():
-        adds = sum(w * one.kernels[name] for w, one in zip(query.weights, found, strict=True))
+        adds = sum(
+            w * text_evidence.kernels[name]
+            for w, text_evidence in zip(query.weights, all_evidence, strict=True)
+        )
         kernels.append(Kernel(name, beta * weight, beta * float(adds)))
     met = [
-        beta * weight * _by_word(reranker, text, one)
-        for text, weight, one in zip(query.texts, query.weights, found, strict=True)
+        beta * weight * _by_word(reranker, text, text_evidence)
+        for text, weight, text_evidence in zip(
+            query.texts, query.weights, all_evidence, strict=True
+        )
     ]
     return tuple(kernels), np.concatenate(met)
 
@@ -287,13 +295,15 @@ def _first_stage(
     )
 
 
-def _by_word(reranker: CrossModalReranker, text: str, found: Evidence) -> NDArray[np.float64]:
+def _by_word(
+    reranker: CrossModalReranker, text: str, text_evidence: Evidence
+) -> NDArray[np.float64]:
     """Return what each word of a passage and each cell add together, (words, cells)."""
     starts = [start for _, start in words_of(text)]
     pieces = reranker.open_text_encoder().spans(text)[:, 0]
     owner = np.searchsorted(starts, pieces, "right") - 1
-    summed = np.zeros((len(starts), found.met.shape[1]))
-    np.add.at(summed, owner, found.met)
+    summed = np.zeros((len(starts), text_evidence.met.shape[1]))
+    np.add.at(summed, owner, text_evidence.met)
     return summed
 
 

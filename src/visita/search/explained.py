@@ -45,7 +45,7 @@ def write_page(explanation: Explanation, out: Path) -> None:
         sentence=_covers([explanation.heat])[0],
         words=list(zip(explanation.words, _covers(maps), strict=True)),
         kernels=kernels,
-        largest=max(abs(one.adds) for one in kernels) or 1.0,
+        largest=max(abs(kernel.adds) for kernel in kernels) or 1.0,
     )
     try:
         out.write_text(page, "utf-8", errors="backslashreplace")
@@ -147,11 +147,11 @@ def strongest(heat: FloatArray) -> float:
 
 def shown(kernels: Sequence[Kernel]) -> list[Kernel]:
     """Return the kernels that add most, and the sum of the others as one."""
-    ordered = sorted(kernels, key=lambda one: -abs(one.adds))
+    ordered = sorted(kernels, key=lambda kernel: -abs(kernel.adds))
     first, rest = ordered[:KERNELS], ordered[KERNELS:]
     if not rest:
         return first
-    weight, adds = sum(one.weight for one in rest), sum(one.adds for one in rest)
+    weight, adds = sum(kernel.weight for kernel in rest), sum(kernel.adds for kernel in rest)
     return [*first, Kernel(f"{len(rest)} more", weight, adds)]
 
 
@@ -175,15 +175,15 @@ def _draw_kernels(pen: ImageDraw.ImageDraw, kernels: Sequence[Kernel], at: Point
     pen.text((left, top), "kernel", GREY, _font(16))
     pen.text((bars - 16, top), "weight", GREY, _font(16), anchor="ra")
     pen.text((bars, top), "adds to the score", GREY, _font(16))
-    largest = max(abs(one.adds) for one in kernels)
-    for number, one in enumerate(kernels, 1):
+    largest = max(abs(kernel.adds) for kernel in kernels)
+    for number, kernel in enumerate(kernels, 1):
         y = top + LINE * number
-        pen.text((left, y), one.name[:26], INK, _font(17))
-        pen.text((bars - 16, y), f"{one.weight:.3f}", GREY, _font(16), anchor="ra")
-        length = round(BAR_WIDTH * abs(one.adds) / max(largest, 1e-6))
+        pen.text((left, y), kernel.name[:26], INK, _font(17))
+        pen.text((bars - 16, y), f"{kernel.weight:.3f}", GREY, _font(16), anchor="ra")
+        length = round(BAR_WIDTH * abs(kernel.adds) / max(largest, 1e-6))
         pen.rectangle((bars, y + 5, bars + BAR_WIDTH, y + 15), TRACK)
-        pen.rectangle((bars, y + 5, bars + length, y + 15), BAR if one.adds >= 0 else AGAINST)
-        pen.text((bars + BAR_WIDTH + 12, y), f"{one.adds:+.3f}", INK, _font(16))
+        pen.rectangle((bars, y + 5, bars + length, y + 15), BAR if kernel.adds >= 0 else AGAINST)
+        pen.text((bars + BAR_WIDTH + 12, y), f"{kernel.adds:+.3f}", INK, _font(16))
 
 
 def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

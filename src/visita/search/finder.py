@@ -114,8 +114,8 @@ class Finder:
             If a file cannot be decoded; the message names it.
         """
         source, parts = iter(pictures), []
-        while some := list(islice(source, AT_ONCE)):
-            parts.append(Seen.of(self.matcher, self.pictures.encode_pictures(some)))
+        while batch := list(islice(source, AT_ONCE)):
+            parts.append(Seen.of(self.matcher, self.pictures.encode_pictures(batch)))
         return Seen.joined(parts)
 
 
@@ -333,16 +333,17 @@ def shared_finder(galleries: Sequence[Gallery]) -> Finder:
     MismatchError
         If they do not share one matcher: their scores could not be compared.
     """
-    given = listed(galleries, Gallery, "Galleries are a list of Gallery")
-    if not given:
+    checked = listed(galleries, Gallery, "Galleries are a list of Gallery")
+    if not checked:
         raise ConfigError("Give one gallery or more to search.")
-    first: Finder = given[0].finder
-    for one in given[1:]:
-        if one.finder.matcher is first.matcher:
+    first: Finder = checked[0].finder
+    for gallery in checked[1:]:
+        if gallery.finder.matcher is first.matcher:
             continue
-        if one.finder.matcher.fingerprint() != first.matcher.fingerprint():
+        if gallery.finder.matcher.fingerprint() != first.matcher.fingerprint():
             raise MismatchError(
-                f"{one.stored} has the matcher {one.finder.matcher.name!r}, {given[0].stored} has "
-                f"{first.matcher.name!r}: open all galleries with the same one."
+                f"{gallery.stored} has the matcher {gallery.finder.matcher.name!r}, "
+                f"{checked[0].stored} has {first.matcher.name!r}: "
+                "open all galleries with the same one."
             )
     return first

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _table(listed: str) -> dict[str, str]:
-    return dict(one.split() for one in listed.split(", "))
+    return dict(entry.split() for entry in listed.split(", "))
 
 
 IN_LATIN_LETTERS = _table(
@@ -65,8 +65,8 @@ def foreign(text: str, languages: Sequence[str]) -> str:
         return ""
     shares = dict(identifier().rank(text[:ENOUGH]))
     likely = max(shares, key=lambda code: shares[code])
-    known = sum(shares.get(code, 0.0) for code in languages)
-    return f"in {LANGUAGES[likely]}" if likely not in languages and known < CERTAIN else ""
+    share = sum(shares.get(code, 0.0) for code in languages)
+    return f"in {LANGUAGES[likely]}" if likely not in languages and share < CERTAIN else ""
 
 
 def plainly_english(text: str) -> bool:
@@ -86,25 +86,25 @@ def identifier() -> LanguageIdentifier:
     """Return what tells the languages apart; the first call reads its 68 MB of numbers."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415 - where needed
 
-    found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    found.set_languages(LANGUAGES)
-    return found
+    model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    model.set_languages(LANGUAGES)
+    return model
 
 
 def remarks(text: str, matcher: Matcher) -> list[str]:
     """Return what is to be said of a text for a matcher, nothing for most."""
-    return [one for one in (_language(text, matcher), _negation(text)) if one]
+    return [remark for remark in (_language(text, matcher), _negation(text)) if remark]
 
 
 def _language(text: str, matcher: Matcher) -> str:
     languages = matcher.open_text_encoder().languages or ()
-    found = foreign(text, languages)
-    if not found:
+    language = foreign(text, languages)
+    if not language:
         return ""
-    known = ", ".join(LANGUAGES.get(code, code) for code in languages)
+    names = ", ".join(LANGUAGES.get(code, code) for code in languages)
     return (
-        f"this text seems to be {found}, and {matcher.text_encoder} was trained on {known}: expect "
-        "poor matches. More languages:  --matcher clip:NAME --text-encoder "
+        f"this text seems to be {language}, and {matcher.text_encoder} was trained on {names}: "
+        "expect poor matches. More languages:  --matcher clip:NAME --text-encoder "
         "sentence-transformers:NAME"
     )
 

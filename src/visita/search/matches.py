@@ -67,10 +67,10 @@ class Matches(list[Found]):
 
     def __repr__(self) -> str:
         """Return how many there are, and the first three."""
-        first = [f"{one.path.name!r} ({one.told})" for one in self[:3]]
+        first = [f"{match.path.name!r} ({match.told})" for match in self[:3]]
         more = ["…"] if len(self) > len(first) else []
         return f"<Matches: {len(self)}{': ' if first else ''}{', '.join([*first, *more])}>"
 
     def _repr_html_(self) -> str:
-        pictures = [(one.path, (one.told, *one.reasons())) for one in self]
+        pictures = [(match.path, (match.told, *match.reasons())) for match in self]
         return cards(f"{counted(len(self), 'picture')}, best first", pictures)

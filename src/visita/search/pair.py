@@ -73,8 +73,8 @@ def without(wanted: Pair | None, unwanted: Sequence[Pair]) -> Pair:
     """
     if wanted is not None and not unwanted:
         return wanted
-    chances = [one.probability for one in unwanted]
-    known = [1 - one for one in chances if one is not None]
+    chances = [pair.probability for pair in unwanted]
+    known = [1 - chance for chance in chances if chance is not None]
     if wanted is not None and wanted.probability is not None:
         known.append(wanted.probability)
     if len(known) < len(chances) + (wanted is not None):
@@ -82,7 +82,7 @@ def without(wanted: Pair | None, unwanted: Sequence[Pair]) -> Pair:
             "This matcher knows no probability that something is not in a picture: ask for what is "
             "in it, or choose another matcher, such as visita-small."
         )
-    score = wanted.score if wanted is not None else -max(one.score for one in unwanted)
+    score = wanted.score if wanted is not None else -max(pair.score for pair in unwanted)
     return Pair(score, prod(known), EVEN)
 
 

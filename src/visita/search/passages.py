@@ -111,8 +111,8 @@ def pooled(vectors: FloatArray, weights: FloatArray) -> FloatArray:
     if norm < 1e-6:
         return np.zeros_like(vectors[0])
     lengths = np.linalg.norm(vectors, axis=1)
-    known = np.abs(weights) * (lengths > 0)
-    return np.asarray(total / norm * (known @ lengths / known.sum()), np.float32)
+    shares = np.abs(weights) * (lengths > 0)
+    return np.asarray(total / norm * (shares @ lengths / shares.sum()), np.float32)
 
 
 def text_vectors(texts: Sequence[str], embed: Callable[[Sequence[str]], FloatArray]) -> FloatArray:
@@ -122,10 +122,10 @@ def text_vectors(texts: Sequence[str], embed: Callable[[Sequence[str]], FloatArr
     that in their space.
     """
     cut = [_passages(text) or [text] for text in texts]
-    vectors = embed([passage for some in cut for passage in some])
+    vectors = embed([passage for pieces in cut for passage in pieces])
     spans = pairwise(np.cumsum([0, *map(len, cut)]))
-    found = (vectors[a:b] for a, b in spans)
-    return np.array([pooled(some, agreement(some)) for some in found], np.float32)
+    grouped = (vectors[a:b] for a, b in spans)
+    return np.array([pooled(group, agreement(group)) for group in grouped], np.float32)
 
 
 def _parts(sentence: str) -> list[str]:

@@ -94,8 +94,8 @@ class PastArticles(Brief):
         At most of length 1: the less, the less the pictures are like each other.
         """
         rows, _, shares = self.nearest(articles)
-        found = [s @ self.images[self.pictures[r]] for r, s in zip(rows, shares, strict=True)]
-        return np.array(found, np.float32)
+        vectors = [s @ self.images[self.pictures[r]] for r, s in zip(rows, shares, strict=True)]
+        return np.array(vectors, np.float32)
 
 
 def combine(direct: FloatArray, past: FloatArray, weight: float) -> FloatArray:
@@ -147,11 +147,11 @@ def cross_fitted_gain(
     direct: FloatArray, past: FloatArray, images: FloatArray, truth: Truth, *, seed: int
 ) -> Difference:
     """Return how many points of R@10 the past adds to the matcher alone, weights cross-fitted."""
-    both = cross_fitted_ranks(direct, past, images, truth, seed=seed)
-    ranks = np.stack([_ranks(direct, images, truth), both])
-    found = 100 * hits(ranks, [max(CUTOFFS)])[..., 0]
+    combined = cross_fitted_ranks(direct, past, images, truth, seed=seed)
+    ranks = np.stack([_ranks(direct, images, truth), combined])
+    recalls = 100 * hits(ranks, [max(CUTOFFS)])[..., 0]
     owners = np.unique(components(truth).texts, return_inverse=True)[1]
-    return paired_difference(found[0], found[1], owners, seed=seed)
+    return paired_difference(recalls[0], recalls[1], owners, seed=seed)
 
 
 def _ranks(articles: FloatArray, images: FloatArray, truth: Truth) -> Ranks:
@@ -254,15 +254,15 @@ class Past(Brief):
         pairs = pairs.subset(np.flatnonzero(np.diff(pairs.truth.indptr)))
         topics = _fit_topics([pairs.texts[row] for row in _old(pairs)], seed)
         first = finder.matcher.retriever
-        known = pair_features(pairs, first.recipe, topics, features)
+        past_features = pair_features(pairs, first.recipe, topics, features)
         articles = PastArticles(
-            known.texts.vectors,
-            past_pictures(known.pairs.truth),
-            first.embed_images(known.columns),
+            past_features.texts.vectors,
+            past_pictures(past_features.pairs.truth),
+            first.embed_images(past_features.columns),
         )
-        past = cls(known.pairs, topics, articles, first)
+        past = cls(past_features.pairs, topics, articles, first)
         # Asked again, as dev may have lost pictures.
-        learns = len(_old(known.pairs)) < len(known.pairs.texts)
+        learns = len(_old(past_features.pairs)) < len(past_features.pairs.texts)
         return past._taught(finder, features, seed) if learns else past
 
     def _taught(self, finder: Finder, features: str | Path | None, seed: int) -> Self:
@@ -275,7 +275,7 @@ class Past(Brief):
         dev = self.pairs.subset(images)
         texts, encoder = dev.texts, finder.texts
         direct = text_vectors(
-            texts, lambda some: matcher.embed_texts(text_features(some, encoder, features))
+            texts, lambda part: matcher.embed_texts(text_features(part, encoder, features))
         )
         before = replace(
             self.articles, texts=self.articles.texts[old], pictures=self.articles.pictures[old]

@@ -68,11 +68,11 @@ def wish(text: str) -> Wish:
     expect(text, str, "A text is a str")
     unwanted: list[str] = []
 
-    def note(found: re.Match[str]) -> str:
-        if NO_THING.match(found[0]):
-            return found[0]
-        more = re.split(rf"\s*,?\s+(?:or|nor)\s+{_ARTICLE}", found.groupdict().get("more") or "")
-        unwanted.extend(filter(None, [found["thing"], *more]))
+    def note(match: re.Match[str]) -> str:
+        if NO_THING.match(match[0]):
+            return match[0]
+        more = re.split(rf"\s*,?\s+(?:or|nor)\s+{_ARTICLE}", match.groupdict().get("more") or "")
+        unwanted.extend(filter(None, [match["thing"], *more]))
         return " "
 
     rest = MINUS.sub(note, PLAIN.sub(note, text))
@@ -85,8 +85,8 @@ def wish(text: str) -> Wish:
 def misread(text: str) -> str:
     """Return the first word that says no and is read as any other word, or ``""``."""
     wanted = wish(text).wanted
-    found = UNCLEAR.search(wanted)
-    return found[0] if found and not NO_THING.match(wanted[found.start() :]) else ""
+    match = UNCLEAR.search(wanted)
+    return match[0] if match and not NO_THING.match(wanted[match.start() :]) else ""
 
 
 Kind = Literal["text", "keywords", "picture"]
@@ -279,12 +279,12 @@ class Query(Brief):
         DataError
             If the vectors cancel out, or all are zero.
         """
-        found = self.known()
-        if not found.any():
+        known = self.known()
+        if not known.any():
             if not self.vectors.any():  # a topic model's answer to words it never saw
                 raise DataError("The matcher knows no word of the query: use other words.")
             raise DataError("The parts of the query cancel out: change or reweight them.")
-        return found
+        return known
 
     def known(self) -> FloatArray:
         """Return what ``pooled`` does, or zero, float32 (d,), where that raises an error."""
@@ -301,7 +301,7 @@ def _embedded(texts: Sequence[str], encoder: TextEncoder, matcher: Matcher) -> F
     parts = []
     with bar("passages", len(texts)) as advance:
         for start in range(0, len(texts), AT_ONCE):
-            some = texts[start : start + AT_ONCE]
-            parts.append(matcher.embed_texts(encoder.encode(some)))
-            advance(len(some))
+            batch = texts[start : start + AT_ONCE]
+            parts.append(matcher.embed_texts(encoder.encode(batch)))
+            advance(len(batch))
     return np.concatenate(parts)

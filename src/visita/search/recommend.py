@@ -104,10 +104,10 @@ def recommend(
     if past is not None:
         from visita.search.past import Past  # noqa: PLC0415 - brings scikit-learn
 
-        known = past if isinstance(past, Past) else Past.learn(finder, past)
-        advice = known.advise(text)
+        learnt = past if isinstance(past, Past) else Past.learn(finder, past)
+        advice = learnt.advise(text)
         asked = Query(
-            advice.combine(query.pooled())[None], np.ones(1, np.float32), judge=known.judge
+            advice.combine(query.pooled())[None], np.ones(1, np.float32), judge=learnt.judge
         )
     matches = search(asked, galleries, k, threshold=threshold)
     shown = _vectors(matches, galleries)
@@ -138,10 +138,10 @@ def _opened(
 
 def _vectors(matches: Sequence[Match], galleries: Sequence[Gallery]) -> FloatArray:
     """Return the vectors of the pictures that were found, float32 (k, d)."""
-    found = {str(match.path): np.empty(0, np.float32) for match in matches}
+    vectors = {str(match.path): np.empty(0, np.float32) for match in matches}
     for gallery in galleries:
         for row, path in enumerate(gallery.snapshot.paths):
-            if path in found:
-                found[path] = gallery.snapshot.vectors[row]
+            if path in vectors:
+                vectors[path] = gallery.snapshot.vectors[row]
     width = galleries[0].finder.matcher.dim
-    return np.array([found[str(match.path)] for match in matches], np.float32).reshape(-1, width)
+    return np.array([vectors[str(match.path)] for match in matches], np.float32).reshape(-1, width)

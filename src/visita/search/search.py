@@ -48,9 +48,12 @@ def nearest(
     DataError
         If the vector has another width than the galleries' or is not finite.
     """
-    engines = [(one, one.directions if by_direction else one.index) for one in snapshots]
-    found = (hit for one, engine in engines for hit in _best(one, engine, vector, k))
-    return _distinct(in_order(found))[:k]
+    engines = [
+        (snapshot, snapshot.directions if by_direction else snapshot.index)
+        for snapshot in snapshots
+    ]
+    hits = (hit for snapshot, engine in engines for hit in _best(snapshot, engine, vector, k))
+    return _distinct(in_order(hits))[:k]
 
 
 def in_order(hits: Iterable[Hit]) -> list[Hit]:
@@ -120,12 +123,16 @@ def search(
         If the vectors have another width than the galleries' or are not finite.
     """
     try:
-        return search_snapshots(query, [one.snapshot for one in galleries], k, threshold=threshold)
+        return search_snapshots(
+            query, [gallery.snapshot for gallery in galleries], k, threshold=threshold
+        )
     except DamagedError as error:
         say(f"{error} What is damaged is made again.")
     for gallery in galleries:
         gallery.mend()
-    return search_snapshots(query, [one.snapshot for one in galleries], k, threshold=threshold)
+    return search_snapshots(
+        query, [gallery.snapshot for gallery in galleries], k, threshold=threshold
+    )
 
 
 def search_snapshots(
@@ -186,8 +193,8 @@ def rerank(query: Query, hits: Sequence[Hit], depth: int) -> list[Hit]:
     second = query.rerank_scores(_packed(near))
     rest = np.full(len(hits) - len(near), second.min())
     first = np.array([hit.score for hit in hits], np.float32)
-    both = query.combine(first, np.concatenate([second, rest])).tolist()
-    scored = [hit._replace(score=score) for hit, score in zip(hits, both, strict=True)]
+    combined = query.combine(first, np.concatenate([second, rest])).tolist()
+    scored = [hit._replace(score=score) for hit, score in zip(hits, combined, strict=True)]
     return in_order(scored[:depth]) + scored[depth:]
 
 

@@ -162,7 +162,7 @@ def _rounded() -> Image.Image:
 
 def _font(size: int, text: str = "") -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     """Return Pillow's own font, or where it lacks letters, the wider one of matplotlib."""
-    found = find_spec("matplotlib")
-    if text.isascii() or found is None or found.origin is None:
+    spec = find_spec("matplotlib")
+    if text.isascii() or spec is None or spec.origin is None:
         return ImageFont.load_default(size)
-    return ImageFont.truetype(Path(found.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf", size)
+    return ImageFont.truetype(Path(spec.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf", size)
