@@ -42,7 +42,7 @@ def test_a_line_says_what_a_baseline_is_and_how_to_train_it(capsys):
     )
     assert lines[at + 1].strip() == (
         "Vinyals et al. 2015, Mao et al. 2015; visita train baseline nic; "
-        "two stages, the second orders the first 100"
+        "the second of two stages re-ranks the first 100"
     )
     bag = next(number for number, line in enumerate(lines) if line.startswith("baseline bag-of-"))
     assert lines[bag + 1].endswith("; pip install 'visita[classical]'")

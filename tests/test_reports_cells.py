@@ -35,7 +35,7 @@ SIZE = 50_000
 DECIDING = (
     *("artifact", "data/decode", "encoders/engine", "store/pictures", "kernels/alignment"),
     *("networks/fusion", "matchers/embed", "evaluation/retrieval", "evaluation/rerank"),
-    *("report/claims", "training/loop", "baselines/cca", "gallery/engines", "search/search"),
+    *("report/claims", "training/loop", "baselines/cca", "search/query"),
     *("reports/costs",),
 )
 """One module of each room that a comparison computes with."""

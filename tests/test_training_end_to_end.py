@@ -126,10 +126,9 @@ def test_matchers_carry_it(trained, pairs, tmp_path, monkeypatch):
     monkeypatch.setenv("VISITA_HOME", str(tmp_path / "elsewhere"))
     with pytest.raises(ArtifactError, match="neither in the cache"):
         by_name(trained.encoder.fingerprint())
-    for part in ("", "first", "second"):
+    for part, expected in (("", made), ("first", made.first), ("second", made.reranker)):
         load = CrossModalReranker.load if part == "second" else visita.load
-        found = load(tmp_path / "mine" / part)
-        assert found.fingerprint() == (getattr(made, part) if part else made).fingerprint()
+        assert load(tmp_path / "mine" / part).fingerprint() == expected.fingerprint()
     kept = by_name(trained.encoder.fingerprint())
     assert np.array_equal(kept.tensors[LEARNT], trained.encoder.tensors[LEARNT])
 

@@ -12,9 +12,10 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
 import filelock
 import numpy as np
@@ -298,8 +299,11 @@ class CachedNetwork:
 
     def _compiled(self) -> Graph:
         state = (self.folder / BIN).stat()  # a graph reads from the file that it was made of
-        mark = (state.st_ino, state.st_mtime_ns, os.getpid())
-        return _compiled(self.folder / XML, self.streams, mark)
+        key = (self.folder / XML, self.streams, state.st_ino, state.st_mtime_ns, os.getpid())
+        graph = _COMPILED.get(key)
+        if graph is None:
+            graph = _COMPILED[key] = Graph(self.folder / XML, streams=self.streams)
+        return graph
 
     def _converted(
         self, module: Any, examples: Sequence[NDArray[Any]], expected: Sequence[FloatArray]
@@ -316,10 +320,8 @@ class CachedNetwork:
         return _converted(model, examples, None, expected)
 
 
-@lru_cache(maxsize=8)  # a matcher of two stages has as many
-def _compiled(file: Path, streams: int, mark: tuple[int, ...]) -> Graph:  # noqa: ARG001
-    """Compile these very files once in a process, however many encoders are opened."""
-    return Graph(file, streams=streams)
+_COMPILED: WeakValueDictionary[tuple[Any, ...], Graph] = WeakValueDictionary()
+"""Graphs in use in this process: each is compiled once, however many encoders are opened."""
 
 
 def cached_runner(
