@@ -67,7 +67,7 @@ SECTIONS = {
     ),
     "Checks for plug-ins": (
         "visita.testing",
-        ("check_encoder", "check_text_encoder", "check_matcher", "check_index"),
+        ("check_encoder", "check_text_encoder", "check_matcher", "check_loss", "check_index"),
     ),
 }
 NOTES = {

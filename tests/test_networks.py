@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from visita.errors import ConfigError, UnknownNameError
+from visita.networks import LOSSES
 from visita.networks.fusion import (
     ClassNames,
     FusionNetwork,
@@ -23,6 +24,7 @@ from visita.networks.fusion import (
     mean_view,
 )
 from visita.networks.losses import hinge, info_nce, loss_named, loss_of_guessing, squared_weights
+from visita.testing import check_loss
 from visita.training.config import FusionConfig
 
 
@@ -91,6 +93,21 @@ def test_a_loss_by_name_takes_its_settings_by_their_names():
     assert loss_of_guessing(loss_named("hinge", object()), scores) == pytest.approx(0.5)
     with pytest.raises(ConfigError, match="needs temperature and label_smoothing, which object"):
         loss_named("info-nce", object())
+
+
+@pytest.mark.parametrize("name", LOSSES.names())
+def test_every_loss_keeps_the_contract(name):
+    config = FusionConfig()
+    loss = loss_named(name, config)
+    check_loss(loss)
+
+
+def test_a_loss_that_is_no_number_is_refused():
+    for wrong in (lambda scores, _: scores.sum(1), lambda scores, _: float(scores.detach().sum())):
+        with pytest.raises(AssertionError, match="a loss must"):
+            check_loss(wrong)
+        with pytest.raises(ConfigError, match="gives no single number"):
+            loss_of_guessing(wrong, torch.zeros(3, 3))
 
 
 def test_hinge_is_the_papers_sum_over_triplets():

@@ -19,8 +19,6 @@ from typer.main import get_command
 
 from visita.cli.app import app
 
-pytestmark = pytest.mark.slow
-
 NOWHERE = "/proc/self/nobody" if sys.platform == "linux" else os.devnull
 """Nobody can make a folder there, not even root."""
 DRIVER = """
@@ -84,12 +82,15 @@ def lines(pairs: Path, out: Path) -> dict[str, list[str]]:
 
 
 def test_every_command_is_run_here_or_elsewhere(tmp_path):
+    lacking = {*commands()} - {*lines(tmp_path, tmp_path), *ELSEWHERE}
+    assert not lacking, f"give {lacking} a line in lines(), or in ELSEWHERE, of {__file__}"
     assert {*lines(tmp_path, tmp_path), *ELSEWHERE} == {*commands()}
     for command, file in ELSEWHERE.items():
         words = ", ".join(f'"{word}"' for word in command.split())
         assert words in Path(__file__).with_name(file).read_text("utf-8"), command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["empty", "unwritable"])
 def test_no_command_speaks_or_writes_where_it_was_not_asked(home, tmp_path):
     user, scratch, out = (tmp_path / name for name in ("user", "scratch", "out"))

@@ -17,9 +17,11 @@ TOYBOX = Path(__file__).with_name("toybox")
 METADATA = "Metadata-Version: 2.1\nName: toybox\nVersion: 1.0\n"
 CHECKS = """
 from toybox.encoders import ToyEyes, ToyWords
+from toybox.learning import toy_loss
 from toybox.searching import ToyEngine
-from visita.testing import check_encoder, check_index, check_text_encoder
+from visita.testing import check_encoder, check_index, check_loss, check_text_encoder
 check_encoder(ToyEyes()), check_text_encoder(ToyWords()), check_index(ToyEngine)
+check_loss(toy_loss, temperature=0.5)
 
 import numpy as np
 from visita.kernels import Kernel
@@ -90,6 +92,7 @@ def test_every_part_is_listed_and_nothing_heavy_is_imported_for_it(outside):
         "    Toy 2026; visita train baseline toy-cca",
     ):
         assert line in lines
+    assert "image encoder broken-eyes: " in done.stderr and "cannot be imported" in done.stderr
     parts = json.loads(outside.visita("models", "--json").stdout)["parts"]
     for kind, name in (
         ("reader", "toy-pairs"),

@@ -18,7 +18,8 @@ if "VISITA_TESTS_NOTES" not in os.environ:
     (scratch / "user").mkdir()
     os.environ["HOME"] = str(scratch / "user")
     os.environ["VISITA_TESTS_NOTES"] = str(scratch / "notes")
-    os.environ["PYTHONPATH"] = WATCHED
+    paths = [WATCHED, *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     sys.path.insert(0, WATCHED)
     import watch  # noqa: F401
 

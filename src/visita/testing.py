@@ -44,6 +44,8 @@ def check_encoder(encoder: ImageEncoder) -> None:
     >>> from visita.testing import check_encoder
     >>> check_encoder(Colours())
     """
+    for stated in ("name", "side", "reduced", "licence", "package"):
+        assert hasattr(encoder, stated), f"an encoder must state its {stated}"
     shapes = encoder.level_shapes()
     assert shapes, "an encoder must have a level"
     for level, shape in shapes.items():
@@ -294,6 +296,41 @@ def _close(first: NDArray[Any], second: NDArray[Any]) -> bool:
     return first.shape == second.shape and bool(np.allclose(first, second, rtol=2e-3, atol=1e-3))
 
 
+def check_loss(loss: Callable[..., Any], **settings: float) -> None:
+    """Check a loss over the scores of a batch, such as those in ``visita.networks.LOSSES``.
+
+    Parameters
+    ----------
+    settings
+        Its parameters after the first two.
+
+    Raises
+    ------
+    AssertionError
+        If the loss breaks the contract; the message says how.
+
+    Examples
+    --------
+    >>> from visita.networks import LOSSES
+    >>> from visita.testing import check_loss
+    >>> check_loss(LOSSES.load("info-nce"), temperature=0.05, label_smoothing=0.1)
+    """
+    import torch  # noqa: PLC0415 - slow to import, and needed here alone
+
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.rand(6, 6, generator=generator).requires_grad_()
+    also_true = torch.zeros(6, 6, dtype=torch.bool)
+    also_true[0, 1] = True
+    before = also_true.clone()
+    value = loss(scores, also_true, **settings)
+    assert isinstance(value, torch.Tensor), "a loss must be a tensor"
+    assert value.ndim == 0, f"a loss must have shape (), not {tuple(value.shape)}"
+    (gradient,) = torch.autograd.grad(value, scores)
+    finite = torch.isfinite(value) and torch.isfinite(gradient).all()
+    assert finite, "a loss and its gradient must be finite"
+    assert torch.equal(also_true, before), "a loss must leave its input as it was"
+
+
 def check_index(make_index: Callable[[FloatArray], Index], *, recall: float = 1.0) -> None:
     """Check a search engine against inner products computed one by one.
 
@@ -383,4 +420,6 @@ def _raises(kind: type[Exception], call: Callable[[], object]) -> bool:
         call()
     except kind:
         return True
+    except Exception as other:
+        raise AssertionError(f"must raise {kind.__name__}, not {other!r}") from other
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import visita
 from visita.cli.options import Json
 from visita.cli.output import print_json
+from visita.errors import VisitaError
+from visita.progress import say
+from visita.registry import Registry
 
 TRAINED = {
     "fusion": "vectors from several levels of CNNs, from your pairs or --from a matcher",
@@ -139,15 +143,24 @@ def _encoders() -> list[dict[str, Any]]:
     from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS  # noqa: PLC0415
 
     encoders = []
-    for name in IMAGE_ENCODERS.names():
-        encoder = IMAGE_ENCODERS.load(name)()
+    for name, encoder in _opened(IMAGE_ENCODERS):
         widths = [shape[-1] for shape in encoder.level_shapes().values()]
         encoders.append(_encoder(encoder, name, "image", widths))
-    for name in TEXT_ENCODERS.names():
-        encoder = TEXT_ENCODERS.load(name)()
+    for name, encoder in _opened(TEXT_ENCODERS):
         levels = len(encoder.levels)
         encoders.append(_encoder(encoder, name, "text", [encoder.dim // levels] * levels))
     return encoders
+
+
+def _opened(encoders: Registry) -> Iterator[tuple[str, Any]]:
+    """Yield name and encoder; one that cannot be imported is told, and the others come."""
+    for name in encoders.names():
+        try:
+            encoder = encoders.load(name)()
+        except VisitaError as error:
+            say(f"{encoders.kind} {name}: {error}")
+            continue
+        yield name, encoder
 
 
 def _families() -> list[dict[str, str]]:

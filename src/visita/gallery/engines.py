@@ -87,7 +87,7 @@ class ExactIndex:
     """
 
     def __init__(self, vectors: FloatArray) -> None:
-        self._vectors, norms = _checked(vectors, "The gallery")
+        self._vectors, norms = checked_vectors(vectors, "The gallery")
         # An inner product of d float32 terms is off by at most d/2 eps |query| |vector|.
         self._rounding = vectors.shape[1] * np.finfo(np.float32).eps * norms.max(initial=0.0)
 
@@ -98,7 +98,7 @@ class ExactIndex:
         """Return the min(k, n) best rows of each query and their scores, best first."""
         if k < 1:
             raise ConfigError(f"{k} matches cannot be searched for: ask for at least 1.")
-        queries, norms = _checked(queries, "The query")
+        queries, norms = checked_vectors(queries, "The query")
         n, width = self._vectors.shape
         if queries.shape[1] != width:
             raise DataError(
@@ -134,7 +134,14 @@ def _near_best(scores: FloatArray, k: int, slack: float) -> NDArray[np.int64]:
     return np.flatnonzero(scores >= least - slack)
 
 
-def _checked(vectors: FloatArray, what: str) -> tuple[FloatArray, FloatArray]:
+def checked_vectors(vectors: FloatArray, what: str) -> tuple[FloatArray, FloatArray]:
+    """Return vectors as float32 (n, d), and their lengths (n,); ``what`` begins an error.
+
+    Raises
+    ------
+    DataError
+        If they are not two-dimensional or not finite.
+    """
     vectors = np.asarray(vectors, np.float32)
     if vectors.ndim != 2:
         raise DataError(f"{what} must be an array (n, d), not of shape {vectors.shape}.")

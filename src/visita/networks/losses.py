@@ -47,7 +47,10 @@ def loss_named(name: str, settings: object) -> Loss:
 def loss_of_guessing(loss: Loss, scores: Tensor) -> float:
     """Return the loss of a batch of pairs whose scores, of the shape of ``scores``, are equal."""
     none = torch.zeros_like(scores, dtype=torch.bool)
-    return loss(torch.zeros_like(scores), none).item()
+    value = loss(torch.zeros_like(scores), none)
+    if not isinstance(value, Tensor) or value.ndim:
+        raise ConfigError("The loss gives no single number: it has to return a tensor of shape ().")
+    return value.item()
 
 
 def info_nce(

@@ -56,9 +56,14 @@ class RecipeEncoder:
         if not recipe.levels or not all(recipe.levels.values()):
             raise ConfigError("A recipe needs at least one level of each of its encoders.")
         self.recipe = recipe
-        self._networks = [
-            _Network(IMAGE_ENCODERS.load(name)(), levels) for name, levels in recipe.levels.items()
-        ]
+        encoders = {name: IMAGE_ENCODERS.load(name)() for name in recipe.levels}
+        for name, encoder in encoders.items():
+            if encoder.name != name:
+                raise ConfigError(
+                    f"The image encoder {name!r} calls itself {encoder.name!r}: its name has to be "
+                    "that of its row or entry point."
+                )
+        self._networks = [_Network(encoders[name], recipe.levels[name]) for name in encoders]
 
     def facts(self) -> Mapping[str, Any]:
         """Return the encoders' fingerprints, how they run and how pictures are decoded for them."""
