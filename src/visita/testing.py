@@ -44,7 +44,7 @@ def check_encoder(encoder: ImageEncoder) -> None:
     >>> from visita.testing import check_encoder
     >>> check_encoder(Colours())
     """
-    for stated in ("name", "side", "reduced", "licence", "package"):
+    for stated in ("name", "side", "reduced"):
         assert hasattr(encoder, stated), f"an encoder must state its {stated}"
     shapes = encoder.level_shapes()
     assert shapes, "an encoder must have a level"
