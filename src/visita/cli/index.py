@@ -87,7 +87,7 @@ def in_step(
     home: Path | None,
     exclude: Sequence[str] | None,
 ) -> tuple[list[visita.Gallery], list[types.Skipped]]:
-    """Return every folder's gallery, as far in step as can be at once, and what was skipped.
+    """Return every folder's gallery, as far in step as can be at once, and what is not searched.
 
     Summaries, skipped files and what was left unread go to stderr.
     """
@@ -95,7 +95,7 @@ def in_step(
     skipped: list[types.Skipped] = []
     for gallery, report in _synced(galleries, "refresh", exclude):
         say(summary(gallery, report))
-        skipped += report.skipped
+        skipped += [*report.skipped, *report.unreadable]
     return galleries, skipped
 
 

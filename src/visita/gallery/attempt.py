@@ -25,7 +25,7 @@ from visita.gallery.stores import (
     remove_leftovers,
     vectors_made_by,
 )
-from visita.gallery.survey import Survey, Walk, decoder_versions, survey
+from visita.gallery.survey import Survey, Walk, decoder_versions, survey, unreadable
 from visita.gallery.sync import ProgressBar, Sync, SyncReport
 from visita.progress import say
 from visita.store.lock import WriterLock
@@ -88,6 +88,7 @@ class Attempt:
             removed=0,
             unchanged=len(surveyed.current),
             broken=len(surveyed.broken),
+            unreadable=unreadable(surveyed, self.walk.files, catalog.entries),
             skipped=tuple(self.walk.found.skipped),
             seconds=self._seconds(),
             unread=len(surveyed.outdated),

@@ -18,6 +18,7 @@ from visita.data.files import open_at_once
 from visita.data.pictures import SUFFIXES, Exclusion, Found, PictureFile, find_pictures, printable
 from visita.errors import DataError, PassingError, PictureError
 from visita.gallery.catalog import Entry
+from visita.types import Skipped
 
 CHANGED = "changed or disappeared while it was read; it is tried again at the next sync"
 _PIECE = 2**18
@@ -220,6 +221,16 @@ def survey(
         elif now - entry.gone > KEPT_DAYS * 24 * 3600:
             surveyed.expired.append(path)
     return surveyed
+
+
+def unreadable(
+    surveyed: Survey, files: Mapping[str, PictureFile], entries: Mapping[str, Entry]
+) -> tuple[Skipped, ...]:
+    """Return the files that are known to be no pictures, and why."""
+    return tuple(
+        Skipped(printable(str(files[path].path)), entries[path].error or "")
+        for path in surveyed.broken
+    )
 
 
 def _is_known(entry: Entry, stored: Container[str], decoder: str) -> bool:

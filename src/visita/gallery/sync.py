@@ -27,6 +27,7 @@ from visita.gallery.survey import (
     decoder_versions,
     digest_of,
     is_as_found,
+    unreadable,
 )
 from visita.progress import Advance
 from visita.store.lock import WriterLock
@@ -48,6 +49,8 @@ class SyncReport(Brief):
         Against the last sync; a renamed file has the content of one that is gone.
     broken : int
         Files that could not be decoded before; they are tried again once they change.
+    unreadable : tuple of Skipped
+        The same, and why.
     skipped : tuple of Skipped
         Files and folders that could not be read now, and why.
     seconds : float
@@ -72,6 +75,7 @@ class SyncReport(Brief):
     broken: int
     skipped: tuple[Skipped, ...]
     seconds: float
+    unreadable: tuple[Skipped, ...] = ()
     other_kinds: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     unmatched: tuple[str, ...] = ()
@@ -137,6 +141,7 @@ class Sync:
             removed=max(0, len(self._found.gone) - count["renamed"]),
             unchanged=count["unchanged"] + len(self._found.current),
             broken=len(self._found.broken),
+            unreadable=unreadable(self._found, self._files, self._known),
             skipped=(*seen.skipped, *self._skipped),
             seconds=seconds,
             other_kinds=dict(seen.other_kinds),
