@@ -14,7 +14,6 @@ from PIL import Image
 from zoo import BAD, GOOD, HEIGHT, WIDTH, draw_zoo, landmark, ordinary_user, png_header
 
 from visita.data import decode
-from visita.data import decode as rgb
 from visita.data.decode import MOST_BYTES, REDUCED
 from visita.data.formats import BoundedFile, Jpeg
 from visita.errors import PictureError
@@ -101,7 +100,7 @@ def test_strips_make_the_same_of_a_picture_as_the_whole_would(monkeypatch, tmp_p
     picture.save(path)
     in_one, reduced = decode(path), decode(path, reduced=True)
     assert in_one.reduce(2) == reduced
-    monkeypatch.setattr(rgb, "STRIP", 20_000)
+    monkeypatch.setattr(sys.modules["visita.data.decode"], "STRIP", 20_000)
     assert decode(path) == in_one
     assert decode(path, reduced=True) == reduced
 

@@ -142,7 +142,7 @@ def test_many_rows_are_embedded_like_few(matcher, columns):
 
 def test_a_missing_column_is_named(matcher, columns):
     lacking = {name: values for name, values in columns.items() if "head" not in name}
-    with pytest.raises(MismatchError, match=r"head:avg, .*head:avg@mirror; extract"):
+    with pytest.raises(MismatchError, match=r"head:avg, .*head:avg@mirror: extract"):
         matcher.embed_images(lacking)
 
 

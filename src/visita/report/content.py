@@ -222,7 +222,7 @@ class Report:
 
     def __repr__(self) -> str:
         """Return its title and how much it holds, in one line."""
-        counts = f"{len(self.parts)} tables and figures, {len(self.verdicts)} claims"
+        counts = f"{len(self.parts)} tables and figures, {counted(len(self.verdicts), 'claim')}"
         return f"<Report {brief(self.title)}: {counts}, {len(self.failed)} failed>"
 
     def to_dict(self) -> dict[str, Any]:

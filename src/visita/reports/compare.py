@@ -87,7 +87,7 @@ def compare(
     Examples
     --------
     >>> visita.compare(["visita-small", "train:cca,topics=5"], "folder:mypairs", "compared")
-    <Report 'Matchers compared on folder test': ... 0 claims, 0 failed>
+    <Report 'Matchers compared on folder test': ... claim, 0 failed>
     """
     matchers = listed(matchers, NAMES, "Matchers are a list of names and folders")
     one_of(split, "split", SPLITS)
