@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
-from visita.brief import brief
+from visita.brief import brief, counted
 from visita.data.pairs import PairSet
 from visita.evaluation.intervals import Estimate
 from visita.report.claims import Verdict
