@@ -41,7 +41,7 @@ def index(
     places = checked(folders)
     chosen = visita.load(matcher, text_encoder=text_encoder)
     for synced, report in _synced(_opened(places, chosen, gallery), "sync", exclude):
-        reports.append({"folder": str(synced.stored), **asdict(report)})
+        reports.append({"folder": str(synced.stored), **asdict(report), "broken": report.broken})
         if not as_json:
             print(one_line(summary(synced, report)), flush=True)
     if as_json:

@@ -29,7 +29,7 @@ from visita.gallery.survey import Survey, Walk, decoder_versions, survey, unread
 from visita.gallery.sync import ProgressBar, Sync, SyncReport
 from visita.progress import say
 from visita.store.lock import WriterLock
-from visita.types import Matcher, Skipped
+from visita.types import Matcher
 
 
 class Look(NamedTuple):
@@ -87,7 +87,6 @@ class Attempt:
             renamed=0,
             removed=0,
             unchanged=len(surveyed.current),
-            broken=len(surveyed.broken),
             unreadable=unreadable(surveyed, self.walk.files, catalog.entries),
             skipped=tuple(self.walk.found.skipped),
             seconds=self._seconds(),
@@ -97,7 +96,7 @@ class Attempt:
             left_out=dict(self.walk.found.left_out),
             unmatched=self.walk.found.unmatched,
         )
-        return Look(self._checked(report, catalog), catalog, vectors)
+        return Look(self._checked(report), catalog, vectors)
 
     def _vectors(self) -> Vectors | None:
         with suppress(DataError):
@@ -154,7 +153,7 @@ class Attempt:
             raise
         finally:
             lock.release()
-        return self._checked(sync.report(self.walk.found, self._seconds()), catalog)
+        return self._checked(sync.report(self.walk.found, self._seconds()))
 
     def _synchronized(self, catalog: Catalog, lock: WriterLock) -> Sync:
         with open_stores(self.place, self.matcher, self.encoder) as stores:
@@ -180,16 +179,14 @@ class Attempt:
                 reason,
             ) from error
 
-    def _checked(self, report: SyncReport, catalog: Catalog) -> SyncReport:
+    def _checked(self, report: SyncReport) -> SyncReport:
         usable = report.added + report.changed + report.renamed + report.unchanged
         if usable or report.unread:
             return report
-        entries = ((file.path, catalog.entries.get(path)) for path, file in self.walk.files.items())
-        before = (Skipped(str(path), e.error) for path, e in entries if e and e.error)
-        first = next(chain(report.skipped, before))
+        first = next(chain(report.skipped, report.unreadable))
         raise DataError(
             f"None of the {len(self.walk.files):,} pictures can be used. The first: "
-            f"{printable(first.item)}: {first.reason}."
+            f"{first.item}: {first.reason}."
         )
 
     def put_off(self, reason: str) -> Look:

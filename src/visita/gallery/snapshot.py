@@ -87,8 +87,8 @@ class Snapshot:
         """
         store, places = vectors
         stored = {path: digest for path, digest in digests.items() if digest in places}
-        missing = set(digests.values()).difference(places)
-        if damaged := missing.intersection(store.ids):
+        damaged = {d for d in digests.values() if d not in places and d in store}
+        if damaged:
             say_once(f"{store.folder} is damaged: {counted(len(damaged), 'picture')} left out")
         rows = np.array([places[digest] for digest in stored.values()], np.int64)
         taken: Any = store.column(VECTOR)[rows]

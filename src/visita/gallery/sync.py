@@ -47,10 +47,8 @@ class SyncReport(Brief):
     ----------
     added, changed, renamed, removed, unchanged : int
         Against the last sync; a renamed file has the content of one that is gone.
-    broken : int
-        Files that could not be decoded before; they are tried again once they change.
     unreadable : tuple of Skipped
-        The same, and why.
+        Files that could not be decoded before, and why; they are tried again once they change.
     skipped : tuple of Skipped
         Files and folders that could not be read now, and why.
     seconds : float
@@ -72,16 +70,20 @@ class SyncReport(Brief):
     renamed: int
     removed: int
     unchanged: int
-    broken: int
+    unreadable: tuple[Skipped, ...]
     skipped: tuple[Skipped, ...]
     seconds: float
-    unreadable: tuple[Skipped, ...] = ()
     other_kinds: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     unmatched: tuple[str, ...] = ()
     unread: int = 0
     reason: str = ""
     in_step: bool = True
+
+    @property
+    def broken(self) -> int:
+        """How many files are unreadable."""
+        return len(self.unreadable)
 
 
 class Sync:
@@ -140,7 +142,6 @@ class Sync:
             renamed=count["renamed"],
             removed=max(0, len(self._found.gone) - count["renamed"]),
             unchanged=count["unchanged"] + len(self._found.current),
-            broken=len(self._found.broken),
             unreadable=unreadable(self._found, self._files, self._known),
             skipped=(*seen.skipped, *self._skipped),
             seconds=seconds,

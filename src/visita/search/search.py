@@ -122,17 +122,18 @@ def search(
     DataError
         If the vectors have another width than the galleries' or are not finite.
     """
+
+    def look() -> Matches[Match]:
+        snapshots = [gallery.snapshot for gallery in galleries]
+        return search_snapshots(query, snapshots, k, threshold=threshold)
+
     try:
-        return search_snapshots(
-            query, [gallery.snapshot for gallery in galleries], k, threshold=threshold
-        )
+        return look()
     except DamagedError as error:
         say(f"{error} What is damaged is made again.")
     for gallery in galleries:
         gallery.mend()
-    return search_snapshots(
-        query, [gallery.snapshot for gallery in galleries], k, threshold=threshold
-    )
+    return look()
 
 
 def search_snapshots(
