@@ -1,10 +1,9 @@
-"""CLIP, SigLIP and BLIP give what transformers itself computes with its own processors."""
+"""CLIP and its kin give what transformers itself computes with its own processors."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,11 +12,11 @@ import torch
 import transformers as tf
 from commands import run
 from huggingface_hub import constants
+from library_vectors import CASES, TEXTS, TWO_STAGES, ours, pictures, theirs
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import visita
-from visita.encoders.engine import TorchRunner
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError, UnknownNameError
 from visita.search.finder import Finder
@@ -27,69 +26,13 @@ from visita.types import Recipe
 
 pytestmark = pytest.mark.slow
 
-TEXTS = ("A red circle", "the dog RUNS, on a star!", "", "blue")
 LONG = " ".join(f"the {word} dog runs on a star" for word in tiny.WORDS for _ in range(2))
-
-
-class Case(NamedTuple):
-    """A family, what writes a checkpoint of it, and the class of transformers that reads it."""
-
-    family: str
-    write: Any
-    model: Any
-    padded: dict[str, Any]
-
-
-FILLED = {"padding": "max_length", "max_length": 30}
-CASES = {
-    "clip": Case("clip", tiny.clip, tf.CLIPModel, {"padding": True}),
-    "siglip": Case("siglip", tiny.siglip, tf.SiglipModel, FILLED),
-    "siglip2": Case("siglip", tiny.siglip2, tf.SiglipModel, FILLED),
-    "blip": Case("blip", tiny.blip, tf.BlipForImageTextRetrieval, {"padding": True}),
-}
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, Path]:
     """Return the folder of each case's checkpoint."""
     return {n: case.write(tmp_path_factory.mktemp(n) / "tiny") for n, case in CASES.items()}
-
-
-def pictures() -> list[Image.Image]:
-    rng = np.random.default_rng(0)
-    sizes = ((50, 61), (90, 44), (tiny.SIDE, tiny.SIDE))
-    return [Image.fromarray(rng.integers(0, 256, (*s, 3), dtype=np.uint8)) for s in sizes]
-
-
-def ours(family: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors of the pictures and the texts, as torch computes them."""
-    seen, read = (table.load(f"{family}:{folder}")() for table in (IMAGE_ENCODERS, TEXT_ENCODERS))
-    prepared = np.stack([seen.prepare(picture) for picture in pictures()])
-    (images,) = TorchRunner(seen.network(("vector",)))(prepared)
-    ids, mask = read.reading.padded([passage for [passage] in read.reading.passages(TEXTS)])
-    (texts,) = TorchRunner(read.network())(ids, mask)
-    return images, texts
-
-
-def theirs(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the library computes, from its own processor on."""
-    case = CASES[name]
-    model, processor = (
-        case.model.from_pretrained(folder).eval(),
-        tf.AutoProcessor.from_pretrained(folder),
-    )
-    seen = processor.image_processor(pictures(), return_tensors="pt")
-    read = processor.tokenizer(list(TEXTS), return_tensors="pt", **case.padded)
-    read.pop("token_type_ids", None)
-    with torch.inference_mode():
-        if case.family == "blip":
-            tokens = model.vision_model(**seen).last_hidden_state
-            states = model.text_encoder(**read).last_hidden_state
-            images, texts = model.vision_proj(tokens[:, 0]), model.text_proj(states[:, 0])
-        else:
-            images = model.get_image_features(**seen).pooler_output
-            texts = model.get_text_features(**read).pooler_output
-    return images.numpy(), texts.numpy()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -101,25 +44,31 @@ def test_vectors_are_the_librarys_own(folders, name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_scores_are_cosines_and_the_contract_is_kept(folders, name):
+def test_a_gallery_finds_by_the_librarys_cosines_and_the_contract_is_kept(folders, tmp_path, name):
+    (tmp_path / "seen").mkdir()
+    for number, picture in enumerate(pictures()):
+        picture.save(tmp_path / "seen" / f"{number}.png")
     matcher = visita.load(f"{CASES[name].family}:{folders[name]}")
+    assert (matcher.reranker is not None) == (name in TWO_STAGES)
+    first = matcher.retriever
+    gallery = visita.Gallery.open(tmp_path / "seen", matcher=first, home=tmp_path / "home")
+    gallery.sync()
+    images, words = theirs(name, folders[name])
+    for text, cosines in zip(TEXTS, words @ images.T, strict=True):
+        if text:
+            found = {match.path.name: match for match in gallery.search(text, k=3)}
+            scores = [found[f"{number}.png"].score for number in range(3)]
+            assert np.allclose(scores, cosines, atol=1e-5)
+            assert found["0.png"].probability is None
     columns = RecipeEncoder(matcher.recipe).encode_pictures(pictures())
-    texts = matcher.open_text_encoder().encode(TEXTS)
-    check_matcher(matcher, columns, texts)
-    images, words = (
-        v / np.linalg.norm(v, axis=1, keepdims=True) for v in theirs(name, folders[name])
-    )
-    found = matcher.embed_images(columns) @ matcher.embed_texts(texts).T
-    assert np.allclose(found, images @ words.T, atol=1e-5)
-    assert matcher.probability(found[0], 100) is None
-    assert (matcher.reranker is not None) == (name == "blip")
+    check_matcher(matcher, columns, matcher.open_text_encoder().encode(TEXTS))
 
 
-@pytest.mark.parametrize("name", ["clip", "siglip2", "blip"])
+@pytest.mark.parametrize("name", ["clip", "siglip2", "blip", "naflex"])
 def test_the_encoders_contracts(folders, name):
     family = CASES[name].family
     check_text_encoder(TEXT_ENCODERS.load(f"{family}:{folders[name]}")())
-    if name == "clip":
+    if name in ("clip", "naflex"):
         check_encoder(IMAGE_ENCODERS.load(f"{family}:{folders[name]}")())
 
 
@@ -227,6 +176,40 @@ def test_blips_head_scores_pairs_as_the_library_does(folders):
     assert np.allclose(both * 17, cosines + logits, atol=1e-5)  # BLIP's sum
 
 
+def test_blip2s_head_adds_the_nearest_querys_cosine_to_the_logit(folders):
+    reranker = visita.load(f"blip2:{folders['blip2']}").reranker
+    columns = RecipeEncoder(reranker.recipe).encode_pictures(pictures())
+    packed, texts = reranker.pack_images(columns), reranker.pack_texts(TEXTS)
+    model = tf.Blip2ForImageTextRetrieval.from_pretrained(folders["blip2"]).eval()
+    processor = tf.AutoProcessor.from_pretrained(folders["blip2"])
+    seen = processor.image_processor(pictures(), return_tensors="pt")
+    for text, read in zip(TEXTS, texts, strict=True):
+        ids = processor.tokenizer([text] * 3, return_tensors="pt")
+        ids.pop("token_type_ids")
+        with torch.inference_mode():
+            match = model(**seen, **ids, use_image_text_matching_head=True).logits_per_image[:, 1]
+            nearest = model(**seen, **ids).logits_per_image[:, 0]
+        expected = (match + nearest).numpy()
+        assert np.allclose(reranker.scores(packed, read) * reranker.scale, expected, atol=3e-3)
+
+
+def test_a_picture_in_its_own_shape_is_averaged_over_its_own_patches(folders):
+    name = f"siglip:{folders['naflex']}"
+    levels = ("layer2:avg", "tokens:avg")
+    found = RecipeEncoder(Recipe({name: levels})).encode_pictures(pictures())
+    model = tf.Siglip2Model.from_pretrained(folders["naflex"]).eval().vision_model
+    processor = tf.AutoImageProcessor.from_pretrained(folders["naflex"], backend="pil")
+    for row, picture in enumerate(pictures()):
+        seen = processor(picture, return_tensors="pt")
+        [[high, wide]] = seen["spatial_shapes"].tolist()
+        assert high * wide <= 12 and (high > wide) == (picture.height > picture.width)
+        with torch.inference_mode():
+            read = model(**seen, output_hidden_states=True)
+        for level, states in zip(levels, (read.hidden_states[2], read[0]), strict=True):
+            mean = states[0, : high * wide].mean(0)
+            assert np.allclose(found[f"{name}/{level}"][row], mean, atol=1e-4)
+
+
 def test_a_long_text_is_scored_as_the_mean_of_its_passages(folders):
     second = visita.load(f"blip:{folders['blip']}").reranker
     rng = np.random.default_rng(0)
@@ -274,7 +257,7 @@ def test_another_family_or_half_a_model_is_refused(folders, tmp_path):
     state = load_file(lone / "model.safetensors")
     del state["text_projection.weight"]
     save_file(state, lone / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ConfigError, match="weights of a clip model"):
+    with pytest.raises(ConfigError, match="weights of a CLIPModel"):
         visita.load(f"clip:{lone}")
     with pytest.raises(UnknownNameError, match=r"nor clip:NAME, siglip:NAME"):
         visita.load("clop:openai/clip-vit-base-patch32")

@@ -220,8 +220,8 @@ def test_every_level_of_a_picture_is_the_published_ones(checkpoint, state):
 
 
 def test_every_level_of_a_text_is_the_published_ones(checkpoint, state):
-    layers = albef.texts(str(checkpoint), ("layer1", "layer2"))
-    vectors = albef.texts(str(checkpoint))
+    layers = albef.ALBEF.texts(str(checkpoint), ("layer1", "layer2"))
+    vectors = albef.ALBEF.texts(str(checkpoint))
     found, compared = layers.encode(TEXTS), vectors.encode(TEXTS).vectors
     for row, text in enumerate(CLEANED):
         states = text_layers(ids_of(text), state, None)
@@ -269,14 +269,16 @@ def test_a_checkpoint_of_pretraining_gives_the_same(state, checkpoint, tmp_path)
     inside = {k.replace("text_encoder.", "text_encoder.bert."): v.half() for k, v in state.items()}
     inside["text_encoder.cls.predictions.bias"] = torch.zeros(WORDS)
     torch.save({"model": inside}, tmp_path / "ALBEF.pth")
-    one, other = (albef.texts(str(file)).network() for file in (checkpoint, tmp_path / "ALBEF.pth"))
+    one, other = (
+        albef.ALBEF.texts(str(file)).network() for file in (checkpoint, tmp_path / "ALBEF.pth")
+    )
     ids = np.array([[101, 2000, 3000, 102]])
     (full,), (half,) = TorchRunner(one)(ids, ids > 0), TorchRunner(other)(ids, ids > 0)
     assert half.dtype == np.float32 and np.allclose(full, half, atol=0.02)
 
 
 def test_a_longer_text_becomes_passages_of_thirty_ids(checkpoint):
-    encoder = albef.texts(str(checkpoint))
+    encoder = albef.ALBEF.texts(str(checkpoint))
     text = " ".join(["dog"] * 60)
     [passages] = encoder.reading.passages([text])
     assert [len(one) for one in passages] == [22, 22, 22]
@@ -295,6 +297,6 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, checkpoint):
     with pytest.raises(ConfigError, match="cannot be loaded"):
         visita.load(f"albef:{tmp_path / 'pickle.pth'}")
     with pytest.raises(UnknownNameError, match="has no level 'layer3'"):
-        _ = albef.texts(str(checkpoint), ("layer3",)).dim
+        _ = albef.ALBEF.texts(str(checkpoint), ("layer3",)).dim
     with pytest.raises(ConfigError, match="must be of one width"):
-        _ = albef.texts(str(checkpoint), ("layer1", "vector")).dim
+        _ = albef.ALBEF.texts(str(checkpoint), ("layer1", "vector")).dim

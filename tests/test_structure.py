@@ -27,7 +27,7 @@ ORDER = tuple(line.split()[0].replace("visita", "") for line in REST.strip().spl
 ``testing`` checks parts of every room and is used by none."""
 
 TORCH_ROOMS = {"encoders", "store", "networks", "baselines", "matchers", "training", "testing"}
-NAMED = re.compile(r"visita(\.\w+)+(:\w+)?")
+NAMED = re.compile(r"visita(\.\w+)+(:[\w.]+)?")
 """A module in a string, as in a registry's table."""
 
 

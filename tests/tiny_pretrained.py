@@ -62,14 +62,29 @@ def _byte_pairs() -> dict[str, int]:
 
 def siglip2(folder: Path) -> Path:
     """Write a SigLIP with SigLIP 2's tokenizer, which reads 30 ids in lower case."""
-    special = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "<mask>": 4}
-    vocab = {**special, **{piece: 5 + n for n, piece in enumerate(["▁", *LETTERS])}}
-    tokenizer = tf.Siglip2Tokenizer(
-        vocab=vocab, merges=[], padding_side="right", model_input_names=["input_ids"]
-    )
-    _siglip(folder, len(vocab))
+    tokenizer = _gemmas()
+    _siglip(folder, len(tokenizer))
     tf.SiglipProcessor(_squashed(), tokenizer).save_pretrained(folder)
     return folder
+
+
+def naflex(folder: Path) -> Path:
+    """Write a SigLIP 2 that reads pictures in their own shape, as up to 12 patches."""
+    tokenizer = _gemmas()
+    text = {**SIZES, **_siglips_texts(len(tokenizer))}
+    seen = {**SIZES, "num_patches": 16, "patch_size": PATCH}
+    _biased(tf.Siglip2Model(tf.Siglip2Config(text_config=text, vision_config=seen)), folder)
+    processor = tf.Siglip2ImageProcessorPil(patch_size=PATCH, max_num_patches=12)
+    tf.Siglip2Processor(processor, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def _gemmas() -> Any:
+    special = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "<mask>": 4}
+    vocab = {**special, **{piece: 5 + n for n, piece in enumerate(["▁", *LETTERS])}}
+    return tf.Siglip2Tokenizer(
+        vocab=vocab, merges=[], padding_side="right", model_input_names=["input_ids"]
+    )
 
 
 def siglip(folder: Path) -> Path:
@@ -99,8 +114,17 @@ def siglip(folder: Path) -> Path:
 
 
 def _siglip(folder: Path, words: int) -> None:
-    text = {**SIZES, "vocab_size": words, "max_position_embeddings": 30, "projection_size": 24}
-    model = spread(tf.SiglipModel(tf.SiglipConfig(text_config=text, vision_config=SEEN)))
+    text = {**SIZES, **_siglips_texts(words)}
+    _biased(tf.SiglipModel(tf.SiglipConfig(text_config=text, vision_config=SEEN)), folder)
+
+
+def _siglips_texts(words: int) -> dict[str, int | None]:
+    ends = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 0}
+    return {"vocab_size": words, "max_position_embeddings": 30, "projection_size": 24, **ends}
+
+
+def _biased(model: Any, folder: Path) -> None:
+    spread(model)
     with torch.no_grad():
         model.logit_scale.fill_(2.3)
         model.logit_bias.fill_(-5.0)
@@ -112,12 +136,127 @@ def _squashed() -> Any:
     return tf.SiglipImageProcessorPil(size=SQUARE, image_mean=half, image_std=half)
 
 
-def blip(folder: Path) -> Path:
-    """Write a BLIP for retrieval; [DEC] and [ENC] follow the tokenizer's words."""
+def _wordpieces() -> dict[str, int]:
     vocab = {word: n for n, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
     vocab |= {f"##{letter}": len(vocab) + n for n, letter in enumerate(LETTERS)}
     vocab |= {letter: len(vocab) + n for n, letter in enumerate(LETTERS) if letter not in vocab}
     vocab["[MASK]"] = max(vocab.values()) + 1
+    return vocab
+
+
+def _unigrams() -> Any:
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁", *LETTERS, *(f"▁{word}" for word in WORDS)]
+    vocab = [(piece, -float(n)) for n, piece in enumerate(pieces)]
+    return tf.XLMRobertaTokenizer(vocab=vocab)
+
+
+def metaclip2(folder: Path) -> Path:
+    """Write a MetaCLIP 2, whose texts end in id 2 and are filled up with 1."""
+    tokenizer = _unigrams()
+    text = {
+        **SIZES,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 24,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "pad_token_id": 1,
+    }
+    config = tf.MetaClip2Config(text_config=text, vision_config=SEEN, projection_dim=16)
+    spread(tf.MetaClip2Model(config)).save_pretrained(folder)
+    _clips_processor(tokenizer, folder)
+    return folder
+
+
+def chinese_clip(folder: Path) -> Path:
+    """Write a Chinese-CLIP, whose texts are read by a BERT."""
+    vocab = _wordpieces()
+    text = {**SIZES, "vocab_size": len(vocab), "max_position_embeddings": 64}
+    config = tf.ChineseCLIPConfig(text_config=text, vision_config=SEEN, projection_dim=16)
+    spread(tf.ChineseCLIPModel(config)).save_pretrained(folder)
+    _clips_processor(tf.BertTokenizer(vocab=vocab), folder)
+    return folder
+
+
+def altclip(folder: Path) -> Path:
+    """Write an AltCLIP, whose texts are read by an XLM-RoBERTa."""
+    tokenizer = _unigrams()
+    text = {
+        **SIZES,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 90,
+        "project_dim": 20,
+        "pad_token_id": 1,
+    }
+    config = tf.AltCLIPConfig(text_config=text, vision_config=SEEN, projection_dim=16)
+    spread(tf.AltCLIPModel(config)).save_pretrained(folder)
+    _clips_processor(tokenizer, folder)
+    return folder
+
+
+def _clips_processor(tokenizer: Any, folder: Path) -> None:
+    seen = tf.CLIPImageProcessorPil(size={"shortest_edge": SIDE + 5}, crop_size=SQUARE)
+    tf.CLIPProcessor(seen, tokenizer).save_pretrained(folder)
+
+
+def align(folder: Path) -> Path:
+    """Write an ALIGN: a small EfficientNet, and a BERT that reads 64 ids."""
+    vocab = _wordpieces()
+    seen = {
+        "image_size": SIDE,
+        "hidden_dim": 16,
+        "width_coefficient": 0.25,
+        "depth_coefficient": 0.5,
+        "in_channels": [32, 16],
+        "out_channels": [16, 64],
+        "kernel_sizes": [3, 5],
+        "strides": [1, 2],
+        "num_block_repeats": [1, 2],
+        "expand_ratios": [1, 6],
+    }
+    text = {**SIZES, "vocab_size": len(vocab), "max_position_embeddings": 64}
+    config = tf.AlignConfig(text_config=text, vision_config=seen, projection_dim=16)
+    model = spread(tf.AlignModel(config))
+    with torch.no_grad():  # what its normalisations have seen of pictures
+        model.vision_model.train()(torch.randn(32, 3, SIDE, SIDE))
+    model.eval().save_pretrained(folder)
+    processor = tf.EfficientNetImageProcessorPil(
+        size={"height": SIDE + 5, "width": SIDE + 5},
+        crop_size=SQUARE,
+        do_center_crop=True,
+        resample=2,
+        rescale_factor=1 / 127.5,
+        rescale_offset=True,
+        do_normalize=False,
+        include_top=False,
+    )
+    tf.AlignProcessor(processor, tf.BertTokenizer(vocab=vocab)).save_pretrained(folder)
+    return folder
+
+
+def blip2(folder: Path) -> Path:
+    """Write a BLIP-2 for retrieval, with three queries a picture."""
+    vocab = _wordpieces()
+    queries = {
+        **SIZES,
+        "vocab_size": len(vocab),
+        "max_position_embeddings": 40,
+        "encoder_hidden_size": SIZES["hidden_size"],
+        "use_qformer_text_input": True,
+        "num_hidden_layers": 2,
+        "cross_attention_frequency": 2,
+    }
+    config = tf.Blip2Config(
+        vision_config=SEEN, qformer_config=queries, num_query_tokens=3, image_text_hidden_size=16
+    )
+    spread(tf.Blip2ForImageTextRetrieval(config)).save_pretrained(folder)
+    processor = tf.BlipImageProcessorPil(size=SQUARE)
+    tf.BlipProcessor(processor, tf.BertTokenizer(vocab=vocab)).save_pretrained(folder)
+    return folder
+
+
+def blip(folder: Path) -> Path:
+    """Write a BLIP for retrieval; [DEC] and [ENC] follow the tokenizer's words."""
+    vocab = _wordpieces()
     known = max(vocab.values()) + 1
     config = tf.BlipConfig(
         text_config={**SIZES, "vocab_size": known + 2, "bos_token_id": known},

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache, cached_property, partial
 from importlib import import_module
 from importlib.util import find_spec
+from operator import attrgetter
 from typing import Any
 
 from visita.errors import ConfigError, UnknownNameError, VisitaError, did_you_mean, last_line
@@ -119,7 +120,7 @@ def _entry_points() -> Any:
 
 def _imported(place: str) -> Any:
     module, _, attribute = place.partition(":")
-    return getattr(import_module(module), attribute)
+    return attrgetter(attribute)(import_module(module))
 
 
 def _constants(node: ast.ClassDef) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def _parts() -> dict[str, list[str]]:
 
 
 def _library(family: str) -> str:
-    from visita.encoders.pretrained.model import FAMILIES  # noqa: PLC0415
+    from visita.encoders.pretrained.families import FAMILIES  # noqa: PLC0415
 
     return "transformers" if family in FAMILIES else family
 

@@ -40,7 +40,7 @@ TextEncoder = Annotated[
     typer.Option(
         metavar="NAME",
         help="Read texts by another encoder of the same space, such as a multilingual one; "
-        "for clip:NAME and siglip:NAME.",
+        "for models of two towers, such as clip:NAME.",
         show_default="the matcher's own",
     ),
 ]

@@ -32,6 +32,11 @@ PRETRAINED = Registry(
         "siglip:": "visita.matchers.pretrained:siglip",
         "blip:": "visita.matchers.pretrained:blip",
         "albef:": "visita.matchers.pretrained:albef",
+        "metaclip2:": "visita.matchers.pretrained:metaclip2",
+        "chinese-clip:": "visita.matchers.pretrained:chinese_clip",
+        "altclip:": "visita.matchers.pretrained:altclip",
+        "align:": "visita.matchers.pretrained:align",
+        "blip2:": "visita.matchers.pretrained:blip2",
     },
 )
 
@@ -54,8 +59,8 @@ def load(path_or_name: str | Path, *, text_encoder: str | None = None) -> Matche
     """Return a matcher: a shipped one by its name, a saved one by its folder, or a pretrained
     one by its checkpoint, such as ``clip:openai/clip-vit-base-patch32``.
 
-    ``text_encoder`` replaces the text tower of ``clip:NAME`` or ``siglip:NAME`` by one that
-    was trained to share its space, such as a multilingual one:
+    ``text_encoder`` replaces the text tower of ``clip:NAME``, or of another model of two towers,
+    by one that was trained to share its space, such as a multilingual one:
     ``sentence-transformers:sentence-transformers/clip-ViT-B-32-multilingual-v1``.
 
     Raises
@@ -92,8 +97,9 @@ def load(path_or_name: str | Path, *, text_encoder: str | None = None) -> Matche
         )
     if text_encoder is not None:
         raise ConfigError(
-            f"{name} was trained on its own text encoder: only clip:NAME and siglip:NAME take "
-            f"another. To learn on {text_encoder}, train anew:  visita train fusion"
+            f"{name} was trained on its own text encoder: only a pretrained model of two towers, "
+            f"such as clip:NAME, takes another. To learn on {text_encoder}, train anew:  visita "
+            "train fusion"
         )
     return load_folder(folder)
 

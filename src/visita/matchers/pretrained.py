@@ -1,4 +1,4 @@
-"""Matchers that come trained: CLIP, SigLIP, BLIP and ALBEF by the name of a checkpoint.
+"""Matchers that come trained, such as CLIP, SigLIP or BLIP, by the name of a checkpoint.
 
 Nothing of a checkpoint is copied where one is saved: its name and its fingerprint are. Two
 towers may take another text encoder that was trained to share their space, as a multilingual one.
@@ -15,7 +15,8 @@ from typing import Annotated, Any
 from pydantic import StringConstraints
 
 from visita.artifact import Name
-from visita.encoders.pretrained.model import FAMILIES, repository
+from visita.encoders.pretrained.families import FAMILIES
+from visita.encoders.pretrained.model import repository
 from visita.encoders.pretrained.text import VECTOR, PretrainedText
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ArtifactError, ConfigError, MismatchError
@@ -25,9 +26,13 @@ from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 from visita.vectors import unit
 
 KIND = "pretrained matcher"
-LOGIT_WEIGHTS = {"blip": PretrainedReranker.scale / (1 + PretrainedReranker.scale), "albef": 1.0}
+LOGIT_WEIGHTS = {
+    "blip": PretrainedReranker.scale / (1 + PretrainedReranker.scale),
+    "albef": 1.0,
+    "blip2": 1.0,
+}
 """beta of the re-ranker: BLIP's evaluation adds the logit of a match to the cosine, ALBEF's
-orders by the logit alone."""
+orders by the logit alone, and BLIP-2's head has added the nearest cosine already."""
 
 
 class SavedPretrained(SavedMatcher):
@@ -225,7 +230,7 @@ def _check_pair(family: str, images: str, texts: str) -> None:
     if family in LOGIT_WEIGHTS:
         raise ConfigError(
             f"{images} reads a text and a picture together, by its own text encoder, and can take "
-            "no other: choose clip:NAME or siglip:NAME."
+            "no other: choose a model of two towers, such as clip:NAME."
         )
     [image_width] = IMAGE_ENCODERS.load(images)().level_shapes()[VECTOR]
     text_width = _open(texts).dim
@@ -237,7 +242,9 @@ def _check_pair(family: str, images: str, texts: str) -> None:
         )
 
 
-clip, siglip, blip, albef = (partial(pretrained, family) for family in FAMILIES)
+clip, siglip, blip, albef, metaclip2, chinese_clip, altclip, align, blip2 = (
+    partial(pretrained, family) for family in FAMILIES
+)
 
 
 def _as_saved(folder: Path, saved: SavedPretrained) -> Any:

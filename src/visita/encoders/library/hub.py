@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -39,13 +39,18 @@ def may_fetch() -> bool:
 
 
 def model_files(
-    folder_or_repository: str, more: Sequence[str] = (), *, pickled: bool = False
+    folder_or_repository: str,
+    more: Sequence[str] = (),
+    *,
+    pickled: bool = False,
+    check: Callable[[Path], None] = lambda _: None,
 ) -> Sequence[Path]:
     """Return the configuration and the weights, downloaded where they are not there yet.
 
     A download that broke off is gone on with. ``more`` names further files, or patterns of
     them, that are wanted where there are any. ``pickled`` takes ``PICKLED`` where there are no
-    safetensors: whoever builds the network must then load with ``weights_only``.
+    safetensors: whoever builds the network must then load with ``weights_only``. ``check`` is
+    given the ``config.json`` before anything else is fetched, and may refuse the model by it.
     ``HF_HUB_OFFLINE`` and ``HF_HOME`` are those of huggingface_hub.
 
     Raises
@@ -53,15 +58,15 @@ def model_files(
     ArtifactError
         If the model cannot be found or fetched, or lacks its configuration or safetensors.
     """
-    folder = Path(folder_or_repository).expanduser()
-    if not folder.is_dir():
-        folder = _downloaded(folder_or_repository, [*WEIGHTS, *more])
-        if pickled and not _found(folder, WEIGHTS):
-            folder = _downloaded(folder_or_repository, [*PICKLED, *more])
+    folder = obtained(folder_or_repository, CONFIGS)
+    if not (folder / CONFIGS[0]).is_file():
+        raise ArtifactError(f"{folder} holds no model: it has no {CONFIGS[0]}.")
+    check(folder / CONFIGS[0])
+    folder = obtained(folder_or_repository, [*CONFIGS, *WEIGHTS, *more])
+    if pickled and not _found(folder, WEIGHTS):
+        folder = obtained(folder_or_repository, [*CONFIGS, *PICKLED, *more])
     configs = [folder / name for name in CONFIGS if (folder / name).is_file()]
     weights = _found(folder, WEIGHTS) or (_found(folder, PICKLED) if pickled else [])
-    if folder / CONFIGS[0] not in configs:
-        raise ArtifactError(f"{folder} holds no model: it has no {CONFIGS[0]}.")
     if not weights:
         raise ArtifactError(
             f"{folder} has no model.safetensors, and visita unpickles no weights: save the "
@@ -74,15 +79,25 @@ def _found(folder: Path, patterns: Sequence[str]) -> list[Path]:
     return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
 
 
+def obtained(folder_or_repository: str, patterns: Sequence[str]) -> Path:
+    """Return a folder as it is, or where the files of a repository lie, once downloaded.
+
+    Raises
+    ------
+    ArtifactError
+        If they cannot be fetched.
+    """
+    folder = Path(folder_or_repository).expanduser()
+    return folder if folder.is_dir() else _downloaded(folder_or_repository, patterns)
+
+
 def _downloaded(repository: str, patterns: Sequence[str]) -> Path:
     from huggingface_hub import constants, snapshot_download  # noqa: PLC0415 - an extra's
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
 
-    wanted = [*CONFIGS, *patterns]
+    wanted, local = list(patterns), not may_fetch()
     try:
-        return Path(
-            snapshot_download(repository, allow_patterns=wanted, local_files_only=not may_fetch())
-        )
+        return Path(snapshot_download(repository, allow_patterns=wanted, local_files_only=local))
     except HFValidationError as error:
         raise ArtifactError(
             f"{repository!r} is neither a folder nor the name of a repository on the hub."

@@ -32,7 +32,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from visita.encoders.library.networks import Preparation
+from visita.encoders.library.networks import AnyPreparation
 from visita.errors import ConfigError
 
 CELLS = ("avg", "max", "gem", "grid")
@@ -141,7 +141,7 @@ class Normalise(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, preparation: Preparation) -> None:
+    def __init__(self, preparation: AnyPreparation) -> None:
         super().__init__()
         self.divisor = preparation.divisor
         for name in ("mean", "std"):
@@ -156,9 +156,14 @@ class Normalise(nn.Module):
 
 
 def check_preparation(
-    model: str, preparation: Preparation, library: Callable[[Image.Image], Any]
+    model: str,
+    preparation: AnyPreparation,
+    library: Callable[[Image.Image], Any],
+    arranged: Callable[[Tensor], Tensor] = lambda pixels: pixels,
 ) -> None:
     """Compare a preparation with what the library itself makes of two pictures.
+
+    ``arranged`` makes of what is prepared, (1, 3, side, side), what the library gives of a picture.
 
     Raises
     ------
@@ -169,7 +174,7 @@ def check_preparation(
     for size in ((301, 200), (83, 120)):
         picture = Image.fromarray(rng.integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
         pixels = torch.from_numpy(np.stack([preparation(picture)]))
-        ours = Normalise(preparation)(pixels)[0].numpy()
+        ours = arranged(Normalise(preparation)(pixels))[0].numpy()
         theirs = np.asarray(library(picture), dtype=np.float32)
         if ours.shape != theirs.shape or not np.allclose(ours, theirs, atol=1e-5):
             raise ConfigError(
@@ -181,7 +186,9 @@ def check_preparation(
 class LayerNetwork(nn.Module):
     """Run a network once and return the asked levels, in the asked order."""
 
-    def __init__(self, network: nn.Module, preparation: Preparation, levels: Sequence[str]) -> None:
+    def __init__(
+        self, network: nn.Module, preparation: AnyPreparation, levels: Sequence[str]
+    ) -> None:
         super().__init__()
         self.normalise = Normalise(preparation)
         self.network = network
@@ -209,7 +216,7 @@ def _keep_level(level: str, tokens: Tokens, _layer: nn.Module, _inputs: Any, out
     _FOUND.get()[level] = pooled(tensor, level.partition(":")[2], tokens)
 
 
-def level_shapes(network: nn.Module, preparation: Preparation) -> dict[str, tuple[int, ...]]:
+def level_shapes(network: nn.Module, preparation: AnyPreparation) -> dict[str, tuple[int, ...]]:
     """Run two pictures through a network and return each level's shape a picture.
 
     What is not finite, or the same for both pictures (a bare class token, say), is no level.

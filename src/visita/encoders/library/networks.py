@@ -1,7 +1,5 @@
 """Networks from other libraries as image encoders: any model by name, any layer as a level.
 
-Networks from other libraries as image encoders: any model by name, any layer as a level.
-
 A ``Library`` says where a model's files are and how the network is built from them. What
 follows from the files (levels, preparation, hashes) is worked out once, with the network, and
 kept in the cache for as long as they stay the same: opening a matcher imports no library.
@@ -24,6 +22,7 @@ from PIL.Image import Image, Resampling
 
 from visita.arguments import check_levels
 from visita.artifact import fingerprint_of, read_sealed, sha256_of, write_sealed
+from visita.encoders.library.patches import PatchPreparation
 from visita.errors import ArtifactError, ConfigError, MissingExtraError, VisitaError
 from visita.home import cache_home
 
@@ -93,6 +92,7 @@ def _shortened(picture: Image) -> Image:
     return picture.crop((left, top, width - left, height - top)) if left or top else picture
 
 
+AnyPreparation = Preparation | PatchPreparation
 FORMAT = 2
 """Raised when what is kept of a model, or what a level means, changes."""
 
@@ -117,7 +117,7 @@ class Library:
 
     name: str
     fetch: Callable[[str], Sequence[Path]]
-    build: Callable[[str, Sequence[Path]], tuple[Any, Preparation]]
+    build: Callable[[str, Sequence[Path]], tuple[Any, AnyPreparation]]
     package: str = ""
 
     def facts_file(self, model: str, what: str = "pictures") -> Path:
@@ -180,7 +180,7 @@ class LibraryEncoder:
         network, preparation = self._built([Path(file) for file in self._facts["files"]])
         return LayerNetwork(network, preparation, levels).eval()
 
-    def _built(self, files: Sequence[Path]) -> tuple[Any, Preparation]:
+    def _built(self, files: Sequence[Path]) -> tuple[Any, AnyPreparation]:
         try:
             return self._library.build(self._model, files)
         except VisitaError:
@@ -191,8 +191,9 @@ class LibraryEncoder:
             ) from error
 
     @cached_property
-    def _preparation(self) -> Preparation:
-        return Preparation(**self._facts["preparation"])
+    def _preparation(self) -> AnyPreparation:
+        facts = self._facts["preparation"]
+        return PatchPreparation(**facts) if "patch" in facts else Preparation(**facts)
 
     @cached_property
     def _facts(self) -> dict[str, Any]:

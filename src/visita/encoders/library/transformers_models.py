@@ -18,6 +18,7 @@ from visita.encoders.library.hub import model_files
 from visita.encoders.library.networks import Library, LibraryEncoder, Preparation, imported
 from visita.errors import ConfigError
 
+Channels = tuple[float, float, float]
 CROP_BELOW = 384
 """ConvNeXt's processor crops the centre below this side and squashes from it on."""
 
@@ -85,27 +86,48 @@ def preparation_of(library: Any, model: str, folder: Path) -> Preparation:
     """
     from visita.encoders.library.layers import check_preparation  # noqa: PLC0415 - needs torch
 
+    processor = processor_of(library, model, folder)
+    side, resize, squash = _sizes(model, processor)
+    mean, std = means_of(processor)
+    if getattr(processor, "rescale_offset", False):  # EfficientNet's own way to -1 … 1
+        mean = mean[0] + 1, mean[1] + 1, mean[2] + 1
+    preparation = Preparation(
+        side,
+        resize,
+        squash,
+        Resampling(processor.resample).name,
+        mean,
+        std,
+        rounds_crop=False,
+        divisor=1 / processor.rescale_factor if processor.do_rescale else 1.0,
+    )
+    check_preparation(model, preparation, lambda picture: processor(picture)["pixel_values"][0])
+    return preparation
+
+
+def processor_of(library: Any, model: str, folder: Path) -> Any:
+    """Return the image processor saved in a folder.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
     try:
-        processor = library.AutoImageProcessor.from_pretrained(
+        return library.AutoImageProcessor.from_pretrained(
             folder, backend="pil", local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{model} has no image processor that transformers can load; save one beside the model."
         ) from error
-    side, resize, squash = _sizes(model, processor)
-    preparation = Preparation(
-        side,
-        resize,
-        squash,
-        Resampling(processor.resample).name,
-        tuple(processor.image_mean if processor.do_normalize else (0.0, 0.0, 0.0)),
-        tuple(processor.image_std if processor.do_normalize else (1.0, 1.0, 1.0)),
-        rounds_crop=False,
-        divisor=1 / processor.rescale_factor if processor.do_rescale else 1.0,
-    )
-    check_preparation(model, preparation, lambda picture: processor(picture)["pixel_values"][0])
-    return preparation
+
+
+def means_of(processor: Any) -> tuple[Channels, Channels]:
+    """Return the mean and the standard deviation that it normalises by."""
+    if not processor.do_normalize:
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return tuple(processor.image_mean), tuple(processor.image_std)
 
 
 def _sizes(model: str, processor: Any) -> tuple[int, int, bool]:

@@ -14,9 +14,9 @@ from math import isqrt
 from pathlib import Path
 from typing import Any
 
-from visita.encoders.library.networks import LibraryEncoder, Preparation, imported
-from visita.encoders.pretrained.model import Family, Model
-from visita.encoders.pretrained.text import VECTOR, PretrainedText
+from visita.encoders.library.networks import Preparation, imported
+from visita.encoders.pretrained.family import Family
+from visita.encoders.pretrained.model import Model
 from visita.encoders.pretrained.tokens import Reading
 from visita.errors import ArtifactError, ConfigError
 
@@ -38,16 +38,6 @@ PICTURE_NAMES = (
     (r"^patch_embed\.proj\.", "embeddings.patch_embedding."),
 )
 """From the names of ALBEF's ViT to those of BLIP's in transformers."""
-
-
-def pictures(model: str) -> LibraryEncoder:
-    """Return the image encoder of a checkpoint."""
-    return FAMILY.pictures(model)
-
-
-def texts(model: str, levels: Sequence[str] = (VECTOR,)) -> PretrainedText:
-    """Return the text encoder of a checkpoint."""
-    return PretrainedText(FAMILY, model, levels)
 
 
 def _fetch(model: str) -> Sequence[Path]:
@@ -77,9 +67,9 @@ def _build(model: str, files: Sequence[Path]) -> Model:
     width, hidden = heads["text_proj"].weight.shape
     size = vision.config.image_size
     return Model(
-        PictureTower(vision, heads["vision_proj"], class_token=True),
+        PictureTower(vision, heads["vision_proj"], pooling="first"),
         Preparation(size, size, True, "BICUBIC", MEAN, STD, rounds_crop=False),
-        BertText(bert, heads["text_proj"], alone),
+        BertText(bert.embeddings, bert.encoder.layer[:alone], heads["text_proj"]),
         (alone, hidden),
         width,
         PairHead(bert, heads["itm_head"], alone),
@@ -191,4 +181,4 @@ def _tokenizer(_model: str, _files: Sequence[Path], _place: Path) -> Reading:
     return Reading(str(words), (CLS,), (SEP,), PAD, LONGEST, clean="albef", pair=CLS)
 
 
-FAMILY = Family("albef", _fetch, _build, _tokenizer)
+ALBEF = Family("albef", _fetch, _build, _tokenizer)

@@ -3,55 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from visita.artifact import read_json
+from PIL.Image import Resampling
+
 from visita.encoders.library.hub import TOKENIZERS, model_files
 from visita.encoders.library.networks import Preparation, imported
-from visita.encoders.library.transformers_models import preparation_of, quiet
+from visita.encoders.library.patches import PatchPreparation
+from visita.encoders.library.transformers_models import (
+    means_of,
+    preparation_of,
+    processor_of,
+    quiet,
+)
+from visita.encoders.pretrained.families import check_kind
 from visita.encoders.pretrained.model import repository
 from visita.encoders.pretrained.tokens import Reading
 from visita.errors import ConfigError
 
 
-def fetch(model: str) -> Sequence[Path]:
+def fetch(family: str, model: str) -> Sequence[Path]:
     """Return the files of a model: configuration, weights and tokenizer.
 
     Raises
     ------
     ArtifactError
         If they cannot be found or fetched.
+    ConfigError
+        If the model is of another family, told by its configuration alone.
     """
-    return model_files(repository(model), TOKENIZERS, pickled=True)
+    return model_files(
+        repository(model), TOKENIZERS, pickled=True, check=partial(check_kind, family, model)
+    )
 
 
-def load(
-    family: str, class_name: str, model: str, files: Sequence[Path]
-) -> tuple[Any, Preparation]:
-    """Return a model of transformers, in evaluation mode and float32, and how it sees pictures.
+def network_of(class_name: str, model: str, files: Sequence[Path]) -> Any:
+    """Return a model of transformers, in evaluation mode and float32.
 
     Raises
     ------
     ConfigError
-        If the files hold another kind of model, or lack weights.
+        If the files lack weights.
     """
-    kind = read_json(files[0]).get("model_type")
-    if kind != family:
-        raise ConfigError(f"{model} is no {family} model: its config.json says {kind!r}.")
-    folder = files[0].parent
-    network, missing = network_of(class_name, folder)
+    network, missing = network_and_missing(class_name, files[0].parent)
     if missing:
         raise ConfigError(
-            f"{model} lacks {len(missing)} weights of a {family} model, such as {missing[0]}: "
+            f"{model} lacks {len(missing)} weights of a {class_name}, such as {missing[0]}: "
             "choose a checkpoint with both towers and their projections."
         )
-    library = imported("transformers")
-    with quiet(library.logging):
-        return network, preparation_of(library, model, folder)
+    return network
 
 
-def network_of(class_name: str, folder: Path) -> tuple[Any, list[str]]:
+def network_and_missing(class_name: str, folder: Path) -> tuple[Any, list[str]]:
     """Return a model of transformers, in evaluation mode and float32, and the weights it lacks."""
     import torch  # noqa: PLC0415 - once for each model
 
@@ -65,6 +70,49 @@ def network_of(class_name: str, folder: Path) -> tuple[Any, list[str]]:
             weights_only=True,
         )
     return network.eval(), sorted(report["missing_keys"])
+
+
+def prepared(model: str, files: Sequence[Path]) -> Preparation:
+    """Return how a model sees pictures.
+
+    Raises
+    ------
+    ConfigError
+        If it has no image processor, or one that does what a ``Preparation`` cannot.
+    """
+    library = imported("transformers")
+    with quiet(library.logging):
+        return preparation_of(library, model, files[0].parent)
+
+
+def patches_of(model: str, files: Sequence[Path]) -> PatchPreparation:
+    """Return how a model sees pictures that keep their shape.
+
+    Raises
+    ------
+    ConfigError
+        If it has no image processor, or one that does what a ``PatchPreparation`` cannot.
+    """
+    from visita.encoders.library.layers import check_preparation  # noqa: PLC0415 - needs torch
+    from visita.encoders.pretrained.naflex import Unpacked  # noqa: PLC0415
+
+    library = imported("transformers")
+    with quiet(library.logging):
+        processor = processor_of(library, model, files[0].parent)
+        preparation = PatchPreparation(
+            processor.patch_size,
+            processor.max_num_patches,
+            Resampling(processor.resample).name,
+            *means_of(processor),
+            divisor=1 / processor.rescale_factor,
+        )
+        check_preparation(
+            model,
+            preparation,
+            lambda picture: processor(picture)["pixel_values"][0],
+            lambda canvas: Unpacked(preparation)(canvas)[0],
+        )
+    return preparation
 
 
 def text_config(files: Sequence[Path]) -> Any:

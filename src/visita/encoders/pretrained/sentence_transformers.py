@@ -16,9 +16,9 @@ from typing import Any
 
 from visita.artifact import read_json
 from visita.encoders.library.hub import CARD, TOKENIZERS, model_files
-from visita.encoders.pretrained.loading import network_of, reading
-from visita.encoders.pretrained.model import Family, Model
-from visita.encoders.pretrained.text import VECTOR, PretrainedText
+from visita.encoders.pretrained.family import Family
+from visita.encoders.pretrained.loading import network_and_missing, reading
+from visita.encoders.pretrained.model import Model
 from visita.encoders.pretrained.tokens import Reading
 from visita.errors import ConfigError
 
@@ -35,11 +35,6 @@ ALIASES = {"nb": "no", "nn": "no", "iw": "he"}
 """Codes of languages that go by another one too."""
 
 
-def texts(model: str, levels: Sequence[str] = (VECTOR,)) -> PretrainedText:
-    """Return the text encoder of a checkpoint."""
-    return PretrainedText(FAMILY, model, levels)
-
-
 def _fetch(model: str) -> Sequence[Path]:
     return model_files(model, FILES, pickled=True)
 
@@ -52,7 +47,7 @@ def _build(model: str, files: Sequence[Path]) -> Model:
     folder = files[0].parent
     modules = _modules(model, folder)
     _refuse_a_prompt(model, folder)
-    transformer, missing = network_of("AutoModel", folder)
+    transformer, missing = network_and_missing("AutoModel", folder)
     lacking = [name for name in missing if not name.startswith("pooler.")]  # which nobody reads
     if lacking or transformer.config.is_encoder_decoder:
         reason = f"it lacks {lacking[0]}" if lacking else "its transformer has a decoder"

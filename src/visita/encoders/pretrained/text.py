@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,13 @@ from visita.artifact import fingerprint_of
 from visita.encoders.engine import Runner, cached_runner, cores
 from visita.encoders.library.hub import CARD
 from visita.encoders.library.networks import described, kept_facts
-from visita.encoders.pretrained.model import Family, Model
+from visita.encoders.pretrained.model import Model
 from visita.encoders.pretrained.tokens import Reading
 from visita.errors import ConfigError
 from visita.types import FloatArray, TextFeatures, Tokens
+
+if TYPE_CHECKING:  # a family makes its text encoders
+    from visita.encoders.pretrained.family import Family
 
 VECTOR = "vector"
 BATCH = 32

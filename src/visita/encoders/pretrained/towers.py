@@ -23,11 +23,12 @@ class PictureTower(nn.Module):
         Of transformers: from (b, 3, side, side) to ``last_hidden_state`` and ``pooler_output``.
     projection : module
         From what is pooled to the vector.
-    class_token : bool
-        What is pooled is the first token, and not ``pooler_output``.
+    pooling : str
+        What is projected: ``pooler``, which is ``pooler_output``; ``first``, the first token; or
+        ``all`` tokens.
     """
 
-    def __init__(self, vision: Any, projection: nn.Module, *, class_token: bool) -> None:
+    def __init__(self, vision: Any, projection: nn.Module, *, pooling: str = "pooler") -> None:
         super().__init__()
         # Registered here first, as levels are named after where a module is found first.
         for number, layer in enumerate(vision.encoder.layers, 1):
@@ -35,26 +36,46 @@ class PictureTower(nn.Module):
         self.tokens = nn.Identity()
         self.vector = projection
         self.vision = vision
-        self.class_token = class_token
+        self.pooling = pooling
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map pixels, float32 (b, 3, side, side), to vectors (b, d)."""
         outputs = self.vision(pixel_values=pixels)
         tokens = self.tokens(outputs.last_hidden_state)
-        pooled = tokens[:, 0] if self.class_token else outputs.pooler_output
-        return self.vector(pooled)  # type: ignore[no-any-return]
+        pooled = {"pooler": outputs.pooler_output, "first": tokens[:, 0], "all": tokens}
+        return self.vector(pooled[self.pooling])  # type: ignore[no-any-return]
+
+
+class MapTower(nn.Module):
+    """ALIGN's EfficientNet, with the levels of a ``PictureTower``; its tokens are a map's cells."""
+
+    def __init__(self, vision: Any, projection: nn.Module) -> None:
+        super().__init__()
+        for number, block in enumerate(vision.encoder.blocks, 1):
+            self.add_module(f"layer{number}", block)
+        self.tokens = nn.Identity()
+        self.vector = projection
+        self.vision = vision
+        self.pool = torch.amax if vision.config.pooling_type == "max" else torch.mean
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map pixels, float32 (b, 3, side, side), to vectors (b, d)."""
+        states = self.vision.encoder(self.vision.embeddings(pixels)).last_hidden_state
+        return self.vector(self.pool(self.tokens(states), dim=(2, 3)))  # type: ignore[no-any-return]
 
 
 class DualText(nn.Module):
-    """The text tower of CLIP or SigLIP.
+    """The text tower of CLIP and its kin.
 
-    ``masked`` tells whether padding is kept from being read; SigLIP was trained to read it.
+    ``first`` tells whether the first token is projected, and not what the tower pools; ``masked``
+    whether padding is kept from being read, which SigLIP was trained to read.
     """
 
-    def __init__(self, text: Any, projection: nn.Module, *, masked: bool) -> None:
+    def __init__(self, text: Any, projection: nn.Module, *, first: bool, masked: bool) -> None:
         super().__init__()
         self.text = text
         self.projection = projection
+        self.first = first
         self.masked = masked
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Sequence[Tensor], Tensor]:
@@ -62,16 +83,17 @@ class DualText(nn.Module):
         outputs = self.text(
             input_ids=ids, attention_mask=mask if self.masked else None, output_hidden_states=True
         )
-        return outputs.hidden_states[1:], self.projection(outputs.pooler_output)
+        pooled = outputs.last_hidden_state[:, 0] if self.first else outputs.pooler_output
+        return outputs.hidden_states[1:], self.projection(pooled)
 
 
 class BertText(nn.Module):
     """The layers of BLIP's or ALBEF's BERT that read a text without a picture."""
 
-    def __init__(self, bert: Any, projection: nn.Module, layers: int) -> None:
+    def __init__(self, embeddings: nn.Module, layers: Any, projection: nn.Module) -> None:
         super().__init__()
-        self.embeddings = bert.embeddings
-        self.layers = bert.encoder.layer[:layers]
+        self.embeddings = embeddings
+        self.layers = layers
         self.projection = projection
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Sequence[Tensor], Tensor]:
