@@ -78,7 +78,7 @@ def passes(step: Step, scratch: Path) -> bool:
     started = time.monotonic()
     environment = {**os.environ, "HOME": str(scratch)}
     done = subprocess.run(  # noqa: PLW1510 - the status is what is asked for
-        step.command, cwd=scratch, env=environment, capture_output=True, text=True
+        step.command, cwd=scratch, env=environment, capture_output=True, encoding="utf-8"
     )
     allowed = {0, NOTHING_FOUND} if any(m in step.source for m in MAY_FIND_NOTHING) else {0}
     good = done.returncode in allowed and "Traceback" not in done.stderr

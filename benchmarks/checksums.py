@@ -88,7 +88,7 @@ def search(*words: object) -> tuple[float, float]:
     """Return the wall seconds of one ``visita`` process, and those that went into checking."""
     start = time.perf_counter()
     command = [sys.executable, "-c", SEARCH, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     return time.perf_counter() - start, float(done.stderr.splitlines()[-1])
 
 

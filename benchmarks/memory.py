@@ -111,7 +111,7 @@ def read(pictures: Path, home: Path, cores: int, limit: float | None) -> str:
         env={**os.environ, "VISITA_HOME": str(home)},
         preexec_fn=confine,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     found = re.search(r"^measured (\d+) (\d+) (\d+) (\d+)$", done.stdout, re.MULTILINE)

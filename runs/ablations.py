@@ -54,7 +54,7 @@ def main() -> None:
             "numbers": changed.to_dict(),
             "change - recipe": difference,
         }
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
+        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         gain = difference["rsum"]
         interval = f"{gain['value']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}]"
         print(f"{name}: rsum {changed.rsum.value:.1f}, {interval}", flush=True)

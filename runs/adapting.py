@@ -71,7 +71,7 @@ def main() -> None:
                 given = {"part": name, "images_given": size, "captions": captions}
                 results.append({**given, **adapted(start, own, folder)})
                 print(line(results[-1]), flush=True)
-    options.out.write_text(json.dumps(results, indent=1) + "\n")
+    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def parts(pairs: PairSet) -> list[tuple[str, NDArray[np.bool_], NDArray[np.int64]]]:

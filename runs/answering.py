@@ -90,8 +90,10 @@ def main() -> None:
         "seed": options.seed,
         "kinds": measure(questions, answers, options.seed),
     }
-    options.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text(markdown(report))
+    options.out.with_suffix(".json").write_text(
+        json.dumps(report, indent=1) + "\n", encoding="utf-8"
+    )
+    options.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
     print(markdown(report))
 
 

@@ -57,8 +57,10 @@ def main() -> None:
     measured[PEOPLE] = measure([some[0] for some in own], [some[1:] for some in own])
     report = make_report(measured, options.seed)
     report |= {"data": pairs.fingerprint(), "texts": len(train.texts), "seed": options.seed}
-    options.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text(markdown(report))
+    options.out.with_suffix(".json").write_text(
+        json.dumps(report, indent=1) + "\n", encoding="utf-8"
+    )
+    options.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
     print(markdown(report))
 
 

@@ -43,7 +43,7 @@ def main() -> None:
         "variation": varied.to_dict(),
         "recipe - variation": plain(paired_retrieval(varied, recipe, seed=0)),
     }
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for name in ("recipe", "variation", "recipe - variation"):
         print(name, result[name]["rsum"])
 

@@ -53,8 +53,10 @@ def main() -> None:
         "deletion": deletion(finder, dev, options.pairs, options.seed),
         "pointing": pointing(finder, dev, options.pairs // 3, options.seed),
     }
-    options.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text(markdown(report))
+    options.out.with_suffix(".json").write_text(
+        json.dumps(report, indent=1) + "\n", encoding="utf-8"
+    )
+    options.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
     print(markdown(report))
 
 

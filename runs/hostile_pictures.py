@@ -91,7 +91,8 @@ def decoded(path: Path) -> tuple[str, int, float, str]:
 
 def decode_both_ways(path: Path, into: Connection) -> None:
     """Send what comes of decoding a file whole, then reduced, and the most memory, in MB."""
-    Path("/proc/self/clear_refs").write_text("5")  # forget the most memory of the parent
+    # Forget the most memory of the parent.
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     warnings.simplefilter("ignore")  # the command has a filter of its own
     for reduced in (False, True):
         try:
@@ -99,7 +100,7 @@ def decode_both_ways(path: Path, into: Connection) -> None:
             said = f"read, {picture.width} x {picture.height}"
         except PictureError as error:
             said = str(error)
-    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text("utf-8"))
     assert peak is not None
     into.send((said, int(peak[1]) * 1024 // 10**6))
 

@@ -97,7 +97,9 @@ def main() -> None:
         "weights, a half each": weights,
         "Nyström, ‖K - ΦΦᵀ‖ / ‖K‖, a half each": errors,
     }
-    options.out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    options.out.write_text(
+        json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     print(text(report))
 
 

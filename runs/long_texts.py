@@ -83,8 +83,10 @@ def main() -> None:
         "calibration": calibration(matcher, images, texts, made),
         "read at once": at_once(matcher, images, made[0, SEEDS[0]].texts),
     }
-    options.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text(markdown(report))
+    options.out.with_suffix(".json").write_text(
+        json.dumps(report, indent=1) + "\n", encoding="utf-8"
+    )
+    options.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
     print(markdown(report))
 
 

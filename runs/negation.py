@@ -37,7 +37,7 @@ def main() -> None:
     page = "\n".join([*HEAD, *(line for name in options.matchers for line in rows(name, dev)), ""])
     print(page)
     if options.out:
-        options.out.write_text(page)
+        options.out.write_text(page, encoding="utf-8")
 
 
 def rows(name: str, dev: PairSet) -> list[str]:

@@ -52,7 +52,7 @@ def main() -> None:
         indexer = subprocess.Popen(
             [sys.executable, TESTS / "killing.py", "gallery", home, pictures],
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         assert indexer.stdout
         least = int(indexer.stdout.readline())
@@ -91,7 +91,7 @@ def _search(home: Path, pictures: Path) -> subprocess.Popen[str]:
         [sys.executable, "-c", SEARCH, home, pictures],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         cwd=TESTS,
     )
 

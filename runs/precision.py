@@ -39,7 +39,7 @@ def main() -> None:
         "int8": [run.rsum.value for run in int8],
         "int8 - float32": plain(paired_retrieval(*joined, seed=0)["rsum"]),
     }
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result))
 
 

@@ -95,8 +95,10 @@ def main() -> None:
     for name, one in cases.items():
         report[name] = measure(one, matcher)
         print(name, json.dumps(report[name][f"both, {SHIPPED}"]), flush=True)
-    options.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text(markdown(report))
+    options.out.with_suffix(".json").write_text(
+        json.dumps(report, indent=1) + "\n", encoding="utf-8"
+    )
+    options.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
     print(markdown(report))
 
 

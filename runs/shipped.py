@@ -69,8 +69,8 @@ def main() -> None:
         found = paired_retrieval(over_seeds(others, pairs), over_seeds(kept, pairs), seed=0)
         result["difference"] = {"from": options.against, **plain(found)}
     stem = options.out / options.name
-    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    stem.with_suffix(".md").write_text(markdown(result))
+    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    stem.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
     draw_reliability(kept[0].facts(), options.out / f"{options.name}-reliability.png")
     print(markdown(result))
 

@@ -37,7 +37,7 @@ class Kept:
     def note_training(self, seconds: float, warnings: list[str]) -> None:
         """Keep what only training knows."""
         noted = {"seconds": round(seconds, 1), "warnings": warnings}
-        self._beside("-training.json").write_text(json.dumps(noted))
+        self._beside("-training.json").write_text(json.dumps(noted), encoding="utf-8")
 
     def is_measured(self) -> bool:
         """Tell whether ``keep`` was called."""
@@ -46,7 +46,7 @@ class Kept:
     def keep(self, facts: Facts, ranks: Mapping[str, Any]) -> None:
         """Keep what was measured."""
         np.savez_compressed(self._beside("-ranks.npz"), **ranks)
-        self._beside(".json").write_text(json.dumps(facts))
+        self._beside(".json").write_text(json.dumps(facts), encoding="utf-8")
 
     def ranks(self) -> dict[str, Any]:
         """Return the ranks of dev images and texts, float64."""
@@ -55,8 +55,8 @@ class Kept:
 
     def facts(self, *, with_bins: bool = True) -> dict[str, Any]:
         """Return all numbers; without bins, of each calibration the error alone, rounded."""
-        facts = json.loads(self._beside(".json").read_text())
-        training = json.loads(self._beside("-training.json").read_text())
+        facts = json.loads(self._beside(".json").read_text("utf-8"))
+        training = json.loads(self._beside("-training.json").read_text("utf-8"))
         if not with_bins:
             facts["calibration"] = {
                 top: {size: round(one["error"], 2) for size, one in sizes.items()}

@@ -81,7 +81,7 @@ def main() -> None:
     page = "\n".join([*HEAD, *map(str, rows), ""])
     print(page)
     if options.out:
-        options.out.write_text(page)
+        options.out.write_text(page, encoding="utf-8")
 
 
 def trained(pairs: PairSet, work: Path) -> dict[str, Path]:

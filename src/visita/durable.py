@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import xxhash
@@ -38,6 +38,15 @@ def checksum_of(path: Path) -> str:
         return hashlib.file_digest(file, xxhash.xxh3_64).hexdigest()
 
 
+def sync_handle(handle: int) -> None:
+    """Wait until the disk has what was written to an open file."""
+    if sys.platform == "darwin":  # fsync leaves it in the memory of the drive there
+        with suppress(OSError):  # some network file systems know only the other
+            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(handle)
+
+
 def sync_file(path: Path) -> None:
     """Wait until the disk has the bytes of a file."""
     _sync(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
@@ -45,7 +54,7 @@ def sync_file(path: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Wait until the disk has the names in a folder (where the system can do that)."""
-    if os.name == "posix":
+    if sys.platform != "win32":
         try:
             _sync(folder, os.O_RDONLY)
         except OSError as error:
@@ -132,6 +141,6 @@ def _lock(folder: Path, *, wait: bool = False) -> Iterator[bool]:
 def _sync(path: Path, flags: int) -> None:
     handle = os.open(path, flags)
     try:
-        os.fsync(handle)
+        sync_handle(handle)
     finally:
         os.close(handle)

@@ -1,4 +1,6 @@
-"""Notes whom a process would speak to, and what the command line would write into HOME.
+"""Notes whom a process would speak to, and what the command line would write that it may not.
+
+That is anything in HOME, and anywhere what Windows would refuse for its name.
 
 Python's audit tells of both; ``VISITA_TESTS_NOTES`` names the file of the notes.
 """
@@ -6,11 +8,19 @@ Python's audit tells of both; ``VISITA_TESTS_NOTES`` names the file of the notes
 import os
 import sys
 
-# ruff: noqa: PTH100, PTH111, PTH118 - every process pays for what is imported here
+# ruff: noqa: PTH100, PTH111, PTH118, PTH119 - every process pays for what is imported here
 
 HERE = ("localhost", "127.", "::1", os.uname().nodename if hasattr(os, "uname") else "localhost")
 HOME = os.path.join(os.path.expanduser("~"), "")
 COMMAND_LINE = sys.orig_argv[1:3] == ["-m", "visita"]
+REFUSED = frozenset('<>:"|?*\\').union(map(chr, range(32)))
+DEVICES = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in range(10)),
+}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 NOTES = os.open(os.environ["VISITA_TESTS_NOTES"], os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
 
@@ -35,10 +45,18 @@ def spoken(event: str, given: tuple) -> bool:
 
 
 def written(event: str, given: tuple) -> bool:
-    """Tell whether an event makes a file or a folder in HOME."""
+    """Tell whether an event makes a file or a folder that may not be."""
     makes = event == "os.mkdir" or (event == "open" and (given[2] or 0) & WRITING)
-    named = makes and not isinstance(given[0], int)  # a descriptor was opened by name before
-    return bool(named) and os.path.abspath(os.fsdecode(given[0])).startswith(HOME)
+    if not makes or isinstance(given[0], int):  # a descriptor was opened by name before
+        return False
+    path = os.path.abspath(os.fsdecode(given[0]))
+    return path.startswith(HOME) or not fits_windows(os.path.basename(path))
+
+
+def fits_windows(name: str) -> bool:
+    """Tell whether a file may have this name on Windows."""
+    is_device = name.partition(".")[0].rstrip().lower() in DEVICES
+    return REFUSED.isdisjoint(name) and not name.endswith((" ", ".")) and not is_device
 
 
 sys.addaudithook(hear)

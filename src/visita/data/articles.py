@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from scipy import sparse
 from visita.data.pairs import PairSet
 from visita.data.pictures import path_below
 from visita.data.prose import sentences
+from visita.durable import write_durably
 from visita.errors import ConfigError, DataError
 from visita.types import Skipped
 
@@ -110,15 +110,7 @@ def write_articles(pairs: PairSet, file: Path) -> None:
     for path, text, split in zip(pairs.image_paths, pairs.texts, pairs.text_split, strict=True):
         image = path_below(path, file.parent)
         lines.append(json.dumps({"image": image, "text": text, "split": str(split)}) + "\n")
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with draft.open("w", encoding="utf-8") as out:
-            out.writelines(lines)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_durably(file, "".join(lines).encode())
 
 
 def _draw(

@@ -151,7 +151,8 @@ class PictureFile:
     """Bytes."""
     mtime_ns: int
     inode: int
-    """The file system's number of the file, which a rename does not change."""
+    """The file system's number of the file, which a rename does not change; 0 if not known, as
+    where Windows lists a folder."""
 
 
 @dataclass(frozen=True)

@@ -82,11 +82,8 @@ def _version(package: str) -> str:
 
 
 def _same(file: PictureFile, status: os.stat_result) -> bool:
-    return (status.st_size, status.st_mtime_ns, status.st_ino) == (
-        file.size,
-        file.mtime_ns,
-        file.inode,
-    )
+    is_alike = (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+    return is_alike and file.inode in (0, status.st_ino)
 
 
 @dataclass(frozen=True)

@@ -257,7 +257,7 @@ def reader_of(pairs: PairSet) -> str:
 
 def shown(matcher: str) -> str:
     """Return what a matcher is called where folders of this machine have no place."""
-    family, colon, place = matcher.rpartition(":")
+    family, colon, place = ("", "", matcher) if Path(matcher).exists() else matcher.rpartition(":")
     path = Path(place).expanduser()
     return f"{family}{colon}{path.resolve().name}" if path.exists() else matcher
 

@@ -7,7 +7,6 @@ matcher's and no other's.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -51,7 +50,7 @@ def measure_apart(
     task = {"matcher": str(matcher), "pictures": [str(p) for p in pictures], "texts": list(texts)}
     command = [sys.executable, "-m", "visita.reports.costs"]
     done = subprocess.run(
-        command, input=json.dumps(task), capture_output=True, text=True, check=False
+        command, input=json.dumps(task), capture_output=True, encoding="utf-8", check=False
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
@@ -68,8 +67,8 @@ def measure(matcher: Matcher, pictures: Sequence[Path], texts: Sequence[str]) ->
     dict
         ``pictures_per_second``, files to vectors on all cores; ``query_ms``, the median of one
         text in, ``GALLERY`` vectors compared and the first re-scored where the matcher does so;
-        ``bytes_per_picture``, what is compared; ``peak_mb`` of memory so far; ``parameters``, of
-        the encoders and of the matcher itself.
+        ``bytes_per_picture``, what is compared; ``peak_memory``'s; ``parameters``, of the encoders
+        and of the matcher itself.
 
     Raises
     ------
@@ -78,12 +77,12 @@ def measure(matcher: Matcher, pictures: Sequence[Path], texts: Sequence[str]) ->
     """
     vectors, packed, rate = _read(matcher, pictures)
     milliseconds = _asked(matcher, texts, vectors, packed)
-    peak = _peak_mb()  # counting parameters loads torch
+    peak = peak_memory()  # counting parameters loads torch
     return {
         "pictures_per_second": rate,
         "query_ms": milliseconds,
         "bytes_per_picture": vectors[0].nbytes + (packed[0].nbytes if packed is not None else 0),
-        "peak_mb": peak,
+        **peak,
         "parameters": parameters(matcher),
     }
 
@@ -164,13 +163,18 @@ def _saved_numbers(matcher: Matcher) -> int:
     return total
 
 
-def _peak_mb() -> float:
-    status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss is never below the parent's
-        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) / 1e3
-    unit_of = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_of / 1e6
+def peak_memory() -> dict[str, float]:
+    """Return ``peak_mb``, the most memory that this process held; on Windows nothing tells."""
+    if sys.platform == "win32":
+        return {}
+    if sys.platform == "linux":  # ru_maxrss is never below the parent's
+        lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
+        [peak] = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+        return {"peak_mb": int(peak) / 1e3}
+    import resource  # noqa: PLC0415  Windows lacks it
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
 
 
 def _main(task: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.durable import write_durably
+from visita.durable import sync_handle, write_durably
 from visita.types import Skipped
 
 _LINE_SEAL = ',"crc32":"%08x"}'
@@ -87,7 +87,7 @@ def append_bytes(path: Path, data: bytes) -> None:
     with path.open("ab") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        sync_handle(file.fileno())
 
 
 def _sealed(value: Mapping[str, Any]) -> bytes:

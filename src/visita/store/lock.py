@@ -40,7 +40,7 @@ class WriterLock:
         """
         try:
             self._lock.acquire(timeout=seconds)
-            (self.folder / HOLDER).write_text(self._name)
+            (self.folder / HOLDER).write_text(self._name, "ascii")
         except Timeout:
             return False
         except OSError as error:
@@ -107,6 +107,6 @@ def unwritable(folder: Path, error: OSError) -> UnwritableError:
 
 def _holder(folder: Path) -> str:
     try:
-        return (folder / HOLDER).read_text().strip()
+        return (folder / HOLDER).read_text("ascii", "replace").strip()
     except OSError:
         return ""
