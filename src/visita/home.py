@@ -1,4 +1,4 @@
-"""Where visita keeps what it makes: galleries (data) and exported graphs (cache)."""
+"""Where visita keeps what it makes (galleries; exported graphs) and what the user chose."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ def cache_home() -> Path:
     """Return the folder for what can be made again: ``$VISITA_HOME/cache``, else the user's."""
     home = _named()
     return home / "cache" if home else Path(platformdirs.user_cache_dir("visita"))
+
+
+def config_home() -> Path:
+    """Return the folder for what the user chose: ``$VISITA_HOME/config``, else the user's."""
+    home = _named()
+    return home / "config" if home else Path(platformdirs.user_config_dir("visita"))
 
 
 def _named() -> Path | None:

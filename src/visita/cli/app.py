@@ -37,6 +37,7 @@ COMMANDS = Registry(
         "caption": "visita.cli.caption:caption",
         "answer": "visita.cli.answer:answer",
         "models": "visita.cli.models:models",
+        "use": "visita.cli.use:use",
         "extract": "visita.cli.extract:extract",
         "evaluate": "visita.cli.evaluate:evaluate",
         "compare": "visita.cli.compare:compare",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from visita.brief import counted
-from visita.cli.options import Home, Json
+from visita.cli.options import Home, Json, agreed
 from visita.cli.output import print_json
-from visita.errors import ConfigError
 from visita.progress import one_line
 
 gallery = typer.Typer(
@@ -117,10 +115,8 @@ def remove(
     from visita.gallery.listing import find_gallery, remove_gallery  # noqa: PLC0415
 
     name = find_gallery(name, gallery).name
-    if not yes:
-        if sys.stdin is None or not sys.stdin.isatty():
-            raise ConfigError("There is no terminal to ask on: add --yes to delete the gallery.")
-        typer.confirm(f"Delete the gallery {name}? Its pictures stay.", abort=True, err=True)
+    question = f"Delete the gallery {name}? Its pictures stay."
+    agreed(question, yes=yes, refused="add --yes to delete the gallery")
     remove_gallery(name, gallery)
     if as_json:
         print_json({"removed": name})

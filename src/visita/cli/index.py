@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,30 +33,51 @@ def index(
 
     Only what is new or changed is read. Searching does this too; a large
     folder is better indexed beforehand. Interrupted, it resumes when
-    it is run again. While another process writes, it waits.
+    it is run again. While another process writes, it waits. A folder that
+    cannot be read is told at the end, and the others are read.
 
     [bold]visita index Pictures --exclude '*.gif'[/bold]
     """
-    reports = []
+    reports: list[dict[str, Any]] = []
+    faults: list[visita.VisitaError] = []
     places = checked(folders)
     chosen = visita.load(matcher, text_encoder=text_encoder)
-    for synced, report in _synced(_opened(places, chosen, gallery), "sync", exclude):
+    galleries = _opened(places, chosen, gallery)
+    for synced, report in _synced(galleries, "sync", exclude, faults.append):
         reports.append({"folder": str(synced.stored), **asdict(report), "broken": report.broken})
         if not as_json:
             print(one_line(summary(synced, report)), flush=True)
+    if faults and not reports:
+        raise faults[0]
     if as_json:
-        print_json({"galleries": reports})
+        print_json({"galleries": reports, "errors": [str(fault) for fault in faults]})
+    for fault in faults:
+        say(f"error: {fault}")
+    if faults:
+        raise typer.Exit(2)
+
+
+def _fail(fault: visita.VisitaError) -> None:
+    raise fault
 
 
 def _synced(
     galleries: Sequence[visita.Gallery],
     way: Literal["sync", "refresh"],
     exclude: Sequence[str] | None,
+    failed: Callable[[visita.VisitaError], None] = _fail,
 ) -> Iterator[tuple[visita.Gallery, SyncReport]]:
-    """Bring each gallery in step; skipped files and remarks go to stderr."""
+    """Bring each gallery in step; skipped files and remarks go to stderr.
+
+    ``failed`` is told what keeps one of them from that, and raises it unless the rest goes on.
+    """
     unmatched = set(exclude or ())
     for gallery in galleries:
-        report: SyncReport = getattr(gallery, way)(exclude=exclude or ())
+        try:
+            report: SyncReport = getattr(gallery, way)(exclude=exclude or ())
+        except visita.VisitaError as fault:
+            failed(fault)
+            continue
         report_skipped(report.skipped)
         for remark in _remarks(report):
             say(remark)

@@ -29,10 +29,27 @@ Image = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DEFAULT = "visita-small"
+
+
+def _chosen(context: typer.Context, named: str) -> str:
+    """Return the matcher that is named, or else this user's, which is told where it is not ours."""
+    from visita.matchers.default import default_matcher  # noqa: PLC0415
+
+    source = context.get_parameter_source("matcher")
+    if source and source.name != "DEFAULT":
+        return named
+    if (name := default_matcher()) != DEFAULT:
+        note(f"by {name}, your default; 'visita use {DEFAULT}' goes back")
+    return name
+
+
 Matcher = Annotated[
     str,
     typer.Option(
-        metavar="NAME|FOLDER", help="A shipped matcher, a saved one's folder, or clip:NAME."
+        metavar="NAME|FOLDER",
+        help="A shipped matcher, a saved one's folder, or clip:NAME.",
+        show_default=f"{DEFAULT}, or what 'visita use' chose",
+        callback=_chosen,
     ),
 ]
 TextEncoder = Annotated[
@@ -121,6 +138,21 @@ def rooted(data: str, roots: list[Path] | None) -> Source:
     from visita.data import Source  # noqa: PLC0415
 
     return Source(data, tuple(roots or ()))
+
+
+def agreed(question: str, *, yes: bool, refused: str) -> None:
+    """Ask on the terminal, unless ``yes``; whoever says no ends the command.
+
+    Raises
+    ------
+    ConfigError
+        If there is no terminal; ``refused`` is what to do then.
+    """
+    if yes:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ConfigError(f"There is no terminal to ask on: {refused}.")
+    typer.confirm(question, abort=True, err=True)
 
 
 NAMED = 60

@@ -23,7 +23,8 @@ from visita.data import Data, open_pairs
 from visita.data.join import interchangeable
 from visita.data.pairs import LEAST
 from visita.errors import ConfigError
-from visita.evaluation import paired_retrieval, retrieval
+from visita.evaluation import retrieval
+from visita.evaluation.gain import compared
 from visita.evaluation.measure import TOPICS_FROM, features_for, vectors
 from visita.evaluation.retrieval import rsum_of_vectors
 from visita.matchers import opened
@@ -326,13 +327,5 @@ def _compare(
         "split": split,
         "images": len(held_back.pairs.image_ids),
         "weight": weight,
-        "before": before.to_dict(),
-        "after": after.to_dict(),
-        "difference": _plain(paired_retrieval(before, after, seed=seed)),
+        **compared(before, after, seed=seed),
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return {name: getattr(value, name) for name in ("value", "low", "high", "p_value")}

@@ -47,10 +47,11 @@ def model_files(
 ) -> Sequence[Path]:
     """Return the configuration and the weights, downloaded where they are not there yet.
 
-    A download that broke off is gone on with. ``more`` names further files, or patterns of
-    them, that are wanted where there are any. ``pickled`` takes ``PICKLED`` where there are no
-    safetensors: whoever builds the network must then load with ``weights_only``. ``check`` is
-    given the ``config.json`` before anything else is fetched, and may refuse the model by it.
+    Who reviews what is fetched (see ``offer``) sees it first. ``more`` names further files, or
+    patterns of them, that are wanted where there are any. ``pickled`` takes ``PICKLED`` where
+    there are no safetensors: whoever builds the network must then load with ``weights_only``.
+    ``check`` is given the ``config.json`` before anything else is fetched, and may refuse the
+    model by it.
     ``HF_HUB_OFFLINE`` and ``HF_HOME`` are those of huggingface_hub.
 
     Raises
@@ -92,25 +93,13 @@ def obtained(folder_or_repository: str, patterns: Sequence[str]) -> Path:
 
 
 def _downloaded(repository: str, patterns: Sequence[str]) -> Path:
-    from huggingface_hub import constants, snapshot_download  # noqa: PLC0415 - an extra's
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
+    from visita.encoders.library import fetch  # noqa: PLC0415 - by the library of an extra
 
-    wanted, local = list(patterns), not may_fetch()
-    try:
-        return Path(snapshot_download(repository, allow_patterns=wanted, local_files_only=local))
-    except HFValidationError as error:
-        raise ArtifactError(
-            f"{repository!r} is neither a folder nor the name of a repository on the hub."
-        ) from error
-    except (HfHubHTTPError, OSError) as error:
-        if not may_fetch():
-            raise ArtifactError(
-                f"{repository!r} is not in {constants.HF_HUB_CACHE}, and a saved matcher fetches "
-                f"nothing by itself: if you trust it, run  hf download {repository}  first."
-            ) from error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ArtifactError(
-            f"{repository!r} is not in {constants.HF_HUB_CACHE} and could not be fetched: "
-            f"{reason} Where there is a network, run  hf download {repository}  first; "
-            "HF_HOME says where it is kept."
-        ) from error
+    if may_fetch():
+        return fetch.fetched(repository, patterns)
+    if folder := fetch.kept(repository, patterns):
+        return folder
+    raise ArtifactError(
+        f"{repository!r} is not in the hub's cache, and a saved matcher fetches nothing by itself: "
+        f"if you trust it, run  {fetch.download_line(repository)}  first."
+    )

@@ -21,10 +21,20 @@ OPEN_CLIP = {
 """What open_clip calls MODEL/WEIGHTS, and the same weights for transformers. Which activation
 they were trained with is in the configuration there, and no matter of the name."""
 
+WITH_SAFETENSORS = {"openai/clip-vit-base-patch32": "c237dc49a33fc61debc9276459120b7eac67e7ef"}
+"""Where the main revision of a repository has pickles only: another, with the same weights."""
+
 
 def repository(model: str) -> str:
     """Return the repository on the hub for a name of open_clip; any other name as it is."""
     return OPEN_CLIP.get(model, model)
+
+
+def with_safetensors(model: str) -> str:
+    """Return the repository for a name, and the revision that has safetensors if not the main."""
+    name = repository(model)
+    revision = WITH_SAFETENSORS.get(name)
+    return f"{name}@{revision}" if revision else model
 
 
 @dataclass(frozen=True)

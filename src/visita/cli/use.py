@@ -1,0 +1,141 @@
+"""``visita use``: the matcher that commands take where none is named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import visita
+from visita.brief import counted
+from visita.cli.options import Json, agreed
+from visita.cli.output import print_comparison, print_json
+from visita.durable import make_folder
+from visita.home import cache_home
+from visita.progress import one_line, say
+
+if TYPE_CHECKING:
+    from visita.encoders.library.offer import Offer, Review
+
+
+def use(
+    matcher: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME|FOLDER",
+            help="A shipped matcher, a saved one's folder, or clip:NAME.",
+            show_default="tells which it is",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Fetch without asking.")] = False,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PAIRS",
+            help="Images with texts, as --data of evaluate: measure before and after on them.",
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of the pairs: train, dev or test.")] = "test",
+    no_reindex: Annotated[
+        bool, typer.Option("--no-reindex", help="Leave each gallery to its next search.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a matcher your default: the one that commands take where you name none.
+
+    A pretrained one is fetched first, once you have seen its size and licence. Its
+    networks are exported and tried, and your galleries are read again in the
+    background. Where something fails, your default stays as it was.
+
+    [bold]visita use clip:ViT-B-32/laion2b_s34b_b79k --pairs folder:mypairs[/bold]
+    [bold]visita use visita-small[/bold]
+    """
+    from visita.evaluation.gain import gain  # noqa: PLC0415
+    from visita.gallery.behind import behind  # noqa: PLC0415
+    from visita.matchers.default import default_matcher, make_default  # noqa: PLC0415
+    from visita.search.trial import tried  # noqa: PLC0415
+
+    if matcher is None:
+        _print({"default": default_matcher()}, as_json)
+        return
+    name = _whole_name(matcher)
+    data = visita.open_pairs(pairs) if pairs else None  # what is wrong with them is told first
+    chosen = tried(name, _asking(name, yes=yes))
+    comparison = gain(default_matcher(), chosen, data, split=split) if data else None
+    make_default(name)
+    folders = [gallery.folder for gallery in behind(chosen.fingerprint())]
+    reader = None if no_reindex else _read_again(folders, name)
+    facts = {"pairs": comparison, "galleries": folders, "process": reader and reader.pid}
+    _print({"default": name, **facts}, as_json)
+
+
+def _print(facts: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+        return
+    if facts.get("pairs"):
+        print_comparison(facts["pairs"])
+    print(one_line(f"default matcher: {facts['default']}"))
+    if folders := facts.get("galleries"):
+        print(f"{counted(len(folders), 'folder')} known by another matcher; {_how(facts)}:")
+        print(*(one_line(f"  {folder}") for folder in folders), sep="\n")
+
+
+def _how(facts: Mapping[str, Any]) -> str:
+    if facts["process"] is None:
+        return "the next search, or  visita index , reads their pictures again"
+    return (
+        f"process {facts['process']} reads their pictures again meanwhile, and writes to {_log()}"
+    )
+
+
+def _whole_name(matcher: str) -> str:
+    """Return what is kept of a name: folders are absolute, and revisions have safetensors."""
+    from visita.encoders.pretrained.model import with_safetensors  # noqa: PLC0415
+    from visita.matchers.default import lasting_name  # noqa: PLC0415
+
+    family, colon, model = lasting_name(matcher).partition(":")
+    return f"{family}{colon}{with_safetensors(model)}"
+
+
+def _asking(name: str, *, yes: bool) -> Review:
+    """Return what tells size and licence of what is to be fetched, and asks."""
+
+    def review(offer: Offer) -> None:
+        if offer.missing:
+            say(
+                f"{offer.repository}: {offer.bytes / 1e6:,.1f} MB to fetch; licence: "
+                f"{offer.licence or _known_licence(name)}"
+            )
+            agreed("Fetch it?", yes=yes, refused="add --yes to fetch it")
+
+    return review
+
+
+def _known_licence(name: str) -> str:
+    from visita.encoders.pretrained.model import KNOWN  # noqa: PLC0415
+
+    licences = {known.name: known.licence for known in KNOWN}
+    return licences.get(name.partition("@")[0], "not stated")
+
+
+def _read_again(folders: Sequence[str], name: str) -> subprocess.Popen[bytes] | None:
+    """Start ``visita index``, which goes on when this process has ended."""
+    here = [folder for folder in folders if Path(folder).is_dir()]
+    if not here:
+        return None
+    # -P: a folder of pictures may hold a visita.py.
+    command = [sys.executable, "-P", "-m", "visita", "index", "--matcher", name, "--", *here]
+    make_folder(_log().parent)
+    with _log().open("wb") as log:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def _log() -> Path:
+    return cache_home() / "index.log"
