@@ -64,6 +64,7 @@ def lines(pairs: Path, out: Path) -> dict[str, list[str]]:
     article.write_text("It was a red star. Nobody saw it.")
     return {
         "models": [],
+        "use": [],
         "data check": [f"folder:{pairs}"],
         "data articles": [f"folder:{pairs}", "--noise", "1", "--out", str(pairs / "a.jsonl")],
         "data croissant": [f"folder:{pairs}", "--out", str(pairs / "c.json")],

@@ -20,6 +20,7 @@ from visita.progress import one_line, say
 
 if TYPE_CHECKING:
     from visita.encoders.library.offer import Offer, Review
+    from visita.types import Matcher
 
 
 def use(
@@ -54,18 +55,19 @@ def use(
     [bold]visita use clip:ViT-B-32/laion2b_s34b_b79k --pairs folder:mypairs[/bold]
     [bold]visita use visita-small[/bold]
     """
-    from visita.evaluation.gain import gain  # noqa: PLC0415
-    from visita.gallery.behind import behind  # noqa: PLC0415
-    from visita.matchers.default import default_matcher, make_default  # noqa: PLC0415
-    from visita.search.trial import tried  # noqa: PLC0415
+    from visita.matchers.default import default_matcher  # noqa: PLC0415
 
     if matcher is None:
         _print({"default": default_matcher()}, as_json)
         return
+    from visita.gallery.behind import behind  # noqa: PLC0415
+    from visita.matchers.default import make_default  # noqa: PLC0415
+    from visita.search.trial import tried  # noqa: PLC0415
+
     name = _whole_name(matcher)
     data = visita.open_pairs(pairs) if pairs else None  # what is wrong with them is told first
     chosen = tried(name, _asking(name, yes=yes))
-    comparison = gain(default_matcher(), chosen, data, split=split) if data else None
+    comparison = _gain(chosen, data, split) if data else None
     make_default(name)
     folders = [gallery.folder for gallery in behind(chosen.fingerprint())]
     reader = None if no_reindex else _read_again(folders, name)
@@ -100,6 +102,13 @@ def _whole_name(matcher: str) -> str:
 
     family, colon, model = lasting_name(matcher).partition(":")
     return f"{family}{colon}{with_safetensors(model)}"
+
+
+def _gain(chosen: Matcher, data: visita.PairSet, split: str) -> dict[str, Any]:
+    from visita.evaluation.gain import gain  # noqa: PLC0415 - takes seconds
+    from visita.matchers.default import default_matcher  # noqa: PLC0415
+
+    return gain(default_matcher(), chosen, data, split=split)
 
 
 def _asking(name: str, *, yes: bool) -> Review:

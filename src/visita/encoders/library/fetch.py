@@ -12,6 +12,7 @@ import errno
 import shutil
 from collections.abc import Sequence
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[att
 from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from huggingface_hub.utils.sha import git_hash
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
 from visita.artifact import sha256_of
 from visita.durable import make_folder, sync_file
@@ -35,6 +37,8 @@ from visita.encoders.library.offer import Offer, RemoteFile, show
 from visita.errors import ArtifactError, UnwritableError
 
 SHA256_DIGITS = 64
+_SILENT: Any = partial(tqdm, disable=True)
+"""No bar: each file that was fetched had its own."""
 
 
 def fetched(repository: str, patterns: Sequence[str]) -> Path:
@@ -90,10 +94,13 @@ def kept(repository: str, patterns: Sequence[str]) -> Path | None:
 
 def _snapshot(repository: str, patterns: Sequence[str], *, local_files_only: bool = False) -> Path:
     name, revision = _parts(repository)
-    wanted = list(patterns)
     return Path(
         snapshot_download(
-            name, revision=revision, allow_patterns=wanted, local_files_only=local_files_only
+            name,
+            revision=revision,
+            allow_patterns=list(patterns),
+            local_files_only=local_files_only,
+            tqdm_class=_SILENT,
         )
     )
 
@@ -139,7 +146,7 @@ def _check_room(offer: Offer) -> None:
     there = next(place for place in (cache, *cache.parents) if place.is_dir())
     free = shutil.disk_usage(there).free
     if free < offer.bytes:
-        room = f"{offer.bytes / 1e6:,.0f} MB are wanted, {free / 1e6:,.0f} MB are free"
+        room = f"{offer.bytes / 1e6:,.1f} MB are wanted, {free / 1e6:,.1f} MB are free"
         raise OSError(errno.ENOSPC, room)
 
 
@@ -197,8 +204,8 @@ def _refusal(repository: str, error: Exception) -> ArtifactError:
     if isinstance(error, OSError) and error.errno:
         reason = error.strerror or str(error)
         return UnwritableError(
-            f"{cache} cannot be written ({reason}): make room there, or name another place with "
-            "HF_HOME. What was fetched is kept.",
+            f"{error.filename or cache} cannot be written ({reason}): make room there, or name "
+            "another place with HF_HOME. What was fetched is kept.",
             reason,
         )
     return ArtifactError(
