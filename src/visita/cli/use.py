@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from visita.encoders.library.offer import Offer, Review
     from visita.types import Matcher
 
+DESCRIPTION = 100_000
+"""Bytes that the description of a model may take, by which it may be refused before all else."""
+
 
 def use(
     matcher: Annotated[
@@ -115,7 +118,7 @@ def _asking(name: str, *, yes: bool) -> Review:
     """Return what tells size and licence of what is to be fetched, and asks."""
 
     def review(offer: Offer) -> None:
-        if offer.missing:
+        if offer.bytes > DESCRIPTION:
             say(
                 f"{offer.repository}: {offer.bytes / 1e6:,.1f} MB to fetch; licence: "
                 f"{offer.licence or _known_licence(name)}"

@@ -37,15 +37,18 @@ class Offer:
         The hash of its revision.
     licence : str or None
         As the repository states it, if it does.
+    names : frozenset of str
+        All files that it has.
     files : tuple of RemoteFile
-        All that are wanted.
+        Those that are wanted.
     missing : tuple of RemoteFile
-        Those that are not in the cache.
+        Those of them that are not in the cache.
     """
 
     repository: str
     commit: str
     licence: str | None
+    names: frozenset[str]
     files: tuple[RemoteFile, ...]
     missing: tuple[RemoteFile, ...]
 
