@@ -11,6 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,12 @@ import watching
 from drawn import draw_pairs
 
 from visita.data import PairSet, open_pairs
+from visita.encoders.library.networks import imported
 from visita.encoders.minilm import MiniLM
 from visita.types import Recipe
+
+if find_spec("torchvision"):
+    imported("torchvision")  # as visita does, before a test imports what needs it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

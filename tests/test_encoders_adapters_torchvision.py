@@ -16,9 +16,10 @@ from huggingface_hub import constants
 from PIL import Image
 
 from visita.encoders.engine import Graph, TorchRunner, export
+from visita.encoders.library.networks import imported
 from visita.encoders.library.torchvision_models import InceptionV3
 from visita.encoders.table import IMAGE_ENCODERS
-from visita.errors import ArtifactError, ConfigError, UnknownNameError
+from visita.errors import ArtifactError, ConfigError, UnknownNameError, VisitaError
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.types import Recipe
@@ -26,15 +27,9 @@ from visita.types import Recipe
 pytestmark = pytest.mark.slow
 
 try:
-    import timm
-    import torchvision
-    from timm.models import save_for_hf
-except Exception as error:  # a torchvision built for another torch raises RuntimeError
-    pytest.skip(
-        f"needs timm and a torchvision built with this torch ({error}): CONTRIBUTING.md has the "
-        "command that installs such a pair",
-        allow_module_level=True,
-    )
+    timm, torchvision = imported("timm"), imported("torchvision")
+except VisitaError as error:
+    pytest.skip(f"needs pip install 'visita[timm]': {error}", allow_module_level=True)
 
 SIZES = ((50, 61), (401, 190), (299, 299))
 TIMM = {
@@ -195,7 +190,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
         torch.manual_seed(0)
         places[name] = tmp_path_factory.mktemp(name)
         model = timm.create_model(architecture, **changes)
-        save_for_hf(model, places[name], model_args=changes, safe_serialization=True)
+        timm.models.save_for_hf(model, places[name], model_args=changes, safe_serialization=True)
     return places
 
 

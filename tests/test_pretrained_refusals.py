@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from refusing import refusal
 
 import visita
 from visita.encoders.pretrained.families import FAMILIES
 from visita.errors import VisitaError
 from visita.matchers import PRETRAINED
-
-WITHOUT_LIBRARIES = """
-import sys
-from visita.cli import main
-try:
-    main()
-finally:
-    print(*sorted({"torch", "transformers"} & set(sys.modules)), file=sys.stderr)
-"""
-
-
-def refusal(matcher: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return what a new process says of a matcher's name; it must say so by itself."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(folder / "hub"))
-    picture = folder / "grey.png"
-    Image.new("RGB", (8, 8), "grey").save(picture)
-    arguments = ("match", str(picture), "a dog", "--matcher", matcher)
-    command = [sys.executable, "-c", WITHOUT_LIBRARIES, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and not done.stdout
-    *said, loaded = done.stderr.splitlines()
-    assert loaded == "", f"it loaded {loaded}"
-    return " ".join(said)
 
 
 def configured(folder: Path, **settings: object) -> Path:

@@ -136,6 +136,11 @@ def _squashed() -> Any:
     return tf.SiglipImageProcessorPil(size=SQUARE, image_mean=half, image_std=half)
 
 
+def wordpieces() -> Any:
+    """Return a tokenizer of BERT's kind."""
+    return tf.BertTokenizer(vocab=_wordpieces())
+
+
 def _wordpieces() -> dict[str, int]:
     vocab = {word: n for n, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
     vocab |= {f"##{letter}": len(vocab) + n for n, letter in enumerate(LETTERS)}

@@ -26,6 +26,7 @@ IMAGE_ENCODERS = Registry(
         "altclip:": "visita.encoders.pretrained.dual:ALTCLIP.pictures",
         "align:": "visita.encoders.pretrained.dual:ALIGN.pictures",
         "blip2:": "visita.encoders.pretrained.blip:BLIP2.pictures",
+        "open-clip:": "visita.encoders.pretrained.open_clip:OPEN_CLIP.pictures",
         "visual-words:": "visita.encoders.visual_words:by_name",
         "tuned:": "visita.encoders.tuned:by_name",
     },
@@ -43,6 +44,7 @@ TEXT_ENCODERS = Registry(
         "altclip:": "visita.encoders.pretrained.dual:ALTCLIP.texts",
         "align:": "visita.encoders.pretrained.dual:ALIGN.texts",
         "blip2:": "visita.encoders.pretrained.blip:BLIP2.texts",
+        "open-clip:": "visita.encoders.pretrained.open_clip:OPEN_CLIP.texts",
         "sentence-transformers:": "visita.encoders.pretrained.sentence_transformers:FAMILY.texts",
     },
 )

@@ -37,6 +37,7 @@ PRETRAINED = Registry(
         "altclip:": "visita.matchers.pretrained:altclip",
         "align:": "visita.matchers.pretrained:align",
         "blip2:": "visita.matchers.pretrained:blip2",
+        "open-clip:": "visita.matchers.pretrained:open_clip",
     },
 )
 

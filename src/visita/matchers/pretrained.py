@@ -193,7 +193,7 @@ def pretrained(family: str, model: str, text_encoder: str | None = None) -> Pret
     MismatchError
         If the vectors of the text encoder are of another width.
     """
-    images = f"{family}:{_place(model)}"
+    images = f"{family}:{_place(family, model)}"
     texts = images if text_encoder is None else _whole_name(text_encoder)
     if texts != images:
         _check_pair(family, images, texts)
@@ -213,12 +213,14 @@ def pretrained(family: str, model: str, text_encoder: str | None = None) -> Pret
 
 def _whole_name(encoder: str) -> str:
     family, colon, model = encoder.partition(":")
-    return f"{family}:{_place(model)}" if colon else encoder
+    return f"{family}:{_place(family, model)}" if colon else encoder
 
 
-def _place(model: str) -> str:
+def _place(family: str, model: str) -> str:
     local = Path(model.partition("@")[0]).expanduser()
-    return str(Path(model).expanduser().absolute()) if local.exists() else repository(model)
+    if local.exists():
+        return str(Path(model).expanduser().absolute())
+    return repository(model) if family == "clip" else model
 
 
 def _open(texts: str) -> PretrainedText:
@@ -242,7 +244,7 @@ def _check_pair(family: str, images: str, texts: str) -> None:
         )
 
 
-clip, siglip, blip, albef, metaclip2, chinese_clip, altclip, align, blip2 = (
+clip, siglip, blip, albef, metaclip2, chinese_clip, altclip, align, blip2, open_clip = (
     partial(pretrained, family) for family in FAMILIES
 )
 

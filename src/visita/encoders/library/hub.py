@@ -59,10 +59,10 @@ def model_files(
     ArtifactError
         If the model cannot be found or fetched, or lacks its configuration or safetensors.
     """
-    folder = obtained(folder_or_repository, CONFIGS)
+    folder = obtained(folder_or_repository, ("*config.json",))
+    check(folder / CONFIGS[0])
     if not (folder / CONFIGS[0]).is_file():
         raise ArtifactError(f"{folder} holds no model: it has no {CONFIGS[0]}.")
-    check(folder / CONFIGS[0])
     folder = obtained(folder_or_repository, [*CONFIGS, *WEIGHTS, *more])
     if pickled and not _found(folder, WEIGHTS):
         folder = obtained(folder_or_repository, [*CONFIGS, *PICKLED, *more])

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ def _shortened(picture: Image) -> Image:
 
 
 AnyPreparation = Preparation | PatchPreparation
+MODULES = {"open_clip_torch": "open_clip"}
+"""Of the libraries that PyPI knows by another name."""
 FORMAT = 2
 """Raised when what is kept of a model, or what a level means, changes."""
 
@@ -256,7 +259,8 @@ def installed_version(library: str, family: str = "") -> str:
     try:
         return version(library)
     except PackageNotFoundError as error:
-        raise MissingExtraError(f"{family or library}:NAME", library) from error
+        extra = MODULES.get(library, library).replace("_", "-")
+        raise MissingExtraError(f"{family or extra}:NAME", extra) from error
 
 
 def imported(library: str) -> Any:
@@ -271,9 +275,28 @@ def imported(library: str) -> Any:
     """
     installed_version(library)
     try:
-        return import_module(library)
-    except Exception as error:  # a torchvision built for another torch raises RuntimeError
+        if find_spec("torchvision"):  # which the others import
+            _import_torchvision()
+        return import_module(MODULES.get(library, library))
+    except Exception as error:  # a torchvision built for another torch may raise anything
         raise ConfigError(
             f"{library} {version(library)} does not import ({_reason(error)}). torchvision, and "
             "what needs it, only does beside the torch that it was built with: install such a pair."
         ) from error
+
+
+@cache
+def _import_torchvision() -> Any:
+    """Import torchvision, also where its compiled operators do not load.
+
+    Those on PyPI are compiled for a torch with CUDA. Beside one for processors alone torchvision
+    does not import, nor then timm, open_clip and transformers, unless the operators that it
+    states the shapes of are declared. No network that is read here computes one of them.
+    """
+    try:
+        return import_module("torchvision")
+    except RuntimeError:
+        operators: Any = import_module("torch.library").Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        return import_module("torchvision"), operators  # which are gone with this object

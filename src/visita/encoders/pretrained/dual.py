@@ -32,6 +32,7 @@ from visita.encoders.pretrained.loading import (
     prepared,
     reading,
     text_config,
+    threshold_of,
 )
 from visita.encoders.pretrained.model import Model
 from visita.encoders.pretrained.tokens import Reading, sentence_piece
@@ -151,16 +152,8 @@ def _build(row: Row, model: str, files: Sequence[Path]) -> Model:
         DualText(network.text_model, of_texts, first=row.first, masked=not row.padded),
         (config.num_hidden_layers, config.hidden_size),
         getattr(config, "projection_size", None) or network.config.projection_dim,
-        threshold=_threshold(network),
+        threshold=threshold_of(network) if hasattr(network, "logit_bias") else None,
     )
-
-
-def _threshold(network: Any) -> float | None:
-    """Return where sigmoid(scale * cosine + bias) is one half; None without a bias."""
-    if not hasattr(network, "logit_bias"):
-        return None
-    scale, bias = float(network.logit_scale.detach().exp()), float(network.logit_bias.detach())
-    return -bias / scale
 
 
 def _tokenizer(row: Row, model: str, files: Sequence[Path], place: Path) -> Reading:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from visita.artifact import read_json
-from visita.errors import ConfigError
+from visita.errors import ArtifactError, ConfigError
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "clip": ("clip",),
@@ -18,9 +18,11 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "altclip": ("altclip",),
     "align": ("align",),
     "blip2": ("blip-2",),
+    "open-clip": (),
 }
 """What comes before the colon of a name, and the ``model_type`` of what it reads. ALBEF's files
-have no configuration."""
+have no configuration, and open_clip's folders one of their own."""
+OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 
 def check_kind(family: str, model: str, config: Path) -> None:
@@ -28,9 +30,15 @@ def check_kind(family: str, model: str, config: Path) -> None:
 
     Raises
     ------
+    ArtifactError
+        If there is no configuration.
     ConfigError
         If it is of another family; the message names that one, or those that are read.
     """
+    if not config.is_file():
+        if config.with_name(OPEN_CLIP_CONFIG).is_file():
+            raise ConfigError(f"{model} is a model of open_clip. Name it open-clip:{model}")
+        raise ArtifactError(f"{config.parent} holds no model: it has no {config.name}.")
     settings = read_json(config)
     kind = settings.get("model_type")
     if kind in FAMILIES[family]:

@@ -115,6 +115,12 @@ def patches_of(model: str, files: Sequence[Path]) -> PatchPreparation:
     return preparation
 
 
+def threshold_of(network: Any) -> float:
+    """Return the cosine at which sigmoid(scale * cosine + bias) is one half."""
+    scale, bias = float(network.logit_scale.detach().exp()), float(network.logit_bias.detach())
+    return -bias / scale
+
+
 def text_config(files: Sequence[Path]) -> Any:
     """Return the configuration of a model's text tower."""
     return config_of(files).text_config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import string
 from collections.abc import Callable, Sequence
@@ -34,12 +35,28 @@ def _as_a_caption(text: str) -> str:
     return re.sub(r"\s{2,}", " ", caption).rstrip("\n").strip(" ")
 
 
+def _mended(text: str) -> str:
+    """open_clip's ``basic_clean``: broken characters mended, HTML's read."""
+    from ftfy import fix_text  # noqa: PLC0415 - open_clip's
+
+    return html.unescape(html.unescape(fix_text(text)))
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 CLEAN: dict[str, Callable[[str], str]] = {
     "": lambda text: text,
     "lower": str.lower,
     "siglip": lambda text: _without_punctuation(text.lower()),
     "siglip-cased": _without_punctuation,
     "albef": _as_a_caption,
+    "open-clip-whitespace": lambda text: _on_one_line(_mended(text)),
+    "open-clip-lower": lambda text: _on_one_line(_mended(text)).lower(),
+    "open-clip-canonicalize": lambda text: _without_punctuation(
+        _mended(text).replace("_", " ").lower()
+    ),
 }
 
 

@@ -1,0 +1,311 @@
+"""Models of open_clip give what open_clip computes, from the picture's file and the text on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_pretrained as tiny
+import torch
+import transformers as tf
+from huggingface_hub import constants
+from library_vectors import TEXTS, pictures
+from refusing import refusal
+from safetensors.torch import load_file, save_file
+
+import visita
+from visita.encoders.library.networks import imported
+from visita.encoders.pretrained import open_clip_list
+from visita.encoders.table import TEXT_ENCODERS
+from visita.errors import ArtifactError, ConfigError, UnknownNameError, VisitaError
+from visita.store.pictures import RecipeEncoder
+from visita.testing import check_matcher
+from visita.types import Recipe
+from visita.vectors import unit
+
+pytestmark = pytest.mark.slow
+
+try:
+    open_clip, timm = imported("open_clip_torch"), imported("timm")
+except VisitaError as error:
+    pytest.skip(f"needs pip install 'visita[open-clip]': {error}", allow_module_level=True)
+
+
+@timm.models.register_model
+def tiny_eva02(num_classes: int, global_pool: str, **_: Any) -> Any:
+    ways = {"use_rot_pos_emb": True, "swiglu_mlp": True, "qkv_fused": False, "scale_mlp": True}
+    sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
+    return timm.models.eva.Eva(**ways, **sizes, num_classes=num_classes, global_pool=global_pool)
+
+
+@timm.models.register_model
+def tiny_fastvit(num_classes: int, global_pool: str, **_: Any) -> Any:
+    sizes = {"layers": (1, 1, 1, 1), "embed_dims": (16, 16, 32, 32), "mlp_ratios": (2, 2, 2, 2)}
+    mixers = ("repmixer", "repmixer", "repmixer", "attention")
+    return timm.models.fastvit.FastVit(
+        **sizes, token_mixers=mixers, num_classes=num_classes, global_pool=global_pool
+    )
+
+
+WORDS = {"context_length": 20, "width": 24, "heads": 2, "layers": 2}
+SEEN = {"image_size": 32, "layers": 3, "width": 24, "head_width": 12, "patch_size": 8}
+HALVES = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bilinear"}
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "vit": {"quick_gelu": True, "vision_cfg": SEEN, "text_cfg": WORDS},
+    "resnet": {
+        "vision_cfg": {**SEEN, "layers": [1, 1, 1, 1], "width": 8, "head_width": 32},
+        "text_cfg": WORDS,
+    },
+    "coca": {
+        "custom_text": True,
+        "vision_cfg": {**SEEN, "attentional_pool": True, "output_tokens": True},
+        "text_cfg": {**WORDS, "embed_cls": True, "output_tokens": True},
+        "multimodal_cfg": {**WORDS, "attn_pooler_heads": 2},
+    },
+    "eva02": {
+        "custom_text": True,
+        "vision_cfg": {
+            "timm_model_name": "tiny_eva02",
+            "timm_pool": "token",
+            "timm_proj": None,
+            "image_size": 32,
+        },
+        "text_cfg": WORDS,
+    },
+    "mobileclip": {
+        "custom_text": True,
+        "vision_cfg": {
+            "timm_model_name": "tiny_fastvit",
+            "timm_pool": "avg",
+            "timm_proj": None,
+            "image_size": 64,
+        },
+        "text_cfg": {**WORDS, "no_causal_mask": True},
+    },
+    "siglip": {
+        "custom_text": True,
+        "init_logit_bias": -10,
+        "vision_cfg": {**SEEN, "timm_model_name": "test_vit", "timm_proj": "linear"}
+        | {"image_size": 160},
+        "text_cfg": {
+            **WORDS,
+            "vocab_size": 80,
+            "hf_tokenizer_name": "words",
+            "tokenizer_kwargs": {"clean": "canonicalize"},
+            "no_causal_mask": True,
+            "proj_bias": True,
+            "pool_type": "last",
+        },
+    },
+    "clipa": {
+        "vision_cfg": {**SEEN, "no_ln_pre": True, "pool_type": "avg", "final_ln_after_pool": True},
+        "text_cfg": {
+            **WORDS,
+            "vocab_size": 80,
+            "hf_tokenizer_name": "words",
+            "tokenizer_kwargs": {"strip_sep_token": True},
+            "pool_type": "last",
+            "no_causal_mask": True,
+        },
+    },
+    "roberta": {
+        "vision_cfg": SEEN,
+        "text_cfg": {
+            "context_length": 20,
+            "hf_model_name": "roberta",
+            "hf_tokenizer_name": "words",
+            "hf_pooler_type": "mean_pooler",
+            "hf_proj_type": "mlp",
+        },
+    },
+}
+"""Every kind that open_clip's list has, small."""
+
+
+def write(folder: Path, name: str) -> Path:
+    """Write a model as open_clip pushes it to the hub."""
+    folder.mkdir(parents=True)
+    config: dict[str, Any] = {"embed_dim": 16, **deepcopy(ARCHITECTURES[name])}
+    texts = config["text_cfg"]
+    if "hf_tokenizer_name" in texts:
+        tiny.wordpieces().save_pretrained(folder)
+    if "hf_model_name" in texts:
+        texts["hf_model_name"] = str(folder.parent / "roberta")
+        sizes = {**tiny.SIZES, "vocab_size": 80, "max_position_embeddings": 40, "pad_token_id": 0}
+        tf.RobertaConfig(**sizes).save_pretrained(texts["hf_model_name"])
+    preprocess = HALVES if name in ("siglip", "clipa") else {}
+    whole = {"model_cfg": config, "preprocess_cfg": {**preprocess, "resize_mode": "squash"}}
+    if name == "mobileclip":
+        whole["preprocess_cfg"] = {"mean": [0, 0, 0], "std": [1, 1, 1], "resize_mode": "shortest"}
+    (folder / "open_clip_config.json").write_text(json.dumps(whole), "utf-8")
+    model = open_clip.create_model(f"local-dir:{folder}", pretrained_text=False)
+    if name not in ("eva02", "mobileclip"):  # which are deep, and told apart as they come
+        tiny.spread(model)
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    """Return the folder of each architecture, written when it is asked for."""
+
+    class Written(dict[str, Path]):
+        def __missing__(self, name: str) -> Path:
+            self[name] = write(tmp_path_factory.mktemp(name) / "tiny", name)
+            return self[name]
+
+    return Written()
+
+
+def theirs(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the unit vectors that open_clip computes."""
+    model, _, transform = open_clip.create_model_and_transforms(
+        f"local-dir:{folder}", pretrained_text=False
+    )
+    ids = open_clip.get_tokenizer(f"local-dir:{folder}")(list(TEXTS))
+    with torch.inference_mode():
+        seen = torch.stack([transform(picture) for picture in pictures()])
+        images, texts = model.eval().encode_image(seen), model.encode_text(ids)
+    return unit(images.numpy()), unit(texts.numpy())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_gallery_finds_by_open_clips_cosines(folders, tmp_path, name):
+    (tmp_path / "seen").mkdir()
+    for number, picture in enumerate(pictures()):
+        picture.save(tmp_path / "seen" / f"{number}.png")
+    matcher = visita.load(f"open-clip:{folders[name]}")
+    gallery = visita.Gallery.open(tmp_path / "seen", matcher=matcher, home=tmp_path / "home")
+    gallery.sync()
+    images, words = theirs(folders[name])
+    for text, cosines in zip(TEXTS, words @ images.T, strict=True):
+        if text:
+            found = {match.path.name: match.score for match in gallery.search(text, k=3)}
+            assert np.allclose([found[f"{n}.png"] for n in range(3)], cosines, atol=1e-5)
+    columns = RecipeEncoder(matcher.recipe).encode_pictures(pictures())
+    assert np.allclose(matcher.embed_images(columns), images, atol=1e-5)
+    texts = matcher.open_text_encoder().encode(TEXTS)
+    assert np.allclose(matcher.embed_texts(texts), words, atol=1e-5)
+    if name in ("vit", "coca", "clipa", "roberta"):  # the pictures of the others differ by little
+        check_matcher(matcher, columns, texts)
+
+
+def test_a_name_of_the_hub_is_the_folder_it_holds(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    place, commit = tmp_path / "hub" / "models--timm--tiny", "0123456789abcdef" * 2 + "01234567"
+    shutil.copytree(folders["siglip"], place / "snapshots" / commit)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(commit)
+    expected = visita.load(f"open-clip:{folders['siglip']}")
+    state = load_file(folders["siglip"] / "open_clip_model.safetensors")
+    threshold = -state["logit_bias"] / state["logit_scale"].exp()
+    assert expected.threshold == pytest.approx(float(threshold))
+    for name in ("timm/tiny", "hf-hub:timm/tiny"):
+        assert visita.load(f"open-clip:{name}").fingerprint() == expected.fingerprint()
+    with pytest.raises(ArtifactError, match=r"run  hf download timm/vit_base_patch32_clip_224\.op"):
+        visita.load("open-clip:ViT-B-32/openai")
+    with pytest.raises(ConfigError, match="Name it open-clip:timm/tiny"):
+        visita.load("clip:timm/tiny")
+
+
+def test_every_name_of_open_clips_list_is_found_where_open_clip_finds_it():
+    listed = open_clip.list_pretrained()
+    assert len(listed) > 150
+    for architecture, tag in listed:
+        place = "/".join(open_clip_list.place(architecture, tag))
+        assert place == open_clip.get_pretrained_cfg(architecture, tag)["hf_hub"]
+        assert open_clip_list.configuration(architecture).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ViT-B-32/openia", "no weights 'openia' of ViT-B-32. Known: ViT-B-32/openai, "),
+        ("ViT-B-32/", "no weights ''"),
+        ("weights.pt@ViT-B-33", "no model 'ViT-B-33'. Did you mean 'ViT-B-32'"),
+    ],
+)
+def test_a_name_that_open_clip_does_not_have_is_refused_at_once(name, said, tmp_path, monkeypatch):
+    with pytest.raises(UnknownNameError):
+        visita.load(f"open-clip:{name}")
+    assert said in refusal(f"open-clip:{name}", tmp_path, monkeypatch)
+
+
+def test_a_checkpoint_of_training_is_read_by_its_architecture(tmp_path):
+    torch.manual_seed(0)
+    model = open_clip.create_model("ViT-S-32-alt").eval()
+    torch.save({"epoch": 3, "state_dict": model.state_dict()}, tmp_path / "epoch_3.pt")
+    matcher = visita.load(f"open-clip:{tmp_path / 'epoch_3.pt'}@ViT-S-32-alt")
+    texts = matcher.open_text_encoder()
+    ids, mask = texts.reading.padded([passage for [passage] in texts.reading.passages(TEXTS)])
+    assert np.array_equal(ids, open_clip.get_tokenizer("ViT-S-32-alt")(list(TEXTS)))
+    with torch.inference_mode():
+        expected = model.encode_text(torch.from_numpy(ids))
+        [found] = texts.network()(torch.from_numpy(ids), torch.from_numpy(mask))
+    assert torch.equal(found, expected)
+
+
+def test_pickles_of_anything_else_than_tensors_are_refused(folders, tmp_path):
+    shutil.copytree(folders["vit"], tmp_path / "model")
+    (tmp_path / "model" / "open_clip_model.safetensors").unlink()
+    torch.save({"state_dict": Path("x")}, tmp_path / "model" / "open_clip_pytorch_model.bin")
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        visita.load(f"open-clip:{tmp_path / 'model'}")
+
+
+def test_a_folder_of_transformers_is_named_by_its_family(tmp_path):
+    with pytest.raises(ConfigError, match=f"Name it clip:{tmp_path}"):
+        visita.load(f"open-clip:{tiny.clip(tmp_path)}")
+
+
+def test_weights_of_which_nobody_says_the_right_ones_are_refused(folders, tmp_path):
+    shutil.copytree(folders["vit"], tmp_path / "model")
+    weights = tmp_path / "model" / "open_clip_model.safetensors"
+    shutil.copy(weights, weights.with_name("open_clip_old.safetensors"))
+    with pytest.raises(ArtifactError, match="several files of them"):
+        visita.load(f"open-clip:{tmp_path / 'model'}")
+
+
+def test_a_way_of_preparing_that_visita_does_not_know_is_refused(folders, tmp_path):
+    shutil.copytree(folders["vit"], tmp_path / "model")
+    tiny.set_in(
+        tmp_path / "model" / "open_clip_config.json", "preprocess_cfg", resize_mode="longest"
+    )
+    with pytest.raises(ConfigError, match="prepared in a way that visita does not know"):
+        visita.load(f"open-clip:{tmp_path / 'model'}")
+
+
+def test_texts_become_the_ids_of_open_clips_tokenizer(tmp_path):
+    reading = open_clip_list.byte_pairs(tmp_path / "words", 77, "lower")
+    rng = np.random.default_rng(0)
+    ranges = ((32, 127), (0xA0, 0x250), (0x370, 0x500), (0x4E00, 0x4F00), (0x1F600, 0x1F640))
+    drawn = [
+        "".join(chr(rng.integers(*ranges[rng.integers(5)])) for _ in range(12)) for _ in range(300)
+    ]
+    texts = ["don’t “quote” &amp;amp; naïve", "Ã©tude 100% #1", "WE'LL\n\tsee", "1234 '12", *drawn]
+    ids, _ = reading.padded([passage for [passage] in reading.passages(texts)])
+    assert np.array_equal(ids, open_clip.get_tokenizer("ViT-B-32")(texts).numpy())
+
+
+def test_layers_are_levels_of_pictures_and_texts(folders):
+    name = f"open-clip:{folders['vit']}"
+    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folders['vit']}")
+    found = RecipeEncoder(Recipe({name: ("layer2:avg", "layer3:cls")})).encode_pictures(pictures())
+    texts = TEXT_ENCODERS.load(name)(("layer1", "layer2")).encode(["a red circle"])
+    seen = torch.stack([transform(picture) for picture in pictures()])
+    ids = open_clip.get_tokenizer("ViT-B-32")(["a red circle"], 20)
+    with torch.inference_mode():
+        both = {"image_output_extra_tokens": True, "image_output_fmt": "NLC"}
+        read = model.eval().forward_intermediates(seen, ids, **both)
+    cells, first = read["image_intermediates"], read["image_intermediates_prefix"]
+    assert np.allclose(found[f"{name}/layer2:avg"], cells[1].mean(1), atol=1e-4)
+    assert np.allclose(found[f"{name}/layer3:cls"], first[2][:, 0], atol=1e-4)
+    words = int((ids != 0).sum())
+    states = torch.cat([state[0, :words].mean(0) for state in read["text_intermediates"]])
+    assert np.allclose(texts.vectors[0], states, atol=1e-4)
