@@ -185,7 +185,7 @@ def members(thing: Any) -> Iterator[tuple[str, str]]:
         attribute = method(thing, name)
         if isinstance(attribute, property):
             yield name, name
-        elif inspect.isroutine(attribute) and attribute.__module__.startswith("visita."):
+        elif callable(attribute) and attribute.__module__.startswith("visita."):
             yield name, signature(name, attribute)
 
 

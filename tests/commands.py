@@ -16,6 +16,7 @@ from unittest import mock
 
 import pytest
 import watch
+from extras import skip_if_told
 
 from visita.cli import main
 from visita.progress import say_once
@@ -55,6 +56,7 @@ def run(*words: object, stdin: str | bytes = "") -> Done:
     ):
         main()
     printed, told = (stream.buffer.getvalue().decode() for stream in (out, err))
+    skip_if_told(told)
     return Done(ended.value.code, printed, told)
 
 
@@ -65,6 +67,7 @@ def process(*words: object, stdin: str | bytes = "", command: Sequence[str] = VI
     )
     out, err = done.stdout.decode(), done.stderr.decode()
     assert "Traceback" not in err, err
+    skip_if_told(err)
     return Done(done.returncode, out, err)
 
 

@@ -10,7 +10,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import watching
 from drawn import draw_pairs
+from extras import skipped_if_lacking
 
 from visita.data import PairSet, open_pairs
 from visita.encoders.library.networks import imported
@@ -26,6 +27,34 @@ from visita.types import Recipe
 
 if find_spec("torchvision"):
     imported("torchvision")  # as visita does, before a test imports what needs it
+
+
+class Module(pytest.Module):
+    """A file of tests, which is skipped where it cannot be imported without an extra."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Return its tests."""
+        with skipped_if_lacking(f"{self.path.name}: "):
+            return super().collect()
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Module:
+    """Return what collects a file of tests."""
+    return Module.from_parent(parent, path=module_path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    """Skip a test whose fixtures need an extra."""
+    with skipped_if_lacking():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """Skip a test that needs an extra."""
+    with skipped_if_lacking():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

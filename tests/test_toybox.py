@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from drawn import draw_pairs
+from extras import skip_if_told
 
 TOYBOX = Path(__file__).with_name("toybox")
 METADATA = "Metadata-Version: 2.1\nName: toybox\nVersion: 1.0\n"
@@ -52,9 +53,11 @@ class Outside:
         paths = [str(self.folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "VISITA_ENGINE": engine}
         command = [sys.executable, *words]
-        return subprocess.run(
+        done = subprocess.run(
             command, capture_output=True, text=True, check=False, env=environment, cwd=self.folder
         )
+        skip_if_told(done.stderr)
+        return done
 
     def visita(self, *words: str, engine: str = "") -> subprocess.CompletedProcess[str]:
         done = self.python("-m", "visita", *words, engine=engine)
