@@ -248,6 +248,12 @@ def test_folders_are_kept_by_their_whole_path(checkpoints, monkeypatch):
     assert default_matcher() == f"clip:{checkpoints[0]}"
 
 
+def test_a_choice_that_cannot_be_written_is_not_made(checkpoints, own_home):
+    (own_home / "config").write_text("in the way")
+    told = refused(f"clip:{checkpoints[0]}")
+    assert "settings.json cannot be written (File exists): make room, or choose another" in told
+
+
 def test_a_damaged_choice_is_told_and_chosen_anew(own_home, drawn_folder):
     make_default("visita-base")
     file = own_home / "config" / "settings.json"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import visita
+from visita.cli.choices import judged, table
 from visita.cli.options import Json
 from visita.cli.output import print_json
 from visita.errors import VisitaError
@@ -23,11 +24,12 @@ TRAINED = {
 
 
 def models(as_json: Json = False) -> None:
-    """List matchers, systems to train and compare with, and what they are made of.
+    """List matchers to choose from, systems to train and compare with, and their parts.
 
     [bold]visita models[/bold]
     """
-    matchers, pretrained, trained, baselines = _matchers(), _pretrained(), TRAINED, _baselines()
+    matchers, pretrained = [judged(m) for m in _matchers()], [judged(m) for m in _pretrained()]
+    trained, baselines = TRAINED, _baselines()
     encoders, families, parts = _encoders(), _families(), _parts()
     if as_json:
         print_json(
@@ -42,6 +44,7 @@ def models(as_json: Json = False) -> None:
             }
         )
         return
+    print(*table([*matchers, *pretrained]), sep="\n")
     for matcher in matchers:
         print(
             f"matcher {matcher['name']}: {matcher['dim']} wide, "

@@ -145,7 +145,12 @@ def _read_again(folders: Sequence[str], name: str) -> subprocess.Popen[bytes] | 
     make_folder(_log().parent)
     with _log().open("wb") as log:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            creationflags=getattr(subprocess, "DETACHED_PROCESS", 0),  # the same on Windows
         )
 
 

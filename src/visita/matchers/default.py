@@ -9,6 +9,7 @@ from pathlib import Path
 
 from visita.artifact import read_sealed, write_sealed
 from visita.durable import make_folder
+from visita.encoders.pretrained.model import repository
 from visita.errors import ArtifactError, DamagedError, UnwritableError
 from visita.home import config_home
 from visita.matchers import DEFAULT, PRETRAINED, SHIPPED
@@ -79,3 +80,13 @@ def _parts(name: str) -> tuple[str, str, str]:
     if name in PRETRAINED and not Path(name).is_dir():
         return name.partition(":")
     return "", "", name
+
+
+def same_matcher(one: str, other: str) -> bool:
+    """Tell whether two names mean one matcher, of whatever revision."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(name: str) -> tuple[str, str]:
+    family, _, model = name.partition(":")
+    return family, repository(model.partition("@")[0])

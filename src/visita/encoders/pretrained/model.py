@@ -69,6 +69,8 @@ KNOWN = (
     Known("clip:openai/clip-vit-base-patch32", 605, OPENAI),
     Known("clip:openai/clip-vit-large-patch14", 1710, OPENAI),
     Known("clip:ViT-B-32/laion2b_s34b_b79k", 605, "MIT"),
+    Known("clip:ViT-B-16/laion2b_s34b_b88k", 599, "MIT"),
+    Known("clip:ViT-L-14/laion2b_s32b_b82k", 1710, "MIT"),
     Known("siglip:google/siglip-base-patch16-224", 813, "Apache-2.0"),
     Known("siglip:google/siglip2-base-patch16-224", 1500, "Apache-2.0"),
     Known("blip:Salesforce/blip-itm-base-flickr", 895, "BSD-3-Clause"),
