@@ -64,9 +64,10 @@ def theirs(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the unit vectors that the library computes, from its own processor on."""
     case = CASES[name]
     model = case.model.from_pretrained(folder).eval()
-    processor = tf.AutoProcessor.from_pretrained(folder)
-    seen = processor.image_processor(pictures(), return_tensors="pt")
-    read = processor.tokenizer(list(TEXTS), return_tensors="pt", **case.padded)
+    processor = tf.AutoImageProcessor.from_pretrained(folder, backend="pil")
+    seen = processor(pictures(), return_tensors="pt")
+    tokenizer = tf.AutoTokenizer.from_pretrained(folder)
+    read = tokenizer(list(TEXTS), return_tensors="pt", **case.padded)
     read.pop("token_type_ids", None)
     with torch.inference_mode():
         if name == "blip":

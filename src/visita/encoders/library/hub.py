@@ -20,6 +20,8 @@ PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 """What older repositories have instead; of these torch must read tensors and nothing else."""
 CARD = "README.md"
 """What a model's makers say of it; it decides no vector."""
+TELLING = ("*config.json", "modules.json")
+"""The small files that tell what a model is."""
 _FETCHING: ContextVar[bool] = ContextVar("fetching", default=True)
 
 
@@ -43,15 +45,15 @@ def model_files(
     more: Sequence[str] = (),
     *,
     pickled: bool = False,
-    check: Callable[[Path], None] = lambda _: None,
+    inspected: Callable[[Path], str] = lambda _: "",
 ) -> Sequence[Path]:
     """Return the configuration and the weights, downloaded where they are not there yet.
 
     Who reviews what is fetched (see ``offer``) sees it first. ``more`` names further files, or
     patterns of them, that are wanted where there are any. ``pickled`` takes ``PICKLED`` where
     there are no safetensors: whoever builds the network must then load with ``weights_only``.
-    ``check`` is given the ``config.json`` before anything else is fetched, and may refuse the
-    model by it.
+    ``inspected`` is given the folder once it has what ``TELLING`` names and nothing else, may
+    refuse the model by that, and returns the subfolder that the model is in, or "".
     ``HF_HUB_OFFLINE`` and ``HF_HOME`` are those of huggingface_hub.
 
     Raises
@@ -59,13 +61,12 @@ def model_files(
     ArtifactError
         If the model cannot be found or fetched, or lacks its configuration or safetensors.
     """
-    folder = obtained(folder_or_repository, ("*config.json",))
-    check(folder / CONFIGS[0])
+    within = inspected(obtained(folder_or_repository, TELLING))
+    folder = _obtained_within(folder_or_repository, within, [*CONFIGS, *WEIGHTS, *more])
     if not (folder / CONFIGS[0]).is_file():
         raise ArtifactError(f"{folder} holds no model: it has no {CONFIGS[0]}.")
-    folder = obtained(folder_or_repository, [*CONFIGS, *WEIGHTS, *more])
     if pickled and not _found(folder, WEIGHTS):
-        folder = obtained(folder_or_repository, [*CONFIGS, *PICKLED, *more])
+        folder = _obtained_within(folder_or_repository, within, [*CONFIGS, *PICKLED, *more])
     configs = [folder / name for name in CONFIGS if (folder / name).is_file()]
     weights = _found(folder, WEIGHTS) or (_found(folder, PICKLED) if pickled else [])
     if not weights:
@@ -78,6 +79,11 @@ def model_files(
 
 def _found(folder: Path, patterns: Sequence[str]) -> list[Path]:
     return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+
+
+def _obtained_within(folder_or_repository: str, within: str, patterns: Sequence[str]) -> Path:
+    inner = [f"{within}/{pattern}" for pattern in patterns] if within else patterns
+    return obtained(folder_or_repository, inner) / within
 
 
 def obtained(folder_or_repository: str, patterns: Sequence[str]) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL.Image import Resampling
 
-from visita.encoders.library.hub import TOKENIZERS, model_files
+from visita.encoders.library.hub import CONFIGS, TELLING, TOKENIZERS, model_files, obtained
 from visita.encoders.library.networks import Preparation, imported
 from visita.encoders.library.patches import PatchPreparation
 from visita.encoders.library.transformers_models import (
@@ -18,14 +18,17 @@ from visita.encoders.library.transformers_models import (
     processor_of,
     quiet,
 )
+from visita.encoders.pretrained import lora
 from visita.encoders.pretrained.families import check_kind
 from visita.encoders.pretrained.model import repository
+from visita.encoders.pretrained.sentence_folders import towers_within
 from visita.encoders.pretrained.tokens import Reading
 from visita.errors import ConfigError
 
 
 def fetch(family: str, model: str) -> Sequence[Path]:
-    """Return the files of a model: configuration, weights and tokenizer.
+    """Return the files of a model: configuration, weights and tokenizer; of an adapter its base's,
+    and its own at the end.
 
     Raises
     ------
@@ -34,9 +37,19 @@ def fetch(family: str, model: str) -> Sequence[Path]:
     ConfigError
         If the model is of another family, told by its configuration alone.
     """
-    return model_files(
-        repository(model), TOKENIZERS, pickled=True, check=partial(check_kind, family, model)
-    )
+    name = repository(model)
+    told = obtained(name, TELLING)
+    adapter = told / lora.CONFIG
+    if adapter.is_file() and not (told / CONFIGS[0]).is_file():
+        base = fetch(family, lora.base_of(model, adapter))
+        return [*base, adapter, lora.weights_of(model, obtained(name, (lora.WEIGHTS,)))]
+    return model_files(name, TOKENIZERS, pickled=True, inspected=partial(_inspected, family, model))
+
+
+def _inspected(family: str, model: str, folder: Path) -> str:
+    within = towers_within(model, folder)
+    check_kind(family, model, folder / within / CONFIGS[0])
+    return within
 
 
 def network_of(class_name: str, model: str, files: Sequence[Path]) -> Any:
@@ -45,7 +58,7 @@ def network_of(class_name: str, model: str, files: Sequence[Path]) -> Any:
     Raises
     ------
     ConfigError
-        If the files lack weights.
+        If the files lack weights, or an adapter does not fit.
     """
     network, missing = network_and_missing(class_name, files[0].parent)
     if missing:
@@ -53,6 +66,8 @@ def network_of(class_name: str, model: str, files: Sequence[Path]) -> Any:
             f"{model} lacks {len(missing)} weights of a {class_name}, such as {missing[0]}: "
             "choose a checkpoint with both towers and their projections."
         )
+    for adapter in (file for file in files if file.name == lora.CONFIG):
+        lora.merge(model, network, adapter)
     return network
 
 

@@ -37,9 +37,10 @@ WEIGHTS = (
 
 
 def _fetch(model: str) -> Sequence[Path]:
-    name, _, architecture = model.removeprefix(HUB).partition("@")
+    whole = model.removeprefix(HUB)
+    name, _, architecture = whole.partition("@")
     listed, _, tag = name.partition("/")
-    if architecture:
+    if architecture and (_is_file(name) or architecture in open_clip_list.configurations()):
         config, weights = open_clip_list.configuration(architecture), _file(name)
         return [config, weights, *_of_texts(config, config.parent)]
     if not Path(name).expanduser().exists() and listed in open_clip_list.configurations():
@@ -47,20 +48,23 @@ def _fetch(model: str) -> Sequence[Path]:
         repository, file = open_clip_list.place(listed, tag)
         weights = _weights(repository, [file] if file else WEIGHTS)
         return [config, weights, *_of_texts(config, weights.parent)]
-    folder = obtained(name, (OPEN_CLIP_CONFIG, CONFIGS[0]))
+    folder = obtained(whole, (OPEN_CLIP_CONFIG, CONFIGS[0]))
     config = folder / OPEN_CLIP_CONFIG
     if not config.is_file():
         if (folder / CONFIGS[0]).is_file():
-            check_kind("open-clip", name, folder / CONFIGS[0])
+            check_kind("open-clip", whole, folder / CONFIGS[0])
         raise ArtifactError(f"{folder} holds no model of open_clip: it has no {config.name}.")
-    return [config, _weights(name, WEIGHTS), *_of_texts(config, obtained(name, TOKENIZERS))]
+    return [config, _weights(whole, WEIGHTS), *_of_texts(config, obtained(whole, TOKENIZERS))]
+
+
+def _is_file(name: str) -> bool:
+    return Path(name).expanduser().is_file()
 
 
 def _file(name: str) -> Path:
-    file = Path(name).expanduser()
-    if not file.is_file():
-        raise ArtifactError(f"There is no file {file}: write FILE@MODEL, or a name of open_clip's.")
-    return file
+    if not _is_file(name):
+        raise ArtifactError(f"There is no file {name}: write FILE@MODEL, or a name of open_clip's.")
+    return Path(name).expanduser()
 
 
 def _weights(name: str, patterns: Sequence[str]) -> Path:

@@ -8,9 +8,9 @@ is what the ``encode`` of sentence-transformers gives.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,13 @@ from visita.encoders.library.hub import CARD, TOKENIZERS, model_files
 from visita.encoders.pretrained.family import Family
 from visita.encoders.pretrained.loading import network_and_missing, reading
 from visita.encoders.pretrained.model import Model
+from visita.encoders.pretrained.sentence_folders import CLIP, MODULES, modules_of
 from visita.encoders.pretrained.tokens import Reading
 from visita.errors import ConfigError
 
-MODULES = "modules.json"
 SETTINGS = ("sentence_bert_config.json", "config_sentence_transformers.json")
 PARTS = ("config.json", "model.safetensors", "pytorch_model.bin")
 FILES = (*TOKENIZERS, MODULES, CARD, *SETTINGS, *(f"[0-9]*_*/{part}" for part in PARTS))
-PREFIX = "sentence_transformers."
 POOLINGS = ("mean", "cls")
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
 """Of ``torch.nn``; without one named, a dense layer has the second."""
@@ -36,7 +35,12 @@ ALIASES = {"nb": "no", "nn": "no", "iw": "he"}
 
 
 def _fetch(model: str) -> Sequence[Path]:
-    return model_files(model, FILES, pickled=True)
+    return model_files(model, FILES, pickled=True, inspected=partial(_inspected, model))
+
+
+def _inspected(model: str, folder: Path) -> str:
+    _modules(model, folder)
+    return ""
 
 
 def _build(model: str, files: Sequence[Path]) -> Model:
@@ -67,24 +71,16 @@ def _build(model: str, files: Sequence[Path]) -> Model:
 
 def _modules(model: str, folder: Path) -> list[tuple[str, str]]:
     """Return class and subfolder of each module, checked to be of kinds that are known."""
-    try:
-        listed = json.loads((folder / MODULES).read_text("utf-8"))
-        modules = [(str(entry["type"]), str(entry["path"])) for entry in listed]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"{model} is not in the layout of sentence-transformers: it has no sound {MODULES}."
-        ) from error
-    kinds = [
-        name.rpartition(".")[2] if name.startswith(PREFIX) else f"{name}, code of its own"
-        for name, _ in modules
-    ]
+    modules = modules_of(model, folder)
+    kinds = [kind for kind, _ in modules]
     readable = kinds[:2] == ["Transformer", "Pooling"] and set(kinds[2:]) <= {"Dense", "Normalize"}
     if not readable or modules[0][1]:
+        advice = f"Name it clip:{model}" if kinds[0] == CLIP else "Choose another model."
         raise ConfigError(
             f"{model} consists of {'; '.join(kinds)}: visita reads a Transformer at the top of the "
-            "folder, Pooling and then Dense or Normalize. Choose another model."
+            f"folder, Pooling and then Dense or Normalize. {advice}"
         )
-    return [(kind, place) for kind, (_, place) in zip(kinds, modules, strict=True)]
+    return modules
 
 
 def _pooling(model: str, folder: Path) -> str:
