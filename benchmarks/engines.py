@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from visita.data import decode, open_pairs
 from visita.encoders.efficientnet import lite2
-from visita.encoders.engine import Graph, Runner, TorchRunner, cores, export
+from visita.encoders.engine import Graph, Runner, cores
+from visita.encoders.export import TorchRunner, export
 from visita.encoders.minilm import BATCH, MiniLM
 from visita.encoders.openvino import ov
 from visita.encoders.quantize import known_activations, quantize

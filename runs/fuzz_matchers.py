@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from altered import Outcome, mutate
-from specimens import shipped, small_matchers, small_parts, torch_runs_everything, use_of
+from specimens import shipped, small_matchers, small_parts, use_of
 
 HEAD = """| kind | changes | refused | no number changed | another matcher | faults |
 |---|---:|---:|---:|---:|---:|"""
@@ -38,7 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     sys.addaudithook(_listen)
     lines, faults = [HEAD], 0
-    with tempfile.TemporaryDirectory() as home, torch_runs_everything():
+    with tempfile.TemporaryDirectory() as home:
         kinds = {**small_matchers(Path(home, "m")), **small_parts(Path(home, "p")), **shipped()}
         for name in options.kinds or kinds:
             outcomes = _fuzz(name, kinds[name], options.mutations, options.seed, Path(home, "copy"))

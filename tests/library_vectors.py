@@ -11,7 +11,7 @@ import torch
 import transformers as tf
 from PIL import Image
 
-from visita.encoders.engine import TorchRunner
+from visita.encoders.export import TorchRunner
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.vectors import unit
 

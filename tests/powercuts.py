@@ -22,7 +22,7 @@ from blocklog import BlockLog, logged_disk, mounted
 from specimens import joint
 from standin import draw_noise
 
-from visita.encoders.engine import CachedNetwork
+from visita.encoders.export import CachedNetwork
 from visita.errors import ArtifactError, DataError
 from visita.matchers.base import load_folder
 

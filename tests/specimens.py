@@ -1,26 +1,25 @@
 """One small saved thing of every kind, with random weights, and what each does once it is loaded.
 
-``use`` gives all numbers that come of one, with torch in the place of exported graphs, so that
-thousands of changed ones can be looked at.
+``use`` gives all numbers that come of one, quickly, so that thousands of changed ones can be
+looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from visita.encoders import engine
 from visita.encoders.fitted import install
 from visita.encoders.minilm import MiniLM
 from visita.encoders.topics.lsa import LSA
 from visita.encoders.tuned import TunedEncoder
 from visita.encoders.visual_words import VisualWords
 from visita.encoders.vocabulary import Vocabulary
+from visita.encoders.weights import rounded
 from visita.errors import ArtifactError
 from visita.matchers import shipped_folder
 from visita.matchers.base import load_folder
@@ -29,7 +28,6 @@ from visita.matchers.cross_modal import CrossModalReranker, reranker_of
 from visita.matchers.embed import JointMatcher, encoder_fingerprints, level_shapes
 from visita.matchers.probability import Calibration, MatchProbability
 from visita.matchers.rerank import RerankedMatcher
-from visita.matchers.weights import rounded
 from visita.matchers.whole import WholeMatcher
 from visita.networks.cross_modal import MklVisita
 from visita.networks.fusion import JointSpace
@@ -160,26 +158,8 @@ def _drawn(network: Any) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def torch_runs_everything() -> Iterator[None]:
-    """Let no graph be exported: it takes a second for each changed network."""
-    kept = engine.CachedNetwork.runner
-    graphs: dict[Path, engine.Runner] = {}
-
-    def runner(self: engine.CachedNetwork) -> engine.Runner:
-        if self.name.startswith("minilm"):  # which nothing here changes
-            if self.folder not in graphs:
-                graphs[self.folder] = kept(self)
-            return graphs[self.folder]
-        module = self.module()
-        engine._by_torch(self.name, module, self.examples())
-        return engine.TorchRunner(module)
-
-    engine.CachedNetwork.runner = runner  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        engine.CachedNetwork.runner = kept  # type: ignore[method-assign]
+SENTENCES = MiniLM()
+"""In use throughout, so that its graph is compiled once."""
 
 
 def use_matcher(folder: Path) -> list[Any]:

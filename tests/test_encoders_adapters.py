@@ -16,7 +16,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from visita.encoders.engine import Graph, TorchRunner, export
+from visita.encoders.engine import Graph
+from visita.encoders.export import TorchRunner, export
 from visita.encoders.library.layers import (
     LayerNetwork,
     Normalise,

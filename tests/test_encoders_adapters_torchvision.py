@@ -15,7 +15,8 @@ import torch
 from huggingface_hub import constants
 from PIL import Image
 
-from visita.encoders.engine import Graph, TorchRunner, export
+from visita.encoders.engine import Graph
+from visita.encoders.export import TorchRunner, export
 from visita.encoders.library.networks import imported
 from visita.encoders.library.torchvision_models import InceptionV3
 from visita.encoders.table import IMAGE_ENCODERS

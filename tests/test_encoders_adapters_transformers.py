@@ -19,7 +19,8 @@ from PIL import Image
 
 import visita
 from visita.data.decode import decode
-from visita.encoders.engine import Graph, TorchRunner, export
+from visita.encoders.engine import Graph
+from visita.encoders.export import TorchRunner, export
 from visita.encoders.table import IMAGE_ENCODERS
 from visita.errors import ArtifactError, UnknownNameError, VisitaError
 from visita.store.pictures import RecipeEncoder

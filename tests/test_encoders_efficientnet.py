@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,10 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 
+from visita.encoders import weights
 from visita.encoders.efficientnet import EfficientNetLite, class_names, lite0, lite1, lite2
+from visita.encoders.engine import Graph
+from visita.encoders.weights import shipped_file
 from visita.errors import MismatchError, UnknownNameError
 from visita.testing import check_encoder
 
@@ -63,7 +64,7 @@ def test_levels_have_the_shapes_that_are_promised(number):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_levels_are_the_outputs_of_the_packages_own_network(number):
-    network = network_of_the_package(number)
+    network = encoder(number).network(["head:avg"]).network
     outputs: dict[str, torch.Tensor] = {}
     hooks = [
         block.register_forward_hook(lambda _m, _i, out, n=n: outputs.update({f"block{n}": out}))
@@ -143,13 +144,34 @@ def test_it_knows_what_photographs_show(photographs, number):
 
 
 def test_other_weights_are_refused(tmp_path, monkeypatch):
-    changed = Path(shutil.copy(model_file(0).get_model_file_path(), tmp_path / "weights.pth"))
-    with changed.open("r+b") as file:
-        file.seek(-1000, 2)
-        file.write(b"\x00\x01\x02")
-    monkeypatch.setattr(model_file(0), "get_model_file_path", lambda: str(changed))
-    with pytest.raises(MismatchError, match="not the known efficientnet-lite0: reinstall"):
-        encoder(0).network(["stem:avg"])
+    name = "efficientnet-lite0.safetensors"
+    changed = bytearray(shipped_file(name).read_bytes())
+    changed[-1000] ^= 1
+    (tmp_path / name).write_bytes(changed)
+    monkeypatch.setattr(weights, "PLACE", tmp_path)
+    for make in (encoder(0).network, encoder(0).graph):
+        with pytest.raises(MismatchError, match="weights of efficientnet-lite0 are damaged"):
+            make(["stem:avg"])
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_what_ships_is_near_the_original(number):
+    ours, original = encoder(number).network(["head:avg"]).network, network_of_the_package(number)
+    for name, expected in original.state_dict().items():
+        if "num_batches" not in name:
+            found, most = ours.state_dict()[name], 0.006 * float(expected.abs().max())
+            assert torch.allclose(found, expected, rtol=1e-3, atol=most)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_graph_computes_what_the_network_does(number, photographs):
+    shown = np.stack([encoder(number).prepare(Image.open(path)) for path in photographs])
+    levels = ("classes", "block3:max", "stem:5x5", "block9:grid", "head:avg", "block3:avg")
+    with torch.inference_mode():
+        expected = encoder(number).network(levels)(torch.from_numpy(shown))
+    found = Graph(encoder(number).graph(levels))(shown)
+    for one, other in zip(expected, found, strict=True):
+        assert np.allclose(one.numpy(), other, rtol=1e-3, atol=1e-3)
 
 
 def test_there_is_a_name_for_each_class():

@@ -15,8 +15,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from visita.encoders import operations
 from visita.encoders.efficientnet import lite0
-from visita.encoders.engine import CachedNetwork, Graph, TorchRunner, cached_runner, export
+from visita.encoders.engine import BuiltNetwork, Graph, Int8
+from visita.encoders.export import TorchRunner, cached_runner, export
 from visita.encoders.minilm import MiniLM
 from visita.encoders.openvino import ov
 from visita.errors import ArtifactError, MismatchError
@@ -52,7 +54,7 @@ def rows(count: int, seed: int = 0) -> np.ndarray:
 
 
 def small_graph(path: Path) -> Graph:
-    assert export(Small().eval(), [rows(2)], [(-1, 5)], path) == "float32"
+    export(Small().eval(), [rows(2)], [(-1, 5)], path)
     return Graph(path)
 
 
@@ -114,7 +116,7 @@ def test_a_float32_graph_of_efficientnet_agrees_with_torch(tmp_path, photographs
     pixels = np.stack([encoder.prepare(Image.open(path)) for path in photographs])
     network = encoder.network(levels)
     shape = (-1, encoder.side, encoder.side, 3)
-    assert export(network, [pixels[:1]], [shape], tmp_path / "graph.xml") == "float32"
+    export(network, [pixels[:1]], [shape], tmp_path / "graph.xml")
     found = Graph(tmp_path / "graph.xml")(pixels)
     for one, other in zip(TorchRunner(network)(pixels), found, strict=True):
         assert one.shape == other.shape
@@ -144,17 +146,22 @@ def test_the_graph_of_minilm_agrees_with_torch(sentences, passages):
         assert cosines(one, other).min() >= 0.9999
 
 
+class Fickle(nn.Module):
+    """Gives its input the first time, and ever after something else."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = 1.0, factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, self.factor = self.factor[0], self.factor[1:] * 2
+        return x * first
+
+
 @pytest.mark.parametrize("value", [0.0, np.nan, -1.0])
 def test_a_graph_that_differs_from_torch_is_refused(tmp_path, value):
-    def spoil(model: ov.Model) -> str:
-        for result in model.get_results():
-            factor = ov.opset13.constant(np.float32(value))
-            product = ov.opset13.multiply(result.input_value(0), factor)
-            result.input(0).replace_source_output(product.output(0))
-        return "int8"
-
     with pytest.raises(ArtifactError, match="differs from torch"):
-        export(Small().eval(), [rows(2)], [(-1, 5)], tmp_path / "graph.xml", edit=spoil)
+        export(Fickle(value), [rows(2)], [(-1, 5)], tmp_path / "graph.xml")
 
 
 def test_outputs_that_are_zero_in_both_agree(tmp_path):
@@ -192,7 +199,7 @@ def test_other_facts_make_another_graph(own_home):
         runner_of(Small, **facts)
     graphs = list((own_home / "cache" / "graphs").glob("small-*/graph.json"))
     assert len(graphs) == 2
-    assert {json.loads(path.read_text())["precision"] for path in graphs} == {"float32"}
+    assert {json.loads(path.read_text())["openvino"] for path in graphs} == {ov.get_version()}
 
 
 def test_what_a_killed_export_left_is_replaced(own_home):
@@ -242,7 +249,7 @@ import resource
 import numpy as np
 from torch import nn
 from visita.errors import ArtifactError, MismatchError
-from visita.encoders.engine import cached_runner
+from visita.encoders.export import cached_runner
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
     cached_runner(
@@ -262,27 +269,62 @@ def test_a_cache_without_room_is_an_error_and_not_a_case_for_torch(own_home):
     assert [path.suffix for path in (own_home / "cache" / "graphs").iterdir()] == [".lock"]
 
 
+def built(quantize: Callable[[ov.Model], object]) -> BuiltNetwork:
+    def graph() -> ov.Model:
+        x = operations.parameter([-1, 5])
+        return operations.model([operations.linear(x, rows(7))], [x], "small")
+
+    return BuiltNetwork("small", {}, graph, Small, Int8(quantize, lambda: [rows(2)]))
+
+
+def fail(_: ov.Model) -> str:
+    raise RuntimeError("no such instruction")
+
+
+def shift(model: ov.Model) -> None:
+    (result,) = model.get_results()
+    shifted = ov.opset13.add(result.input_value(0), ov.opset13.constant(np.float32(0.01)))
+    result.input(0).replace_source_output(shifted.output(0))
+
+
+def spoil(model: ov.Model) -> None:
+    (result,) = model.get_results()
+    turned = ov.opset13.negative(result.input_value(0))
+    result.input(0).replace_source_output(turned.output(0))
+
+
 @pytest.mark.usefixtures("own_home")
-def test_what_cannot_be_run_in_int8_is_run_and_named_float32(capfd):
-    def fail(_: ov.Model) -> str:
-        raise RuntimeError("no such instruction")
-
-    def network(edit: Callable[[ov.Model], str]) -> CachedNetwork:
-        return CachedNetwork("small", {}, Small, lambda: [rows(2)], [(-1, 5)], edit)
-
-    assert network(fail).precision() == "float32"
+@pytest.mark.parametrize(
+    ("quantize", "reason"), [(fail, "no such instruction"), (spoil, "cosine -1.0")]
+)
+def test_what_int8_computes_badly_here_is_run_and_named_float32(capfd, quantize, reason):
+    assert built(quantize).precision() == "float32"
     said = capfd.readouterr().err
-    assert "small runs in float32 here" in said and "(no such instruction)" in said
-    assert isinstance(network(fail).runner(), Graph) and not capfd.readouterr().err
+    assert "small runs in float32 here" in said and f"({reason}" in said
+    (found,) = built(quantize).runner()(rows(3))
+    assert np.allclose(found, rows(3) @ rows(7).T, atol=1e-6) and not capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("own_home")
-def test_precision_is_that_of_the_graph():
-    def facts(edit: Callable[[ov.Model], str]) -> str:
-        return CachedNetwork("small", {}, Small, lambda: [rows(2)], [(-1, 5)], edit).precision()
+def test_what_int8_computes_well_is_run_so():
+    assert built(shift).precision() == "int8"
+    assert built(fail).precision() == "int8", "it is found out once"
+    (found,) = built(shift).runner()(rows(3))
+    assert np.allclose(found, rows(3) @ rows(7).T + 0.01, atol=1e-6)
 
-    assert facts(lambda _: "int8") == "int8"
-    assert facts(lambda _: "none, as it is made already") == "int8"
+
+@pytest.mark.usefixtures("own_home")
+def test_a_built_network_in_use_is_compiled_once():
+    first, again = built(shift).runner(), built(shift).runner()
+    assert first is again
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"no JSON"])
+def test_a_precision_that_is_damaged_is_found_out_again(own_home, damage):
+    assert built(shift).precision() == "int8"
+    (kept,) = (own_home / "cache" / "precisions").iterdir()
+    kept.write_bytes(damage)
+    assert built(shift).precision() == "int8" and len(kept.read_bytes()) > len(damage)
 
 
 @pytest.mark.usefixtures("own_home")

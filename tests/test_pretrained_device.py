@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from visita.encoders.device import DeviceRunner, on_gpu
-from visita.encoders.engine import TorchRunner
+from visita.encoders.export import TorchRunner
 from visita.errors import ConfigError
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ from zoo import draw_zoo
 
 from visita.data.decode import decode
 from visita.encoders.efficientnet import lite0, lite1
-from visita.encoders.engine import TorchRunner, cores
+from visita.encoders.engine import cores
+from visita.encoders.export import TorchRunner
 from visita.errors import ConfigError, PictureError, UnknownNameError
 from visita.store.pictures import BATCH, CHUNK, RecipeEncoder
 from visita.types import Recipe

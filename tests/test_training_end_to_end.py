@@ -110,7 +110,7 @@ def test_one_that_is_no_better_stays_as_it_was(pairs, tmp_path):
 
 def test_a_tuned_one_is_tuned_further(trained, pairs, tmp_path):
     network = {**SETTINGS["network"], "image_levels": {trained.encoder.name: LEVELS}}
-    further = EndToEndConfig.of({**SETTINGS, "epochs": 1, "network": network})
+    further = EndToEndConfig.of({**SETTINGS, "epochs": 3, "seed": 1, "network": network})
     found = visita.train_encoder(pairs, tmp_path / "further", config=further)
     assert found.encoder.base == BASE and set(found.encoder.tensors) >= {LEARNT}
     assert found.encoder.fingerprint() != trained.encoder.fingerprint()

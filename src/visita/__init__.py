@@ -7,6 +7,8 @@ work: a name's module is imported on first use.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from visita.errors import extras_named
+
 if TYPE_CHECKING:
     from visita.data import PairSet, open_pairs
     from visita.errors import VisitaError
@@ -119,7 +121,8 @@ def __getattr__(name: str) -> Any:
         return import_module("importlib.metadata").version("visita")
     if name not in _MODULES:
         raise AttributeError(f"module 'visita' has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    with extras_named(f"visita.{name}"):
+        return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -200,7 +200,8 @@ def write_folder(folder: Path, kind: str, facts: Mapping[str, Any]) -> Iterator[
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays as a safetensors file that others may read too."""
-    save_file(dict(arrays), path)
+    # safetensors writes the memory as it lies, whatever the order of its axes.
+    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path)
     path.chmod(0o644)  # safetensors keeps it to its owner
 
 

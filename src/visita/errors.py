@@ -21,7 +21,8 @@ without a traceback and exits with status 2.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 __all__ = [
     "ArtifactError",
@@ -104,6 +105,35 @@ class MissingExtraError(VisitaError):
 
     def __init__(self, need: str, extra: str) -> None:
         super().__init__(f"{need} needs an extra: run  pip install 'visita[{extra}]'")
+
+
+EXTRAS = {
+    "accelerate": "train",
+    "efficientnet_lite_pytorch": "train",
+    "matplotlib": "report",
+    "sklearn": "train",
+    "torch": "train",
+    "transformers": "transformers",
+}
+"""The extra that installs each library that not every installation has."""
+
+
+@contextmanager
+def extras_named(need: str) -> Iterator[None]:
+    """Within the block, name the extra of a library of ``EXTRAS`` that is not installed.
+
+    Raises
+    ------
+    MissingExtraError
+        In place of ModuleNotFoundError; ``need`` is what cannot be done without.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        raise MissingExtraError(need, extra) from error
 
 
 class TrainingError(VisitaError):

@@ -14,7 +14,14 @@ from importlib.util import find_spec
 from operator import attrgetter
 from typing import Any
 
-from visita.errors import ConfigError, UnknownNameError, VisitaError, did_you_mean, last_line
+from visita.errors import (
+    ConfigError,
+    UnknownNameError,
+    VisitaError,
+    did_you_mean,
+    extras_named,
+    last_line,
+)
 
 
 class Registry:
@@ -76,7 +83,8 @@ class Registry:
                 f"No {self.kind} is called {name!r}.{self._hint(name)} "
                 f"Known: {', '.join([*self.names(), *(f'{f}NAME' for f in self.families())])}."
             )
-        part = _imported(self._table[key]) if key in self._table else self._added(key)
+        with extras_named(f"the {self.kind} {name!r}"):
+            part = _imported(self._table[key]) if key in self._table else self._added(key)
         return partial(part, name.removeprefix(key)) if key.endswith(":") else part
 
     def _added(self, key: str) -> Any:

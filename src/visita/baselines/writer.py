@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.encoders.engine import Runner, cached_runner, cores
+from visita.encoders.engine import Runner, cores
+from visita.encoders.export import cached_runner
 from visita.encoders.vocabulary import PADDING, UNKNOWN, Vocabulary
 from visita.errors import ConfigError
 from visita.matchers.cross_modal import CrossModalReranker

@@ -21,7 +21,7 @@ from typer.main import get_group
 
 import visita
 from visita.cli.output import print_json
-from visita.errors import ConfigError, VisitaError
+from visita.errors import ConfigError, VisitaError, extras_named
 from visita.home import cache_home
 from visita.progress import one_line
 from visita.registry import Registry
@@ -124,7 +124,8 @@ class Commands(TyperGroup):
                 os.environ.setdefault(variable, str(cache_home() / name))
             # Damaged metadata does no harm, and what matters is in errors.
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-            result: object = super().invoke(ctx)
+            with extras_named("this command"):
+                result: object = super().invoke(ctx)
             print(end="", flush=True)  # what cannot be written is noticed here, not at exit
         except BrokenPipeError as error:  # the reader has seen enough: visita … | head -1
             _stop_printing()

@@ -210,8 +210,14 @@ def _encoder(encoder: Any, name: str, kind: str, widths: list[int]) -> dict[str,
         "width": [min(widths), max(widths)],
         "package": package,
         "licence": getattr(encoder, "licence", "licence not stated"),
-        "bytes": _installed_bytes(package) if package else 0,
+        "bytes": _installed_bytes(package) if package else _shipped_bytes(name),
     }
+
+
+def _shipped_bytes(name: str) -> int:
+    from visita.encoders.weights import SHIPPED, shipped_file  # noqa: PLC0415
+
+    return shipped_file(f"{name}.safetensors").stat().st_size if name in SHIPPED else 0
 
 
 def _installed_bytes(package: str) -> int | None:

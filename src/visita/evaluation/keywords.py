@@ -25,7 +25,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.metrics import average_precision_score
 
 from visita.brief import Brief
 from visita.errors import DataError
@@ -236,7 +235,20 @@ def _measure(scores: FloatArray, relevant: NDArray[np.bool_]) -> tuple[float, ..
         raise DataError("A keyword has no relevant image; leave it out.")
     cutoffs = (10, count, 1)
     at = (precision_at(scores, relevant, k) for k in cutoffs)
-    return float(average_precision_score(relevant, scores)), *at
+    return average_precision(scores, relevant), *at
+
+
+def average_precision(scores: FloatArray, relevant: NDArray[np.bool_]) -> float:
+    """Return the mean over relevant images of the precision where each is found.
+
+    Images of equal score are found at once. Scores (n,), relevant bool (n,), one at least.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last = np.append(ranked[1:] != ranked[:-1], True)  # of those of equal score
+    found = np.cumsum(relevant[order])[last]
+    precision = found / (np.flatnonzero(last) + 1)
+    return float(precision @ np.diff(found, prepend=0) / found[-1])
 
 
 def words_held(sentences: Sequence[Collection[str]], words: Sequence[str]) -> Truth:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from visita.encoders.topics.corpus import words
 from visita.errors import DataError
@@ -120,4 +119,6 @@ def _recall_in_bins(
 
 
 def _content(text: str) -> set[str]:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # noqa: PLC0415 - an extra
+
     return set(words(text)).difference(ENGLISH_STOP_WORDS)

@@ -15,10 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from visita.artifact import Manifest, Name, Width, read_arrays, write_arrays
 from visita.brief import Brief
 from visita.encoders.contract import cell_count
-from visita.encoders.engine import Runner, cached_runner, cores
+from visita.encoders.engine import BuiltNetwork, Runner, cores
+from visita.encoders.export import cached_runner
 from visita.encoders.fitted import install_fitted, save_fitted
+from visita.encoders.openvino import ov
 from visita.encoders.table import TEXT_ENCODERS
 from visita.encoders.vocabulary import Vocabulary
+from visita.encoders.weights import Weights
 from visita.errors import ArtifactError, MismatchError
 from visita.matchers.base import Kept, SavedRecipe, digests, needed
 from visita.matchers.embed import (
@@ -28,8 +31,8 @@ from visita.matchers.embed import (
     encoder_fingerprints,
     level_shapes,
 )
-from visita.matchers.weights import checked, network_of
-from visita.networks import PAIR_NETWORKS
+from visita.matchers.network import checked, network_of, suited
+from visita.networks import PAIR_GRAPHS, PAIR_NETWORKS
 from visita.types import FloatArray, Recipe, TokenEncoder
 
 VOCABULARY = "vocabulary.json"
@@ -199,8 +202,8 @@ class CrossModalReranker(Brief, Kept):
     def torch_network(self) -> Any:
         """Return the torch network with these weights, in evaluation mode."""
         arguments = {k: v for k, v in self.network.items() if k not in ("name", "packed")}
-        state = {name: values.astype(np.float32) for name, values in self.tensors.items()}
-        return network_of(self._name, lambda: PAIR_NETWORKS.load(self._name)(**arguments), state)
+        build = partial(PAIR_NETWORKS.load(self._name), **arguments)
+        return network_of(self._name, build, Weights(self.tensors))
 
     @cached_property
     def _tokens(self) -> TokenEncoder:
@@ -230,14 +233,18 @@ class CrossModalReranker(Brief, Kept):
     def _runner(
         self, part: str, shapes: list[tuple[int, ...]], examples: list[NDArray[Any]]
     ) -> Runner:
-        return cached_runner(
-            f"{self._name}-{part}",
-            {"rescorer": self.fingerprint(), "part": part},
-            partial(self._part, part),
-            lambda: examples,
-            shapes,
-            streams=cores(),
-        )
+        name, module = f"{self._name}-{part}", partial(self._part, part)
+        facts = {"rescorer": self.fingerprint(), "part": part}
+        if self._name not in PAIR_GRAPHS:
+            return cached_runner(name, facts, module, lambda: examples, shapes, streams=cores())
+
+        def graph() -> ov.Model:
+            weights = Weights(self.tensors)
+            model: ov.Model = PAIR_GRAPHS.load(self._name)[part](self.network, weights)
+            return model
+
+        built = BuiltNetwork(name, facts, partial(suited, name, graph), module, streams=cores())
+        return built.runner()
 
     def _part(self, part: str) -> Any:
         from visita.networks import cross_modal as mkl_visita  # noqa: PLC0415 - first export only

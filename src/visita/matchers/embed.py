@@ -14,13 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from visita.arguments import check_levels
 from visita.artifact import Name, Width, read_arrays, write_arrays
-from visita.encoders.engine import Runner, cached_runner, cores
+from visita.encoders.engine import BuiltNetwork, Runner, cores
+from visita.encoders.export import cached_runner
 from visita.encoders.fitted import install_fitted, save_fitted
+from visita.encoders.openvino import ov
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
+from visita.encoders.weights import Weights
 from visita.errors import ArtifactError, MismatchError
 from visita.matchers.base import KIND, SavedMatcher, SavedRecipe, WordMatcher, digests, needed
+from visita.matchers.network import checked, network_of, suited
 from visita.matchers.shares import Split, named, placed
-from visita.matchers.weights import checked, network_of, restored
+from visita.networks.fusion_graph import Side, buildable, space_graph
 from visita.types import FloatArray, Recipe, TextEncoder, TextFeatures, TopicModel
 
 WEIGHTS = "weights.safetensors"
@@ -138,7 +142,7 @@ class JointMatcher(WordMatcher):
         """Return the torch ``JointSpace`` with this matcher's weights, in evaluation mode."""
         from visita.networks.fusion import JointSpace  # noqa: PLC0415 - training and first export
 
-        return network_of(self.name, lambda: JointSpace(**self.space), restored(self.tensors))
+        return network_of(self.name, lambda: JointSpace(**self.space), Weights(self.tensors))
 
     @cached_property
     def _image_runner(self) -> Runner:
@@ -148,21 +152,24 @@ class JointMatcher(WordMatcher):
     def _text_runner(self) -> Runner:
         return self._runner("text")
 
-    def _runner(self, side: str, *, parts: bool = False) -> Runner:
-        """Return what runs one side, exported once: the joined vector, or that of each part."""
+    def _runner(self, side: Side, *, parts: bool = False) -> Runner:
+        """Return what runs one side: to the joined vector, or to that of each part."""
         views = len(self.recipe.views())
         shape: tuple[int, ...] = (-1, self.space["text_features"])
         if side == "image":
             shape = (-1, views, self.space["image_features"])
         example = np.random.default_rng(0).random((2, *shape[1:]), dtype=np.float32)
-        return cached_runner(
-            f"{self.name}-{side}{'-parts' if parts else ''}",
-            {"matcher": self.fingerprint(), "side": side, **({"parts": True} if parts else {})},
-            partial(self._side, side, parts),
-            lambda: [example],
-            [shape],
-            streams=cores(),
-        )
+        name = f"{self.name}-{side}{'-parts' if parts else ''}"
+        facts = {"matcher": self.fingerprint(), "side": side, "parts": parts}
+        module = partial(self._side, side, parts)
+        if not suited(self.name, partial(buildable, self.space)):
+            return cached_runner(name, facts, module, lambda: [example], [shape], streams=cores())
+
+        def graph() -> ov.Model:
+            return space_graph(self.space, Weights(self.tensors), side, views, parts=parts)
+
+        build = partial(suited, self.name, graph)
+        return BuiltNetwork(name, facts, build, module, streams=cores()).runner()
 
     def _side(self, side: Any, parts: bool) -> Any:
         from visita.networks import fusion  # noqa: PLC0415 - first export only
@@ -175,7 +182,7 @@ class JointMatcher(WordMatcher):
         """Return its kernels and what gives their shares of its vectors."""
         parts = self.space["parts"]
         weights = [float(part["weight"]) for part in parts]
-        basis = restored(self.tensors)["basis"]
+        basis = Weights(self.tensors)["basis"]
 
         def vectors(run: Runner, features: FloatArray) -> FloatArray:
             return placed(run(features), weights, basis if len(basis) else None)

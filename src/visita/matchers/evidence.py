@@ -23,7 +23,7 @@ FAMILIES: Mapping[str, Callable[[Values, float], Values]] = {
     "rbf": lambda cosine, gamma: np.exp(-gamma * (2 - 2 * cosine)),
     "laplacian": lambda cosine, gamma: np.exp(-gamma * np.sqrt(np.maximum(2 - 2 * cosine, 1e-4))),
 }
-"""Those of ``visita.networks.kernels``, before their range is -1 to 1."""
+"""Those of ``visita.networks.kernel_functions``, before their range is -1 to 1."""
 
 
 @dataclass(frozen=True)

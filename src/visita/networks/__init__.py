@@ -15,6 +15,17 @@ NETWORKS = Registry(
     },
 )
 
+GRAPHS = Registry(
+    "network graph",
+    {
+        "fusion": "visita.networks.fusion_graph:fusion",
+        "multi-level": "visita.networks.fusion_graph:multi_level",
+        "class-names": "visita.networks.fusion_graph:class_names",
+        "joint": "visita.networks.fusion_graph:joint",
+    },
+)
+"""How a graph of a network is built without torch; one that has none is exported from torch."""
+
 PAIR_NETWORKS = Registry(
     "pair network",
     {
@@ -22,6 +33,11 @@ PAIR_NETWORKS = Registry(
     },
 )
 """Networks that pack pictures (n, cells, d) and texts, and score packed ones with each other."""
+
+PAIR_GRAPHS = Registry(
+    "pair network graph", {"mkl-visita": "visita.networks.cross_modal_graph:PARTS"}
+)
+"""As ``GRAPHS``, of pair networks: a graph of each part by the name of its torch module."""
 
 LOSSES = Registry(
     "loss",

@@ -143,7 +143,7 @@ class MklVisita(nn.Module):
     width, dim : int
         Inside the network, and of the packed vectors.
     levels, kernels : sequences of str
-        Out of ``LEVELS``; as ``visita.networks.kernels.parse`` reads them.
+        Out of ``LEVELS``; as ``visita.networks.kernel_functions.parse`` reads them.
 
     Raises
     ------

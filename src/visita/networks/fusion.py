@@ -26,14 +26,13 @@ A two-sided network has ``dim``, ``image`` ((n, views, d) → unit (n, dim)) and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.networks import NETWORKS
+from visita.networks.part import Part
 
 
 class PartVectors(nn.Module):
@@ -200,30 +199,6 @@ class ClassNames(nn.Module):
         """Map sentence vectors of any length (m, dim) to unit vectors (m, dim)."""
         return functional.normalize(
             functional.normalize(sentences, dim=-1) - self.text_mean, dim=-1
-        )
-
-
-class Part(BaseModel):
-    """One kernel: a network by name, the features it reads (ends exclusive), its weight beta.
-
-    ``on`` is the place of an earlier part whose vectors it reads instead of features.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    network: str
-    arguments: dict[str, Any]
-    image_span: tuple[int, int]
-    text_span: tuple[int, int]
-    weight: Annotated[float, Field(ge=0)]
-    on: Annotated[int, Field(ge=0)] | None = None
-
-    def build(self) -> Any:
-        """Return the network, its tensors not yet set."""
-        image_start, image_stop = self.image_span
-        text_start, text_stop = self.text_span
-        return NETWORKS.load(self.network)(
-            image_stop - image_start, text_stop - text_start, **self.arguments
         )
 
 

@@ -7,85 +7,15 @@ alone re-orders nothing; averaged over the words of a text, or summed over level
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from visita.errors import ConfigError
+from visita.networks.kernel_functions import Maths, kernel
 
-
-def _linear(cosine: Tensor, _: float) -> Tensor:
-    return cosine
-
-
-def _polynomial(cosine: Tensor, degree: float) -> Tensor:
-    return ((1 + cosine) / 2) ** degree
-
-
-def _rbf(cosine: Tensor, gamma: float) -> Tensor:
-    return torch.exp(-gamma * (2 - 2 * cosine))
-
-
-def _laplacian(cosine: Tensor, gamma: float) -> Tensor:
-    # The slope of a root at zero distance is infinite: kept off it.
-    return torch.exp(-gamma * torch.sqrt((2 - 2 * cosine).clamp_min(1e-4)))
-
-
-FAMILIES: Mapping[str, Callable[[Tensor, float], Tensor]] = {
-    "linear": _linear,
-    "polynomial": _polynomial,
-    "rbf": _rbf,
-    "laplacian": _laplacian,
-}
-"""Name → function of the cosine and the parameter, degree or width gamma, before its range is."""
-
-
-def parse(kernel: str) -> tuple[str, float]:
-    """Return family and parameter of a kernel such as ``rbf:2`` or ``linear``.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such family, or its parameter is no positive number.
-    """
-    family, _, number = kernel.partition(":")
-    try:
-        parameter = float(number or 1)
-    except ValueError:
-        parameter = 0.0
-    if family not in FAMILIES or not 0 < parameter < 1000:
-        raise ConfigError(
-            f"{kernel!r} is no kernel: write a family of {', '.join(FAMILIES)} and a positive "
-            "parameter, as in rbf:2."
-        )
-    return family, parameter
-
-
-def kernel(name: str) -> Callable[[Tensor], Tensor]:
-    """Return a kernel as a function of the cosine that is -1 at -1 and 1 at 1.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such kernel.
-    """
-    family, parameter = parse(name)
-    cosines = torch.tensor([-1.0, 1.0], dtype=torch.float64, device="cpu")
-    ends = FAMILIES[family](cosines, parameter)
-    return partial(_ranged, FAMILIES[family], parameter, *ends.tolist())
-
-
-def _ranged(
-    function: Callable[[Tensor, float], Tensor],
-    parameter: float,
-    lowest: float,
-    highest: float,
-    cosine: Tensor,
-) -> Tensor:
-    return 2 * (function(cosine, parameter) - lowest) / (highest - lowest) - 1
+TORCH = Maths(torch.exp, torch.sqrt, torch.pow, torch.clamp_min)
 
 
 class KernelLayer(nn.Module):
@@ -101,7 +31,7 @@ class KernelLayer(nn.Module):
         super().__init__()
         self.levels = tuple(levels)
         self.names = tuple(kernels)
-        self._kernels = [kernel(name) for name in kernels]
+        self._kernels = [kernel(name, TORCH) for name in kernels]
         self.logits = nn.Parameter(torch.zeros(len(levels), len(kernels)))
 
     def weights(self) -> Tensor:

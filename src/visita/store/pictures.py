@@ -24,7 +24,8 @@ from PIL import Image
 from visita.arguments import check_levels, expect
 from visita.data.decode import REDUCED, decode, decoding, to_rgb
 from visita.encoders.contract import Computed, EncodedBatch
-from visita.encoders.engine import CachedNetwork, Runner, cores
+from visita.encoders.engine import BuiltNetwork, Int8, Runner, cores
+from visita.encoders.export import cached_runner
 from visita.encoders.quantize import Activations, known_activations, quantize
 from visita.encoders.table import IMAGE_ENCODERS
 from visita.errors import ConfigError, PassingError, PictureError
@@ -196,34 +197,48 @@ class _Network:
     @property
     def precision(self) -> str:
         """What this machine computes it in; features of one are never kept among another's."""
-        if self.activations is None or self._cached.precision() == "float32":
+        if self._built is None or self._built.precision() == "float32":
             return "float32"
-        return f"int8 {self.activations.fingerprint()}"
+        return f"int8 {self.activations.fingerprint()}" if self.activations else "int8"
 
     @cached_property
-    def _cached(self) -> CachedNetwork:
-        side, measured = self.encoder.side, self.activations
-        wanted = "float32" if measured is None else f"int8 {measured.fingerprint()}"
-        return CachedNetwork(
-            self.encoder.name,
-            {
-                "weights": self.encoder.fingerprint(),
-                "levels": list(self.levels),
-                "precision": wanted,
-            },
-            partial(self.encoder.network, self.levels),
-            lambda: [_example(side)],
-            [(-1, side, side, 3)],
-            edit=None if measured is None else partial(quantize, activations=measured),
-            streams=cores(),
+    def _facts(self) -> dict[str, Any]:
+        return {"weights": self.encoder.fingerprint(), "levels": list(self.levels)}
+
+    @cached_property
+    def _built(self) -> BuiltNetwork | None:
+        graph = getattr(self.encoder, "graph", None)
+        if graph is None:
+            return None
+        measured, int8 = self.activations, None
+        if measured:
+            examples = partial(_examples, self.encoder.side)
+            int8 = Int8(partial(quantize, activations=measured), examples)
+        facts = {**self._facts, "int8": measured.fingerprint() if measured else None}
+        module = partial(self.encoder.network, self.levels)
+        return BuiltNetwork(
+            self.encoder.name, facts, partial(graph, self.levels), module, int8, cores()
         )
 
     def start(self) -> Runner:
-        if self.runner is None and isinstance(self.encoder, Computed):
-            self.runner = self.encoder.runner(self.levels)
         if self.runner is None:
-            self.runner = self._cached.runner()
+            self.runner = self._start()
         return self.runner
+
+    def _start(self) -> Runner:
+        if isinstance(self.encoder, Computed):
+            return self.encoder.runner(self.levels)
+        if self._built:
+            return self._built.runner()
+        side = self.encoder.side
+        return cached_runner(
+            self.encoder.name,
+            self._facts,
+            partial(self.encoder.network, self.levels),
+            partial(_examples, side),
+            [(-1, side, side, 3)],
+            streams=cores(),
+        )
 
     def __call__(self, plain: NDArray[np.uint8], views: tuple[str, ...]) -> dict[str, FloatArray]:
         columns = {}
@@ -235,11 +250,11 @@ class _Network:
         return columns
 
 
-def _example(side: int) -> NDArray[np.uint8]:
+def _examples(side: int) -> list[NDArray[np.uint8]]:
     # Smooth blobs: nearer to photographs than white noise, which suits no network.
     coarse = np.random.default_rng(0).integers(0, 256, (CHUNK, 8, 8, 3), dtype=np.uint8)
     size = (side, side)
-    return np.stack([np.asarray(Image.fromarray(c).resize(size)) for c in coarse])
+    return [np.stack([np.asarray(Image.fromarray(c).resize(size)) for c in coarse])]
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

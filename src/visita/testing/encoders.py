@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from visita.encoders.contract import Computed
+from visita.encoders.engine import Graph
 from visita.errors import UnknownNameError
 from visita.types import FloatArray, ImageEncoder, Matcher, TextEncoder, TextFeatures
 
@@ -78,6 +79,8 @@ def _run(
 ) -> list[NDArray[Any]]:
     if isinstance(encoder, Computed):
         return list(encoder.runner(levels)(pixels))
+    if graph := getattr(encoder, "graph", None):
+        return list(Graph(graph(levels))(pixels))
     import torch  # noqa: PLC0415 - whoever checks an index does not need it
 
     with torch.inference_mode():

@@ -32,7 +32,8 @@ from visita.matchers.base import WordMatcher
 from visita.matchers.combine import FusedMatcher, ScaledMatcher
 from visita.matchers.embed import JointMatcher
 from visita.matchers.pretrained import DualMatcher
-from visita.networks.fusion import FusionNetwork, JointSpace, Part, Tower
+from visita.networks.fusion import FusionNetwork, JointSpace, Tower
+from visita.networks.part import Part
 from visita.store.extract import PairFeatures
 from visita.training.calibrate import calibrated, learn_words
 from visita.training.config import AdaptConfig

@@ -16,8 +16,9 @@ from visita.encoders.table import TEXT_ENCODERS
 from visita.kernels.cca import cca
 from visita.kernels.weights import reduction, second_moments
 from visita.matchers.embed import JointMatcher
-from visita.networks.fusion import ClassNames, FusionNetwork, JointSpace, Part, Tower
+from visita.networks.fusion import ClassNames, FusionNetwork, JointSpace, Tower
 from visita.networks.losses import loss_named
+from visita.networks.part import Part
 from visita.store.extract import text_features
 from visita.training.config import FusionConfig
 from visita.training.loop import History

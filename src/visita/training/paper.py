@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from visita.matchers.embed import JointMatcher
-from visita.networks.fusion import JointSpace, MultiLevel, Part
+from visita.networks.fusion import JointSpace, MultiLevel
 from visita.networks.losses import hinge, squared_weights
+from visita.networks.part import Part
 from visita.training.batches import triplet_batches
 from visita.training.config import PaperConfig
 from visita.training.loop import History, Losses, fit

@@ -9,10 +9,11 @@ import numpy as np
 from scipy import sparse
 
 from visita.encoders.table import TOPIC_MODELS
+from visita.encoders.weights import rounded
 from visita.errors import ConfigError
 from visita.matchers.embed import JointMatcher, encoder_fingerprints, stack_columns
-from visita.matchers.weights import rounded
-from visita.networks.fusion import JointSpace, Part
+from visita.networks.fusion import JointSpace
+from visita.networks.part import Part
 from visita.store.extract import PairFeatures
 from visita.store.pictures import RecipeEncoder
 from visita.training.config import FeatureConfig, FusionConfig

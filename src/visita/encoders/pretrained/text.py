@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from visita.arguments import check_levels
 from visita.artifact import fingerprint_of
-from visita.encoders.engine import Runner, cached_runner, cores
+from visita.encoders.engine import Runner, cores
+from visita.encoders.export import cached_runner
 from visita.encoders.library.hub import CARD
 from visita.encoders.library.networks import described, kept_facts
 from visita.encoders.pretrained.model import Model

@@ -1,12 +1,9 @@
-"""How the weights of a network are kept: large matrices in 8 bits a number, the rest in 16.
-
-Half the size at no loss that shows: ``docs/notebook.md`` has the numbers.
-"""
+"""From a matcher's weights to its network, as torch or a graph, and what it gives to vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,43 +11,7 @@ from numpy.typing import NDArray
 from visita.errors import ArtifactError, VisitaError, last_line
 from visita.types import FloatArray
 
-LARGE = 2**17
-"""Numbers from which a matrix is kept in 8 bits."""
-SCALE = ":scale"
-"""After the name of what is: its largest magnitude a row over 127, float32 (rows, 1)."""
-
-
-def rounded(weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return weights as they are kept, int8 with a scale, or float16."""
-    stored: dict[str, NDArray[Any]] = {}
-    for name, values in weights.items():
-        if values.ndim != 2 or values.size < LARGE:
-            stored[name] = values.astype(np.float16)
-            continue
-        largest = np.abs(values).max(axis=1, keepdims=True).astype(np.float32)
-        scale = np.where(largest > 0, largest, 1) / np.float32(127)
-        stored[name] = np.rint(values / scale).astype(np.int8)
-        stored[name + SCALE] = scale
-    return stored
-
-
-def restored(kept: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
-    """Return the weights, float32, of what ``rounded`` made.
-
-    Raises
-    ------
-    ArtifactError
-        If a scale is missing or suits no row.
-    """
-    weights = {}
-    for name, values in kept.items():
-        if values.dtype == np.int8:
-            if kept.get(name + SCALE, np.zeros(0)).shape != (*values.shape[:1], 1):
-                raise ArtifactError(f"The weights {name} have no scale for each of their rows.")
-            weights[name] = values * kept[name + SCALE].astype(np.float32)
-        elif not name.endswith(SCALE):
-            weights[name] = values.astype(np.float32)
-    return weights
+Built = TypeVar("Built")
 
 
 def network_of(
@@ -79,6 +40,24 @@ def network_of(
             f"{name} is no network for its weights ({last_line(error):.200})."
         ) from error
     return network.eval()
+
+
+def suited(name: str, build: Callable[[], Built]) -> Built:
+    """Return what ``build`` makes of a matcher's settings and weights, such as a graph.
+
+    Raises
+    ------
+    ArtifactError
+        If they do not suit each other.
+    """
+    try:
+        return build()
+    except VisitaError:
+        raise
+    except Exception as error:  # whatever a stranger's settings and weights miss
+        raise ArtifactError(
+            f"{name} is no network for its weights ({last_line(error):.200})."
+        ) from error
 
 
 def checked(name: str, vectors: FloatArray, shape: tuple[int, ...]) -> FloatArray:

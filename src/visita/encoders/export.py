@@ -1,0 +1,245 @@
+"""Torch modules exported once to OpenVINO graphs, kept in the cache and run without torch.
+
+Where a module cannot be exported, torch runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from visita.artifact import fingerprint_of, read_sealed, write_sealed
+from visita.durable import checksum_of, draft_beside, make_folder, sync_folder, sync_tree
+from visita.encoders.device import DeviceRunner, on_gpu
+from visita.encoders.engine import COMPILED, MIN_COSINE, Graph, Runner, least_cosine
+from visita.encoders.openvino import ov, trace
+from visita.errors import ArtifactError, UnwritableError, extras_named, last_line
+from visita.home import cache_home
+from visita.progress import say
+from visita.types import FloatArray
+
+XML, BIN, FACTS = "graph.xml", "graph.bin", "graph.json"
+
+
+class TorchRunner:
+    """The fall-back: the torch module itself."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module.eval()
+
+    def __call__(self, *inputs: NDArray[Any]) -> tuple[FloatArray, ...]:
+        """Run the module once without gradients."""
+        import torch  # noqa: PLC0415 - only where no graph could be made
+
+        with torch.inference_mode():
+            outputs = self._module(*(torch.from_numpy(np.ascontiguousarray(x)) for x in inputs))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return tuple(o.numpy().astype(np.float32) for o in outputs)
+
+
+def export(
+    module: Any,
+    examples: Sequence[NDArray[Any]],
+    shapes: Sequence[Sequence[int]],
+    path: Path,
+) -> None:
+    """Write ``module`` as an OpenVINO graph and check it against torch.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In evaluation mode; returns a tensor or a tuple of tensors.
+    examples : arrays
+        Inputs to trace and to compare on.
+    shapes : one shape an input
+        With -1 for a dimension that may vary.
+    path : Path
+        The ``.xml`` file; its weights go beside it as ``.bin``.
+
+    Raises
+    ------
+    ArtifactError
+        If an output vector's cosine to torch's is below ``MIN_COSINE``, or the disk refuses.
+    """
+    expected = TorchRunner(module)(*examples)
+    _save(_converted(module, examples, shapes, expected), examples, path)
+
+
+class Converted(NamedTuple):
+    """A graph that agrees with torch, on no disk yet, and what it makes of the examples."""
+
+    model: ov.Model
+    outputs: tuple[FloatArray, ...]
+
+
+def _converted(
+    module: Any,
+    examples: Sequence[NDArray[Any]],
+    shapes: Sequence[Sequence[int]],
+    expected: Sequence[FloatArray],
+) -> Converted:
+    model = trace(module, examples)
+    model.reshape(dict(enumerate(ov.PartialShape(list(shape)) for shape in shapes)))
+    outputs = Graph(model)(*examples)
+    cosine = least_cosine(expected, outputs)
+    if not cosine >= MIN_COSINE:  # NaN is no cosine
+        raise ArtifactError(f"the exported graph differs from torch (cosine {cosine:.5f})")
+    return Converted(model, outputs)
+
+
+def _save(converted: Converted, examples: Sequence[NDArray[Any]], path: Path) -> None:
+    """Write a graph and see that it is all there: OpenVINO does not always notice a full disk."""
+    try:
+        ov.save_model(converted.model, str(path), compress_to_fp16=False)
+        sync_tree(path.parent)
+        if not least_cosine(converted.outputs, Graph(path)(*examples)) >= MIN_COSINE:
+            raise ArtifactError("what was written came back changed")
+    except (OSError, RuntimeError, ArtifactError) as error:
+        raise _unwritable(path.parent, error) from error
+
+
+def _unwritable(folder: Path, error: Exception) -> UnwritableError:
+    full = shutil.disk_usage(folder).free < 2**20
+    reason = "the disk is full" if full else getattr(error, "strerror", None) or last_line(error)
+    return UnwritableError(
+        f"{folder} cannot be written ({reason}): make room there, or set VISITA_HOME to a folder "
+        "on another disk.",
+        reason,
+    )
+
+
+@dataclass(frozen=True)
+class CachedNetwork:
+    """A network whose graph is kept in the cache: made on first use, and again if damaged.
+
+    Torch is imported once for it and never again. On a GPU (see ``device``) the module itself
+    runs.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in the cache and in messages.
+    facts : mapping
+        What decides the graph, as JSON values; OpenVINO's version is added.
+    module : callable
+        Builds the torch module.
+    examples : callable
+        Inputs to trace and to compare on.
+    shapes : one shape an input
+        With -1 for a dimension that may vary.
+    half : bool
+        Compute in half precision on a GPU.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    module: Callable[[], Any]
+    examples: Callable[[], Sequence[NDArray[Any]]]
+    shapes: Sequence[Sequence[int]]
+    streams: int = 1
+    half: bool = False
+
+    def runner(self) -> Runner:
+        """Return what runs it.
+
+        Raises
+        ------
+        ArtifactError
+            If the cache cannot be written, or torch cannot run the network.
+        """
+        if on_gpu():
+            return DeviceRunner(self.module(), half=self.half)
+        if graph := self._kept():
+            return graph
+        try:
+            make_folder(self.folder.parent)
+            with filelock.FileLock(self.folder.with_suffix(".lock")):
+                return self._kept() or self._made()
+        except OSError as error:
+            raise _unwritable(_existing(self.folder), error) from error
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the graph is kept."""
+        shapes = [list(shape) for shape in self.shapes]
+        key = fingerprint_of({**self.facts, "openvino": ov.get_version(), "shapes": shapes})
+        # A network's name may be that of a folder, and long.
+        name = re.sub(r"[^\w.-]+", "-", self.name)[-100:]
+        return cache_home() / "graphs" / f"{name}-{key}"
+
+    def _kept(self) -> Graph | None:
+        """Return the graph in the cache; None if there is none, or it is not what was written."""
+        try:
+            intact = read_sealed(self.folder / FACTS).get("files") == _checksums(self.folder)
+            return self._compiled() if intact else None
+        except (ArtifactError, OSError):
+            return None
+
+    def _made(self) -> Runner:
+        why = "its graph is damaged or of an older visita: " if self.folder.exists() else ""
+        say(f"{why}preparing {self.name} for this machine (once)")
+        with extras_named(self.name):
+            module = self.module()
+        examples = self.examples()
+        expected = _by_torch(self.name, module, examples)
+        try:
+            converted = _converted(module, examples, self.shapes, expected)
+        except Exception as error:  # whatever OpenVINO meets, torch can run it
+            say(f"OpenVINO cannot run {self.name} ({last_line(error)}); torch runs it, more slowly")
+            return TorchRunner(module)
+        with draft_beside(self.folder) as draft:
+            _save(converted, examples, draft / XML)
+            facts = {"openvino": ov.get_version(), "files": _checksums(draft)}
+            write_sealed(draft / FACTS, facts)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            draft.replace(self.folder)
+            sync_folder(self.folder.parent)
+        return self._compiled()
+
+    def _compiled(self) -> Graph:
+        state = (self.folder / BIN).stat()  # a graph reads from the file that it was made of
+        key = (self.folder / XML, self.streams, state.st_ino, state.st_mtime_ns, os.getpid())
+        graph = COMPILED.get(key)
+        if graph is None:
+            graph = COMPILED[key] = Graph(self.folder / XML, streams=self.streams)
+        return graph
+
+
+def cached_runner(
+    name: str,
+    facts: Mapping[str, Any],
+    module: Callable[[], Any],
+    examples: Callable[[], Sequence[NDArray[Any]]],
+    shapes: Sequence[Sequence[int]],
+    *,
+    streams: int = 1,
+    half: bool = False,
+) -> Runner:
+    """Return the ``runner`` of a ``CachedNetwork``."""
+    return CachedNetwork(name, facts, module, examples, shapes, streams=streams, half=half).runner()
+
+
+def _by_torch(name: str, module: Any, examples: Sequence[NDArray[Any]]) -> Sequence[FloatArray]:
+    try:
+        return TorchRunner(module)(*examples)
+    except Exception as error:  # a stranger's weights may suit each other in no way
+        raise ArtifactError(f"The network of {name} cannot be run ({last_line(error)}).") from error
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {name: checksum_of(folder / name) for name in (XML, BIN)}
+
+
+def _existing(folder: Path) -> Path:
+    """Return the nearest folder on the way up that is there."""
+    return folder if folder.is_dir() else _existing(folder.parent)

@@ -1,0 +1,157 @@
+"""How the weights of a network are kept: large matrices in 8 bits a number, the rest in 16.
+
+Half the size at no loss that shows: ``docs/notebook.md`` has the numbers.
+
+The weights of the encoders that ship are kept so too, in the folder ``shipped``, which
+``runs/pack_encoders.py`` writes; its ``README.md`` says where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load
+
+from visita.errors import ArtifactError, MismatchError
+from visita.types import FloatArray
+
+LARGE = 2**17
+"""Numbers from which a matrix is kept in 8 bits."""
+SCALE = ":scale"
+"""After the name of what is: the largest magnitudes over 127, (rows, groups)."""
+PLACE = Path(__file__).with_name("shipped")
+SHIPPED = {
+    "efficientnet-lite0": "26c3eefad95c29ca052910fefcdc1288cf373066cf05ec3188122cb3f04d9c22",
+    "efficientnet-lite1": "d41cd0a60854a7800d5cee8cb44786ab57e6e7e35ce6e03e1b4dd4741e761f41",
+    "efficientnet-lite2": "dae677668d5ae05ae2b8e2fc858241171af353aa6f1f416d440d76bb6ffc8d37",
+    "minilm-l6": "5feff0acd8c8740a611ed1f656cafddda3604518ff542a3d4164c2902cefbba0",
+}
+"""SHA-256 of each file of weights in ``PLACE``."""
+
+
+def rounded(
+    weights: Mapping[str, NDArray[Any]], group: int | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return weights as they are kept, int8 with a scale for each ``group`` of a row, or float16.
+
+    A group is a whole row where there is no number.
+    """
+    stored: dict[str, NDArray[Any]] = {}
+    for name, values in weights.items():
+        if values.ndim != 2 or values.size < LARGE:
+            stored[name] = values.astype(np.float16)
+            continue
+        groups = values.reshape(len(values), -1, group or values.shape[1])
+        largest = np.abs(groups).max(axis=2, keepdims=True).astype(np.float32)
+        scale = np.where(largest > 0, largest, 1) / np.float32(127)
+        if group:  # many scales, in half of the bytes; a little larger, so that 127 is enough
+            scale = np.nextafter(scale.astype(np.float16), np.float16(np.inf))
+        steps = np.rint(groups / scale.astype(np.float32))
+        stored[name] = steps.astype(np.int8).reshape(values.shape)
+        stored[name + SCALE] = scale[..., 0]
+    return stored
+
+
+class Weights(Mapping[str, FloatArray]):
+    """Weights as ``rounded`` keeps them, or any; each is made float32 when it is asked for.
+
+    Attributes
+    ----------
+    kept : mapping of arrays
+        With the scales of those that are int8.
+    """
+
+    def __init__(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        self.kept = kept
+
+    def __getitem__(self, name: str) -> FloatArray:
+        """Return one, float32.
+
+        Raises
+        ------
+        ArtifactError
+            If its scale is missing or suits no row.
+        """
+        values = self.kept[name]
+        if values.dtype != np.int8:
+            return values.astype(np.float32)
+        scale = self.scale(name)
+        groups = values.reshape(*scale.shape, -1)
+        weights: FloatArray = np.multiply(groups, scale[..., None], dtype=np.float32)
+        return weights.reshape(values.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self.kept if not name.endswith(SCALE))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.kept
+
+    def scale(self, name: str) -> FloatArray:
+        """Return the scale, float32 (rows, groups), of one that is int8 (rows, d).
+
+        Raises
+        ------
+        ArtifactError
+            If it is missing or suits no row.
+        """
+        values, scale = self.kept[name], self.kept.get(name + SCALE, np.zeros(0))
+        rows, groups = scale.shape if scale.ndim == 2 else (0, 0)
+        if rows != len(values) or not groups or values[0].size % groups:
+            raise ArtifactError(f"The weights {name} have no scale for each of their rows.")
+        return scale.astype(np.float32)
+
+    def within(self, name: str) -> Weights:
+        """Return those of the part ``name``, by their names in it."""
+        start = f"{name}."
+        names = [key for key in self.kept if key.startswith(start)]
+        return Weights({key.removeprefix(start): self.kept[key] for key in names})
+
+
+def replaced(name: str, weights: Weights, changed: Mapping[str, NDArray[Any]]) -> Weights:
+    """Return the weights of the network ``name``, some of them changed.
+
+    Raises
+    ------
+    ArtifactError
+        If one that is changed is not among them, or has another shape.
+    """
+    for key, values in changed.items():
+        if key not in weights or weights.kept[key].shape != values.shape:
+            raise ArtifactError(f"What was trained of {name} is not all of that network: {key}.")
+    return Weights({**weights.kept, **changed})
+
+
+def shipped(name: str) -> Weights:
+    """Return the weights of an encoder that ships, by their names in its torch network.
+
+    Raises
+    ------
+    MismatchError
+        If the installed file is another one.
+    """
+    content = shipped_file(f"{name}.safetensors").read_bytes()
+    if sha256(content).hexdigest() != SHIPPED[name]:
+        raise MismatchError(f"The weights of {name} are damaged: reinstall visita.")
+    return Weights(load(content))
+
+
+def shipped_file(name: str) -> Path:
+    """Return a file that lies beside the weights, such as a tokenizer.
+
+    Raises
+    ------
+    MismatchError
+        If it is missing.
+    """
+    path = PLACE / name
+    if not path.is_file():
+        raise MismatchError(f"{path} is missing: reinstall visita.")
+    return path

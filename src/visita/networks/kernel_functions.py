@@ -1,0 +1,110 @@
+"""The kernels of the kernel layer, between unit vectors: functions of their cosine alone.
+
+They are written once for torch, which learns through them, numpy and graphs: each takes the
+``Maths`` to compute with, and otherwise only operators, which all three have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from visita.errors import ConfigError
+
+
+class Maths(NamedTuple):
+    """Functions of arrays of one kind.
+
+    Attributes
+    ----------
+    exp, sqrt : callables
+        Of an array.
+    power, at_least : callables
+        Of an array and the exponent or the least value.
+    number : callable
+        Returns a number as what operators take on the right of an array.
+    """
+
+    exp: Callable[[Any], Any]
+    sqrt: Callable[[Any], Any]
+    power: Callable[[Any, Any], Any]
+    at_least: Callable[[Any, Any], Any]
+    number: Callable[[float], Any] = float
+
+
+NUMPY = Maths(np.exp, np.sqrt, np.power, np.maximum)
+
+
+def _linear(cosine: Any, _parameter: float, _maths: Maths) -> Any:
+    return cosine
+
+
+def _polynomial(cosine: Any, degree: float, maths: Maths) -> Any:
+    n = maths.number
+    return maths.power((cosine + n(1)) / n(2), n(degree))
+
+
+def _rbf(cosine: Any, gamma: float, maths: Maths) -> Any:
+    return maths.exp(_squared_distance(cosine, maths) * maths.number(-gamma))
+
+
+def _laplacian(cosine: Any, gamma: float, maths: Maths) -> Any:
+    # The slope of a root at zero distance is infinite: kept off it.
+    squared = maths.at_least(_squared_distance(cosine, maths), maths.number(1e-4))
+    return maths.exp(maths.sqrt(squared) * maths.number(-gamma))
+
+
+def _squared_distance(cosine: Any, maths: Maths) -> Any:
+    return cosine * maths.number(-2) + maths.number(2)
+
+
+FAMILIES: Mapping[str, Callable[[Any, float, Maths], Any]] = {
+    "linear": _linear,
+    "polynomial": _polynomial,
+    "rbf": _rbf,
+    "laplacian": _laplacian,
+}
+"""Name → function of the cosine and the parameter, degree or width gamma, before its range is."""
+
+
+def parse(kernel: str) -> tuple[str, float]:
+    """Return family and parameter of a kernel such as ``rbf:2`` or ``linear``.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such family, or its parameter is no positive number.
+    """
+    family, _, number = kernel.partition(":")
+    try:
+        parameter = float(number or 1)
+    except ValueError:
+        parameter = 0.0
+    if family not in FAMILIES or not 0 < parameter < 1000:
+        raise ConfigError(
+            f"{kernel!r} is no kernel: write a family of {', '.join(FAMILIES)} and a positive "
+            "parameter, as in rbf:2."
+        )
+    return family, parameter
+
+
+def kernel(name: str, maths: Maths) -> Callable[[Any], Any]:
+    """Return a kernel as a function of the cosine that is -1 at -1 and 1 at 1.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such kernel.
+    """
+    family, parameter = parse(name)
+    function = FAMILIES[family]
+    lowest, highest = function(np.array([-1.0, 1.0]), parameter, NUMPY).tolist()
+
+    def ranged(cosine: Any) -> Any:
+        n = maths.number
+        height = function(cosine, parameter, maths) - n(lowest)
+        return height * n(2) / n(highest - lowest) - n(1)
+
+    return ranged
