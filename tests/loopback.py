@@ -41,6 +41,8 @@ class Hub:
         Large files come with another last byte.
     refused : dict of (int, str)
         Status and error code of a repository that nobody gets.
+    asked : list of str
+        The path of every request.
     ranges : list of str
         The ``Range`` of every request for a large file, ``""`` where there was none.
     """
@@ -52,6 +54,7 @@ class Hub:
     kill: Callable[[], None] = lambda: None
     altered: bool = False
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -84,6 +87,7 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
+        self.hub.asked.append(path)
         model = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/(.+))?", path)
         file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path)
         name = (model or file or [None, ""])[1]

@@ -103,8 +103,7 @@ def _whole_name(matcher: str) -> str:
     from visita.encoders.pretrained.model import with_safetensors  # noqa: PLC0415
     from visita.matchers.default import lasting_name  # noqa: PLC0415
 
-    family, colon, model = lasting_name(matcher).partition(":")
-    return f"{family}{colon}{with_safetensors(model)}"
+    return with_safetensors(lasting_name(matcher))
 
 
 def _gain(chosen: Matcher, data: visita.PairSet, split: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from visita.search.finder import Finder
 from visita.types import FloatArray, Matcher
 
 TEXT = "a red boat on a lake"
-SAFE, PICKLED = ".safetensors", (".bin", ".ckpt", ".pkl", ".pt", ".pth")
+PICKLED = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 SHORTEST, LONGEST = 0.01, 1.001
 """Of a vector; local scaling makes it somewhat shorter than 1."""
 
@@ -48,8 +48,7 @@ def tried(name: str, review: Review) -> Matcher:
 
 
 def _check_safe(offer: Offer) -> None:
-    safe = any(name.endswith(SAFE) for name in offer.names)
-    if not safe or any(file.name.endswith(PICKLED) for file in offer.files):
+    if any(file.name.endswith(PICKLED) for file in offer.files):
         raise ArtifactError(
             f"{offer.repository} has no weights as safetensors, and visita fetches no pickles: "
             "choose another checkpoint, or save this one with its library (save_pretrained writes "

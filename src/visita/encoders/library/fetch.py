@@ -123,8 +123,7 @@ def _offer(repository: str, patterns: Sequence[str]) -> Offer:
         if any(fnmatch(file, pattern) for pattern in patterns)
     )
     missing = tuple(file for file in files if not _is_here(name, file.name, info.sha))
-    licence = _licence(info.card_data)
-    return Offer(name, str(info.sha), licence, frozenset(siblings), files, missing)
+    return Offer(name, str(info.sha), _licence(info.card_data), files, missing)
 
 
 def _is_here(name: str, file: str, commit: str | None) -> bool:

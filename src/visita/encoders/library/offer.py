@@ -37,8 +37,6 @@ class Offer:
         The hash of its revision.
     licence : str or None
         As the repository states it, if it does.
-    names : frozenset of str
-        All files that it has.
     files : tuple of RemoteFile
         Those that are wanted.
     missing : tuple of RemoteFile
@@ -48,7 +46,6 @@ class Offer:
     repository: str
     commit: str
     licence: str | None
-    names: frozenset[str]
     files: tuple[RemoteFile, ...]
     missing: tuple[RemoteFile, ...]
 

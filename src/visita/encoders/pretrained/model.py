@@ -30,11 +30,11 @@ def repository(model: str) -> str:
     return OPEN_CLIP.get(model, model)
 
 
-def with_safetensors(model: str) -> str:
-    """Return the repository for a name, and the revision that has safetensors if not the main."""
-    name = repository(model)
-    revision = WITH_SAFETENSORS.get(name)
-    return f"{name}@{revision}" if revision else model
+def with_safetensors(name: str) -> str:
+    """Return the name of a matcher with the revision that has safetensors, if not the main one."""
+    family, _, model = name.partition(":")
+    revision = WITH_SAFETENSORS.get(repository(model)) if family == "clip" else None
+    return f"clip:{repository(model)}@{revision}" if revision else name
 
 
 @dataclass(frozen=True)
