@@ -20,7 +20,7 @@ from refusing import refusal
 from safetensors.torch import save_file
 
 import visita
-from visita.errors import ConfigError, VisitaError
+from visita.errors import ArtifactError, ConfigError, VisitaError
 from visita.vectors import unit
 
 pytestmark = pytest.mark.slow
@@ -67,7 +67,13 @@ def test_a_clip_of_sentence_transformers_is_the_clip_in_it(clip, tmp_path):
 def test_its_vectors_are_those_of_sentence_transformers(clip, tmp_path):
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - not installed anywhere
 
-    model = SentenceTransformer(str(classic(clip, tmp_path)), device="cpu", local_files_only=True)
+    by_pillow = {"backend": "pil"}  # and not by torchvision, which resizes otherwise
+    model = SentenceTransformer(
+        str(classic(clip, tmp_path)),
+        device="cpu",
+        local_files_only=True,
+        processor_kwargs=by_pillow,
+    )
     found = ours("clip", tmp_path)
     for ours_, read in zip(found, (pictures(), list(TEXTS)), strict=True):
         assert np.allclose(ours_, unit(model.encode(read)), atol=1e-5)
@@ -227,6 +233,13 @@ def test_an_adapter_that_does_not_fit_its_base_is_refused(clip, tmp_path, old, n
     save_file(renamed, folder / "adapter_model.safetensors")
     with pytest.raises(ConfigError, match="cannot be merged"):
         visita.load(f"clip:{folder}")
+
+
+def test_an_adapter_of_an_adapter_is_refused(clip, tmp_path):
+    folder = tmp_path / "adapter"
+    name = f"clip:{adapter(clip, folder, base_model_name_or_path=str(folder))}"
+    with pytest.raises(ArtifactError, match=r"has no config\.json"):
+        visita.load(name)
 
 
 @pytest.mark.parametrize("lacking", ["adapter_model.safetensors", "base"])

@@ -268,7 +268,7 @@ def test_weights_of_which_nobody_says_the_right_ones_are_refused(folders, tmp_pa
     shutil.copytree(folders["vit"], tmp_path / "model")
     weights = tmp_path / "model" / "open_clip_model.safetensors"
     shutil.copy(weights, weights.with_name("open_clip_old.safetensors"))
-    with pytest.raises(ArtifactError, match="several files of them"):
+    with pytest.raises(ArtifactError, match="several files that may be them"):
         visita.load(f"open-clip:{tmp_path / 'model'}")
 
 
@@ -278,6 +278,16 @@ def test_a_way_of_preparing_that_visita_does_not_know_is_refused(folders, tmp_pa
         tmp_path / "model" / "open_clip_config.json", "preprocess_cfg", resize_mode="longest"
     )
     with pytest.raises(ConfigError, match="prepared in a way that visita does not know"):
+        visita.load(f"open-clip:{tmp_path / 'model'}")
+
+
+def test_a_tower_from_elsewhere_is_not_fetched(folders, tmp_path):
+    shutil.copytree(folders["vit"], tmp_path / "model")
+    config = tmp_path / "model" / "open_clip_config.json"
+    whole = json.loads(config.read_text("utf-8"))
+    whole["model_cfg"]["vision_cfg"]["timm_model_name"] = "hf-hub:stranger/tower"
+    config.write_text(json.dumps(whole), "utf-8")
+    with pytest.raises(ConfigError, match="is no architecture of timm's own"):
         visita.load(f"open-clip:{tmp_path / 'model'}")
 
 

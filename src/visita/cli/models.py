@@ -198,7 +198,8 @@ def _parts() -> dict[str, list[str]]:
 def _library(family: str) -> str:
     from visita.encoders.pretrained.families import FAMILIES  # noqa: PLC0415
 
-    return "transformers" if family in FAMILIES else family
+    otherwise = {"open-clip": "open_clip"}
+    return otherwise.get(family, "transformers") if family in FAMILIES else family
 
 
 def _encoder(encoder: Any, name: str, kind: str, widths: list[int]) -> dict[str, Any]:

@@ -42,7 +42,6 @@ class Family:
     build: Callable[[str, Sequence[Path]], Model]
     tokenizer: Callable[[str, Sequence[Path], Path], Reading]
     languages: Languages = lambda _: ("en",)
-
     package: str = "transformers"
 
     @property

@@ -40,10 +40,16 @@ def fetch(family: str, model: str) -> Sequence[Path]:
     name = repository(model)
     told = obtained(name, TELLING)
     adapter = told / lora.CONFIG
-    if adapter.is_file() and not (told / CONFIGS[0]).is_file():
-        base = fetch(family, lora.base_of(model, adapter))
-        return [*base, adapter, lora.weights_of(model, obtained(name, (lora.WEIGHTS,)))]
-    return model_files(name, TOKENIZERS, pickled=True, inspected=partial(_inspected, family, model))
+    if not adapter.is_file() or (told / CONFIGS[0]).is_file():
+        return _whole(family, name)
+    base = _whole(family, repository(lora.base_of(model, adapter)))
+    return [*base, adapter, lora.weights_of(model, obtained(name, (lora.WEIGHTS,)))]
+
+
+def _whole(family: str, model: str) -> Sequence[Path]:
+    return model_files(
+        model, TOKENIZERS, pickled=True, inspected=partial(_inspected, family, model)
+    )
 
 
 def _inspected(family: str, model: str, folder: Path) -> str:

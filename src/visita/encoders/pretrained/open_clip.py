@@ -72,7 +72,9 @@ def _weights(name: str, patterns: Sequence[str]) -> Path:
         found = sorted(obtained(name, (OPEN_CLIP_CONFIG, pattern)).glob(pattern))
         if len(found) == 1:
             return found[0]
-    raise ArtifactError(f"{name} has no weights, or several files of them: leave the right one.")
+    raise ArtifactError(
+        f"{name} has no weights, or several files that may be them: leave only the right one there."
+    )
 
 
 def _of_texts(config: Path, folder: Path) -> list[Path]:
@@ -120,6 +122,8 @@ def _network(settings: Mapping[str, Any], listed: Mapping[str, Any], files: Sequ
     config = deepcopy(_model_config(settings))
     vision, texts = config["vision_cfg"], config["text_cfg"]
     if "timm_model_name" in vision:
+        if ":" in vision["timm_model_name"]:  # timm would fetch what a stranger names
+            raise ConfigError(f"{vision['timm_model_name']} is no architecture of timm's own.")
         vision["timm_model_pretrained"] = False
     if "hf_model_name" in texts:
         texts |= {"hf_model_pretrained": False, "hf_model_name": str(files[-1].parent)}
