@@ -117,7 +117,9 @@ def test_matches_show_a_few_small_pictures(found):
 
 
 def test_nothing_that_is_shown_becomes_part_of_the_page(found, tmp_path):
-    precedent = visita.search.past.Precedent("x", tmp_path / EVIL, EVIL, 0.5)
+    from visita.search.past import Precedent  # noqa: PLC0415  it learns by what is in an extra
+
+    precedent = Precedent("x", tmp_path / EVIL, EVIL, 0.5)
     why = visita.Recommendation(found[0].path, 0.5, None, EVIL, 0.4, precedent)
     for page in (found._repr_html_(), found[0]._repr_html_(), Matches([why])._repr_html_()):
         assert "<img src=x" not in page and "<script" not in page
