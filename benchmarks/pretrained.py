@@ -89,7 +89,7 @@ def main() -> None:
 def measured(matcher: str, folder: Path, pictures: int) -> list[float]:
     """Return pictures a second and a CPU second, ms of a query, and MB."""
     command = [sys.executable, "-c", CODE, matcher, str(folder), str(pictures)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     return [float(word) for word in done.stdout.split()[1:]]
 
 
