@@ -39,6 +39,8 @@ class Hub:
         Called at that moment.
     altered : bool
         Large files come with another last byte.
+    instead : bytes or None
+        What comes in place of a large file, as where a network wants one to log in first.
     refused : dict of (int, str)
         Status and error code of a repository that nobody gets.
     asked : list of str
@@ -53,6 +55,7 @@ class Hub:
     breaks: int | None = None
     kill: Callable[[], None] = lambda: None
     altered: bool = False
+    instead: bytes | None = None
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
@@ -143,6 +146,8 @@ class Answers(BaseHTTPRequestHandler):
         large, etag = file.endswith(LARGE), digest(file, content)
         if self.hub.altered and large:
             content = content[:-1] + bytes([content[-1] ^ 1])
+        if self.hub.instead is not None and large:
+            content = self.hub.instead
         asked = self.headers.get("Range", "")
         start = int(asked.removeprefix("bytes=").rstrip("-") or 0)
         self.send_response(206 if asked else 200)

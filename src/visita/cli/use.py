@@ -71,8 +71,8 @@ def use(
     data = visita.open_pairs(pairs) if pairs else None  # what is wrong with them is told first
     chosen = tried(name, _asking(name, yes=yes))
     comparison = _gain(chosen, data, split) if data else None
-    make_default(name)
     folders = [gallery.folder for gallery in behind(chosen.fingerprint())]
+    make_default(name)
     reader = None if no_reindex else _read_again(folders, name)
     facts = {"pairs": comparison, "galleries": folders, "process": reader and reader.pid}
     _print({"default": name, **facts}, as_json)

@@ -152,10 +152,8 @@ def _check_room(offer: Offer) -> None:
 
 def _fetch(offer: Offer, file: RemoteFile) -> None:
     """Put a file into the cache, where the library finds it by its hash."""
-    cache, folder = (
-        Path(constants.HF_HUB_CACHE),
-        repo_folder_name(repo_id=offer.repository, repo_type="model"),
-    )
+    cache = Path(constants.HF_HUB_CACHE)
+    folder = repo_folder_name(repo_id=offer.repository, repo_type="model")
     blob = cache / folder / "blobs" / file.digest
     lock = cache / ".locks" / folder / f"{file.digest}.lock"  # the one that the library takes
     for place in (blob.parent, lock.parent):
@@ -167,15 +165,20 @@ def _fetch(offer: Offer, file: RemoteFile) -> None:
 
 def _download(offer: Offer, file: RemoteFile, blob: Path) -> None:
     part = blob.with_name(f"{blob.name}.visita.incomplete")
-    with part.open("ab") as content:
-        http_get(
-            hf_hub_url(offer.repository, file.name, revision=offer.commit),
-            content,
-            resume_size=content.tell(),
-            headers=build_hf_headers(),
-            expected_size=file.bytes,
-            displayed_filename=file.name,
-        )
+    try:
+        with part.open("ab") as content:
+            http_get(
+                hf_hub_url(offer.repository, file.name, revision=offer.commit),
+                content,
+                resume_size=content.tell(),
+                headers=build_hf_headers(),
+                expected_size=file.bytes,
+                displayed_filename=file.name,
+            )
+    except OSError as error:
+        if type(error) is OSError and not error.errno:  # it has another size, so is another file
+            part.unlink()
+        raise
     if _hash_of(part, file.digest) != file.digest:
         part.unlink()
         raise ArtifactError(
