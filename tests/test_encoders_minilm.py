@@ -14,7 +14,7 @@ from visita.artifact import sha256_of
 from visita.encoders import weights
 from visita.encoders.export import TorchRunner
 from visita.encoders.minilm import CLS, MAX_TOKENS, SEP, SHA256, WIDTH, MiniLM, _passages
-from visita.encoders.weights import shipped, shipped_file
+from visita.encoders.weights import restored, shipped, shipped_file
 from visita.errors import MismatchError, UnknownNameError
 from visita.testing import check_text_encoder
 
@@ -117,7 +117,7 @@ def test_other_weights_are_refused(tmp_path, monkeypatch):
 
 def test_what_ships_is_near_the_original():
     assert sha256_of(FOLDER / "model.safetensors") == SHA256
-    original, found = load_file(FOLDER / "model.safetensors"), shipped("minilm-l6")
+    original, found = load_file(FOLDER / "model.safetensors"), restored(shipped("minilm-l6"))
     assert found.keys() == original.keys() - {"embeddings.position_ids"}
     for name, values in found.items():
         assert np.allclose(values, original[name], atol=0.005 * np.abs(original[name]).max())

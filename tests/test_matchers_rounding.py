@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from visita.encoders.weights import LARGE, SCALE, Weights, rounded
+from visita.encoders.weights import LARGE, SCALE, restored, rounded
 from visita.errors import ArtifactError
 
 ROWS = 400
@@ -25,7 +25,7 @@ def weights() -> dict[str, np.ndarray]:
 
 
 def test_no_weight_is_off_by_more_than_half_a_step_of_its_row(weights):
-    found = Weights(rounded(weights))
+    found = restored(rounded(weights))
     assert found.keys() == weights.keys()
     step = np.abs(weights["large"]).max(axis=1, keepdims=True) / 127
     assert (np.abs(found["large"] - weights["large"]) <= 0.501 * step).all()
@@ -46,23 +46,18 @@ def test_groups_of_a_row_have_a_scale_each_and_are_nearer():
     weights = {"large": rng.normal(size=(700, 192)).astype(np.float32)}
     whole, grouped = rounded(weights), rounded(weights, 64)
     assert grouped["large" + SCALE].shape == (700, 3)
-    off = [np.square(Weights(kept)["large"] - weights["large"]).mean() for kept in (whole, grouped)]
+    off = [
+        np.square(restored(kept)["large"] - weights["large"]).mean() for kept in (whole, grouped)
+    ]
     assert off[1] < 0.9 * off[0]
     steps = np.abs(weights["large"]).reshape(700, 3, 64).max(2) / 127
-    found = np.abs(Weights(grouped)["large"] - weights["large"]).reshape(700, 3, 64)
+    found = np.abs(restored(grouped)["large"] - weights["large"]).reshape(700, 3, 64)
     assert (found <= 0.502 * steps[..., None]).all()
-
-
-def test_a_part_has_its_weights_by_their_names_in_it(weights):
-    kept = rounded({f"part.{name}": values for name, values in weights.items()})
-    part = Weights({**kept, "other": np.ones(3)}).within("part")
-    assert set(part) == set(weights) and len(part) == len(weights) and "other" not in part
-    assert np.array_equal(part["large"], Weights(rounded(weights))["large"])
 
 
 def test_rounding_again_changes_nothing(weights):
     once = rounded(weights)
-    again = rounded(Weights(once))
+    again = rounded(restored(once))
     assert all(np.array_equal(once[n], again[n]) for n in once if once[n].dtype == np.int8)
     assert np.allclose(once["large" + SCALE], again["large" + SCALE], rtol=1e-6)
 
@@ -71,4 +66,4 @@ def test_a_missing_scale_is_an_error(weights):
     kept = rounded(weights)
     del kept["large" + SCALE]
     with pytest.raises(ArtifactError, match="have no scale"):
-        dict(Weights(kept))
+        restored(kept)

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from visita.encoders.engine import Graph
-from visita.encoders.weights import Weights
 from visita.errors import ConfigError, UnknownNameError
 from visita.networks import LOSSES
 from visita.networks.fusion import (
@@ -412,7 +411,7 @@ def nested() -> JointSpace:
 @pytest.mark.parametrize("space", [joint(), joint(5), nested()], ids=["plain", "basis", "nested"])
 def test_a_graph_computes_what_the_space_does(space):
     arguments = {**space.arguments(), "image_features": 9, "text_features": 5}
-    weights = Weights({name: tensor.numpy() for name, tensor in space.state_dict().items()})
+    weights = {name: tensor.numpy() for name, tensor in space.state_dict().items()}
     assert buildable(arguments)
     for side, features in (("image", drawn(3, 2, 9)), ("text", drawn(6, 5))):
         for whole in (True, False):

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from visita.encoders.engine import Graph
 from visita.encoders.minilm import MiniLM
 from visita.encoders.vocabulary import Vocabulary
-from visita.encoders.weights import Weights
 from visita.errors import ConfigError, MismatchError
 from visita.matchers.cross_modal import CrossModalReranker, reranker_of
 from visita.matchers.whole import WholeMatcher
@@ -529,7 +528,7 @@ def test_the_whole_picture_and_sentence_are_vectors_of_their_own(tmp_path):
 )
 def test_graphs_compute_what_the_network_does(side, changes):
     whole = network(side, **changes)
-    weights = Weights({name: tensor.numpy() for name, tensor in whole.state_dict().items()})
+    weights = {name: tensor.numpy() for name, tensor in whole.state_dict().items()}
 
     def run(part: str, *inputs: Tensor) -> Tensor:
         model = PARTS[part](whole.arguments, weights)

@@ -13,7 +13,7 @@ from scipy import sparse
 import visita
 from visita.data import PairSet
 from visita.encoders.topics.lsa import LSA
-from visita.encoders.weights import Weights
+from visita.encoders.weights import restored
 from visita.errors import ArtifactError, ConfigError, DataError, MismatchError
 from visita.matchers import load
 from visita.matchers.combine import ScaledMatcher
@@ -195,7 +195,7 @@ def test_weights_that_count_too_much_leave_nothing_to_learn(tensors, lsa):
             *("one", tensors["train"], tensors["dev"], rising()),
             *(config(epochs=3, l2=l2), lsa),
         )
-        return float(np.abs(Weights(matcher.tensors)["networks.0.mlp.0.weight"]).max())
+        return float(np.abs(restored(matcher.tensors)["networks.0.mlp.0.weight"]).max())
 
     assert 3 * spread(1e4) < spread(0.0)
 

@@ -26,7 +26,7 @@ from visita.arguments import check_levels
 from visita.artifact import fingerprint_of
 from visita.encoders import operations as op
 from visita.encoders.openvino import ops, ov
-from visita.encoders.weights import Weights, replaced, shipped
+from visita.encoders.weights import replaced, restored, shipped
 
 PREPROCESSING = "RGB, squashed to side x side, bicubic; (x - 127) / 128"
 STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
@@ -122,14 +122,14 @@ class EfficientNetLite:
             If the weights in the package are not the ones this file was written for.
         """
         check_levels(self.name, levels, self.level_shapes())
-        weights = replaced(self.name, shipped(self.name), changed or {})
+        weights = replaced(self.name, restored(shipped(self.name)), changed or {})
         pixels = op.parameter([-1, self.side, self.side, 3], np.uint8)
         needed = {level.partition(":")[0] for level in levels}
         maps = dict(_until(self._maps(pixels, weights), needed))
         outputs = [_level(maps, level, weights) for level in levels]
         return op.model(outputs, [pixels], self.name)
 
-    def _maps(self, pixels: op.Node, weights: Weights) -> Iterator[_Map]:
+    def _maps(self, pixels: op.Node, weights: op.Weights) -> Iterator[_Map]:
         """Yield the maps of each part, (b, channels, side, side), from first to last."""
         x = ops.convert(op.transposed(pixels, 0, 3, 1, 2), np.float32)
         x = ops.divide(ops.subtract(x, op.constant(127)), op.constant(128))
@@ -167,8 +167,9 @@ class EfficientNetLite:
         from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415
 
         network = EfficientNet.from_name(self.name)
-        weights = {name: torch.from_numpy(array) for name, array in shipped(self.name).items()}
-        network.load_state_dict(weights, strict=False)  # no batches were counted
+        weights = restored(shipped(self.name))
+        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+        network.load_state_dict(tensors, strict=False)  # no batches were counted
         return _level_network()(network, levels).eval()
 
 
@@ -179,7 +180,7 @@ _Map = tuple[str, op.Node]
 class _Layers:
     """Convolutions with their batch norms; ``side`` follows the maps as they shrink."""
 
-    weights: Weights
+    weights: op.Weights
     side: int
 
     def __call__(
@@ -202,7 +203,7 @@ def _until(maps: Iterator[_Map], needed: set[str]) -> Iterator[_Map]:
             return
 
 
-def _level(maps: Mapping[str, op.Node], level: str, weights: Weights) -> op.Node:
+def _level(maps: Mapping[str, op.Node], level: str, weights: op.Weights) -> op.Node:
     part, _, pooling = level.partition(":")
     if part == "classes":
         head = ops.reduce_mean(maps["head"], op.axes(2, 3), False)

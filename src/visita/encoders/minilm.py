@@ -21,7 +21,7 @@ from visita.artifact import fingerprint_of
 from visita.encoders import operations as op
 from visita.encoders.engine import BuiltNetwork, Runner, cores
 from visita.encoders.openvino import ops, ov
-from visita.encoders.weights import Weights, shipped, shipped_file
+from visita.encoders.weights import SCALE, restored, shipped, shipped_file
 from visita.types import TextFeatures, Tokens
 
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -38,6 +38,7 @@ CONFIG = {
     "layer_norm_eps": EPSILON,
 }
 WORDS = "minilm-l6-tokenizer.json"
+TABLE = "embeddings.word_embeddings.weight"
 CLS, SEP = 101, 102
 BATCH = 32
 
@@ -180,12 +181,14 @@ def _graph(layers: Sequence[int], *, tokens: bool) -> ov.Model:
 
     Those of ``tokens`` side by side, (b, t, 384 * layers), or the mean over them, (b, 384) a layer.
     """
-    weights = shipped(MiniLM.name)
+    kept = shipped(MiniLM.name)
+    table = kept.pop(TABLE), kept.pop(TABLE + SCALE)
+    weights = restored(kept)
     ids, mask = (op.parameter([-1, -1], np.int64) for _ in range(2))
     seen = op.expanded(ops.convert(mask, bool), 1, 2)  # (b, 1, 1, t)
-    states = [_embedded(ids, weights)]
+    states = [_embedded(ids, table, weights)]
     for number in range(max(layers)):
-        states.append(_block(states[-1], seen, weights.within(f"encoder.layer.{number}")))
+        states.append(_block(states[-1], seen, op.within(weights, f"encoder.layer.{number}")))
     asked = [states[layer] for layer in layers]
     if tokens:
         return op.model([ops.concat(asked, -1)], [ids, mask], MiniLM.name)
@@ -195,9 +198,9 @@ def _graph(layers: Sequence[int], *, tokens: bool) -> ov.Model:
     return op.model([ops.divide(x, total) for x in sums], [ids, mask], MiniLM.name)
 
 
-def _embedded(ids: op.Node, weights: Weights) -> op.Node:
+def _embedded(ids: op.Node, table: tuple[NDArray[Any], ...], weights: op.Weights) -> op.Node:
     name = "embeddings."
-    words = op.embedded(ids, weights, f"{name}word_embeddings.weight")
+    words = op.embedded(ids, *table)
     # Of every token's two kinds, only the first is used.
     kind = weights[f"{name}token_type_embeddings.weight"][0]
     places = op.constant(weights[f"{name}position_embeddings.weight"] + kind)
@@ -205,7 +208,7 @@ def _embedded(ids: op.Node, weights: Weights) -> op.Node:
     return op.layer_norm(ops.add(words, first), weights, f"{name}LayerNorm", EPSILON)
 
 
-def _block(x: op.Node, seen: op.Node, weights: Weights) -> op.Node:
+def _block(x: op.Node, seen: op.Node, weights: op.Weights) -> op.Node:
     parts = (op.layer(x, weights, f"attention.self.{part}") for part in ("query", "key", "value"))
     query, key, value = (op.heads_apart(part, HEADS) for part in parts)
     attended = op.attention(query, key, value, seen)
@@ -230,7 +233,9 @@ def _networks() -> tuple[Any, Any]:
             super().__init__()
             config = BertConfig.from_dict(CONFIG, attn_implementation="eager")
             self.model = BertModel(config)
-            weights = {name: torch.from_numpy(x) for name, x in shipped(MiniLM.name).items()}
+            weights = {
+                name: torch.from_numpy(x) for name, x in restored(shipped(MiniLM.name)).items()
+            }
             self.model.load_state_dict(weights, strict=False)  # no places are counted
             self.layers = tuple(layers)
 

@@ -6,15 +6,16 @@ and run without it. Weights are float32 arrays in torch's shapes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visita.encoders.openvino import ops, ov
-from visita.encoders.weights import Weights
 from visita.types import FloatArray
 
+Weights = Mapping[str, FloatArray]
 Node = Any
 """An output of an operation; OpenVINO ships no types."""
 
@@ -46,9 +47,14 @@ def layer(x: Node, weights: Weights, name: str) -> Node:
     return linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
-def embedded(numbers: Node, weights: Weights, name: str) -> Node:
-    """Map numbers, (n, t), to rows, (n, t, d), of a table that is kept rounded; few are read."""
-    steps, scale = weights.kept[name], weights.scale(name)
+def within(weights: Weights, name: str) -> dict[str, FloatArray]:
+    """Return the weights of the part ``name``, by their names in it."""
+    start = f"{name}."
+    return {key.removeprefix(start): x for key, x in weights.items() if key.startswith(start)}
+
+
+def embedded(numbers: Node, steps: NDArray[np.int8], scale: NDArray[Any]) -> Node:
+    """Map numbers, (n, t), to rows, (n, t, d), of a table that stays rounded, as few are read."""
     apart = steps.reshape(*scale.shape, -1)  # (rows, groups, d / groups)
     rows = ops.convert(ops.gather(constant(apart, np.int8), numbers, axes(0)), np.float32)
     scales = expanded(ops.gather(constant(scale), numbers, axes(0)), 3)

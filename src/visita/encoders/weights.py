@@ -8,7 +8,7 @@ The weights of the encoders that ship are kept so too, in the folder ``shipped``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -57,65 +57,35 @@ def rounded(
     return stored
 
 
-class Weights(Mapping[str, FloatArray]):
-    """Weights as ``rounded`` keeps them, or any; each is made float32 when it is asked for.
+def restored(kept: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
+    """Return the weights, float32, of what ``rounded`` made.
 
-    Attributes
-    ----------
-    kept : mapping of arrays
-        With the scales of those that are int8.
+    Raises
+    ------
+    ArtifactError
+        If a scale is missing or suits no row.
     """
-
-    def __init__(self, kept: Mapping[str, NDArray[Any]]) -> None:
-        self.kept = kept
-
-    def __getitem__(self, name: str) -> FloatArray:
-        """Return one, float32.
-
-        Raises
-        ------
-        ArtifactError
-            If its scale is missing or suits no row.
-        """
-        values = self.kept[name]
-        if values.dtype != np.int8:
-            return values.astype(np.float32)
-        scale = self.scale(name)
-        groups = values.reshape(*scale.shape, -1)
-        weights: FloatArray = np.multiply(groups, scale[..., None], dtype=np.float32)
-        return weights.reshape(values.shape)
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in self.kept if not name.endswith(SCALE))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.kept
-
-    def scale(self, name: str) -> FloatArray:
-        """Return the scale, float32 (rows, groups), of one that is int8 (rows, d).
-
-        Raises
-        ------
-        ArtifactError
-            If it is missing or suits no row.
-        """
-        values, scale = self.kept[name], self.kept.get(name + SCALE, np.zeros(0))
-        rows, groups = scale.shape if scale.ndim == 2 else (0, 0)
-        if rows != len(values) or not groups or values[0].size % groups:
-            raise ArtifactError(f"The weights {name} have no scale for each of their rows.")
-        return scale.astype(np.float32)
-
-    def within(self, name: str) -> Weights:
-        """Return those of the part ``name``, by their names in it."""
-        start = f"{name}."
-        names = [key for key in self.kept if key.startswith(start)]
-        return Weights({key.removeprefix(start): self.kept[key] for key in names})
+    weights = {}
+    for name, values in kept.items():
+        if values.dtype == np.int8:
+            weights[name] = _scaled(name, values, kept.get(name + SCALE, np.zeros(0)))
+        elif not name.endswith(SCALE):
+            weights[name] = values.astype(np.float32)
+    return weights
 
 
-def replaced(name: str, weights: Weights, changed: Mapping[str, NDArray[Any]]) -> Weights:
+def _scaled(name: str, values: NDArray[np.int8], scale: NDArray[Any]) -> FloatArray:
+    rows, groups = scale.shape if scale.ndim == 2 else (0, 0)
+    if rows != len(values) or not groups or values[0].size % groups:
+        raise ArtifactError(f"The weights {name} have no scale for each of their rows.")
+    steps, scales = values.reshape(rows, groups, -1), scale[..., None].astype(np.float32)
+    weights: FloatArray = np.multiply(steps, scales, dtype=np.float32)
+    return weights.reshape(values.shape)
+
+
+def replaced(
+    name: str, weights: Mapping[str, FloatArray], changed: Mapping[str, NDArray[Any]]
+) -> dict[str, FloatArray]:
     """Return the weights of the network ``name``, some of them changed.
 
     Raises
@@ -124,13 +94,13 @@ def replaced(name: str, weights: Weights, changed: Mapping[str, NDArray[Any]]) -
         If one that is changed is not among them, or has another shape.
     """
     for key, values in changed.items():
-        if key not in weights or weights.kept[key].shape != values.shape:
+        if key not in weights or weights[key].shape != values.shape:
             raise ArtifactError(f"What was trained of {name} is not all of that network: {key}.")
-    return Weights({**weights.kept, **changed})
+    return {**weights, **{key: values.astype(np.float32) for key, values in changed.items()}}
 
 
-def shipped(name: str) -> Weights:
-    """Return the weights of an encoder that ships, by their names in its torch network.
+def shipped(name: str) -> dict[str, NDArray[Any]]:
+    """Return the weights of an encoder that ships, rounded, by their names in its torch network.
 
     Raises
     ------
@@ -140,7 +110,7 @@ def shipped(name: str) -> Weights:
     content = shipped_file(f"{name}.safetensors").read_bytes()
     if sha256(content).hexdigest() != SHIPPED[name]:
         raise MismatchError(f"The weights of {name} are damaged: reinstall visita.")
-    return Weights(load(content))
+    return load(content)
 
 
 def shipped_file(name: str) -> Path:

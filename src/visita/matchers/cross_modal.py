@@ -21,7 +21,7 @@ from visita.encoders.fitted import install_fitted, save_fitted
 from visita.encoders.openvino import ov
 from visita.encoders.table import TEXT_ENCODERS
 from visita.encoders.vocabulary import Vocabulary
-from visita.encoders.weights import Weights
+from visita.encoders.weights import restored
 from visita.errors import ArtifactError, MismatchError
 from visita.matchers.base import Kept, SavedRecipe, digests, needed
 from visita.matchers.embed import (
@@ -203,7 +203,7 @@ class CrossModalReranker(Brief, Kept):
         """Return the torch network with these weights, in evaluation mode."""
         arguments = {k: v for k, v in self.network.items() if k not in ("name", "packed")}
         build = partial(PAIR_NETWORKS.load(self._name), **arguments)
-        return network_of(self._name, build, Weights(self.tensors))
+        return network_of(self._name, build, restored(self.tensors))
 
     @cached_property
     def _tokens(self) -> TokenEncoder:
@@ -239,8 +239,9 @@ class CrossModalReranker(Brief, Kept):
             return cached_runner(name, facts, module, lambda: examples, shapes, streams=cores())
 
         def graph() -> ov.Model:
-            weights = Weights(self.tensors)
-            model: ov.Model = PAIR_GRAPHS.load(self._name)[part](self.network, weights)
+            model: ov.Model = PAIR_GRAPHS.load(self._name)[part](
+                self.network, restored(self.tensors)
+            )
             return model
 
         built = BuiltNetwork(name, facts, partial(suited, name, graph), module, streams=cores())

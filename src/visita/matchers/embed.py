@@ -19,7 +19,7 @@ from visita.encoders.export import cached_runner
 from visita.encoders.fitted import install_fitted, save_fitted
 from visita.encoders.openvino import ov
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS, TOPIC_MODELS
-from visita.encoders.weights import Weights
+from visita.encoders.weights import restored
 from visita.errors import ArtifactError, MismatchError
 from visita.matchers.base import KIND, SavedMatcher, SavedRecipe, WordMatcher, digests, needed
 from visita.matchers.network import checked, network_of, suited
@@ -142,7 +142,7 @@ class JointMatcher(WordMatcher):
         """Return the torch ``JointSpace`` with this matcher's weights, in evaluation mode."""
         from visita.networks.fusion import JointSpace  # noqa: PLC0415 - training and first export
 
-        return network_of(self.name, lambda: JointSpace(**self.space), Weights(self.tensors))
+        return network_of(self.name, lambda: JointSpace(**self.space), restored(self.tensors))
 
     @cached_property
     def _image_runner(self) -> Runner:
@@ -166,7 +166,9 @@ class JointMatcher(WordMatcher):
             return cached_runner(name, facts, module, lambda: [example], [shape], streams=cores())
 
         def graph() -> ov.Model:
-            return space_graph(self.space, Weights(self.tensors), side, views, parts=parts)
+            other = "text_tower" if side == "image" else "image_tower"
+            needed = {name: x for name, x in self.tensors.items() if other not in name}
+            return space_graph(self.space, restored(needed), side, views, parts=parts)
 
         build = partial(suited, self.name, graph)
         return BuiltNetwork(name, facts, build, module, streams=cores()).runner()
@@ -182,7 +184,7 @@ class JointMatcher(WordMatcher):
         """Return its kernels and what gives their shares of its vectors."""
         parts = self.space["parts"]
         weights = [float(part["weight"]) for part in parts]
-        basis = Weights(self.tensors)["basis"]
+        basis = restored(self.tensors)["basis"]
 
         def vectors(run: Runner, features: FloatArray) -> FloatArray:
             return placed(run(features), weights, basis if len(basis) else None)

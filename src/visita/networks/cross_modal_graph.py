@@ -12,7 +12,6 @@ import numpy as np
 
 from visita.encoders import operations as op
 from visita.encoders.openvino import ops, ov
-from visita.encoders.weights import Weights
 from visita.errors import ArtifactError
 from visita.networks.kernel_functions import Maths, kernel
 from visita.types import FloatArray
@@ -25,30 +24,30 @@ QKV = "query_key_value"
 GRAPH = Maths(ops.exp, ops.sqrt, ops.power, ops.maximum, op.constant)
 
 
-def picture_parts(arguments: Mapping[str, Any], weights: Weights) -> ov.Model:
+def picture_parts(arguments: Mapping[str, Any], weights: op.Weights) -> ov.Model:
     """Return the graph from grids (n, cells, d) to packed parts (n, 1 + cells, dim + 1)."""
     cells = arguments["cells"]
     grid = op.parameter([-1, cells, arguments["grid_features"]])
-    see = weights.within("see")
+    see = op.within(weights, "see")
     x = op.layer(op.standardised(grid, see["mean"], see["scale"]), see, "fuse.1")
     x = ops.add(x, op.constant(see["places"]))
-    x = _transformer(x, see.within("transformer"), arguments)
+    x = _transformer(x, op.within(see, "transformer"), arguments)
     packed = ops.concat([_whole(x, weights, "whole"), _parts(x, weights, "cells")], 1)
     return op.model([packed], [grid], "picture parts")
 
 
-def text_parts(arguments: Mapping[str, Any], weights: Weights) -> ov.Model:
+def text_parts(arguments: Mapping[str, Any], weights: op.Weights) -> ov.Model:
     """Return the graph from one text's tokens (1, t, …) to packed parts (1, 1 + t, 2 (dim + 1))."""
-    text, read = arguments["text"], weights.within("read")
+    text, read = arguments["text"], op.within(weights, "read")
     tokens, x = TEXT_SIDES[text["side"]](text, read)
-    phrases = ops.gelu(_phrases(x, weights.within("phrase")), "erf")
+    phrases = ops.gelu(_phrases(x, op.within(weights, "phrase")), "erf")
     sentence = _whole(x, weights, "sentence")
     sides = [_parts(x, weights, "words"), _parts(phrases, weights, "phrases")]
     packed = [ops.concat([sentence, parts], 1) for parts in sides]
     return op.model([ops.concat(packed, 2)], [tokens], "text parts")
 
 
-def pair_scores(arguments: Mapping[str, Any], weights: Weights) -> ov.Model:
+def pair_scores(arguments: Mapping[str, Any], weights: op.Weights) -> ov.Model:
     """Return the graph from n packed pictures and a packed text (1, …) to scores (n, 1)."""
     width = arguments["dim"] + 1
     images = op.parameter([-1, 1 + arguments["cells"], width])
@@ -120,20 +119,20 @@ def _answered(asking: op.Node, asked: op.Node, sharpness: FloatArray) -> op.Node
     return ops.divide(dots, ops.sqrt(ops.maximum(lengths, op.constant(SHORTEST))))
 
 
-def _whole(x: op.Node, weights: Weights, name: str) -> op.Node:
+def _whole(x: op.Node, weights: op.Weights, name: str) -> op.Node:
     """Pack the mean part: (n, t, width) to (n, 1, dim + 1)."""
     mean = ops.reduce_mean(x, op.axes(1), True)
     vector = op.unit(op.layer(mean, weights, f"to_space.{name}"))
     return ops.pad(vector, op.shape(0, 0, 0), op.shape(0, 0, 1), "constant", op.constant(1))
 
 
-def _parts(x: op.Node, weights: Weights, name: str) -> op.Node:
+def _parts(x: op.Node, weights: op.Weights, name: str) -> op.Node:
     """Pack each part: (n, t, width) to (n, t, dim + 1)."""
     vectors = op.unit(op.layer(x, weights, f"to_space.{name}"))
     return ops.concat([vectors, ops.softmax(op.layer(x, weights, f"to_share.{name}"), 1)], 2)
 
 
-def _phrases(x: op.Node, weights: Weights) -> op.Node:
+def _phrases(x: op.Node, weights: op.Weights) -> op.Node:
     """Convolve (1, t, width) over words, three at a time, padded with zeros."""
     across = op.transposed(x, 0, 2, 1)
     padding = weights["weight"].shape[2] // 2
@@ -141,16 +140,16 @@ def _phrases(x: op.Node, weights: Weights) -> op.Node:
     return ops.add(op.transposed(y, 0, 2, 1), op.constant(weights["bias"]))
 
 
-def _transformer(x: op.Node, weights: Weights, arguments: Mapping[str, Any]) -> op.Node:
+def _transformer(x: op.Node, weights: op.Weights, arguments: Mapping[str, Any]) -> op.Node:
     kept, promised = op.count(weights, "blocks"), arguments["depth"]
     if kept != promised:
         raise ArtifactError(f"There are {kept} blocks of a transformer that has {promised}.")
     for number in range(kept):
-        x = _block(x, weights.within(f"blocks.{number}"), arguments["heads"])
+        x = _block(x, op.within(weights, f"blocks.{number}"), arguments["heads"])
     return x
 
 
-def _block(x: op.Node, weights: Weights, heads: int) -> op.Node:
+def _block(x: op.Node, weights: op.Weights, heads: int) -> op.Node:
     joined = op.layer(op.layer_norm(x, weights, "before_attention", EPSILON), weights, QKV)
     width = len(weights[f"{QKV}.bias"]) // 3
     parts = (op.columns(joined, width * part, width * (part + 1)) for part in range(3))
@@ -160,30 +159,30 @@ def _block(x: op.Node, weights: Weights, heads: int) -> op.Node:
     return ops.add(x, op.layer(ops.gelu(inner, "erf"), weights, "mlp.3"))
 
 
-def _pretrained(text: Mapping[str, Any], weights: Weights) -> tuple[op.Node, op.Node]:
+def _pretrained(text: Mapping[str, Any], weights: op.Weights) -> tuple[op.Node, op.Node]:
     """Return tokens, (1, t, features), and words: as ``PretrainedWords``."""
     tokens = op.parameter([1, -1, text["features"]])
     x = op.standardised(tokens, weights["mean"], weights["scale"])
     return tokens, op.layer(x, weights, "map.1")
 
 
-def _transformed(text: Mapping[str, Any], weights: Weights) -> tuple[op.Node, op.Node]:
+def _transformed(text: Mapping[str, Any], weights: op.Weights) -> tuple[op.Node, op.Node]:
     """Return word numbers, (1, t), and words: as ``TransformedWords``."""
     numbers, x = _embedded(weights)
     places = op.first_rows(op.constant(weights["places"]), numbers, 1)
-    x = _transformer(ops.add(x, places), weights.within("transformer"), text)
+    x = _transformer(ops.add(x, places), op.within(weights, "transformer"), text)
     return numbers, x
 
 
-def _recurrent(_: Mapping[str, Any], weights: Weights) -> tuple[op.Node, op.Node]:
+def _recurrent(_: Mapping[str, Any], weights: op.Weights) -> tuple[op.Node, op.Node]:
     """Return word numbers, (1, t), and words: as ``RecurrentWords``."""
     numbers, x = _embedded(weights)
     sides = {"forward": "forwards", "reverse": "backwards"}
-    states = [op.gru(x, weights.within(name), way) for way, name in sides.items()]
+    states = [op.gru(x, op.within(weights, name), way) for way, name in sides.items()]
     return numbers, ops.divide(_sum(states), op.constant(2))
 
 
-def _embedded(weights: Weights) -> tuple[op.Node, op.Node]:
+def _embedded(weights: op.Weights) -> tuple[op.Node, op.Node]:
     numbers = op.parameter([1, -1], np.int64)
     table = op.constant(weights["embed.0.weight"])
     return numbers, ops.gather(table, numbers, op.axes(0))

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from visita.encoders import operations as op
 from visita.encoders.openvino import ops, ov
-from visita.encoders.weights import Weights
 from visita.networks import GRAPHS
 from visita.networks.part import Part
 
@@ -32,7 +31,7 @@ def parts_of(space: Mapping[str, Any]) -> list[Part]:
 
 
 def space_graph(
-    space: Mapping[str, Any], weights: Weights, side: Side, views: int, *, parts: bool
+    space: Mapping[str, Any], weights: op.Weights, side: Side, views: int, *, parts: bool
 ) -> ov.Model:
     """Return one side of a joint space: features → unit vectors; ``parts`` of each part instead."""
     of_views = [views] if side == "image" else []
@@ -42,13 +41,13 @@ def space_graph(
     return op.model(outputs, [features], side)
 
 
-def joint(x: op.Node, side: Side, weights: Weights, arguments: Mapping[str, Any]) -> op.Node:
+def joint(x: op.Node, side: Side, weights: op.Weights, arguments: Mapping[str, Any]) -> op.Node:
     """Return the vectors of a ``JointSpace``."""
     return _joined(_part_vectors(x, side, weights, arguments), weights, arguments)
 
 
 def _part_vectors(
-    x: op.Node, side: Side, weights: Weights, space: Mapping[str, Any]
+    x: op.Node, side: Side, weights: op.Weights, space: Mapping[str, Any]
 ) -> list[op.Node]:
     vectors: list[op.Node] = []
     for number, part in enumerate(parts_of(space)):
@@ -56,12 +55,12 @@ def _part_vectors(
         if part.on is not None and side == "image":
             read = op.expanded(read, 1)
         read = op.columns(read, *(part.image_span if side == "image" else part.text_span))
-        own = weights.within(f"networks.{number}")
+        own = op.within(weights, f"networks.{number}")
         vectors.append(GRAPHS.load(part.network)(read, side, own, part.arguments))
     return vectors
 
 
-def _joined(vectors: list[op.Node], weights: Weights, space: Mapping[str, Any]) -> op.Node:
+def _joined(vectors: list[op.Node], weights: op.Weights, space: Mapping[str, Any]) -> op.Node:
     shares = (op.constant(part.weight**0.5) for part in parts_of(space))
     joined = ops.concat(
         [ops.multiply(vector, share) for vector, share in zip(vectors, shares, strict=True)], -1
@@ -70,9 +69,9 @@ def _joined(vectors: list[op.Node], weights: Weights, space: Mapping[str, Any]) 
     return op.unit(op.linear(joined, basis.T) if len(basis) else joined)
 
 
-def fusion(x: op.Node, side: Side, weights: Weights, _: Mapping[str, Any]) -> op.Node:
+def fusion(x: op.Node, side: Side, weights: op.Weights, _: Mapping[str, Any]) -> op.Node:
     """Return the vectors of a ``FusionNetwork``."""
-    tower = weights.within(f"{side}_tower")
+    tower = op.within(weights, f"{side}_tower")
     x = op.standardised(x, tower["mean"], tower["scale"])
     start = op.unit(op.linear(x, tower["linear"].T))
     hidden = ops.gelu(op.layer(x, tower, "mlp.1"), "erf")
@@ -80,7 +79,9 @@ def fusion(x: op.Node, side: Side, weights: Weights, _: Mapping[str, Any]) -> op
     return _mean_view(vectors) if side == "image" else vectors
 
 
-def multi_level(x: op.Node, side: Side, weights: Weights, arguments: Mapping[str, Any]) -> op.Node:
+def multi_level(
+    x: op.Node, side: Side, weights: op.Weights, arguments: Mapping[str, Any]
+) -> op.Node:
     """Return the vectors of a ``MultiLevel``."""
     if side == "text":
         return op.unit(x)
@@ -96,7 +97,7 @@ def multi_level(x: op.Node, side: Side, weights: Weights, arguments: Mapping[str
 ACTIVATIONS = {"sigmoid": ops.sigmoid, "tanh": ops.tanh, "none": lambda x: x}
 
 
-def class_names(x: op.Node, side: Side, weights: Weights, _: Mapping[str, Any]) -> op.Node:
+def class_names(x: op.Node, side: Side, weights: op.Weights, _: Mapping[str, Any]) -> op.Node:
     """Return the vectors of a ``ClassNames``."""
     if side == "text":
         return op.unit(ops.subtract(op.unit(x), op.constant(weights["text_mean"])))
