@@ -124,7 +124,7 @@ def measure(network: Network, rounds: int) -> tuple[Rates, dict[str, float]]:
 
 def makers(network: Network, folder: Path) -> Iterator[tuple[str, Callable[[int], Runner]]]:
     """Yield each engine's name and what makes a runner of so many threads a call."""
-    plain, quantized = folder / "float32.xml", folder / "int8.xml"
+    plain = folder / "float32.xml"
     export(network.module, network.batches[0], network.shapes, plain)
     yield TORCH, partial(TorchThreads, network.module)
     if find_spec("onnxruntime") and find_spec("onnxscript"):
@@ -132,8 +132,8 @@ def makers(network: Network, folder: Path) -> Iterator[tuple[str, Callable[[int]
         yield ONNX, partial(onnx_session, folder / "graph.onnx")
     yield FLOAT32, lambda threads: Graph(plain, streams=cores() // threads)
     if network.activations:
-        edit = partial(quantize, activations=network.activations)
-        export(network.module, network.batches[0], network.shapes, quantized, edit=edit)
+        quantized = ov.Core().read_model(str(plain))
+        quantize(quantized, network.activations)
         yield INT8, lambda threads: Graph(quantized, streams=cores() // threads)
     yield DEFAULT, partial(DefaultGraph, plain)
 
