@@ -21,7 +21,7 @@ from visita.data.croissant import write_croissant
 from visita.data.join import join_pairs
 from visita.data.pairs import held_out
 from visita.encoders.joined_text import JoinedText
-from visita.encoders.pretrained import siglip
+from visita.encoders.pretrained.dual import SIGLIP
 from visita.encoders.table import TEXT_ENCODERS
 from visita.encoders.topics.lsa import LSA
 from visita.errors import DataError
@@ -187,9 +187,9 @@ def test_encoders_say_which_languages_they_know(tmp_path):
     many = tiny_sentences.write(tmp_path / "many", languages="- de\n- en\n")
     assert JoinedText([two[0], sentences(many)]).languages == ENGLISH
     config = tiny.siglip2(tmp_path / "siglip") / "config.json"
-    assert siglip.FAMILY.spoken("", [config]) == ENGLISH
+    assert SIGLIP.spoken("", [config]) == ENGLISH
     tiny.set_in(config, "text_config", vocab_size=256_000)
-    assert siglip.FAMILY.spoken("", [config]) is None
+    assert SIGLIP.spoken("", [config]) is None
 
 
 def sentences(folder: Path) -> Any:

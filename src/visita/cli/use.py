@@ -12,7 +12,7 @@ import typer
 
 import visita
 from visita.brief import counted
-from visita.cli.options import Json, agreed
+from visita.cli.options import Json, Root, agreed, rooted
 from visita.cli.output import print_comparison, print_json
 from visita.durable import make_folder
 from visita.home import cache_home
@@ -44,6 +44,7 @@ def use(
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="Of the pairs: train, dev or test.")] = "test",
+    root: Root = None,
     no_reindex: Annotated[
         bool, typer.Option("--no-reindex", help="Leave each gallery to its next search.")
     ] = False,
@@ -68,7 +69,8 @@ def use(
     from visita.search.trial import tried  # noqa: PLC0415
 
     name = _whole_name(matcher)
-    data = visita.open_pairs(pairs) if pairs else None  # what is wrong with them is told first
+    # What is wrong with the pairs is told first.
+    data = visita.open_pairs(rooted(pairs, root)) if pairs else None
     chosen = tried(name, _asking(name, yes=yes))
     comparison = _gain(chosen, data, split) if data else None
     folders = [gallery.folder for gallery in behind(chosen.fingerprint())]
