@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.errors import ConfigError
+from visita.errors import ConfigError, extras_named
 from visita.types import FloatArray
 
 VARIABLE = "VISITA_DEVICE"
@@ -25,11 +25,14 @@ def on_gpu() -> bool:
     ------
     ConfigError
         If the variable asks for something else, or torch finds no GPU.
+    MissingExtraError
+        If torch is not installed.
     """
     wanted = os.environ.get(VARIABLE, "cpu")
     if wanted == "cpu":
         return False
-    import torch  # noqa: PLC0415 - only where it will run the networks
+    with extras_named(f"{VARIABLE}={wanted}"):
+        import torch  # noqa: PLC0415 - only where it will run the networks
 
     if wanted != "cuda":
         raise ConfigError(f"{VARIABLE} is {wanted!r}: set it to cpu or cuda.")

@@ -158,7 +158,8 @@ class CachedNetwork:
             If the cache cannot be written, or torch cannot run the network.
         """
         if on_gpu():
-            return DeviceRunner(self.module(), half=self.half)
+            with extras_named(f"{self.name} on a GPU"):
+                return DeviceRunner(self.module(), half=self.half)
         if graph := self._kept():
             return graph
         try:
