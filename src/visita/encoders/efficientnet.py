@@ -92,7 +92,7 @@ class EfficientNetLite:
         return shapes | _pooled_and_grid("head", 1280, grid) | {"classes": (1000,)}
 
     def fingerprint(self) -> str:
-        """Return a hash over the weights' SHA-256 and the preprocessing."""
+        """Return a hash over the original weights' SHA-256 and the preprocessing."""
         return fingerprint_of([self.name, self._size.sha256, PREPROCESSING])
 
     def prepare(self, picture: Image) -> NDArray[np.uint8]:

@@ -57,7 +57,7 @@ class MiniLM:
         self.dim = WIDTH * len(self.levels)
 
     def fingerprint(self) -> str:
-        """Return a hash over weights, vocabulary and the way texts are cut."""
+        """Return a hash over the original weights, vocabulary and the way texts are cut."""
         return fingerprint_of([self.name, SHA256, MAX_TOKENS])
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:

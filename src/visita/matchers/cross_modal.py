@@ -248,7 +248,7 @@ class CrossModalReranker(Brief, Kept):
         return built.runner()
 
     def _part(self, part: str) -> Any:
-        from visita.networks import cross_modal as mkl_visita  # noqa: PLC0415 - first export only
+        from visita.networks import cross_modal as mkl_visita  # noqa: PLC0415 - on a GPU, or to export
 
         return getattr(mkl_visita, part)(self.torch_network()).eval()
 

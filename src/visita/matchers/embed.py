@@ -140,7 +140,7 @@ class JointMatcher(WordMatcher):
 
     def network(self) -> Any:
         """Return the torch ``JointSpace`` with this matcher's weights, in evaluation mode."""
-        from visita.networks.fusion import JointSpace  # noqa: PLC0415 - training and first export
+        from visita.networks.fusion import JointSpace  # noqa: PLC0415 - where torch runs or exports it
 
         return network_of(self.name, lambda: JointSpace(**self.space), restored(self.tensors))
 
@@ -174,7 +174,7 @@ class JointMatcher(WordMatcher):
         return BuiltNetwork(name, facts, build, module, streams=cores()).runner()
 
     def _side(self, side: Any, parts: bool) -> Any:
-        from visita.networks import fusion  # noqa: PLC0415 - first export only
+        from visita.networks import fusion  # noqa: PLC0415 - on a GPU, or to export
 
         if parts:
             return fusion.PartVectors(self.network(), side).eval()

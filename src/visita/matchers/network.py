@@ -26,7 +26,7 @@ def network_of(
     ArtifactError
         If they do not suit each other.
     """
-    import torch  # noqa: PLC0415 - training and the first export only
+    import torch  # noqa: PLC0415 - where it runs or exports a network
 
     try:
         with torch.device("meta"):

@@ -171,7 +171,7 @@ def _extract(todo: dict[str, Path], encoder: PictureEncoder, store: FeatureStore
 
 def _estimate(todo: dict[str, Path], encoder: PictureEncoder) -> str:
     sample = list(todo.items())[: BATCH // 4]
-    list(encoder.encode(sample[:1]))  # loads, and on first use exports, the networks
+    list(encoder.encode(sample[:1]))  # loads the networks, and exports those that torch alone has
     start = time.perf_counter()
     list(encoder.encode(sample))
     seconds = (time.perf_counter() - start) / len(sample) * len(todo)
