@@ -7,6 +7,7 @@ would import torch wherever a picture or a text is encoded.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,18 @@ def on_gpu() -> bool:
             "with CUDA, such as PyPI's on Linux:  pip install --force-reinstall torch"
         )
     return True
+
+
+def gpu_runner(name: str, module: Callable[[], Any], *, half: bool) -> DeviceRunner:
+    """Return what runs the network ``name`` on the GPU.
+
+    Raises
+    ------
+    MissingExtraError
+        If a library that builds its torch module is not installed.
+    """
+    with extras_named(f"{name} on a GPU"):
+        return DeviceRunner(module(), half=half)
 
 
 class DeviceRunner:

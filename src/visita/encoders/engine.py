@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of, read_sealed, write_sealed
 from visita.durable import make_folder
-from visita.encoders.device import DeviceRunner, on_gpu
+from visita.encoders.device import gpu_runner, on_gpu
 from visita.encoders.openvino import ov
-from visita.errors import ArtifactError, MismatchError, extras_named, last_line
+from visita.errors import ArtifactError, MismatchError, last_line
 from visita.home import cache_home
 from visita.progress import say
 from visita.types import FloatArray
@@ -127,8 +127,7 @@ class BuiltNetwork:
     def runner(self) -> Runner:
         """Return what runs it; the same graph for each that is in use in this process."""
         if on_gpu():
-            with extras_named(f"{self.name} on a GPU"):
-                return DeviceRunner(self.module(), half=self.half)
+            return gpu_runner(self.name, self.module, half=self.half)
         precision = self.precision()
         key = (self.name, fingerprint_of(self.facts), precision, self.streams, os.getpid())
         graph = COMPILED.get(key)

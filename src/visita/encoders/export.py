@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from visita.artifact import fingerprint_of, read_sealed, write_sealed
 from visita.durable import checksum_of, draft_beside, make_folder, sync_folder, sync_tree
-from visita.encoders.device import DeviceRunner, on_gpu
+from visita.encoders.device import gpu_runner, on_gpu
 from visita.encoders.engine import COMPILED, MIN_COSINE, Graph, Runner, least_cosine
 from visita.encoders.openvino import ov, trace
 from visita.errors import ArtifactError, UnwritableError, extras_named, last_line
@@ -158,8 +158,7 @@ class CachedNetwork:
             If the cache cannot be written, or torch cannot run the network.
         """
         if on_gpu():
-            with extras_named(f"{self.name} on a GPU"):
-                return DeviceRunner(self.module(), half=self.half)
+            return gpu_runner(self.name, self.module, half=self.half)
         if graph := self._kept():
             return graph
         try:

@@ -33,6 +33,7 @@ from visita.matchers.embed import (
 )
 from visita.matchers.network import checked, network_of, suited
 from visita.networks import PAIR_GRAPHS, PAIR_NETWORKS
+from visita.networks.kernel_functions import kernel_shares
 from visita.types import FloatArray, Recipe, TokenEncoder
 
 VOCABULARY = "vocabulary.json"
@@ -189,14 +190,13 @@ class CrossModalReranker(Brief, Kept):
     @property
     def kernel_weights(self) -> dict[str, float]:
         """The weight of each kernel, such as ``words rbf:2``, largest first; their sum is 1."""
-        logits = self.tensors["kernels.logits"].astype(np.float64)
-        shares = np.exp(logits - logits.max())
+        shares = kernel_shares(self.tensors["kernels.logits"])
         names = [
             f"{level} {kernel}"
             for level in self.network["levels"]
             for kernel in self.network["kernels"]
         ]
-        weights = zip(names, (shares / shares.sum()).flatten().tolist(), strict=True)
+        weights = zip(names, shares.flatten().tolist(), strict=True)
         return dict(sorted(weights, key=lambda item: -item[1]))
 
     def torch_network(self) -> Any:

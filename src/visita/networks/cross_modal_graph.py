@@ -13,7 +13,7 @@ import numpy as np
 from visita.encoders import operations as op
 from visita.encoders.openvino import ops, ov
 from visita.errors import ArtifactError
-from visita.networks.kernel_functions import Maths, kernel
+from visita.networks.kernel_functions import Maths, kernel, kernel_shares
 from visita.types import FloatArray
 
 EPSILON = 1e-5
@@ -54,11 +54,10 @@ def pair_scores(arguments: Mapping[str, Any], weights: op.Weights) -> ov.Model:
     texts = op.parameter([1, -1, 2 * width])
     words, phrases = op.columns(texts, 0, width), op.columns(texts, width, 2 * width)
     asking = {"words": words, "phrases": phrases, "cells": images, "whole": images}
-    logits = weights["kernels.logits"].astype(np.float64)
-    shares = np.exp(logits - logits.max())
+    shares = kernel_shares(weights["kernels.logits"])
     sharpness = np.exp(weights["log_sharpness"])
     scores = []
-    for level, betas in zip(arguments["levels"], shares / shares.sum(), strict=True):
+    for level, betas in zip(arguments["levels"], shares, strict=True):
         asked = words if level in ("cells", "whole") else images
         if level == "whole":
             answers, counts = _cosines(images, words, 0, 1), op.constant([[1.0]])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visita.errors import ConfigError
 
@@ -88,6 +89,13 @@ def parse(kernel: str) -> tuple[str, float]:
             "parameter, as in rbf:2."
         )
     return family, parameter
+
+
+def kernel_shares(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the weights of kernels, ≥ 0 with sum 1, of the logits that the kernel layer keeps."""
+    exponents = np.exp(logits.astype(np.float64) - float(logits.max()))
+    shares: NDArray[np.float64] = exponents / exponents.sum()
+    return shares
 
 
 def kernel(name: str, maths: Maths) -> Callable[[Any], Any]:
