@@ -67,15 +67,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep galleries, features and graphs of the whole session in one temporary folder.
 
-    Exporting a network takes seconds, so it is done once, for all workers too; tests that write
+    What takes seconds is made once, for all workers too: they share the cache. Tests that write
     galleries or damage files choose a folder of their own.
     """
     folder = tmp_path_factory.mktemp("home")
     base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "graphs"
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
     shared.mkdir(exist_ok=True)
-    (folder / "cache").mkdir()
-    (folder / "cache" / "graphs").symlink_to(shared)
+    (folder / "cache").symlink_to(shared)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VISITA_HOME", str(folder))
         yield folder

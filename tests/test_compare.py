@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Done, run
 from huggingface_hub import constants
 from PIL import Image
 from tiny import FUSION
@@ -36,10 +35,12 @@ CCA = "cca=train:cca,topics=8,directions=4"
 MISSING = "clip:no-such/checkpoint"
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    """Seek the missing checkpoint on disk only, in this process as in others."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+@pytest.fixture(scope="module", autouse=True)
+def offline() -> Iterator[None]:
+    """Seek the missing checkpoint on disk only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -84,27 +85,16 @@ def words(given) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def made(words, table, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def made(words, table, tmp_path_factory) -> tuple[Path, Done]:
     out = tmp_path_factory.mktemp("compared")
-    return out, command(words, table, out)
+    return out, run("compare", *words, "--data", f"table:{table}", "--out", out)
 
 
 @pytest.fixture(scope="module")
 def report(made) -> dict:
     out, done = made
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.err
     return json.loads((out / "report.json").read_text())
-
-
-def command(words: list[str], table: Path, out: Path) -> subprocess.CompletedProcess:
-    words = ["compare", *words, "--data", f"table:{table}", "--out", str(out)]
-    return subprocess.run(
-        [sys.executable, "-m", "visita", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )
 
 
 def numbers(report: dict, title: str) -> dict[str, list[float]]:
@@ -117,7 +107,7 @@ def test_the_command_says_which_is_best_and_writes_the_report(made, report, meas
     assert {path.name for path in out.iterdir()} == {
         *("cells", "matchers", "report.html", "report.md", "report.json")
     }
-    assert done.stdout.splitlines() == [*report["lead"], f"report: {out / 'report.html'}"]
+    assert done.out.splitlines() == [*report["lead"], f"report: {out / 'report.html'}"]
     queries = f"{len(measured.image_ids)} images, {len(measured.texts)} texts"
     assert report["lead"][0].startswith(f"2 systems on {queries}. Best in rsum: ")
     rsums = [row[-1] for row in numbers(report, "Retrieval").values()]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import process, run
+from commands import run
 from scipy import sparse
 
 import visita
@@ -232,7 +232,7 @@ def test_what_cannot_be_fused_is_refused(matchers, drawn_pairs, tmp_path):
 
 def test_the_command_prints_the_same(matchers, drawn_folder, made, tmp_path):
     words = ("fuse", *matchers, "colour", "--data", f"folder:{drawn_folder}")
-    done = process(*words, "--out", tmp_path / "one", "--dim", 16, "--json")
+    done = run(*words, "--out", tmp_path / "one", "--dim", 16, "--json")
     assert done.status == 0, done.err
     facts = done.json
     assert facts["parts"] == json.loads(json.dumps(made.fusion["parts"]))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Done, run
 
 import visita
 from visita.data.pairs import held_out
@@ -40,19 +39,17 @@ def bench(drawn_pairs) -> FusionBench:
 
 
 @pytest.fixture(scope="module")
-def made(drawn_folder, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def made(drawn_folder, tmp_path_factory) -> tuple[Path, Done]:
     """Run the command once: one seed, no small gallery, as dev has 18 pictures."""
     out = tmp_path_factory.mktemp("fusion")
     return out, command(drawn_folder, out)
 
 
-def command(folder: Path, out: Path, *more: str) -> subprocess.CompletedProcess:
+def command(folder: Path, out: Path, *more: str) -> Done:
     words = ["reproduce", "fusion", "--data", f"folder:{folder}", "--out", str(out)]
     words += ["--image-encoder", "efficientnet-lite0", "--levels", "block10:avg,head:avg"]
-    words += ["--seeds", "1", "--set", "epochs=1", "--set", "hidden=16", *more]
-    return subprocess.run(
-        [sys.executable, "-m", "visita", *words], capture_output=True, text=True, check=False
-    )
+    words += ["--seeds", "1", "--set", "epochs=1", "--set", "hidden=16"]
+    return run(*words, *more)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -62,25 +59,25 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_the_command_writes_the_report_and_prints_every_verdict(made):
     out, done = made
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.err
     assert {path.name for path in out.iterdir()} == {
         *("cells", "report.html", "report.md", "report.json")
     }
     report = json.loads((out / "report.json").read_text())
     assert [one["id"] for one in report["claims"]] == [one.id for one in claims("a", "b")]
     for one in report["claims"]:
-        assert f"{one['outcome']}: {one['claim']} (" in done.stdout
-    assert done.stdout.endswith(f"report: {out / 'report.html'}\n")
+        assert f"{one['outcome']}: {one['claim']} (" in done.out
+    assert done.out.endswith(f"report: {out / 'report.html'}\n")
     assert {one["outcome"] for one in report["claims"] if one["queries"] == "small"} == {
         "not measured"
     }
-    assert "warning: There are too few pictures for a small gallery" in done.stderr
+    assert "warning: There are too few pictures for a small gallery" in done.err
     assert report["failed"] == []
 
 
 def test_too_many_topics_become_as_many_as_the_texts_hold_and_it_is_said(made):
     out, done = made
-    assert "The texts hold 19 topics, not 500; going on with those." in done.stderr
+    assert "The texts hold 19 topics, not 500; going on with those." in done.err
     setting = json.loads((out / "report.json").read_text())["setting"]
     assert setting["text encoder"] == "lsa, 19 numbers, fitted on train texts"
 
@@ -89,9 +86,9 @@ def test_a_second_call_computes_nothing_and_prints_the_same_numbers(made, drawn_
     out, _ = made
     before = (out / "report.json").read_bytes()
     done = command(drawn_folder, out, "--json")
-    assert "7 of 7 cells were computed before" in done.stderr
-    assert "epoch 1" not in done.stderr
-    assert json.loads(done.stdout) == json.loads(before)
+    assert "7 of 7 cells were computed before" in done.err
+    assert "epoch 1" not in done.err
+    assert done.json == json.loads(before)
     assert (out / "report.json").read_bytes() == before
 
 

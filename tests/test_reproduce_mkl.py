@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny_pretrained
+from commands import Done, run
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
 import visita
@@ -90,7 +89,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(drawn_folder, checkpoint, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def made(drawn_folder, checkpoint, tmp_path_factory) -> tuple[Path, Done]:
     """Run the command once, with one seed."""
     out = tmp_path_factory.mktemp("mkl-visita")
     words = ["reproduce", "mkl-visita", "--data", f"folder:{drawn_folder}", "--out", str(out)]
@@ -98,10 +97,7 @@ def made(drawn_folder, checkpoint, tmp_path_factory) -> tuple[Path, subprocess.C
     for stage in ("first", "second"):
         changed = getattr(CONFIG, stage).model_dump(mode="json", exclude_defaults=True)
         words += ["--set", f"{stage}={json.dumps(changed)}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "visita", *words], capture_output=True, text=True, check=False
-    )
-    return out, done
+    return out, run(*words)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +119,7 @@ def results(bench, planned) -> dict[str, Result]:
 
 def test_the_command_writes_the_report_and_prints_every_verdict(made):
     out, done = made
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.err
     assert {path.name for path in out.iterdir()} == {
         *("cells", "report.html", "report.md", "report.json")
     }
@@ -133,13 +129,13 @@ def test_the_command_writes_the_report_and_prints_every_verdict(made):
         one.id for one in claims("", kernels, ["clip:tiny"])
     ]
     for one in report["claims"]:
-        assert f"{one['outcome']}: {one['claim']} (" in done.stdout
+        assert f"{one['outcome']}: {one['claim']} (" in done.out
     unmeasured = {one["id"] for one in report["claims"] if one["outcome"] == "not measured"}
     assert unmeasured == {
         *("blip", "albef"),
         "both-fusion",  # with one encoder it is the first stage
     }
-    assert done.stdout.endswith(f"report: {out / 'report.html'}\n")
+    assert done.out.endswith(f"report: {out / 'report.html'}\n")
     assert report["failed"] == []
     titles = [table["title"] for table in report["tables"]]
     assert titles == [

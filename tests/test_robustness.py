@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Done, run
 from tiny import FUSION
 
 import visita
@@ -46,7 +45,7 @@ def base(drawn_pairs, recipe, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(base, drawn_folder, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def made(base, drawn_folder, tmp_path_factory) -> tuple[Path, Done]:
     out = tmp_path_factory.mktemp("robust")
     return out, command(base, drawn_folder, out)
 
@@ -57,11 +56,8 @@ def subject(base, drawn_pairs) -> Subject:
     return Subject("base", "dev", matcher, features_for(matcher, drawn_pairs.take("dev"), None))
 
 
-def command(matcher: Path, folder: Path, out: Path, *more: str) -> subprocess.CompletedProcess:
-    words = ["robustness", str(matcher), "--data", f"folder:{folder}", "--out", str(out), *more]
-    return subprocess.run(
-        [sys.executable, "-m", "visita", *words], capture_output=True, text=True, check=False
-    )
+def command(matcher: Path, folder: Path, out: Path, *more: str) -> Done:
+    return run("robustness", matcher, "--data", f"folder:{folder}", "--out", out, *more)
 
 
 def with_rare_words(pairs: PairSet) -> PairSet:
@@ -86,16 +82,16 @@ def naive_rank(scores: np.ndarray, true: np.ndarray) -> float:
 
 def test_the_command_writes_the_report_and_says_what_matters(made):
     out, done = made
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.err
     assert {path.name for path in out.iterdir()} == {
         *("cells", "report.html", "report.md", "report.json")
     }
     report = json.loads((out / "report.json").read_text())
     assert report["failed"] == []
-    assert done.stdout.splitlines() == [*report["lead"], f"report: {out / 'report.html'}"]
+    assert done.out.splitlines() == [*report["lead"], f"report: {out / 'report.html'}"]
     assert report["lead"][0].startswith("base: rsum ")
     # Drawn captions share a few words, so none is rare.
-    assert done.stderr.endswith("there is no long tail.\n")
+    assert done.err.endswith("there is no long tail.\n")
     figures = {figure["title"]: figure for figure in report["figures"]}
     assert list(figures) == [
         f"base on worse pictures: {way}, R@{cutoff}"
@@ -130,10 +126,10 @@ def test_a_second_call_computes_what_is_missing_and_gives_the_same(made, base, d
     for cell in cells[:3]:
         shutil.rmtree(cell)
     done = command(base, drawn_folder, out, "--json")
-    assert f"{CELLS - 3} of {CELLS} cells were computed before" in done.stderr
-    assert "cell 3/3" in done.stderr
-    assert "pictures to read" not in done.stderr  # their features are in the cache
-    assert json.loads(done.stdout) == json.loads(before)
+    assert f"{CELLS - 3} of {CELLS} cells were computed before" in done.err
+    assert "cell 3/3" in done.err
+    assert "pictures to read" not in done.err  # their features are in the cache
+    assert done.json == json.loads(before)
     assert (out / "report.json").read_bytes() == before
 
 

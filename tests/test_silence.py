@@ -46,7 +46,7 @@ ELSEWHERE = {
     "reproduce fusion": "test_reproduce.py",
     "reproduce mkl-visita": "test_reproduce_mkl.py",
 }
-"""What trains or measures takes long; these files run it as processes that are watched."""
+"""What trains or measures takes long; these files run it, watched."""
 
 
 def commands() -> Iterator[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from commands import Done, process
 from safetensors.torch import load_file
 from test_training_cross_modal import DEFAULT, config, hits_of, made_up, words_of
 from torch import nn
@@ -32,6 +33,7 @@ import json, sys
 sys.path.insert(0, {tests!r})
 from safetensors.torch import save_file
 from test_training_cross_modal import config, hits_of, made_up
+from visita.cli import main
 from visita.training.cross_modal import train_cross_modal
 from visita.training.devices import Team
 
@@ -45,24 +47,32 @@ for name, changes in json.loads(sys.argv[1]).items():
     state = {{key: value.contiguous() for key, value in network.state_dict().items()}}
     save_file(state, f"{{sys.argv[2]}}/{{name}}-{{Team('cpu', 'float32').number}}.safetensors",
               {{"validated": str(len(validated)), "best": str(history.best())}})
+sys.argv[1:] = json.loads(sys.argv[3])
+main()
 """
 
 
+class Together(NamedTuple):
+    """What two processes did together."""
+
+    folder: Path
+    """Where each wrote what it ended with, of two trainings."""
+    said: Done
+    """What they printed of the command that they ran then."""
+
+
 @pytest.fixture(scope="module")
-def together(tmp_path_factory) -> Path:
-    """Return the folder of what each of two processes ends with, of two trainings."""
+def together(named_folder, tmp_path_factory) -> Together:
+    """Return what two processes make of two trainings of one network, and of a command."""
     folder = tmp_path_factory.mktemp("together")
     script = folder / "script.py"
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
-    done = subprocess.run(
-        [*LAUNCH, str(script), json.dumps({"step": {**STEP, **STILL}, "run": RUN}), str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("before training") == 2  # the main process alone speaks
-    return folder
+    data, out = f"folder:{named_folder}", str(folder / "command" / "both")
+    line = ["train", "mkl-visita", "--data", data, "--out", out, "--json", *words_of(DEFAULT)]
+    runs = {"step": {**STEP, **STILL}, "run": RUN}
+    said = process(script, json.dumps(runs), folder, json.dumps(line), command=LAUNCH)
+    assert said.status == 0, said.err
+    return Together(folder, said)
 
 
 def weights_of(folder: Path, name: str) -> list[dict[str, torch.Tensor]]:
@@ -71,14 +81,14 @@ def weights_of(folder: Path, name: str) -> list[dict[str, torch.Tensor]]:
 
 
 def test_a_step_goes_along_the_mean_of_all_gradients(together):
-    main, other = weights_of(together, "step")
+    main, other = weights_of(together.folder, "step")
     train, dev = made_up(60, seed=0), made_up(24, seed=1)
     settings = config(**{**STEP, **STILL, "epochs": 0})
     network, _ = train_cross_modal(train, dev, hits_of(dev), settings)
     losses = []
-    for process in (0, 1):
+    for number in (0, 1):
         rng = np.random.default_rng(settings.seed)
-        set_apart(rng, process)
+        set_apart(rng, number)
         rows = rng.permutation(60)[:30]
         texts, owners = drawn_texts(train.truth, rows, settings.texts_per_image, rng)
         grids = train.grids[rows].astype(np.float32)
@@ -99,27 +109,21 @@ def test_a_step_goes_along_the_mean_of_all_gradients(together):
 
 
 def test_they_learn_and_agree(together):
-    main, other = weights_of(together, "run")
+    main, other = weights_of(together.folder, "run")
     assert all(torch.equal(main[name], other[name]) for name in main)
-    notes = [notes_of(together / f"run-{number}.safetensors") for number in (0, 1)]
+    notes = [notes_of(together.folder / f"run-{number}.safetensors") for number in (0, 1)]
     assert [note["validated"] for note in notes] == ["7", "0"]  # the main process chooses for all
     assert notes[0]["best"] == notes[1]["best"] and float(notes[0]["best"]) > 30
 
 
-def test_the_whole_of_it_is_written_and_printed_once(named_folder, tmp_path):
-    out = tmp_path / "both"
-    line = ("train", "mkl-visita", "--data", f"folder:{named_folder}", "--out", str(out), "--json")
-    done = subprocess.run(
-        [*LAUNCH, "-m", "visita", *line, *words_of(DEFAULT)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["fingerprint"] == visita.load(out).fingerprint()
-    assert [path.name for path in tmp_path.iterdir()] == ["both"]
-    assert MklVisitaConfig.of(visita.load(out).facts["config"]) == MklVisitaConfig.of(DEFAULT)
+def test_the_main_process_alone_speaks_and_writes(together, named_folder):
+    # Of two trainings before, and of both stages of the command.
+    assert together.said.err.count("before training") == 4
+    out = together.folder / "command" / "both"
+    assert [path.name for path in out.parent.iterdir()] == ["both"]
+    found, saved = together.said.json, visita.load(out)
+    assert found["fingerprint"] == saved.fingerprint()
+    assert MklVisitaConfig.of(saved.facts["config"]) == MklVisitaConfig.of(DEFAULT)
     again = visita.evaluate(out, f"folder:{named_folder}", split="dev")
     assert json.loads(json.dumps(again["protocols"])) == found["dev"]["protocols"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from filelock import FileLock
 from PIL import Image, ImageDraw
 
 from visita.data import PairSet
@@ -26,22 +27,23 @@ FUSION = FusionConfig(
     epochs=1,
 )
 """Vectors that are trained in a second or two."""
+SECOND = CrossModalConfig(
+    image_levels={"efficientnet-lite0": ("block11:5x5", "block15:5x5")},
+    text_levels=("layer6",),
+    epochs=12,
+    batch=16,
+    width=32,
+    dim=16,
+    heads=2,
+)
 
 
 def two_stages(pairs: PairSet) -> Path:
     """Return the folder of a matcher trained on drawn pairs."""
     folder = cache_home() / NAME
-    if not folder.is_dir():
-        second = CrossModalConfig(
-            image_levels={"efficientnet-lite0": ("block11:5x5", "block15:5x5")},
-            text_levels=("layer6",),
-            epochs=12,
-            batch=16,
-            width=32,
-            dim=16,
-            heads=2,
-        )
-        train_two_stages(pairs, folder, config=MklVisitaConfig(first=FUSION, second=second))
+    with FileLock(folder.with_suffix(".lock")):  # of all workers the first trains it
+        if not folder.is_dir():
+            train_two_stages(pairs, folder, config=MklVisitaConfig(first=FUSION, second=SECOND))
     return folder
 
 
