@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from visita.encoders.minilm import MiniLM, in_words
+from visita.encoders.minilm import MiniLM
+from visita.encoders.symbols import in_words
 
 
 @pytest.mark.parametrize(

@@ -139,9 +139,9 @@ def test_an_int8_graph_stays_near_torch_on_photographs(recipe, photographs):
 
 @pytest.mark.parametrize("passages", [[[]], [[2023], [2003, 1037, 3899] * 80, [], [7592] * 30]])
 def test_the_graph_of_minilm_agrees_with_torch(sentences, passages):
-    ids, mask = sentences._padded(passages)
-    found = sentences._runner(ids, mask)
-    assert isinstance(sentences._runner, Graph)
+    ids, mask = sentences.padded(passages)
+    found = sentences.runner(ids, mask)
+    assert isinstance(sentences.runner, Graph)
     for one, other in zip(TorchRunner(sentences.network())(ids, mask), found, strict=True):
         assert cosines(one, other).min() >= 0.9999
 

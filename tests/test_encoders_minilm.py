@@ -12,8 +12,9 @@ from tokenizers import Tokenizer
 
 from visita.artifact import sha256_of
 from visita.encoders import weights
+from visita.encoders.bert_text import passages_of
 from visita.encoders.export import TorchRunner
-from visita.encoders.minilm import CLS, MAX_TOKENS, SEP, SHA256, WIDTH, MiniLM, _passages
+from visita.encoders.minilm import CLS, SEP, SHA256, WIDTH, MiniLM
 from visita.encoders.weights import restored, shipped, shipped_file
 from visita.errors import MismatchError, UnknownNameError
 from visita.testing import check_text_encoder
@@ -45,29 +46,29 @@ def test_a_long_text_is_cut_into_passages_and_no_token_is_lost(sentences):
     tokenizer.no_truncation()
     tokenizer.no_padding()
     whole = tokenizer.encode(BOOK, add_special_tokens=False).ids
-    assert len(whole) > 5 * MAX_TOKENS
-    assert sentences._token_ids([BOOK]) == [whole]
-    passages = _passages(whole)
+    assert len(whole) > 5 * MiniLM.longest
+    assert sentences.token_ids([BOOK]) == [whole]
+    passages = passages_of(whole, MiniLM.longest)
     assert [token for passage in passages for token in passage] == whole
     features = sentences.encode(["first", BOOK, "last"])
-    count = -(-len(whole) // MAX_TOKENS)
+    count = -(-len(whole) // MiniLM.longest)
     assert features.offsets.tolist() == [0, 1, 1 + count, 2 + count]
-    ids, mask = sentences._padded(passages)
-    by_hand = np.concatenate(sentences._runner(ids, mask), axis=1)
+    ids, mask = sentences.padded(passages)
+    by_hand = np.concatenate(sentences.runner(ids, mask), axis=1)
     assert np.allclose(features.vectors[1:-1], by_hand, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, 1, 253, 254, 255, 507, 508, 509, 761, 10_001])
 def test_passages_are_of_nearly_equal_length(count):
-    passages = _passages(list(range(count)))
+    passages = passages_of(list(range(count)), MiniLM.longest)
     assert [token for passage in passages for token in passage] == list(range(count))
     lengths = [len(passage) for passage in passages]
-    assert max(lengths) <= MAX_TOKENS and max(lengths) - min(lengths) <= 1
-    assert len(passages) == max(1, -(-count // MAX_TOKENS))
+    assert max(lengths) <= MiniLM.longest and max(lengths) - min(lengths) <= 1
+    assert len(passages) == max(1, -(-count // MiniLM.longest))
 
 
 def test_each_passage_gets_its_marks_and_the_padding_is_masked(sentences):
-    ids, mask = sentences._padded([[7, 8, 9], [], [5]])
+    ids, mask = sentences.padded([[7, 8, 9], [], [5]])
     assert ids.tolist() == [[CLS, 7, 8, 9, SEP], [CLS, SEP, 0, 0, 0], [CLS, 5, SEP, 0, 0]]
     assert mask.tolist() == [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0]]
 
@@ -85,7 +86,7 @@ def test_many_texts_come_back_in_their_order(sentences):
 
 
 def test_the_order_of_levels_is_the_asked_one(sentences):
-    ids, mask = sentences._padded([[2003, 3899]])
+    ids, mask = sentences.padded([[2003, 3899]])
     import torch  # noqa: PLC0415
 
     with torch.inference_mode():
@@ -94,7 +95,7 @@ def test_the_order_of_levels_is_the_asked_one(sentences):
         two = MiniLM(("layer6", "layer3")).network()(*inputs)
     assert [value.shape for value in six] == [(1, WIDTH)] * 6
     assert torch.equal(two[0], six[5]) and torch.equal(two[1], six[2])
-    found = sentences._runner(ids, mask)
+    found = sentences.runner(ids, mask)
     assert np.allclose(found[0], six[2], atol=1e-4) and np.allclose(found[1], six[5], atol=1e-4)
     assert sentences.dim == 2 * WIDTH and MiniLM().dim == 6 * WIDTH
 
@@ -128,9 +129,9 @@ def test_what_ships_is_near_the_original():
 @pytest.mark.parametrize("passages", [[[]], [[2023], [2003, 1037, 3899] * 80, [], [7592] * 30]])
 def test_the_graph_of_tokens_computes_what_the_network_does(passages):
     sentences = MiniLM(("layer6", "layer2"))
-    ids, mask = sentences._padded(passages)
+    ids, mask = sentences.padded(passages)
     (expected,) = TorchRunner(sentences.token_network())(ids, mask)
-    (found,) = sentences._token_runner(ids, mask)
+    (found,) = sentences.token_runner(ids, mask)
     assert np.allclose(found[mask > 0], expected[mask > 0], atol=1e-4)
 
 

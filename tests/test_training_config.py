@@ -162,7 +162,9 @@ def test_unknown_encoders_and_levels_are_refused_with_the_nearest(drawn_pairs):
         spans_of(fusion(image_levels={"efficientnet-light0": ("head:avg", "classes")}), TEXT)
     with pytest.raises(UnknownNameError, match="Did you mean 'minilm-l6'"):
         text_encoder_of(fusion(text_encoder="minilm-l12"), drawn_pairs)
-    with pytest.raises(UnknownNameError, match=r"Did you mean 'doc2vec'.*Known: minilm-l6, lsa"):
+    with pytest.raises(
+        UnknownNameError, match=r"Did you mean 'doc2vec'.*Known: minilm-l6, e5, lsa"
+    ):
         text_encoder_of(fusion(text_encoder="docvec"), drawn_pairs)
     with pytest.raises(UnknownNameError, match=r"no level 'layer0'\. Did you mean"):
         text_encoder_of(fusion(text_levels=("layer0",)), drawn_pairs)

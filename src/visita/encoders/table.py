@@ -35,6 +35,7 @@ TEXT_ENCODERS = Registry(
     "text encoder",
     {
         "minilm-l6": "visita.encoders.minilm:MiniLM",
+        "e5": "visita.encoders.e5:E5",
         "clip:": "visita.encoders.pretrained.dual:CLIP.texts",
         "siglip:": "visita.encoders.pretrained.dual:SIGLIP.texts",
         "blip:": "visita.encoders.pretrained.blip:BLIP.texts",
