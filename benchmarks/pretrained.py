@@ -2,24 +2,28 @@
 
 python benchmarks/pretrained.py FOLDER [--sizes B/32 B/16] [--pictures 32] [--rounds 3]
 
-The networks are of CLIP's sizes with random weights, which cost what trained ones do. Each round
-runs every matcher once, in a process of its own whose graphs were exported before. *a CPU second*
-counts the seconds of all cores that the process had, so a busy machine changes it little.
+The networks are of CLIP's sizes with random weights, which cost what trained ones do: in float32,
+in int8, and as transformers runs them itself. Each round runs every matcher once, in a process of
+its own whose graphs were exported before. *a CPU second* counts the seconds of all cores that the
+process had, so a busy machine changes it little; *a search* those of a cold ``visita search``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import transformers
 from tokenizers import pre_tokenizers
 
+from visita.encoders.precision import int8_gain
 from visita.matchers import SHIPPED
 
 SIZES = {
@@ -33,26 +37,58 @@ SIZES = {
         "num_attention_heads": 16,
     },
 }
-HEAD = """| matcher | pictures/s | a CPU second | its ratio | ms a query | peak, MB |
-|---|---:|---:|---:|---:|---:|"""
+EAGER = "transformers"
+HEAD = """| matcher | pictures/s | a CPU second | its ratio | ms a query | peak, MB | a search, s |
+|---|---:|---:|---:|---:|---:|---:|"""
 CODE = """
 import re, sys, time
 from pathlib import Path
-import visita
-finder = visita.Finder(sys.argv[1])
+import numpy as np
 paths = sorted(Path(sys.argv[2]).iterdir())[: int(sys.argv[3])]
-finder.embed_texts(["warm"])
-list(finder.pictures.encode([("warm", paths[0])]))
+{read}
+embed_texts(["warm"])
+embed_pictures(paths[:1])
 wall, cpu = time.perf_counter(), time.process_time()
-list(finder.pictures.encode((path.name, path) for path in paths))
+vectors = embed_pictures(paths)
 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
 started = time.process_time()
 for number in range(20):
-    finder.embed_texts([f"{number} dogs on a beach"])
+    embed_texts([f"{{number}} dogs on a beach"])
 query = (time.process_time() - started) / 20
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1e3
+np.save(sys.argv[4], vectors)
 print("measured", len(paths) / wall, len(paths) / cpu, 1e3 * query, peak)
 """
+OURS = CODE.format(
+    read="""
+import visita
+finder = visita.Finder(sys.argv[1])
+embed_texts = finder.embed_texts
+def embed_pictures(paths):
+    encoded = finder.pictures.encode((path.name, path) for path in paths)
+    return np.concatenate([finder.matcher.embed_images(batch.columns) for batch in encoded])
+"""
+)
+THEIRS = CODE.format(
+    read="""
+import torch, transformers
+from PIL import Image
+name = sys.argv[1].partition(":")[2]
+model = transformers.CLIPModel.from_pretrained(name).eval()
+processor = transformers.CLIPProcessor.from_pretrained(name)
+@torch.inference_mode()
+def embed_texts(texts):
+    return model.get_text_features(**processor(text=texts, return_tensors="pt"))
+@torch.inference_mode()
+def embed_pictures(paths):
+    vectors = []
+    for at in range(0, len(paths), 4):
+        pictures = [Image.open(path).convert("RGB") for path in paths[at : at + 4]]
+        inputs = processor(images=pictures, return_tensors="pt")
+        vectors.append(model.get_image_features(**inputs).pooler_output.numpy())
+    return np.concatenate(vectors)
+"""
+)
 
 
 def main() -> None:
@@ -64,33 +100,80 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        os.environ["VISITA_HOME"] = str(Path(scratch, "home"))
-        matchers = {name: name for name in SHIPPED}
+        matchers = {name: (name, "") for name in SHIPPED}
         for size in options.sizes:
-            matchers[f"CLIP ViT-{size}"] = f"clip:{written(size, Path(scratch))}"
-        for matcher in matchers.values():
-            measured(matcher, options.folder, 1)
+            name = f"clip:{written(size, Path(scratch))}"
+            for precision in ("float32", "int8", EAGER):
+                matchers[f"CLIP ViT-{size}, {precision}"] = (name, precision)
+        bench = Bench(options.folder, options.pictures, Path(scratch))
+        for row, matcher in matchers.items():
+            bench.costs(row, *matcher)
         rounds = [
-            {
-                name: measured(matcher, options.folder, options.pictures)
-                for name, matcher in matchers.items()
-            }
+            {row: bench.costs(row, *matcher) for row, matcher in matchers.items()}
             for _ in range(options.rounds)
         ]
-    print(HEAD)
-    for name in matchers:
-        rate, of_cpu, query, peak = (
-            statistics.median(v) for v in zip(*(r[name] for r in rounds), strict=True)
+        print(HEAD)
+        for row in matchers:
+            rate, of_cpu, query, peak, search = (
+                statistics.median(v) for v in zip(*(r[row] for r in rounds), strict=True)
+            )
+            ratio = statistics.median(r[row][1] / r["visita-small"][1] for r in rounds)
+            print(
+                f"| {row} | {rate:.1f} | {of_cpu:.1f} | {ratio:.3f} | {query:.1f} | {peak:.0f} "
+                f"| {search:.1f} |"
+            )
+        print(f"\nProducts in int8 are {int8_gain():.1f} times as fast here as in float32.")
+        for size in options.sizes:
+            print(f"ViT-{size}: mean cosine of int8 to float32 {bench.cosine(size):.4f}.")
+
+
+class Bench:
+    """Runs each matcher in processes of its own, with a home for each precision."""
+
+    def __init__(self, folder: Path, pictures: int, scratch: Path) -> None:
+        self.folder = folder
+        self.pictures = pictures
+        self.scratch = scratch
+
+    def costs(self, row: str, matcher: str, precision: str) -> list[float]:
+        """Return pictures a second and a CPU second, ms of a query, MB, CPU seconds of a search."""
+        code = THEIRS if precision == EAGER else OURS
+        out = self._run(
+            precision, "-c", code, matcher, self.folder, self.pictures, self._vectors(row)
         )
-        ratio = statistics.median(r[name][1] / r["visita-small"][1] for r in rounds)
-        print(f"| {name} | {rate:.1f} | {of_cpu:.1f} | {ratio:.3f} | {query:.1f} | {peak:.0f} |")
+        search = float("nan")
+        if precision != EAGER:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            self._run(
+                precision, "-m", "visita", "search", "a dog", self.folder, "--matcher", matcher
+            )
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            search = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return [*(float(word) for word in out.split()[1:]), search]
 
+    def cosine(self, size: str) -> float:
+        """Return the mean cosine of a picture's vector in int8 and in float32."""
+        float32, int8 = (
+            np.load(self._vectors(f"CLIP ViT-{size}, {precision}"))
+            for precision in ("float32", "int8")
+        )
+        return float((float32 * int8).sum(1).mean())
 
-def measured(matcher: str, folder: Path, pictures: int) -> list[float]:
-    """Return pictures a second and a CPU second, ms of a query, and MB."""
-    command = [sys.executable, "-c", CODE, matcher, str(folder), str(pictures)]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
-    return [float(word) for word in done.stdout.split()[1:]]
+    def _vectors(self, row: str) -> Path:
+        return self.scratch / f"{row.replace('/', '-')}.npy"
+
+    def _run(self, precision: str, *arguments: object) -> str:
+        home = {"VISITA_HOME": str(self.scratch / f"home-{precision}")}
+        asked = {} if precision in ("", EAGER) else {"VISITA_PRECISION": precision}
+        command = [sys.executable, *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+            env=os.environ | home | asked,
+        )
+        return done.stdout
 
 
 def written(size: str, scratch: Path) -> Path:

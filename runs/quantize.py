@@ -1,6 +1,6 @@
 """Measure what goes into each convolution, for int8 extraction, on training pictures only.
 
-python runs/quantize.py flickr8k:PATH  rewrites src/visita/features/int8.safetensors.
+python runs/quantize.py flickr8k:PATH  rewrites src/visita/encoders/int8.safetensors.
 """
 
 import sys

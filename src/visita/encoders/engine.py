@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,12 +18,11 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.artifact import fingerprint_of, read_sealed, write_sealed
-from visita.durable import make_folder
+from visita.artifact import fingerprint_of
 from visita.encoders.device import gpu_runner, on_gpu
 from visita.encoders.openvino import ov
+from visita.encoders.precision import FLOAT32, INT8, allowed, found_out
 from visita.errors import ArtifactError, MismatchError, last_line
-from visita.home import cache_home
 from visita.progress import say
 from visita.types import FloatArray
 
@@ -133,7 +131,7 @@ class BuiltNetwork:
         graph = COMPILED.get(key)
         if graph is None:
             model = self.graph()
-            if self.int8 and precision == "int8":
+            if self.int8 and precision == INT8:
                 self.int8.quantize(model)
             graph = COMPILED[key] = Graph(model, streams=self.streams)
         return graph
@@ -143,19 +141,12 @@ class BuiltNetwork:
 
         The answer is kept, as comparing takes longer than starting.
         """
-        if self.int8 is None or on_gpu():
-            return "float32"
-        machine = [ov.get_version(), ov.Core().get_property("CPU", "FULL_DEVICE_NAME")]
-        name = f"{self.name}-{fingerprint_of([self.name, self.facts, machine])}.json"
-        place = cache_home() / "precisions" / name
-        try:
-            return str(read_sealed(place)["precision"])
-        except (ArtifactError, KeyError):
-            precision = "int8" if self._suits(self.int8) else "float32"
-        with suppress(OSError):  # then it is compared again next time
-            make_folder(place.parent)
-            write_sealed(place, {"precision": precision})
-        return precision
+        if self.int8 is None or on_gpu() or INT8 not in allowed():
+            return FLOAT32
+        int8 = self.int8
+        return found_out(
+            "precision", [self.name, self.facts], lambda: INT8 if self._suits(int8) else FLOAT32
+        )
 
     def _suits(self, int8: Int8) -> bool:
         examples = int8.examples()

@@ -1,6 +1,7 @@
 """Torch modules exported once to OpenVINO graphs, kept in the cache and run without torch.
 
-Where a module cannot be exported, torch runs it.
+Of a network that may run in int8 one graph is kept, in int8 or in float32; which of them is found
+out when it is made, and stays. Where a module cannot be exported, torch runs it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,11 +25,29 @@ from visita.durable import checksum_of, draft_beside, make_folder, sync_folder, 
 from visita.encoders.device import gpu_runner, on_gpu
 from visita.encoders.engine import COMPILED, MIN_COSINE, Graph, Runner, least_cosine
 from visita.encoders.openvino import ov, trace
-from visita.errors import ArtifactError, UnwritableError, extras_named, last_line
+from visita.encoders.post_training import (
+    RECIPE,
+    Batch,
+    Quantized,
+    linear_weights,
+    quantized,
+)
+from visita.encoders.precision import (
+    FLOAT32,
+    INT8,
+    MIN_GAIN,
+    VARIABLE,
+    allowed,
+    int8_gain,
+    weight_steps,
+)
+from visita.errors import ArtifactError, ConfigError, UnwritableError, extras_named, last_line
 from visita.home import cache_home
 from visita.progress import say
 from visita.types import FloatArray
 
+MIN_WEIGHTS, MIN_SHARE = 2**20, 0.5
+"""Of linear layers in a network, and of all its weights; below, int8 makes it hardly faster."""
 XML, BIN, FACTS = "graph.xml", "graph.bin", "graph.json"
 
 
@@ -139,6 +159,8 @@ class CachedNetwork:
         With -1 for a dimension that may vary.
     half : bool
         Compute in half precision on a GPU.
+    pictures : callable, optional
+        Inputs to quantise the network by, and others to judge it on; without, it is in float32.
     """
 
     name: str
@@ -148,6 +170,19 @@ class CachedNetwork:
     shapes: Sequence[Sequence[int]]
     streams: int = 1
     half: bool = False
+    pictures: Callable[[], tuple[Sequence[Batch], Sequence[Batch]]] | None = None
+
+    def precision(self) -> str:
+        """Return what it is computed in here: "float32", or "int8" with what decides its numbers.
+
+        Raises
+        ------
+        ArtifactError, ConfigError
+            As ``runner``.
+        """
+        if on_gpu() or self._allowed == (FLOAT32,):
+            return FLOAT32
+        return self._kept_precision() or (self.runner() and self._kept_precision()) or FLOAT32
 
     def runner(self) -> Runner:
         """Return what runs it.
@@ -156,6 +191,8 @@ class CachedNetwork:
         ------
         ArtifactError
             If the cache cannot be written, or torch cannot run the network.
+        ConfigError
+            If ``VISITA_PRECISION`` asks for int8, and that is too coarse for it.
         """
         if on_gpu():
             return gpu_runner(self.name, self.module, half=self.half)
@@ -177,8 +214,24 @@ class CachedNetwork:
         name = re.sub(r"[^\w.-]+", "-", self.name)[-100:]
         return cache_home() / "graphs" / f"{name}-{key}"
 
+    @property
+    def _allowed(self) -> tuple[str, ...]:
+        return allowed() if self.pictures else (FLOAT32,)
+
+    def _kept_precision(self) -> str | None:
+        """Return that of the graph in the cache; None if there is none of those allowed."""
+        precision = self._stated()
+        return precision if precision and precision.partition(" ")[0] in self._allowed else None
+
+    def _stated(self) -> str | None:
+        with suppress(ArtifactError, OSError):
+            return str(read_sealed(self.folder / FACTS).get("precision", FLOAT32))
+        return None
+
     def _kept(self) -> Graph | None:
         """Return the graph in the cache; None if there is none, or it is not what was written."""
+        if self._kept_precision() is None:
+            return None
         try:
             intact = read_sealed(self.folder / FACTS).get("files") == _checksums(self.folder)
             return self._compiled() if intact else None
@@ -186,7 +239,8 @@ class CachedNetwork:
             return None
 
     def _made(self) -> Runner:
-        why = "its graph is damaged or of an older visita: " if self.folder.exists() else ""
+        is_damaged = self.folder.exists() and (self._stated() is None or self._kept_precision())
+        why = "its graph is damaged or of an older visita: " if is_damaged else ""
         say(f"{why}preparing {self.name} for this machine (once)")
         with extras_named(self.name):
             module = self.module()
@@ -197,14 +251,40 @@ class CachedNetwork:
         except Exception as error:  # whatever OpenVINO meets, torch can run it
             say(f"OpenVINO cannot run {self.name} ({last_line(error)}); torch runs it, more slowly")
             return TorchRunner(module)
+        precision = FLOAT32
+        if in_int8 := self._quantized(converted.model):
+            converted = Converted(in_int8.model, Graph(in_int8.model)(*examples))
+            precision = f"{INT8} {RECIPE}-{weight_steps()}"
         with draft_beside(self.folder) as draft:
             _save(converted, examples, draft / XML)
-            facts = {"openvino": ov.get_version(), "files": _checksums(draft)}
+            facts = {
+                "openvino": ov.get_version(),
+                "files": _checksums(draft),
+                "precision": precision,
+            }
             write_sealed(draft / FACTS, facts)
             shutil.rmtree(self.folder, ignore_errors=True)
             draft.replace(self.folder)
             sync_folder(self.folder.parent)
         return self._compiled()
+
+    def _quantized(self, model: ov.Model) -> Quantized | None:
+        is_asked_for = FLOAT32 not in self._allowed
+        if self.pictures is None or not (is_asked_for or self._gains_by_int8(model)):
+            return None
+        found = quantized(model, *self.pictures())
+        if found.is_near:
+            say(f"{self.name} runs in int8 here: {found}; {VARIABLE}={FLOAT32} keeps it exact")
+            return found
+        if is_asked_for:
+            raise ConfigError(f"{self.name} is too coarse in int8: {found}. Unset {VARIABLE}.")
+        say(f"{self.name} runs in float32: int8 is too coarse for it: {found}")
+        return None
+
+    def _gains_by_int8(self, model: ov.Model) -> bool:
+        count, share = linear_weights(model)
+        worth_it = INT8 in self._allowed and count >= MIN_WEIGHTS and share >= MIN_SHARE
+        return worth_it and int8_gain() >= MIN_GAIN
 
     def _compiled(self) -> Graph:
         state = (self.folder / BIN).stat()  # a graph reads from the file that it was made of
@@ -225,7 +305,7 @@ def cached_runner(
     streams: int = 1,
     half: bool = False,
 ) -> Runner:
-    """Return the ``runner`` of a ``CachedNetwork``."""
+    """Return the ``runner`` of a ``CachedNetwork`` in float32."""
     return CachedNetwork(name, facts, module, examples, shapes, streams=streams, half=half).runner()
 
 

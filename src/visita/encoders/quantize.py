@@ -26,6 +26,7 @@ from safetensors.numpy import load
 
 from visita.artifact import fingerprint_of
 from visita.encoders.openvino import ops, ov
+from visita.encoders.precision import MOST_STEPS, weight_steps
 from visita.types import FloatArray
 
 FLOAT = 3
@@ -51,10 +52,10 @@ class Activations:
     means: tuple[FloatArray, ...]
 
     def fingerprint(self) -> str:
-        """Return a hash over all numbers and over what is done with them."""
-        return fingerprint_of(
-            [FLOAT, TAILS, self.ranges.tolist(), [m.tolist() for m in self.means]]
-        )
+        """Return a hash over all numbers and over what is done with them on this processor."""
+        means = [mean.tolist() for mean in self.means]
+        fewer_steps = [] if weight_steps() == MOST_STEPS else [weight_steps()]
+        return fingerprint_of([FLOAT, TAILS, self.ranges.tolist(), means, *fewer_steps])
 
     def to_tensors(self, name: str) -> dict[str, NDArray[Any]]:
         """Return the arrays to store under the encoder ``name``."""
@@ -136,9 +137,11 @@ def _round_weights(node: Any, means: FloatArray) -> None:
     depthwise = node.get_type_name() == "GroupConvolution"
     taps = tuple(range(2 if depthwise else 1, weights.ndim))
     peak = np.maximum(np.abs(weights).max(axis=taps, keepdims=True), np.float32(1e-8))
-    rounded = np.round(weights / peak * 127) * (peak / 127)
+    step = peak / np.float32(weight_steps())
+    rounded = np.round(weights / step) * step
+    ends = [-MOST_STEPS * step, MOST_STEPS * step] * 2
     node.input(1).replace_source_output(
-        ops.fake_quantize(ops.constant(rounded), -peak, peak, -peak, peak, 255).output(0)
+        ops.fake_quantize(ops.constant(rounded), *ends, 2 * MOST_STEPS + 1).output(0)
     )
     error = rounded - weights
     shift = error.sum((1, 2, 3, 4)) * means if depthwise else error.sum((2, 3)) @ means

@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from visita.arguments import check_levels, expect
+from visita.data import photographs
 from visita.data.decode import REDUCED, decode, decoding, to_rgb
 from visita.encoders.contract import Computed, EncodedBatch
 from visita.encoders.engine import BuiltNetwork, Int8, Runner, cores
-from visita.encoders.export import cached_runner
+from visita.encoders.export import CachedNetwork
+from visita.encoders.precision import FLOAT32, INT8
 from visita.encoders.quantize import Activations, known_activations, quantize
 from visita.encoders.table import IMAGE_ENCODERS
 from visita.errors import ConfigError, PassingError, PictureError
@@ -197,9 +199,13 @@ class _Network:
     @property
     def precision(self) -> str:
         """What this machine computes it in; features of one are never kept among another's."""
-        if self._built is None or self._built.precision() == "float32":
-            return "float32"
-        return f"int8 {self.activations.fingerprint()}" if self.activations else "int8"
+        if isinstance(self.encoder, Computed):
+            return FLOAT32
+        if self._built is None:
+            return self._exported.precision()
+        if self._built.precision() == FLOAT32:
+            return FLOAT32
+        return f"{INT8} {self.activations.fingerprint()}" if self.activations else INT8
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
@@ -220,6 +226,26 @@ class _Network:
             self.encoder.name, facts, partial(graph, self.levels), module, int8, cores()
         )
 
+    @cached_property
+    def _exported(self) -> CachedNetwork:
+        side = self.encoder.side
+        return CachedNetwork(
+            self.encoder.name,
+            self._facts,
+            partial(self.encoder.network, self.levels),
+            partial(_examples, side),
+            [(-1, side, side, 3)],
+            streams=cores(),
+            pictures=self._photographs if photographs.are_here() else None,
+        )
+
+    def _photographs(self) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+        seen, held_out = (
+            [self.encoder.prepare(crop) for crop in photographs.crops(names)]
+            for names in (photographs.SEEN, photographs.HELD_OUT)
+        )
+        return _batches(seen), _batches(held_out)
+
     def start(self) -> Runner:
         if self.runner is None:
             self.runner = self._start()
@@ -228,17 +254,7 @@ class _Network:
     def _start(self) -> Runner:
         if isinstance(self.encoder, Computed):
             return self.encoder.runner(self.levels)
-        if self._built:
-            return self._built.runner()
-        side = self.encoder.side
-        return cached_runner(
-            self.encoder.name,
-            self._facts,
-            partial(self.encoder.network, self.levels),
-            partial(_examples, side),
-            [(-1, side, side, 3)],
-            streams=cores(),
-        )
+        return (self._built or self._exported).runner()
 
     def __call__(self, plain: NDArray[np.uint8], views: tuple[str, ...]) -> dict[str, FloatArray]:
         columns = {}
@@ -255,6 +271,10 @@ def _examples(side: int) -> list[NDArray[np.uint8]]:
     coarse = np.random.default_rng(0).integers(0, 256, (CHUNK, 8, 8, 3), dtype=np.uint8)
     size = (side, side)
     return [np.stack([np.asarray(Image.fromarray(c).resize(size)) for c in coarse])]
+
+
+def _batches(pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    return [np.stack(pictures[at : at + CHUNK]) for at in range(0, len(pictures), CHUNK)]
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -1,0 +1,221 @@
+"""Linear layers in int8: near to float32 where they can be, and float32 again where they cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from library_vectors import CASES, pictures
+from torch import nn
+
+import visita
+from visita.data import photographs
+from visita.encoders import precision
+from visita.encoders.engine import Graph
+from visita.encoders.export import CachedNetwork
+from visita.encoders.minilm import MiniLM
+from visita.encoders.openvino import ov, trace
+from visita.encoders.post_training import MIN_COSINE, quantized
+from visita.errors import ConfigError
+from visita.store.pictures import RecipeEncoder
+from visita.types import Recipe
+
+pytestmark = pytest.mark.slow
+WIDTH = 64
+
+
+class Layers(nn.Module):
+    """Linear layers with ReLUs between."""
+
+    def __init__(self, count: int = 3) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(count))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers[:-1]:
+            x = layer(x).relu()
+        return self.layers[-1](x)
+
+
+def batches(seed: int, scale: np.ndarray | float = 1.0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal((8, WIDTH), dtype=np.float32) * scale for _ in range(4)]
+
+
+def graph_of(module: nn.Module) -> ov.Model:
+    model = trace(module, batches(0)[:1])
+    model.reshape({0: ov.PartialShape([-1, WIDTH])})
+    return model
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def matrices(model: ov.Model) -> list[np.ndarray]:
+    """Return what is kept of the weights of each linear layer."""
+    constants = [node for node in model.get_ordered_ops() if node.get_type_name() == "Constant"]
+    shaped = [node for node in constants if list(node.get_output_shape(0)) == [WIDTH, WIDTH]]
+    return [node.get_data() for node in shaped]
+
+
+def test_weights_are_bytes_and_what_is_said_of_nearness_is_true():
+    model = graph_of(Layers())
+    found = quantized(model, batches(0), batches(1))
+    assert found.is_near and (found.layers, found.back) == (3, 0)
+    assert [weights.dtype for weights in matrices(found.model)] == [np.int8] * 3
+    assert [weights.dtype for weights in matrices(model)] == [np.float32] * 3
+    rows = np.concatenate(batches(1))
+    nearness = cosines(Graph(model)(rows)[0], Graph(found.model)(rows)[0])
+    assert found.cosine == pytest.approx(nearness.mean(), abs=1e-5) and found.recall == 1
+
+
+def test_a_channel_of_a_hundred_times_the_size_is_shared_out(monkeypatch):
+    scale = np.where(np.arange(WIDTH) == 7, 100, 1).astype(np.float32)
+    module = Layers(1)
+    with torch.no_grad():
+        module.layers[0].weight[:, 7] /= 100
+    model = graph_of(module)
+    smooth = quantized(model, batches(0, scale), batches(1, scale))
+    monkeypatch.setattr("visita.encoders.post_training.STRENGTHS", (0.0,))
+    rough = quantized(model, batches(0, scale), batches(1, scale))
+    assert 1 - smooth.cosine < (1 - rough.cosine) / 4
+
+
+class WithTail(nn.Module):
+    """Eight layers; of what goes into the fourth, one row in ten has a value of a thousand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = Layers(8).layers
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        large = 1e3 * (x[:, :1] > 1.3) * (x == x.amax(1, keepdim=True))
+        for number, layer in enumerate(self.layers):
+            x = layer(x + large if number == 3 else x)
+            x = 8 * nn.functional.normalize(x)
+        return x
+
+
+def test_layers_that_256_steps_cannot_hold_go_back_to_float32():
+    model = graph_of(WithTail())
+    found = quantized(model, batches(0), batches(1))
+    assert found.is_near and 0 < found.back < found.layers
+    kinds = [weights.dtype for weights in matrices(found.model)]
+    assert kinds.count(np.dtype(np.float32)) == found.back
+
+
+class Chaotic(nn.Module):
+    """A small change of its input is a large one of what it returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = Layers(3).layers
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = torch.sin(12 * layer(x))
+        return x
+
+
+def network(module: type[nn.Module], name: str) -> CachedNetwork:
+    return CachedNetwork(
+        name,
+        {},
+        lambda: module().eval(),
+        lambda: batches(0)[:1],
+        [(-1, WIDTH)],
+        pictures=lambda: (batches(0), batches(1)),
+    )
+
+
+@pytest.fixture
+def own_home(tmp_path, monkeypatch) -> Path:
+    """Give a test a cache of its own."""
+    monkeypatch.setenv("VISITA_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("own_home")
+def test_what_is_too_coarse_is_refused_if_asked_for_and_else_in_float32(monkeypatch):
+    monkeypatch.setenv("VISITA_PRECISION", "int8")
+    with pytest.raises(
+        ConfigError, match=r"chaotic is too coarse in int8: .*Unset VISITA_PRECISION"
+    ):
+        network(Chaotic, "chaotic").runner()
+    monkeypatch.delenv("VISITA_PRECISION")
+    assert network(Chaotic, "chaotic").precision() == "float32"
+
+
+def test_one_graph_is_kept_and_stays_until_another_is_asked_for(own_home, monkeypatch, capfd):
+    monkeypatch.setenv("VISITA_PRECISION", "int8")
+    assert network(Layers, "layers").precision().startswith("int8 1-")
+    assert "layers runs in int8 here: mean cosine" in capfd.readouterr().err
+    monkeypatch.delenv("VISITA_PRECISION")
+    assert network(Layers, "layers").precision().startswith("int8 1-")
+    rows = batches(1)[0]
+    int8 = network(Layers, "layers").runner()(rows)[0]
+    assert not capfd.readouterr().err, "nothing is made again"
+    monkeypatch.setenv("VISITA_PRECISION", "float32")
+    assert network(Layers, "layers").precision() == "float32"
+    float32 = network(Layers, "layers").runner()(rows)[0]
+    assert "damaged" not in capfd.readouterr().err
+    assert not np.array_equal(int8, float32) and cosines(int8, float32).mean() >= MIN_COSINE
+    assert len(list((own_home / "cache" / "graphs").glob("*/graph.bin"))) == 1
+    monkeypatch.delenv("VISITA_PRECISION")
+    assert network(Layers, "layers").precision() == "float32"
+
+
+def test_another_precision_is_no_precision(monkeypatch):
+    monkeypatch.setenv("VISITA_PRECISION", "int4")
+    with pytest.raises(ConfigError, match="'int4': set it to float32 or int8"):
+        visita.Finder().pictures.facts()
+    monkeypatch.setenv("VISITA_PRECISION", "float32")
+    assert set(visita.Finder("visita-small").pictures.facts()["precision"].values()) == {"float32"}
+
+
+@pytest.mark.usefixtures("own_home")
+def test_left_alone_a_small_network_stays_in_float32():
+    assert network(Layers, "layers").precision() == "float32"
+    assert 0.1 < precision.int8_gain() < 100
+
+
+def test_a_trained_transformer_stays_near_to_itself():
+    """Its outliers are real: a few channels and tokens of far larger values than the others."""
+    encoder = MiniLM(("layer6",))
+    words = ("dog", "boat", "child in a red coat", "street at night", "horse", "old man", "snow")
+    texts = [f"{a} and a {b}{end}" for a in words for b in words for end in (".", " on a beach")]
+    ids = encoder.token_ids(texts)
+    batches = [list(encoder.padded(ids[at : at + 7])) for at in range(0, 98, 7)]
+    found = quantized(trace(encoder.network(), batches[0]), batches[::2], batches[1::2])
+    assert found.cosine > 0.995 and found.recall == 1
+
+
+@pytest.mark.parametrize("name", ["clip", "naflex"])
+def test_a_gallery_in_int8_has_vectors_near_to_the_librarys(name, tmp_path, own_home, monkeypatch):
+    folder = CASES[name].write(tmp_path / "tiny")
+    encoder = f"{CASES[name].family}:{folder}"
+    float32 = vectors(encoder)
+    (tmp_path / "seen").mkdir()
+    for number, picture in enumerate(pictures()):
+        picture.save(tmp_path / "seen" / f"{number}.png")
+    gallery = visita.Gallery.open(tmp_path / "seen", matcher=encoder)
+    gallery.sync()
+    exact = gallery.snapshot.vectors
+    monkeypatch.setenv("VISITA_PRECISION", "int8")
+    assert cosines(vectors(encoder), float32).mean() >= MIN_COSINE
+    gallery = visita.Gallery.open(tmp_path / "seen", matcher=encoder)
+    gallery.sync()
+    rounded = gallery.snapshot.vectors
+    assert not np.array_equal(rounded, exact) and cosines(rounded, exact).mean() > 0.99
+    assert len(list((own_home / "cache" / "graphs").glob("*/graph.bin"))) == 1
+
+
+def vectors(encoder: str) -> np.ndarray:
+    pixels = photographs.crops(photographs.HELD_OUT[:2])
+    return RecipeEncoder(Recipe({encoder: ("vector",)})).encode_pictures(pixels)[
+        f"{encoder}/vector"
+    ]
