@@ -23,7 +23,7 @@ import numpy as np
 import transformers
 from tokenizers import pre_tokenizers
 
-from visita.encoders.precision import int8_gain
+from visita.encoders.int8 import int8_gain
 from visita.matchers import SHIPPED
 
 SIZES = {

@@ -12,7 +12,7 @@ from torch import nn
 
 import visita
 from visita.data import photographs
-from visita.encoders import precision
+from visita.encoders import int8
 from visita.encoders.engine import Graph
 from visita.encoders.export import CachedNetwork
 from visita.encoders.minilm import MiniLM
@@ -180,7 +180,7 @@ def test_another_precision_is_no_precision(monkeypatch):
 @pytest.mark.usefixtures("own_home")
 def test_left_alone_a_small_network_stays_in_float32():
     assert network(Layers, "layers").precision() == "float32"
-    assert 0.1 < precision.int8_gain() < 100
+    assert 0.1 < int8.int8_gain() < 100
 
 
 def test_a_trained_transformer_stays_near_to_itself():

@@ -24,6 +24,7 @@ from visita.artifact import fingerprint_of, read_sealed, write_sealed
 from visita.durable import checksum_of, draft_beside, make_folder, sync_folder, sync_tree
 from visita.encoders.device import gpu_runner, on_gpu
 from visita.encoders.engine import COMPILED, MIN_COSINE, Graph, Runner, least_cosine
+from visita.encoders.int8 import int8_gain, weight_steps
 from visita.encoders.openvino import ov, trace
 from visita.encoders.post_training import (
     RECIPE,
@@ -32,22 +33,15 @@ from visita.encoders.post_training import (
     linear_weights,
     quantized,
 )
-from visita.encoders.precision import (
-    FLOAT32,
-    INT8,
-    MIN_GAIN,
-    VARIABLE,
-    allowed,
-    int8_gain,
-    weight_steps,
-)
+from visita.encoders.precision import FLOAT32, INT8, VARIABLE, allowed
 from visita.errors import ArtifactError, ConfigError, UnwritableError, extras_named, last_line
 from visita.home import cache_home
 from visita.progress import say
 from visita.types import FloatArray
 
-MIN_WEIGHTS, MIN_SHARE = 2**20, 0.5
-"""Of linear layers in a network, and of all its weights; below, int8 makes it hardly faster."""
+MIN_WEIGHTS, MIN_SHARE, MIN_GAIN = 2**20, 0.5, 1.2
+"""How many weights of linear layers a network has to have, what share of all its weights, and how
+many times as fast their products must be in int8; below, int8 makes it hardly faster."""
 XML, BIN, FACTS = "graph.xml", "graph.bin", "graph.json"
 
 

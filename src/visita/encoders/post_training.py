@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.encoders import operations as op
+from visita.encoders.int8 import STEPS, fake_quantized, int8_linear, weight_steps
 from visita.encoders.openvino import ops, ov
-from visita.encoders.precision import weight_steps
 from visita.types import FloatArray
 
 MIN_COSINE, MIN_RECALL = 0.995, 0.9
@@ -33,7 +34,6 @@ STRENGTHS = (0.0, 0.5, 0.7, 0.85)
 """SmoothQuant's alpha; 0 leaves the channels as they are."""
 KEPT = (1.0, 0.9999)
 """Parts of the values that the range holds."""
-STEPS = 256
 RECIPE = 1
 """Raised when a network comes out otherwise: what is stored of pictures is then read anew."""
 _ROWS, _LARGEST = 48, 16
@@ -221,13 +221,10 @@ def _rounded_weights(weights: FloatArray) -> tuple[NDArray[np.int8], FloatArray]
 def _quantize(layer: Any, plan: _Layer) -> None:
     """Put fake quantisation around a linear layer, in place."""
     rounded, step = _rounded_weights(_weights(layer) * plan.smoothing)
-    weights = ops.multiply(ops.convert(ops.constant(rounded), np.float32), ops.constant(step))
-    smooth = ops.multiply(layer.input_value(0), ops.constant(1 / plan.smoothing))
-    ends = [plan.low, plan.high] * 2
-    inputs = ops.fake_quantize(smooth, *ends, STEPS)
-    outputs = ops.matmul(inputs, weights, False, True)
+    smooth = ops.multiply(layer.input_value(0), op.constant(1 / plan.smoothing))
+    outputs = int8_linear(fake_quantized(smooth, plan.low, plan.high), rounded, step)
     readers = layer.output(0).get_target_inputs()
-    corrected = ops.subtract(outputs, ops.constant(plan.shift.astype(np.float32)))
+    corrected = ops.subtract(outputs, op.constant(plan.shift))
     for reader in readers:
         reader.replace_source_output(corrected.output(0))
 

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from visita.artifact import fingerprint_of
+from visita.encoders.int8 import MOST, fake_quantized, weight_steps
 from visita.encoders.openvino import ops, ov
-from visita.encoders.precision import MOST_STEPS, weight_steps
 from visita.types import FloatArray
 
 FLOAT = 3
@@ -54,7 +54,7 @@ class Activations:
     def fingerprint(self) -> str:
         """Return a hash over all numbers and over what is done with them on this processor."""
         means = [mean.tolist() for mean in self.means]
-        fewer_steps = [] if weight_steps() == MOST_STEPS else [weight_steps()]
+        fewer_steps = [] if weight_steps() == MOST else [weight_steps()]
         return fingerprint_of([FLOAT, TAILS, self.ranges.tolist(), means, *fewer_steps])
 
     def to_tensors(self, name: str) -> dict[str, NDArray[Any]]:
@@ -126,8 +126,7 @@ def _activation(source: Any, low: float, high: float) -> Any:
         step = (high - low) / 255
         zero = round(-low / step)
         low, high = -zero * step, (255 - zero) * step
-    ends = [np.float32(low), np.float32(high)] * 2
-    return ops.fake_quantize(source, *ends, 256).output(0)
+    return fake_quantized(source, np.float32(low), np.float32(high)).output(0)
 
 
 def _round_weights(node: Any, means: FloatArray) -> None:
@@ -139,9 +138,9 @@ def _round_weights(node: Any, means: FloatArray) -> None:
     peak = np.maximum(np.abs(weights).max(axis=taps, keepdims=True), np.float32(1e-8))
     step = peak / np.float32(weight_steps())
     rounded = np.round(weights / step) * step
-    ends = [-MOST_STEPS * step, MOST_STEPS * step] * 2
+    ends = [-MOST * step, MOST * step] * 2
     node.input(1).replace_source_output(
-        ops.fake_quantize(ops.constant(rounded), *ends, 2 * MOST_STEPS + 1).output(0)
+        ops.fake_quantize(ops.constant(rounded), *ends, 2 * MOST + 1).output(0)
     )
     error = rounded - weights
     shift = error.sum((1, 2, 3, 4)) * means if depthwise else error.sum((2, 3)) @ means
