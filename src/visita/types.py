@@ -360,6 +360,13 @@ class Matcher(Judge, Protocol):
         """How many of the first are re-ranked; 0 where there is no re-ranker."""
 
     @property
+    def others(self) -> Matcher | None:
+        """What reads texts of other languages into the same space, if anything.
+
+        It is that of the ``retriever``.
+        """
+
+    @property
     def facts(self) -> Mapping[str, Any]:
         """What ran: configuration, seeds, versions, data, numbers."""
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import visita
-from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder, matcher_for
+from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder, finder_for
 from visita.cli.output import print_json
 from visita.progress import note, one_line
 
@@ -36,8 +36,8 @@ def answer(
     [bold]visita answer dog.jpg "What colour is the dog?" --choices black,white,brown[/bold]
     [bold]visita answer dog.jpg "Is there a boat?" --choices yes,no[/bold]
     """
-    with matcher_for([question], matcher, text_encoder) as chosen:
-        answers = visita.answer(chosen, image, question, [*choices.split(","), *(choice or ())])
+    with finder_for([question], matcher, text_encoder) as finder:
+        answers = visita.answer(finder, image, question, [*choices.split(","), *(choice or ())])
     if answers[0].share is None:
         note("the numbers are scores, not probabilities")
     if as_json:

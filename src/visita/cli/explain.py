@@ -12,10 +12,11 @@ from visita.cli.options import (
     DEFAULT,
     Image,
     Json,
+    Language,
     Matcher,
     TextEncoder,
     check_drawing,
-    matcher_for,
+    finder_for,
     read_text,
 )
 from visita.cli.output import print_json
@@ -34,6 +35,7 @@ def explain(
     ] = None,
     matcher: Matcher = DEFAULT,
     text_encoder: TextEncoder = None,
+    language: Language = None,
     as_json: Json = False,
 ) -> None:
     """Show where in a picture, in which words and by which kernels a score comes about.
@@ -49,8 +51,8 @@ def explain(
     if out is not None:
         check_drawing(out, [image])
     words = read_text(text)
-    with matcher_for([words], matcher, text_encoder) as chosen:
-        explanation = visita.explain(chosen, image, words)
+    with finder_for([words], matcher, text_encoder, language) as finder:
+        explanation = visita.explain(finder, image, words)
     if out is not None:
         from visita.search.explained import draw, write_page  # noqa: PLC0415 - where needed
 

@@ -42,7 +42,7 @@ def index(
     faults: list[visita.VisitaError] = []
     places = checked(folders)
     chosen = visita.load(matcher, text_encoder=text_encoder)
-    galleries = _opened(places, chosen, gallery)
+    galleries = _opened(places, visita.Finder(chosen), gallery)
     for synced, report in _synced(galleries, "sync", exclude, faults.append):
         reports.append({"folder": str(synced.stored), **asdict(report), "broken": report.broken})
         if not as_json:
@@ -104,7 +104,7 @@ def _counted(numbers: Mapping[str, int]) -> str:
 
 def in_step(
     folders: Sequence[Path],
-    matcher: types.Matcher,
+    finder: visita.Finder,
     home: Path | None,
     exclude: Sequence[str] | None,
 ) -> tuple[list[visita.Gallery], list[types.Skipped]]:
@@ -112,7 +112,7 @@ def in_step(
 
     Summaries, skipped files and what was left unread go to stderr.
     """
-    galleries = _opened(folders, matcher, home)
+    galleries = _opened(folders, finder, home)
     skipped: list[types.Skipped] = []
     for gallery, report in _synced(galleries, "refresh", exclude):
         say(summary(gallery, report))
@@ -121,10 +121,9 @@ def in_step(
 
 
 def _opened(
-    folders: Sequence[Path], matcher: types.Matcher, home: Path | None
+    folders: Sequence[Path], finder: visita.Finder, home: Path | None
 ) -> list[visita.Gallery]:
     """Open the gallery of every folder, each once."""
-    finder = visita.Finder(matcher)
     opened = [visita.Gallery.open(folder, matcher=finder, home=home) for folder in folders]
     return list({each.stored.folder: each for each in opened}.values())
 

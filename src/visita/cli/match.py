@@ -6,8 +6,16 @@ from typing import Annotated
 
 import typer
 
-import visita
-from visita.cli.options import DEFAULT, Image, Json, Matcher, TextEncoder, matcher_for, read_text
+from visita.cli.options import (
+    DEFAULT,
+    Image,
+    Json,
+    Language,
+    Matcher,
+    TextEncoder,
+    finder_for,
+    read_text,
+)
 from visita.cli.output import print_json
 
 
@@ -16,6 +24,7 @@ def match(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A text; '-' reads it from stdin.")],
     matcher: Matcher = DEFAULT,
     text_encoder: TextEncoder = None,
+    language: Language = None,
     as_json: Json = False,
 ) -> None:
     """Tell whether a text fits a picture.
@@ -26,8 +35,8 @@ def match(
     [bold]visita match dog.jpg "a dog on a beach"[/bold]
     """
     words = read_text(text)
-    with matcher_for([words], matcher, text_encoder) as chosen:
-        pair = visita.Finder(chosen).match(image, words)
+    with finder_for([words], matcher, text_encoder, language) as finder:
+        pair = finder.match(image, words)
     if as_json:
         print_json({"image": str(image), "text": words, **pair.to_dict()})
     else:

@@ -20,7 +20,6 @@ from visita.errors import ConfigError, did_you_mean
 from visita.progress import note
 
 if TYPE_CHECKING:
-    from visita import types
     from visita.data import Source
 
 
@@ -59,6 +58,14 @@ TextEncoder = Annotated[
         help="Read texts by another encoder of the same space, such as a multilingual one; "
         "for models of two towers, such as clip:NAME.",
         show_default="the matcher's own",
+    ),
+]
+Language = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODE",
+        help="Language of the text, such as de.",
+        show_default="what the text seems to be in",
     ),
 ]
 Home = Annotated[
@@ -192,10 +199,10 @@ def quoted(text: str) -> str:
 
 
 @contextmanager
-def matcher_for(
-    texts: Sequence[str], matcher: str, text_encoder: str | None
-) -> Iterator[types.Matcher]:
-    """Give the matcher that texts are for, by the names of the command line.
+def finder_for(
+    texts: Sequence[str], matcher: str, text_encoder: str | None, language: str | None = None
+) -> Iterator[visita.Finder]:
+    """Give the finder that texts are for, by the names of the command line.
 
     Once the body is done, stderr is told how each text was read, where that is not plain. What
     tells languages is read in a thread meanwhile: that takes half a second.
@@ -204,12 +211,13 @@ def matcher_for(
     from visita.search.query import kind_of  # noqa: PLC0415
 
     with ThreadPoolExecutor(1) as beside:
-        if any(kind_of(text) == "text" and not plainly_english(text) for text in texts):
+        plain = (kind_of(text) == "keywords" or plainly_english(text) for text in texts)
+        if language is None and not all(plain):
             beside.submit(identifier)
         chosen = visita.load(matcher, text_encoder=text_encoder)
-        yield chosen
+        yield visita.Finder(chosen, language=language)
     for text in texts:
-        for remark in remarks(text, chosen):
+        for remark in remarks(text, chosen, language):
             note(remark if len(texts) == 1 else f"{quoted(text)}: {remark}")
 
 

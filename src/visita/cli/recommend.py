@@ -16,11 +16,12 @@ from visita.cli.options import (
     Exclude,
     Home,
     Json,
+    Language,
     Matcher,
     Null,
     Root,
     TextEncoder,
-    matcher_for,
+    finder_for,
     read_stdin,
     rooted,
 )
@@ -58,6 +59,7 @@ def recommend(
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
     text_encoder: TextEncoder = None,
+    language: Language = None,
     root: Root = None,
     as_json: Json = False,
 ) -> None:
@@ -76,8 +78,8 @@ def recommend(
         raise ConfigError("--null and --json do not go together: leave out one of them.")
     places = checked(folders)
     text = read_article(read_stdin() if article == "-" else Path(article))
-    with matcher_for([text], matcher, text_encoder) as chosen:
-        galleries, skipped = in_step(places, chosen, gallery, exclude)
+    with finder_for([text], matcher, text_encoder, language) as finder:
+        galleries, skipped = in_step(places, finder, gallery, exclude)
         learnt = visita.Past.learn(galleries[0].finder, rooted(past, root)) if past else None
         if learnt:
             say(_learnt(learnt))

@@ -18,11 +18,12 @@ from visita.cli.options import (
     Exclude,
     Home,
     Json,
+    Language,
     Matcher,
     Null,
     TextEncoder,
     check_drawing,
-    matcher_for,
+    finder_for,
     quoted,
     read_lines,
     read_text,
@@ -154,6 +155,7 @@ def search(
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
     text_encoder: TextEncoder = None,
+    language: Language = None,
     as_json: Json = False,
 ) -> None:
     """Find the pictures in folders that show what a text says.
@@ -179,8 +181,8 @@ def search(
     if sheet:
         check_sheet(sheet, [*places, *([image] if image else [])])
     answers = []
-    with matcher_for(texts, matcher, text_encoder) as chosen:
-        galleries, skipped = in_step(places, chosen, gallery, exclude)
+    with finder_for(texts, matcher, text_encoder, language) as finder:
+        galleries, skipped = in_step(places, finder, gallery, exclude)
         for asked in [image] if image else texts:
             answer = _look(galleries, asked, k, threshold, forgiving=bool(queries))
             _remark(answer, threshold, named=len(texts) > 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, cast
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
@@ -46,6 +46,8 @@ KINDS = Registry(
         "pretrained matcher": "visita.matchers.pretrained:OfCheckpoint",
     },
 )
+OTHERS = "others"
+"""Folder of what reads other languages, in that of the matcher that it is for."""
 
 
 def load_folder(folder: Path) -> Matcher:
@@ -71,7 +73,12 @@ def load_folder(folder: Path) -> Matcher:
     stages = 1 if matcher.reranker is None else 2
     if isinstance(probability, MatchProbability) and probability.stages != stages:
         raise ArtifactError(f"{folder} tells matches by other stages than it has.")
-    return matcher
+    if not (folder / OTHERS / MANIFEST).is_file():
+        return matcher
+    from visita.matchers.others import TextSide  # noqa: PLC0415 - it is one of these
+
+    others = TextSide.beside(folder / OTHERS, matcher)
+    return cast(Matcher, replace(cast(Any, matcher), others=others))
 
 
 class Kept(ABC):
@@ -196,9 +203,12 @@ class BaseMatcher(MatcherDefaults, Calibrated, Kept):
     ----------
     facts : mapping
         What ran: configuration, seeds, versions, data, numbers.
+    others : TextSide or None
+        What reads texts of other languages into the same space, where that was learnt.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
+    others: Any = None
 
     @property
     @abstractmethod
@@ -217,6 +227,17 @@ class BaseMatcher(MatcherDefaults, Calibrated, Kept):
     def manifest(self) -> dict[str, Any]:
         """Return all that the manifest says."""
         return {**super().manifest(), "facts": dict(self.facts)}
+
+    def save(self, folder: Path, *, beside: Callable[[Path], None] | None = None) -> None:
+        """Write it as an artifact folder, atomically; see ``Kept.save``."""
+
+        def write(draft: Path) -> None:
+            if self.others is not None:
+                self.others.save(draft / OTHERS)
+            if beside:
+                beside(draft)
+
+        super().save(folder, beside=write)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -71,12 +71,21 @@ def _joined(vectors: list[op.Node], weights: op.Weights, space: Mapping[str, Any
 
 def fusion(x: op.Node, side: Side, weights: op.Weights, _: Mapping[str, Any]) -> op.Node:
     """Return the vectors of a ``FusionNetwork``."""
-    tower = op.within(weights, f"{side}_tower")
-    x = op.standardised(x, tower["mean"], tower["scale"])
-    start = op.unit(op.linear(x, tower["linear"].T))
-    hidden = ops.gelu(op.layer(x, tower, "mlp.1"), "erf")
-    vectors = op.unit(ops.add(start, op.layer(hidden, tower, "mlp.4")))
+    vectors = _tower(x, op.within(weights, f"{side}_tower"))
     return _mean_view(vectors) if side == "image" else vectors
+
+
+def tower_graph(weights: op.Weights) -> ov.Model:
+    """Return a ``Tower`` alone: features (m, d) → unit vectors (m, dim)."""
+    features = op.parameter([-1, len(weights["mean"])])
+    return op.model([_tower(features, weights)], [features], "tower")
+
+
+def _tower(x: op.Node, weights: op.Weights) -> op.Node:
+    x = op.standardised(x, weights["mean"], weights["scale"])
+    start = op.unit(op.linear(x, weights["linear"].T))
+    hidden = ops.gelu(op.layer(x, weights, "mlp.1"), "erf")
+    return op.unit(ops.add(start, op.layer(hidden, weights, "mlp.4")))
 
 
 def multi_level(

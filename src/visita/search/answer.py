@@ -141,7 +141,7 @@ def answer(
     """
     expect(question, str, "A question is a str")
     choices = listed(choices, str, "Choices are a list of str")
-    finder = finder_of(matcher)
+    finder = finder_of(matcher).reading(question)
     if not question.strip():
         raise DataError("The question is empty: ask something, as in 'What colour is the dog?'.")
     texts = list(dict.fromkeys(" ".join(choice.split()) for choice in choices if choice.strip()))

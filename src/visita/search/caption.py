@@ -19,6 +19,7 @@ from visita.errors import ConfigError, DataError
 from visita.matchers import DEFAULT
 from visita.matchers.cross_modal import CrossModalReranker
 from visita.search.finder import Finder, finder_of
+from visita.search.language import ENOUGH
 from visita.search.pair import Seen
 from visita.store.extract import text_features
 from visita.types import FloatArray, Matcher, Reranker
@@ -74,11 +75,11 @@ class Captioner:
         *,
         matcher: Finder | Matcher | str | Path = DEFAULT,
     ) -> None:
-        self.finder = finder_of(matcher)
         candidates = _read(texts) if isinstance(texts, str | Path) else listed(texts, str, TAKEN)
         self.texts = tuple(dict.fromkeys(text.strip() for text in candidates if text.strip()))
         if not self.texts:
             raise DataError("There is no text to choose a caption from: give one or more.")
+        self.finder = finder_of(matcher).reading(" ".join(self.texts)[:ENOUGH])
         features = text_features(self.texts, self.finder.texts)
         # Without local scaling, which prefers what fits few pictures to what describes this one.
         self.vectors: FloatArray = unit(self.finder.matcher.embed_texts(features))

@@ -161,7 +161,7 @@ def explain(
             "An explanation is of what a picture shows: leave out what it is not to show, here "
             f"{', '.join(map(repr, unwanted))}, or explain that by itself."
         )
-    finder = finder_of(matcher)
+    finder = finder_of(matcher).reading(text)
     parts = passages(text)
     words = [word for part in parts for word, _ in words_of(part)]
     if len(words) > WORDS or len(parts) > RERANKED_PASSAGES:

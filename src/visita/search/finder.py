@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 from PIL.Image import Image
 
@@ -19,6 +21,7 @@ from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
 from visita.matchers import DEFAULT, opened
 from visita.progress import bar
+from visita.search.language import reader
 from visita.search.matches import Match, Matches
 from visita.search.pair import Pair, Seen
 from visita.search.query import Query
@@ -38,6 +41,8 @@ class Finder:
     ----------
     matcher : Matcher, str or Path
         A matcher, the name of a shipped one or the folder of a saved one.
+    language : str or None
+        ISO 639-1 code of the language of all texts; unless given, each tells its own.
 
     Examples
     --------
@@ -49,8 +54,11 @@ class Finder:
     True
     """
 
-    def __init__(self, matcher: Matcher | str | Path = DEFAULT) -> None:
+    def __init__(
+        self, matcher: Matcher | str | Path = DEFAULT, *, language: str | None = None
+    ) -> None:
         self.matcher = opened(matcher)
+        self.language = language
         self.pictures = RecipeEncoder(self.matcher.recipe)
 
     def __repr__(self) -> str:
@@ -61,6 +69,28 @@ class Finder:
     def texts(self) -> TextEncoder:
         """The matcher's text encoder, loaded on first use."""
         return self.matcher.open_text_encoder()
+
+    def reading(self, text: str) -> Finder:
+        """Return the finder for a text by its language: this one, or that of other languages.
+
+        Of both, vectors are in one space. The latter is taken where the matcher has it, the text
+        is in none of the matcher's own languages, and what reads it is installed.
+
+        Raises
+        ------
+        ConfigError
+            If the language was given, and nothing reads it.
+        MissingExtraError
+            If it was given, and what reads it is not installed.
+        """
+        return self._others if reader(text, self.matcher, self.language) else self
+
+    @cached_property
+    def _others(self) -> Finder:
+        others = copy(self)
+        others.__dict__.pop("texts", None)
+        others.matcher = cast(Matcher, self.matcher.retriever.others)
+        return others
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
         """Return vectors at most 1 long, float32 (m, dim); see ``visita.unit_and_length``."""
@@ -93,7 +123,8 @@ class Finder:
         ConfigError
             If the text excludes something and the matcher has no probability to judge that by.
         """
-        return self.see([picture]).pair(self.query(text))
+        finder = self.reading(text)
+        return finder.see([picture]).pair(finder.query(text))
 
     def query(self, text: str) -> Query:
         """Return all that follows from a text that pictures are searched for.
@@ -290,7 +321,8 @@ def find(
     >>> len(matches), matches[0].probability > 0.5
     (3, True)
     """
-    return search(shared_finder(galleries).query(text), galleries, k, threshold=threshold)
+    query = shared_finder(galleries).reading(text).query(text)
+    return search(query, galleries, k, threshold=threshold)
 
 
 def find_like(

@@ -1,4 +1,4 @@
-"""The language of a query, and whether a text encoder was trained on it.
+"""The language of a query, and what reads it.
 
 py3langid (A. Barbaresi's langid.py, BSD licence) tells languages by their bytes. It chooses among
 those named here, as the rarer a language, the rarer a query in it and the commoner the error.
@@ -10,8 +10,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from visita.errors import ConfigError, MissingExtraError
 from visita.search.query import kind_of, misread
 from visita.types import Matcher
 
@@ -47,6 +49,8 @@ FUNCTION_WORDS = frozenset(
     }
 )
 """English ones; 75 % of Flickr8k's dev captions have one, which spares them 0.2 s."""
+EXTRA = "languages"
+"""What installs the encoder of other languages."""
 ENOUGH = 1000
 """Characters that are read of a text."""
 
@@ -91,22 +95,69 @@ def identifier() -> LanguageIdentifier:
     return model
 
 
-def remarks(text: str, matcher: Matcher) -> list[str]:
+def reader(text: str, matcher: Matcher, language: str | None) -> Matcher | None:
+    """Return what reads a text instead of the matcher's own encoder; None where that does.
+
+    ``language`` is its code, where that is known.
+
+    Raises
+    ------
+    ConfigError
+        If nothing reads that language.
+    MissingExtraError
+        If what reads it is not installed.
+    """
+    own = matcher.open_text_encoder().languages
+    others = matcher.retriever.others
+    if language is None:
+        ready = others is not None and is_installed(others)
+        return others if ready and foreign(text, own or ()) else None
+    if own is None or language in own:
+        return None
+    spoken = () if others is None else others.open_text_encoder().languages or ()
+    if others is None or language not in spoken:
+        raise ConfigError(
+            f"{matcher.name} reads no {_name(language)}: --language takes "
+            f"the code of one of {', '.join((*own, *spoken))}."
+        )
+    if not is_installed(others):
+        raise MissingExtraError(f"Reading {_name(language)}", EXTRA)
+    return others
+
+
+def is_installed(others: Matcher) -> bool:
+    """Tell whether the package that carries a matcher's text encoder is installed."""
+    package = getattr(others.open_text_encoder(), "package", None)
+    return package is None or find_spec(package) is not None
+
+
+def remarks(text: str, matcher: Matcher, language: str | None = None) -> list[str]:
     """Return what is to be said of a text for a matcher, nothing for most."""
-    return [remark for remark in (_language(text, matcher), _negation(text)) if remark]
+    told = _language(text, matcher, language)
+    return [remark for remark in (told, _negation(text)) if remark]
 
 
-def _language(text: str, matcher: Matcher) -> str:
-    languages = matcher.open_text_encoder().languages or ()
-    language = foreign(text, languages)
-    if not language:
+def _language(text: str, matcher: Matcher, language: str | None) -> str:
+    own = matcher.open_text_encoder().languages or ()
+    found = "" if language else foreign(text, own)
+    others = reader(text, matcher, language)
+    if others is not None:
+        seems = f"this text seems to be {found}" if found else f"read as {_name(language)}"
+        skipped = ", by its vector alone" if matcher.reranker else ""
+        return f"{seems}: {others.text_encoder} reads it{skipped}"
+    if not found:
         return ""
-    names = ", ".join(LANGUAGES.get(code, code) for code in languages)
+    more = "--matcher clip:NAME --text-encoder sentence-transformers:NAME"
+    if matcher.retriever.others is not None:
+        more = f"pip install 'visita[{EXTRA}]'"
     return (
-        f"this text seems to be {language}, and {matcher.text_encoder} was trained on {names}: "
-        "expect poor matches. More languages:  --matcher clip:NAME --text-encoder "
-        "sentence-transformers:NAME"
+        f"this text seems to be {found}, and {matcher.text_encoder} was trained on "
+        f"{', '.join(map(_name, own))}: expect poor matches. More languages:  {more}"
     )
+
+
+def _name(code: str | None) -> str:
+    return LANGUAGES.get(str(code), str(code))
 
 
 def _negation(text: str) -> str:

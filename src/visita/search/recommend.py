@@ -96,7 +96,8 @@ def recommend(
     expect(article, (str, bytes, os.PathLike), "An article is a text, its bytes or a file's path")
     text = article if isinstance(article, str) else read_article(article)
     galleries = _opened(galleries, matcher)
-    finder = shared_finder(galleries)
+    shared = shared_finder(galleries)
+    finder = shared.reading(text)
     parts = passages(text)
     kind = kind_of(text) if past is None else "text"
     query = asked = Query.from_texts(parts, finder.texts, finder.matcher, kind=kind)
@@ -104,7 +105,7 @@ def recommend(
     if past is not None:
         from visita.search.past import Past  # noqa: PLC0415 - brings scikit-learn
 
-        learnt = past if isinstance(past, Past) else Past.learn(finder, past)
+        learnt = past if isinstance(past, Past) else Past.learn(shared, past)
         advice = learnt.advise(text)
         asked = Query(
             advice.combine(query.pooled())[None], np.ones(1, np.float32), judge=learnt.judge
