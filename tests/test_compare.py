@@ -117,7 +117,7 @@ def test_the_command_says_which_is_best_and_writes_the_report(made, report, meas
 def test_a_matcher_that_cannot_be_had_is_reported_and_the_rest_goes_on(made, report):
     [failed] = report["failed"]
     assert failed["cell"] == MISSING
-    assert f"failed: {MISSING} (" in made[1].stderr
+    assert f"failed: {MISSING} (" in made[1].err
     assert sorted(numbers(report, "Retrieval")) == ["cca", "ours"]
 
 
@@ -194,7 +194,7 @@ def test_the_report_can_be_read_and_names_no_folder(made, given):
 
 def test_a_picture_that_cannot_be_read_is_left_out_for_all_and_said(made, report, measured):
     assert [one["cell"] for one in report["failed"]] == [MISSING]
-    assert "is left out: is a damaged JPEG file" in made[1].stderr
+    assert "is left out: is a damaged JPEG file" in made[1].err
     assert report["setting"]["measured on"].startswith(f"{len(measured.image_ids)} images")
 
 
