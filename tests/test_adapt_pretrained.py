@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tiny_pretrained as tiny
 import torch
+from commands import process, run
 from PIL import Image
 from scipy import sparse
 
@@ -307,22 +305,19 @@ def test_an_adapted_matcher_is_no_base(adapted, drawn_pairs, tmp_path):
         visita.adapt(adapted.folder, drawn_pairs, tmp_path / "twice")
 
 
-def run(code: str, *words: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", code, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_the_command_line_adapts_and_searches_without_torch(clip, drawn_folder, tmp_path):
     words = ("train", "fusion", "--data", f"folder:{drawn_folder}", "--from", clip)
-    done = run(WITHOUT_TORCH, *words, "--out", tmp_path / "mine", "--set", "epochs=1", "--json")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    done = run(*words, "--out", tmp_path / "mine", "--set", "epochs=1", "--json")
+    assert done.status == 0, done.err
+    told = done.json
     assert told["comparison"]["images"] == 18 and Path(told["curve"]).is_file()
     matcher = visita.load(tmp_path / "mine")
     assert matcher.name == told["name"] == "mine"
     place = (drawn_folder, "--matcher", tmp_path / "mine", "--gallery", tmp_path / "home")
-    searched = [run(WITHOUT_TORCH, "search", "a red circle", *place, "--paths") for _ in range(2)]
-    assert all(done.returncode == 0 for done in searched), searched[0].stderr
-    # The first exports what is not in the cache yet.
-    assert searched[1].stderr.splitlines()[-1] == "False"
-    assert searched[0].stdout == searched[1].stdout
+    searched = run("search", "a red circle", *place, "--paths")
+    assert searched.status == 0, searched.err
+    # That one exported what was not in the cache yet.
+    command = (sys.executable, "-c", WITHOUT_TORCH)
+    again = process("search", "a red circle", *place, "--paths", command=command)
+    assert (again.status, again.err.splitlines()[-1]) == (0, "False")
+    assert searched.out == again.out

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from drawn import draw_pairs
@@ -14,6 +15,18 @@ WITHOUT = """
 import sys
 for name in ("torch", "transformers", "sklearn", "matplotlib", "accelerate"):
     sys.modules[name] = None
+"""
+EACH = """
+import json
+from visita.cli import main
+for words in json.loads(sys.argv[1]):
+    sys.argv[1:] = words
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    print(end=",")
 """
 
 
@@ -48,24 +61,25 @@ def test_a_command_that_trains_names_its_extra_and_shows_no_traceback():
     assert "pip install 'visita[train]'" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def own_home(tmp_path_factory) -> Path:
+    """Return a home where nothing was made with the extras."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("matcher", ["visita-small", "visita-base"])
-def test_the_core_finds_matches_and_explains(tmp_path, matcher):
+def test_the_core_finds_matches_and_explains(tmp_path, own_home, matcher):
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     drawn = draw_pairs(pictures, 4)
-
-    def visita(*words: object) -> dict[str, object]:
-        done = run(
-            "from visita.cli import main; main()",
-            *(*words, "--json", "--matcher", matcher),
-            VISITA_HOME=str(tmp_path / "home"),
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
     text = drawn[0].with_suffix(".txt").read_text("utf-8").splitlines()[0]
-    found = visita("search", text, pictures, "-k", 4)
+    lines = [["search", text, pictures, "-k", 4], ["match", drawn[0], text]]
+    lines.append(["explain", drawn[0], text])
+    given = [[*map(str, words), "--json", "--matcher", matcher] for words in lines]
+    done = run(EACH, json.dumps(given), VISITA_HOME=str(own_home))
+    assert done.returncode == 0, done.stderr
+    found, pair, explained = json.loads(f"[{done.stdout[:-1]}]")
     assert {match["path"] for match in found["matches"]} == set(map(str, drawn))
-    assert 0 <= visita("match", drawn[0], text)["probability"] <= 1
-    assert visita("explain", drawn[0], text)
+    assert 0 <= pair["probability"] <= 1
+    assert explained
