@@ -20,6 +20,7 @@ import watching
 from drawn import draw_pairs
 from extras import skipped_if_lacking
 
+from visita import Gallery
 from visita.data import PairSet, open_pairs
 from visita.encoders.library.networks import imported
 from visita.encoders.minilm import MiniLM
@@ -99,6 +100,14 @@ def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn_pairs(drawn_folder: Path) -> PairSet:
     """Return the drawn pairs: 84 train, 18 dev and 18 test images."""
     return open_pairs(f"folder:{drawn_folder}")
+
+
+@pytest.fixture(scope="session")
+def gallery(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+    """Return a gallery of the drawn pictures, kept apart from those that tests make."""
+    found = Gallery.open(drawn_folder, home=tmp_path_factory.mktemp("galleries"))
+    found.sync()
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -60,9 +60,9 @@ def saved(tmp_path) -> Path:
 def test_no_change_gives_a_traceback_or_other_numbers_in_silence(specimens, kind, tmp_path):
     rng, use = np.random.default_rng([7, *kind.encode()]), use_of(kind)
     right = use(specimens[kind])
-    outcomes = [mutate(specimens[kind], rng, use, right, tmp_path / "copy") for _ in range(25)]
+    outcomes = [mutate(specimens[kind], rng, use, right, tmp_path / "copy") for _ in range(15)]
     assert [one for one in outcomes if one.fault] == [] and not asked
-    assert sum(one.refused for one in outcomes) > 10
+    assert sum(one.refused for one in outcomes) > 5
 
 
 NAMED = ["clip", "siglip", "blip", "transformers", "timm", "torchvision", "sentence-transformers"]

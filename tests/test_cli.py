@@ -51,7 +51,7 @@ def training(drawn_folder, tmp_path_factory) -> tuple[Path, Done]:
     (folder / "small.toml").write_text(SMALL)
     data = ("--data", f"folder:{drawn_folder}", "--config", folder / "small.toml")
     assert run("extract", *data, "--out", folder / "features").status == 0
-    done = process(
+    done = run(
         *("train", "fusion", *data, "--features", folder / "features"),
         *("--out", folder / "base", "--set", "epochs=1"),
     )

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import commands
 import numpy as np
 import pytest
 import torch
@@ -367,14 +368,12 @@ def test_features_are_extracted_and_a_matcher_is_trained_and_found_with(
         epochs=1,
     )
     settings = [f"{key}={json.dumps(value)}" for key, value in config.model_dump().items()]
-    command = [sys.executable, "-m", "visita", "extract", "--json"]
-    command += ["--data", f"folder:{drawn_folder}", "--out", str(tmp_path / "features")]
-    command += [word for setting in settings for word in ("--set", setting)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    words = [word for setting in settings for word in ("--set", setting)]
+    data = ("--data", f"folder:{drawn_folder}", "--out", tmp_path / "features")
+    done = commands.run("extract", "--json", *data, *words)
+    assert done.status == 0, done.err
     columns = [f"{name}/{level}" for name, (level,) in levels.items()]
-    report = json.loads(done.stdout)
-    assert report["columns"] == dict(zip(columns, ([24], [16]), strict=True))
+    assert done.json["columns"] == dict(zip(columns, ([24], [16]), strict=True))
     trained = visita.train(
         f"folder:{drawn_folder}", tmp_path / "mine", config=config, features=tmp_path / "features"
     )

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-import visita
 from visita.errors import ArtifactError, DataError
 from visita.evaluation import Words, fit_keyword_calibration
 from visita.evaluation.keywords import LEAST_WORDS, shown_weights
@@ -114,15 +113,6 @@ def test_where_scores_tell_nothing_no_probability_falls_as_they_rise(seed):
     usual = Usual(rng.normal(size=(40, 1)), rng.uniform(0.5, 2, (40, 1)))
     fitted = fit_keyword_calibration(Words(words.nouns, scores, usual, words.held, named=True))
     assert fitted.score >= 0 and fitted.height >= 0
-
-
-@pytest.fixture(scope="module")
-def gallery(drawn_folder, tmp_path_factory):
-    """Return a gallery of drawn pictures, kept apart from those of other tests."""
-    home = tmp_path_factory.mktemp("galleries")
-    found = visita.Gallery.open(drawn_folder, home=home)
-    found.sync()
-    return found
 
 
 @pytest.mark.parametrize("text", ["star", "red circle", "a green star"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -61,16 +62,8 @@ def test_what_is_not_plain_is_told(text, word):
 
 
 @pytest.fixture(scope="module")
-def gallery(drawn_folder, tmp_path_factory):
-    """Return a gallery of drawn pictures, kept apart from those of other tests."""
-    found = visita.Gallery.open(drawn_folder, home=tmp_path_factory.mktemp("galleries"))
-    found.sync()
-    return found
-
-
-@pytest.fixture(scope="module")
 def reranked(drawn_folder, drawn_pairs, tmp_path_factory):
-    """Return such a gallery for a matcher of two stages that tells what a picture shows."""
+    """Return a gallery for a matcher of two stages that tells what a picture shows."""
     home = tmp_path_factory.mktemp("galleries")
     shows = KeywordCalibration(intercept=0.0, score=0.0, height=5.0, spread=0.0)
     matcher = replace(visita.load(two_stages(drawn_pairs)), keyword_calibration=shows)
@@ -134,12 +127,16 @@ def test_without_probabilities_nothing_can_be_excluded():
             without(pair, others)
 
 
-def test_as_a_command(drawn_folder, tmp_path):
-    done = run("search", "--gallery", tmp_path, "--json", "--", "-red", drawn_folder)
+def test_as_a_command(gallery, tmp_path):
+    few, kept = tmp_path / "few", ("--gallery", tmp_path / "kept")
+    few.mkdir()
+    for path in gallery.snapshot.paths[:12]:
+        shutil.copy(path, few)
+    done = run("search", *kept, "--json", "--", "-red", few)
     chances = [one["probability"] for one in done.json["matches"]]
     assert done.json["query"] == "-red" and chances == sorted(chances, reverse=True)
-    wrong = run("search", "-red", drawn_folder)
+    wrong = run("search", "-red", few)
     assert wrong.status == 2 and "visita search -- -dog" in " ".join(wrong.err.split())
-    note = run("search", "a star that is not red", drawn_folder, "--gallery", tmp_path)
+    note = run("search", "a star that is not red", few, *kept)
     assert "note: 'not' is read as any other word" in note.err
     assert np.isfinite(chances).all()

@@ -30,6 +30,20 @@ print(Kernel(function="toy-kernel")(np.eye(2)).tolist())
 """
 
 
+EACH = """
+import json, sys
+from visita.cli import main
+for words in json.loads(sys.argv[1]):
+    sys.argv[1:] = words
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code == 2:
+            raise
+"""
+"""Runs commands one after the other, each of which finds something or nothing."""
+
+
 class Outside:
     """Processes that have the package beside visita, in a folder of their own."""
 
@@ -63,6 +77,11 @@ class Outside:
         done = self.python("-m", "visita", *words, engine=engine)
         assert "Traceback" not in done.stderr, done.stderr
         return done
+
+    def each(self, *lines: tuple[str, ...]) -> str:
+        done = self.python("-c", EACH, json.dumps(lines))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -161,17 +180,17 @@ def test_a_saved_matcher_of_a_kind_from_outside_is_loaded(outside):
     manifest = {"visita": "toy kind", "matcher": str(outside.folder / "trained")}
     (kept / "manifest.json").write_text(json.dumps(manifest))
     picture = str(next(outside.pairs.glob("*.png")))
-    said = [outside.visita("match", picture, "a star", "--matcher", m) for m in ("kind", "trained")]
-    assert said[0].returncode in (0, 1) and said[0].stdout == said[1].stdout
+    words = ("match", picture, "a star", "--matcher")
+    of_kind, of_trained = outside.each((*words, "kind"), (*words, "trained")).splitlines()
+    assert of_kind == of_trained
 
 
 def test_a_baseline_trains_a_network_from_outside(outside):
     encoder = json.dumps({"toy-eyes": ["pixels"]})
     words = ["train", "baseline", "toy-cca", "--data", "toy-pairs:pairs", "--out", "cca"]
     settings = [f"image_levels={encoder}", "text_encoder=toy-words", "directions=8"]
-    done = outside.visita(*words, *(word for s in settings for word in ("--set", s)))
-    assert done.returncode == 0, done.stderr
-    assert '"toy-projection"' in (outside.folder / "cca" / "manifest.json").read_text("utf-8")
+    words += [word for s in settings for word in ("--set", s)]
     picture = str(next(outside.pairs.glob("*.png")))
-    told = outside.visita("match", picture, "a star", "--matcher", "cca")
-    assert told.returncode in (0, 1) and re.search(r"0\.\d+", told.stdout), told.stderr
+    told = outside.each(tuple(words), ("match", picture, "a star", "--matcher", "cca"))
+    assert '"toy-projection"' in (outside.folder / "cca" / "manifest.json").read_text("utf-8")
+    assert re.search(r"0\.\d+", told.splitlines()[-1])

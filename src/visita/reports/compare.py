@@ -86,7 +86,8 @@ def compare(
 
     Examples
     --------
-    >>> visita.compare(["visita-small", "train:cca,topics=5"], "folder:mypairs", "compared")
+    >>> systems = ["visita-small", "train:cca,topics=5"]
+    >>> visita.compare(systems, "folder:mypairs", "compared")  # doctest: +SKIP
     <Report 'Matchers compared on folder test': ... claim, 0 failed>
     """
     matchers = listed(matchers, NAMES, "Matchers are a list of names and folders")
