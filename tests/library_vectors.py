@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import tiny_pretrained as tiny
 import torch
-import transformers as tf
 from PIL import Image
 
 from visita.encoders.export import TorchRunner
+from visita.encoders.library.networks import imported
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.vectors import unit
 
+tf = imported("transformers")
 TEXTS = ("A red circle", "the dog RUNS, on a star!", "", "blue")
 
 

@@ -13,7 +13,7 @@ import transformers as tf
 from commands import run
 from huggingface_hub import constants
 from library_vectors import CASES, TEXTS, TWO_STAGES, ours, pictures, theirs
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 
 import visita
@@ -143,7 +143,7 @@ def test_hidden_layers_are_levels_by_their_number(folders):
     found = RecipeEncoder(Recipe({name: levels})).encode_pictures(pictures())
     texts = TEXT_ENCODERS.load(name)(("layer1", "layer3")).encode(TEXTS)
     model = tf.CLIPModel.from_pretrained(folders["clip"]).eval()
-    processor = tf.AutoProcessor.from_pretrained(folders["clip"])
+    processor = tf.AutoProcessor.from_pretrained(folders["clip"], backend="pil")
     with torch.inference_mode():
         seen = processor.image_processor(pictures(), return_tensors="pt")
         states = model.vision_model(**seen, output_hidden_states=True).hidden_states
@@ -163,7 +163,7 @@ def test_blips_head_scores_pairs_as_the_library_does(folders):
     columns = RecipeEncoder(matcher.recipe).encode_pictures(pictures())
     packed, texts = matcher.reranker.pack_images(columns), matcher.reranker.pack_texts(TEXTS)
     model = tf.BlipForImageTextRetrieval.from_pretrained(folders["blip"]).eval()
-    processor = tf.AutoProcessor.from_pretrained(folders["blip"])
+    processor = tf.AutoProcessor.from_pretrained(folders["blip"], backend="pil")
     seen = processor.image_processor(pictures(), return_tensors="pt")
     for text, read in zip(TEXTS, texts, strict=True):
         ids = processor.tokenizer([text] * 3, return_tensors="pt")["input_ids"]
@@ -181,7 +181,7 @@ def test_blip2s_head_adds_the_nearest_querys_cosine_to_the_logit(folders):
     columns = RecipeEncoder(reranker.recipe).encode_pictures(pictures())
     packed, texts = reranker.pack_images(columns), reranker.pack_texts(TEXTS)
     model = tf.Blip2ForImageTextRetrieval.from_pretrained(folders["blip2"]).eval()
-    processor = tf.AutoProcessor.from_pretrained(folders["blip2"])
+    processor = tf.AutoProcessor.from_pretrained(folders["blip2"], backend="pil")
     seen = processor.image_processor(pictures(), return_tensors="pt")
     for text, read in zip(TEXTS, texts, strict=True):
         ids = processor.tokenizer([text] * 3, return_tensors="pt")
@@ -208,6 +208,21 @@ def test_a_picture_in_its_own_shape_is_averaged_over_its_own_patches(folders):
         for level, states in zip(levels, (read.hidden_states[2], read[0]), strict=True):
             mean = states[0, : high * wide].mean(0)
             assert np.allclose(found[f"{name}/{level}"][row], mean, atol=1e-4)
+
+
+def test_a_picture_in_its_own_shape_is_mirrored_as_a_picture(folders):
+    name = f"siglip:{folders['naflex']}"
+    encoder, recipe = IMAGE_ENCODERS.load(name)(), Recipe({name: ("layer2:avg",)}, mirror=True)
+    turned = [ImageOps.mirror(picture) for picture in pictures()]
+    for picture, other in zip(pictures(), turned, strict=True):
+        [found] = encoder.mirrored(encoder.prepare(picture)[None])
+        expected = encoder.prepare(other)
+        assert np.abs(found.astype(int) - expected).max() <= 1  # Pillow rounds from the left
+    both = RecipeEncoder(recipe).encode_pictures(pictures())
+    mirrored = RecipeEncoder(recipe).encode_pictures(turned)
+    plain, view = (f"{name}/layer2:avg{view}" for view in ("", "@mirror"))
+    assert np.allclose(both[view], mirrored[plain], atol=2e-2)
+    assert np.abs(both[view] - both[plain]).max() > 0.1
 
 
 def test_a_long_text_is_scored_as_the_mean_of_its_passages(folders):

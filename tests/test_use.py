@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_pretrained as tiny
+import tiny_sentences
 from commands import VISITA, process, run
 from huggingface_hub import constants
 from loopback import Hub, serving
@@ -250,6 +251,23 @@ def test_folders_are_kept_by_their_whole_path(checkpoints, monkeypatch):
     assert run("use", "clip:one").out == f"default matcher: clip:{checkpoints[0]}\n"
     assert run("use", "nobody").status == 2
     assert default_matcher() == f"clip:{checkpoints[0]}"
+
+
+def test_another_text_encoder_is_part_of_the_choice(checkpoints, photographs, tmp_path, own_home):
+    name = f"clip:{checkpoints[0]}"
+    words = f"sentence-transformers:{tiny_sentences.write(tmp_path / 'words')}"
+    told = run("use", name, "--text-encoder", words)
+    assert told.status == 0, told.err
+    assert told.out == f"default matcher: {default_matcher()}\n"
+    chosen = visita.load(default_matcher())
+    assert chosen == visita.load(name, text_encoder=words)
+    [folder] = (own_home / "config" / "matchers").iterdir()
+    assert [file.name for file in folder.iterdir()] == ["manifest.json"]
+
+    pair = "match", photographs[0], "ein roter Stern", "--json"
+    assert run(*pair).json == run(*pair, "--matcher", name, "--text-encoder", words).json
+    assert "minilm-l6" in refused(name, "--text-encoder", "minilm-l6")
+    assert "go with the name of a matcher" in refused("--text-encoder", words)
 
 
 def test_a_choice_that_cannot_be_written_is_not_made(checkpoints, own_home):

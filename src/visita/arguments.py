@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from visita.brief import brief
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
+from visita.types import is_grid
 
 Kinds = type | tuple[type, ...]
 
@@ -102,6 +103,12 @@ def check_levels(encoder: str, levels: Iterable[str], known: Collection[str]) ->
     """
     for level in levels:
         if level not in known:
+            layer, _, _ = level.rpartition(":")
+            if is_grid(level) and f"{layer}:avg" in known:  # such as that of NaFlex
+                raise UnknownNameError(
+                    f"{encoder} has no level {level!r}, as its {layer} has no square of cells: "
+                    f"use another encoder, or {layer}:avg."
+                )
             hint = did_you_mean(level, known)
             raise UnknownNameError(f"{encoder} has no level {level!r}.{hint}")
 

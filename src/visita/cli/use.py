@@ -12,9 +12,10 @@ import typer
 
 import visita
 from visita.brief import counted
-from visita.cli.options import Json, Root, agreed, rooted
+from visita.cli.options import Json, Root, TextEncoder, agreed, rooted
 from visita.cli.output import print_comparison, print_json
 from visita.durable import make_folder
+from visita.errors import ConfigError
 from visita.home import cache_home
 from visita.progress import one_line, say
 
@@ -35,6 +36,7 @@ def use(
             show_default="tells which it is",
         ),
     ] = None,
+    text_encoder: TextEncoder = None,
     yes: Annotated[bool, typer.Option("--yes", help="Fetch without asking.")] = False,
     pairs: Annotated[
         str | None,
@@ -57,23 +59,28 @@ def use(
     background. Where something fails, your default stays as it was.
 
     [bold]visita use clip:ViT-B-32/laion2b_s34b_b79k --pairs folder:mypairs[/bold]
+    [bold]visita use clip:sentence-transformers/clip-ViT-B-32 --text-encoder
+    sentence-transformers:sentence-transformers/clip-ViT-B-32-multilingual-v1[/bold]
     [bold]visita use visita-small[/bold]
     """
     from visita.matchers.default import default_matcher  # noqa: PLC0415
 
     if matcher is None:
+        if text_encoder or pairs:
+            raise ConfigError("--text-encoder and --pairs go with the name of a matcher.")
         _print({"default": default_matcher()}, as_json)
         return
     from visita.gallery.behind import behind  # noqa: PLC0415
-    from visita.matchers.default import make_default  # noqa: PLC0415
+    from visita.matchers.default import kept, make_default  # noqa: PLC0415
     from visita.search.trial import tried  # noqa: PLC0415
 
     name = _whole_name(matcher)
     # What is wrong with the pairs is told first.
     data = visita.open_pairs(rooted(pairs, root)) if pairs else None
-    chosen = tried(name, _asking(name, yes=yes))
+    chosen = tried(name, _asking(name, yes=yes), text_encoder)
     comparison = _gain(chosen, data, split) if data else None
     folders = [gallery.folder for gallery in behind(chosen.fingerprint())]
+    name = kept(chosen) if text_encoder else name
     make_default(name)
     reader = None if no_reindex else _read_again(folders, name)
     facts = {"pairs": comparison, "galleries": folders, "process": reader and reader.pid}

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from visita.encoders.engine import Runner
 from visita.errors import ConfigError
 from visita.types import FloatArray, Recipe, Skipped
@@ -62,6 +65,15 @@ class Computed(Protocol):
 
     def runner(self, levels: Sequence[str]) -> Runner:
         """Return what maps uint8 (b, side, side, 3) to one float32 (b, …) a level."""
+        ...
+
+
+@runtime_checkable
+class Mirroring(Protocol):
+    """What an ``ImageEncoder`` has too where its input may be no picture as it is seen."""
+
+    def mirrored(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Turn what ``prepare`` gave, uint8 (b, side, side, 3), to what mirrored pictures give."""
         ...
 
 

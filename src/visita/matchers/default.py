@@ -13,9 +13,12 @@ from visita.encoders.pretrained.model import repository
 from visita.errors import ArtifactError, DamagedError, UnwritableError
 from visita.home import config_home
 from visita.matchers import DEFAULT, PRETRAINED, SHIPPED
+from visita.types import Matcher
 
 FORMAT = 1
 FILE = "settings.json"
+JOINED = "matchers"
+"""Folder of matchers that were given another text encoder, each by its fingerprint."""
 
 
 def default_matcher() -> str:
@@ -63,6 +66,19 @@ def make_default(name: str) -> None:
             "VISITA_HOME.",
             reason,
         ) from error
+
+
+def kept(matcher: Matcher) -> str:
+    """Save a matcher that is more than a name, and return its folder, which is one.
+
+    Raises
+    ------
+    ArtifactError
+        If it cannot be written.
+    """
+    folder = config_home() / JOINED / matcher.fingerprint()
+    matcher.save(folder)
+    return str(folder)
 
 
 def lasting_name(name: str) -> str:

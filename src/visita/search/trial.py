@@ -17,7 +17,7 @@ SHORTEST, LONGEST = 0.01, 1.001
 """Of a vector; local scaling makes it somewhat shorter than 1."""
 
 
-def tried(name: str, review: Review) -> Matcher:
+def tried(name: str, review: Review, text_encoder: str | None = None) -> Matcher:
     """Return a matcher once it is fetched, its networks are exported, and it works here.
 
     Of the hub only safetensors are taken.
@@ -28,6 +28,8 @@ def tried(name: str, review: Review) -> Matcher:
         What ``visita.load`` takes.
     review
         Is shown each offer of the hub, and raises to have nothing fetched.
+    text_encoder
+        As in ``visita.load``.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def tried(name: str, review: Review) -> Matcher:
         review(offer)
 
     with reviewed(without_pickles):
-        matcher = load(name)
+        matcher = load(name, text_encoder=text_encoder)
         _try(matcher)
     return matcher
 

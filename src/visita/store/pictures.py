@@ -24,7 +24,7 @@ from PIL import Image
 from visita.arguments import check_levels, expect
 from visita.data import photographs
 from visita.data.decode import REDUCED, decode, decoding, to_rgb
-from visita.encoders.contract import Computed, EncodedBatch
+from visita.encoders.contract import Computed, EncodedBatch, Mirroring
 from visita.encoders.engine import BuiltNetwork, Int8, Runner, cores
 from visita.encoders.export import CachedNetwork
 from visita.encoders.precision import FLOAT32, INT8
@@ -259,11 +259,16 @@ class _Network:
     def __call__(self, plain: NDArray[np.uint8], views: tuple[str, ...]) -> dict[str, FloatArray]:
         columns = {}
         for view in views:
-            pixels = np.ascontiguousarray(plain[:, :, ::-1]) if view == "@mirror" else plain
+            pixels = self._mirrored(plain) if view == "@mirror" else plain
             for level, values in zip(self.levels, self.start()(pixels), strict=True):
                 if not (view and is_grid(level)):
                     columns[f"{self.encoder.name}/{level}{view}"] = values
         return columns
+
+    def _mirrored(self, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if isinstance(self.encoder, Mirroring):
+            return self.encoder.mirrored(plain)
+        return np.ascontiguousarray(plain[:, :, ::-1])
 
 
 def _examples(side: int) -> list[NDArray[np.uint8]]:

@@ -32,8 +32,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from visita.encoders.library.networks import AnyPreparation
+from visita.encoders.library.networks import AnyPreparation, Preparation
 from visita.errors import ConfigError
+from visita.types import is_grid
 
 CELLS = ("avg", "max", "gem", "grid")
 SQUARE = "5x5"
@@ -219,7 +220,8 @@ def _keep_level(level: str, tokens: Tokens, _layer: nn.Module, _inputs: Any, out
 def level_shapes(network: nn.Module, preparation: AnyPreparation) -> dict[str, tuple[int, ...]]:
     """Run two pictures through a network and return each level's shape a picture.
 
-    What is not finite, or the same for both pictures (a bare class token, say), is no level.
+    What is not finite, or the same for both pictures (a bare class token, say), is no level. Nor
+    are the cells of pictures that keep their shape, as those are no square.
     """
     shapes: dict[str, dict[str, tuple[int, ...]]] = {}
     tokens = Tokens(network)
@@ -235,7 +237,13 @@ def level_shapes(network: nn.Module, preparation: AnyPreparation) -> dict[str, t
     finally:
         for hook in hooks:
             hook.remove()
-    return {level: shape for name in layers for level, shape in shapes.get(name, {}).items()}
+    squares = isinstance(preparation, Preparation)
+    return {
+        level: shape
+        for name in layers
+        for level, shape in shapes.get(name, {}).items()
+        if squares or not is_grid(level)
+    }
 
 
 def _two_pictures(side: int) -> Tensor:

@@ -63,6 +63,10 @@ class Preparation:
     rounds_crop: bool
     divisor: float = 255.0
 
+    def mirrored(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return pictures that were prepared, uint8 (b, side, side, 3), mirrored."""
+        return np.ascontiguousarray(pixels[:, :, ::-1])
+
     def __call__(self, picture: Image) -> NDArray[np.uint8]:
         """Return the RGB picture as uint8 (side, side, 3)."""
         if not self.squash:
@@ -96,7 +100,7 @@ def _shortened(picture: Image) -> Image:
 AnyPreparation = Preparation | PatchPreparation
 MODULES = {"open_clip_torch": "open_clip"}
 """Of the libraries that PyPI knows by another name."""
-FORMAT = 2
+FORMAT = 3
 """Raised when what is kept of a model, or what a level means, changes."""
 
 
@@ -168,6 +172,10 @@ class LibraryEncoder:
     def prepare(self, picture: Image) -> NDArray[uint8]:
         """Return the RGB picture as the library would prepare it, uint8 (side, side, 3)."""
         return self._preparation(picture)
+
+    def mirrored(self, pixels: NDArray[uint8]) -> NDArray[uint8]:
+        """Return pictures that were prepared, uint8 (b, side, side, 3), mirrored."""
+        return self._preparation.mirrored(pixels)
 
     def network(self, levels: Sequence[str]) -> Any:
         """Return a torch module: uint8 (b, side, side, 3) → a tuple with one tensor a level.

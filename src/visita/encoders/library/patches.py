@@ -58,16 +58,24 @@ class PatchPreparation:
         size = (wide * self.patch, high * self.patch)
         if picture.size != size:
             picture = picture.resize(size, Resampling[self.resample])
+        return self._laid_out(np.asarray(picture, np.uint8))
+
+    def mirrored(self, canvases: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the canvases of the mirrored pictures, uint8 (b, side, side, 3)."""
+        return np.stack([self._laid_out(self._picture(canvas)[:, ::-1]) for canvas in canvases])
+
+    def _laid_out(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        high, wide = (edge // self.patch for edge in pixels.shape[:2])
         patches = np.zeros((self.cells**2, self.patch, self.patch, 3), np.uint8)
-        patches[: high * wide] = self._cut(np.asarray(picture, np.uint8), high, wide)
+        patches[: high * wide] = _cut(pixels, self.patch)
         patches[-1, 0, 0] = (*divmod(high, BYTE), 0)
         patches[-1, 0, 1] = (*divmod(wide, BYTE), 0)
-        rows = patches.reshape(self.cells, self.cells, self.patch, self.patch, 3)
-        return np.ascontiguousarray(rows.swapaxes(1, 2)).reshape(self.side, self.side, 3)
+        return _joined(patches, self.cells)
 
-    def _cut(self, pixels: NDArray[np.uint8], high: int, wide: int) -> NDArray[np.uint8]:
-        grid = pixels.reshape(high, self.patch, wide, self.patch, 3).swapaxes(1, 2)
-        return grid.reshape(high * wide, self.patch, self.patch, 3)
+    def _picture(self, canvas: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        patches = _cut(canvas, self.patch)
+        (high, wide) = (patches[-1, 0, :2, :2].astype(np.int64) @ (BYTE, 1)).tolist()
+        return _joined(patches[: high * wide], wide)
 
     def shape(self, width: int, height: int) -> tuple[int, int]:
         """Return how many patches high and wide a picture of so many pixels becomes."""
@@ -80,3 +88,17 @@ class PatchPreparation:
 
     def _patches(self, edge: int, scale: float) -> int:
         return max(1, ceil(edge * scale / self.patch))
+
+
+def _cut(pixels: NDArray[np.uint8], patch: int) -> NDArray[np.uint8]:
+    """Return the patches of an array (high * patch, wide * patch, 3), row by row."""
+    high, wide = (edge // patch for edge in pixels.shape[:2])
+    rows = pixels.reshape(high, patch, wide, patch, 3).swapaxes(1, 2)
+    return rows.reshape(high * wide, patch, patch, 3)
+
+
+def _joined(patches: NDArray[np.uint8], wide: int) -> NDArray[np.uint8]:
+    """Return the array of which these are the patches, so many side by side."""
+    _, patch, _, colours = patches.shape
+    rows = patches.reshape(-1, wide, patch, patch, colours).swapaxes(1, 2)
+    return np.ascontiguousarray(rows).reshape(-1, wide * patch, colours)

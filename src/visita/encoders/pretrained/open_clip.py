@@ -17,7 +17,7 @@ from typing import Any
 from visita.artifact import read_json
 from visita.encoders.library.hub import CONFIGS, TOKENIZERS, obtained
 from visita.encoders.library.networks import Preparation, imported
-from visita.encoders.pretrained import open_clip_list
+from visita.encoders.pretrained import lora, open_clip_list
 from visita.encoders.pretrained.families import OPEN_CLIP_CONFIG, check_kind
 from visita.encoders.pretrained.family import Family
 from visita.encoders.pretrained.loading import reading, threshold_of
@@ -48,11 +48,17 @@ def _fetch(model: str) -> Sequence[Path]:
         repository, file = open_clip_list.place(listed, tag)
         weights = _weights(repository, [file] if file else WEIGHTS)
         return [config, weights, *_of_texts(config, weights.parent)]
-    folder = obtained(whole, (OPEN_CLIP_CONFIG, CONFIGS[0]))
+    folder = obtained(whole, (OPEN_CLIP_CONFIG, CONFIGS[0], lora.CONFIG))
     config = folder / OPEN_CLIP_CONFIG
     if not config.is_file():
         if (folder / CONFIGS[0]).is_file():
             check_kind("open-clip", whole, folder / CONFIGS[0])
+        if (folder / lora.CONFIG).is_file():
+            raise ConfigError(
+                f"{whole} is an adapter: those of open_clip's models are in no common layout, and "
+                "are not read. Merge it with PEFT (merge_and_unload), save the model's state_dict "
+                f"and name that, as FILE@MODEL. An adapter of transformers' CLIP is clip:{whole}"
+            )
         raise ArtifactError(f"{folder} holds no model of open_clip: it has no {config.name}.")
     return [config, _weights(whole, WEIGHTS), *_of_texts(config, obtained(whole, TOKENIZERS))]
 
