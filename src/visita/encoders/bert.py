@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from visita.encoders import operations as op
+from visita.encoders.library.networks import imported
 from visita.encoders.openvino import ops, ov
 from visita.types import FloatArray
 
@@ -90,7 +91,8 @@ def bert_modules() -> tuple[Any, Any]:
     """Return the classes of torch modules that read hidden layers: of passages, of tokens."""
     import torch  # noqa: PLC0415 - on a GPU only
     from torch import Tensor, nn  # noqa: PLC0415
-    from transformers import BertConfig, BertModel  # noqa: PLC0415
+
+    library = imported("transformers")
 
     class TokenNetwork(nn.Module):
         """Run the transformer once and return the asked layers of every token, side by side."""
@@ -99,7 +101,8 @@ def bert_modules() -> tuple[Any, Any]:
             self, config: Mapping[str, Any], weights: BertWeights, layers: Sequence[int]
         ) -> None:
             super().__init__()
-            self.model = BertModel(BertConfig.from_dict(dict(config), attn_implementation="eager"))
+            settings = library.BertConfig.from_dict(dict(config), attn_implementation="eager")
+            self.model = library.BertModel(settings)
             arrays = {**weights.rest, TABLE: weights.table()}
             state = {name: torch.from_numpy(np.array(x)) for name, x in arrays.items()}
             self.model.load_state_dict(state, strict=False)  # no places are counted
