@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,14 @@ def _inspected(family: str, model: str, folder: Path) -> str:
     return within
 
 
+@contextmanager
+def _transformers() -> Iterator[Any]:
+    """Give the library, which says nothing meanwhile."""
+    library = imported("transformers")
+    with quiet(library.logging):
+        yield library
+
+
 def network_of(class_name: str, model: str, files: Sequence[Path]) -> Any:
     """Return a model of transformers, in evaluation mode and float32.
 
@@ -81,8 +90,7 @@ def network_and_missing(class_name: str, folder: Path) -> tuple[Any, list[str]]:
     """Return a model of transformers, in evaluation mode and float32, and the weights it lacks."""
     import torch  # noqa: PLC0415 - once for each model
 
-    library = imported("transformers")
-    with quiet(library.logging):
+    with _transformers() as library:
         network, report = getattr(library, class_name).from_pretrained(
             folder,
             dtype=torch.float32,
@@ -101,8 +109,7 @@ def prepared(model: str, files: Sequence[Path]) -> Preparation:
     ConfigError
         If it has no image processor, or one that does what a ``Preparation`` cannot.
     """
-    library = imported("transformers")
-    with quiet(library.logging):
+    with _transformers() as library:
         return preparation_of(library, model, files[0].parent)
 
 
@@ -117,8 +124,7 @@ def patches_of(model: str, files: Sequence[Path]) -> PatchPreparation:
     from visita.encoders.library.layers import check_preparation  # noqa: PLC0415 - needs torch
     from visita.encoders.pretrained.naflex import Unpacked  # noqa: PLC0415
 
-    library = imported("transformers")
-    with quiet(library.logging):
+    with _transformers() as library:
         processor = processor_of(library, model, files[0].parent)
         preparation = PatchPreparation(
             processor.patch_size,
@@ -149,8 +155,7 @@ def text_config(files: Sequence[Path]) -> Any:
 
 def config_of(files: Sequence[Path]) -> Any:
     """Return the configuration of a model."""
-    library = imported("transformers")
-    with quiet(library.logging):
+    with _transformers() as library:
         return library.AutoConfig.from_pretrained(files[0].parent, local_files_only=True)
 
 
@@ -172,8 +177,7 @@ def reading(
     ConfigError
         If it is not one of the library tokenizers.
     """
-    library = imported("transformers")
-    with quiet(library.logging):
+    with _transformers() as library:
         tokenizer = library.AutoTokenizer.from_pretrained(
             files[0].parent, local_files_only=True, trust_remote_code=False
         )
