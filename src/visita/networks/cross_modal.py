@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from visita.errors import ConfigError
+from visita.networks.kernel_functions import SHORTEST
 from visita.networks.kernels import KernelLayer
 from visita.networks.transformer import (
     PretrainedWords,
@@ -73,8 +74,6 @@ class Cells(nn.Module):
 
 NEVER = -1e4
 """The logit of what must get no share; finite, as an empty row would else be no number."""
-SHORTEST = 1e-30
-"""Squared length below which nothing was found."""
 
 
 class Parts(NamedTuple):

@@ -13,13 +13,11 @@ import numpy as np
 from visita.encoders import operations as op
 from visita.encoders.openvino import ops, ov
 from visita.errors import ArtifactError
-from visita.networks.kernel_functions import Maths, kernel, kernel_shares
+from visita.networks.kernel_functions import SHORTEST, Maths, kernel, kernel_shares
 from visita.types import FloatArray
 
 EPSILON = 1e-5
 """Of torch's layer norms."""
-SHORTEST = 1e-30
-"""Squared length below which nothing was found."""
 QKV = "query_key_value"
 GRAPH = Maths(ops.exp, ops.sqrt, ops.power, ops.maximum, op.constant)
 

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from visita.errors import ConfigError
 
+SHORTEST = 1e-30
+"""Squared length below which a vector counts as having no direction."""
+
 
 class Maths(NamedTuple):
     """Functions of arrays of one kind.
