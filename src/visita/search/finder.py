@@ -78,11 +78,14 @@ class Finder:
 
         Raises
         ------
+        TypeError
+            If the text is no str.
         ConfigError
             If the language was given, and nothing reads it.
         MissingExtraError
             If it was given, and what reads it is not installed.
         """
+        expect(text, str, "A text is a str")
         return self._others if reader(text, self.matcher, self.language) else self
 
     @cached_property
