@@ -39,7 +39,8 @@ SECTIONS = {
     "Finding": (
         "visita",
         (
-            *("Gallery", "find", "find_like", "Match", "Matches", "Finder", "unit_and_length"),
+            *("Gallery", "find", "find_like", "Filter", "Match", "Matches", "Finder"),
+            "unit_and_length",
             *("recommend", "Recommendation", "Past", "explain", "Explanation"),
             *("Captioner", "Caption", "answer", "Choice"),
         ),

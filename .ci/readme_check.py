@@ -15,7 +15,15 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTHING_FOUND = 1
-MAY_FIND_NOTHING = ("--threshold", "visita match")
+MAY_FIND_NOTHING = (
+    "--threshold",
+    "--since",
+    "--near",
+    "--tag",
+    "--where",
+    "--sort",
+    "visita match",
+)
 
 
 class Step(NamedTuple):

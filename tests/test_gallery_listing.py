@@ -12,7 +12,7 @@ from standin import ColourMeans, LinearMatcher, draw_noise
 from visita.artifact import read_sealed, write_sealed
 from visita.errors import ArtifactError, UnknownNameError
 from visita.gallery.gallery import StoredGallery
-from visita.gallery.listing import galleries, remove_gallery
+from visita.gallery.listing import FORMAT, galleries, remove_gallery
 
 
 def make_gallery(folder: Path, home: Path | None, count: int = 3) -> StoredGallery:
@@ -105,7 +105,7 @@ def test_nothing_outside_the_galleries_is_ever_deleted(tmp_path, name):
 def test_a_gallery_of_a_newer_format_is_refused(tmp_path):
     gallery = make_gallery(tmp_path / "one", tmp_path / "home")
     card = gallery.path / "gallery.json"
-    write_sealed(card, {**read_sealed(card), "format": 3})
+    write_sealed(card, {**read_sealed(card), "format": FORMAT + 1})
     with pytest.raises(ArtifactError, match="newer visita; upgrade"):
         StoredGallery.open(tmp_path / "one", home=tmp_path / "home")
 

@@ -33,6 +33,7 @@ for line in sys.stdin:
 import matplotlib.figure  # as training and reports do
 """
 ELSEWHERE = {
+    "watch": "test_gallery_watch.py",
     "extract": "test_cli.py",
     "evaluate": "test_cli.py",
     "compare": "test_compare.py",
@@ -78,7 +79,11 @@ def lines(pairs: Path, out: Path) -> dict[str, list[str]]:
         "gallery list": [*gallery],
         "gallery verify": [*gallery],
         "gallery compact": [str(pairs), *gallery],
+        "gallery info": [str(pairs), *gallery],
+        "gallery duplicates": [str(pairs), *gallery],
+        "gallery export": [str(pairs), str(out / "gallery.parquet"), *gallery],
         "gallery rm": [str(pairs), "--yes", *gallery],
+        "gallery import": [str(out / "gallery.parquet"), str(pairs), *gallery],
     }
 
 

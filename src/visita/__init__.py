@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from visita.data import PairSet, open_pairs
     from visita.errors import VisitaError
     from visita.evaluation.measure import evaluate
+    from visita.gallery.filter import Filter
     from visita.matchers import load
     from visita.papers.reproduce import reproduce
     from visita.reports.compare import compare
@@ -41,6 +42,7 @@ __all__ = [
     "Choice",
     "EndToEndConfig",
     "Explanation",
+    "Filter",
     "Finder",
     "Fused",
     "FusionConfig",
@@ -82,6 +84,7 @@ _MODULES = {
     "Choice": "visita.search.answer",
     "EndToEndConfig": "visita.training.mkl_config",
     "Explanation": "visita.search.explain",
+    "Filter": "visita.gallery.filter",
     "Finder": "visita.search.finder",
     "Fused": "visita.training.fuse",
     "FusionConfig": "visita.training.config",

@@ -111,9 +111,11 @@ EXTRAS = {
     "accelerate": "train",
     "efficientnet_lite_pytorch": "train",
     "matplotlib": "report",
+    "pyarrow": "parquet",
     "sklearn": "train",
     "torch": "train",
     "transformers": "transformers",
+    "watchfiles": "watch",
 }
 """The extra that installs each library that not every installation has."""
 

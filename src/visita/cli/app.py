@@ -32,6 +32,7 @@ COMMANDS = Registry(
         "search": "visita.cli.search:search",
         "recommend": "visita.cli.recommend:recommend",
         "index": "visita.cli.index:index",
+        "watch": "visita.cli.watch:watch",
         "match": "visita.cli.match:match",
         "explain": "visita.cli.explain:explain",
         "caption": "visita.cli.caption:caption",

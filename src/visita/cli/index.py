@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,11 +43,11 @@ def index(
     faults: list[visita.VisitaError] = []
     places = checked(folders)
     chosen = visita.load(matcher, text_encoder=text_encoder)
-    galleries = _opened(places, visita.Finder(chosen), gallery)
-    for synced, report in _synced(galleries, "sync", exclude, faults.append):
-        reports.append({"folder": str(synced.stored), **asdict(report), "broken": report.broken})
+    galleries = opened(places, visita.Finder(chosen), gallery)
+    for each, report in synced(galleries, visita.Gallery.sync, exclude, faults.append):
+        reports.append({"folder": str(each.stored), **asdict(report), "broken": report.broken})
         if not as_json:
-            print(one_line(summary(synced, report)), flush=True)
+            print(one_line(summary(each, report)), flush=True)
     if faults and not reports:
         raise faults[0]
     if as_json:
@@ -61,9 +62,9 @@ def _fail(fault: visita.VisitaError) -> None:
     raise fault
 
 
-def _synced(
+def synced(
     galleries: Sequence[visita.Gallery],
-    way: Literal["sync", "refresh"],
+    way: Callable[..., SyncReport],
     exclude: Sequence[str] | None,
     failed: Callable[[visita.VisitaError], None] = _fail,
 ) -> Iterator[tuple[visita.Gallery, SyncReport]]:
@@ -74,7 +75,7 @@ def _synced(
     unmatched = set(exclude or ())
     for gallery in galleries:
         try:
-            report: SyncReport = getattr(gallery, way)(exclude=exclude or ())
+            report = way(gallery, exclude=exclude or ())
         except visita.VisitaError as fault:
             failed(fault)
             continue
@@ -107,25 +108,29 @@ def in_step(
     finder: visita.Finder,
     home: Path | None,
     exclude: Sequence[str] | None,
+    *,
+    tabled: bool = False,
 ) -> tuple[list[visita.Gallery], list[types.Skipped]]:
     """Return every folder's gallery, as far in step as can be at once, and what is not searched.
 
-    Summaries, skipped files and what was left unread go to stderr.
+    Summaries, skipped files and what was left unread go to stderr. ``tabled``: what is written
+    about pictures that are known is read too.
     """
-    galleries = _opened(folders, finder, home)
+    galleries = opened(folders, finder, home)
     skipped: list[types.Skipped] = []
-    for gallery, report in _synced(galleries, "refresh", exclude):
+    refresh = partial(visita.Gallery.refresh, tabled=tabled)
+    for gallery, report in synced(galleries, refresh, exclude):
         say(summary(gallery, report))
         skipped += [*report.skipped, *report.unreadable]
     return galleries, skipped
 
 
-def _opened(
+def opened(
     folders: Sequence[Path], finder: visita.Finder, home: Path | None
 ) -> list[visita.Gallery]:
     """Open the gallery of every folder, each once."""
-    opened = [visita.Gallery.open(folder, matcher=finder, home=home) for folder in folders]
-    return list({each.stored.folder: each for each in opened}.values())
+    each_one = [visita.Gallery.open(folder, matcher=finder, home=home) for folder in folders]
+    return list({each.folder: each for each in each_one}.values())
 
 
 def summary(gallery: visita.Gallery, report: SyncReport) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 import visita
 from visita.artifact import json_text
 from visita.brief import counted
+from visita.cli.filtering import Camera, Near, Rating, Since, Tag, Text, Under, Until, Where
 from visita.cli.index import in_step
 from visita.cli.options import (
     DEFAULT,
@@ -34,6 +35,7 @@ from visita.errors import ConfigError
 from visita.progress import note, one_line, say
 
 SURE = 0.5
+Sort = Literal["relevance", "date"]
 FIRST = 3
 """Pictures that ``--open`` opens, without a sheet."""
 
@@ -57,26 +59,63 @@ class Found:
 
     def remark(self, threshold: float | None) -> str:
         """Return how the numbers are to be read, where that is not plain, or ``""``."""
+        if not self.gallery_size:
+            return "nothing found: no picture passes the filter"
         if self.matches and self.kind == "picture":
             return "the numbers are similarities (cosines), not probabilities"
         return remark(self.matches, threshold)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What every query of one command asks for."""
+
+    k: int
+    threshold: float | None
+    where: visita.Filter | None
+    sort: Sort
+    group: bool
+
+    def look(
+        self, galleries: Sequence[visita.Gallery], asked: str | Path, *, forgiving: bool
+    ) -> Found:
+        """Return what one query found; ``forgiving``, what is wrong with it is kept with it."""
+        kind = "picture" if isinstance(asked, Path) else "text"
+        size = 0
+        try:
+            size = sum(len(self._among(gallery)) for gallery in galleries)
+            return Found(str(asked), kind, size, self._find(galleries, asked))
+        except visita.VisitaError as error:
+            if not forgiving:
+                raise
+            return Found(str(asked), kind, size, error=str(error))
+
+    def _among(self, gallery: visita.Gallery) -> Sized:
+        return gallery.snapshot if self.where is None else gallery.passing(self.where)
+
+    def _find(self, galleries: Sequence[visita.Gallery], asked: str | Path) -> list[visita.Match]:
+        find: Any = visita.find_like if isinstance(asked, Path) else visita.find
+        options = {"threshold": self.threshold, "where": self.where, "sort": self.sort}
+        return list(find(galleries, asked, self.k, group=self.group, **options))
+
+
 def remark(matches: Sequence[visita.Match], threshold: float | None) -> str:
     """Return how the numbers of matches for a text are to be read, or ``""`` where it is plain."""
     if not matches:
-        return f"nothing found: no picture reaches {threshold}"
+        return f"nothing found: no picture reaches {SURE if threshold is None else threshold}"
     best = matches[0].probability
     if best is None:
         return "this matcher was never calibrated: the numbers are scores, not probabilities"
     return f"no sure match: the best has probability {best:.2f}" if best < SURE else ""
 
 
-def lines(matches: Sequence[visita.Match]) -> list[str]:
-    """Return the number and the path of each match, separated by a tab."""
-    paths = [one_line(match.path) for match in matches]
+def lines(matches: Sequence[visita.Match], *, dated: bool = False) -> list[str]:
+    """Return number, path and, between them, the date of each match, separated by tabs."""
     numbers = [match.score if match.probability is None else match.probability for match in matches]
-    return [f"{number:.3f}\t{path}" for number, path in zip(numbers, paths, strict=True)]
+    return [
+        "\t".join([f"{number:.3f}", *[match.date or "-"] * dated, one_line(match.path)])
+        for number, match in zip(numbers, matches, strict=True)
+    ]
 
 
 def check_sheet(out: Path, given: Sequence[Path]) -> None:
@@ -151,6 +190,27 @@ def search(
     viewed: Annotated[
         bool, typer.Option("--open", help="Open the sheet, or the first pictures, in a viewer.")
     ] = False,
+    sort: Annotated[
+        Sort,
+        typer.Option(
+            metavar="relevance|date",
+            help="'date': the newest first, with their dates, of what reaches the threshold.",
+            show_default="relevance; with date, a threshold of 0.5",
+        ),
+    ] = "relevance",
+    group: Annotated[
+        bool,
+        typer.Option("--group", help="Of pictures that are nearly the same, print the best alone."),
+    ] = False,
+    since: Since = None,
+    until: Until = None,
+    camera: Camera = None,
+    near: Near = None,
+    under: Under = None,
+    tag: Tag = None,
+    rating: Rating = None,
+    text: Text = None,
+    where: Where = None,
     exclude: Exclude = None,
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
@@ -162,6 +222,8 @@ def search(
 
     Prints the probability and the path of each match, best first; with
     --image, the similarity and the path. New pictures are read first.
+    --since and the like search among some of the pictures, as if there were
+    no others.
     With --queries, prints a block a query, or one JSON object a line; a query
     that cannot be answered is reported, and the rest goes on.
 
@@ -169,6 +231,7 @@ def search(
     [bold]visita search "a street without cars" Pictures[/bold]
     [bold]visita search --image dog.jpg Pictures Scans -k 3[/bold]
     [bold]visita search "a red boat" Pictures --threshold 0.5 --paths | head -1[/bold]
+    [bold]visita search "a red boat" Pictures --since 2023 --sort date[/bold]
     [bold]visita search "a red boat" Pictures -0 | xargs -0 ls -l[/bold]
     [bold]visita search --queries wanted.txt Pictures --sheet wanted.png --open[/bold]
     """
@@ -176,15 +239,23 @@ def search(
         raise ConfigError("--image and --queries do not go together: search with one of them.")
     if null and (as_json or queries):
         raise ConfigError("--null prints the paths of one query: leave out --json and --queries.")
+    given: dict[str, Any] = {
+        **{"since": since, "until": until, "camera": camera, "near": near, "under": under},
+        **{"tag": tag, "rating": rating, "text": text, "where": where},
+    }
+    values = {name: value for name, value in given.items() if value not in (None, [])}
+    dated = as_json or sort == "date" or bool(values)
+    among = visita.Filter(**values) if dated else None
+    wanted = Wanted(k, threshold, among, sort, group)
     texts = [] if image else read_lines(queries) if queries else [read_text(query)]
     places = _places(query, folders or [], text=not (image or queries))
     if sheet:
         check_sheet(sheet, [*places, *([image] if image else [])])
     answers = []
     with finder_for(texts, matcher, text_encoder, language) as finder:
-        galleries, skipped = in_step(places, finder, gallery, exclude)
+        galleries, skipped = in_step(places, finder, gallery, exclude, tabled=dated)
         for asked in [image] if image else texts:
-            answer = _look(galleries, asked, k, threshold, forgiving=bool(queries))
+            answer = wanted.look(galleries, asked, forgiving=bool(queries))
             _remark(answer, threshold, named=len(texts) > 1)
             answers.append(answer)
             if as_json and queries:
@@ -194,7 +265,7 @@ def search(
             elif null:
                 print_null(match.path for match in answer.matches)
             else:
-                _print(answer, paths, named=bool(queries))
+                _print(answer, paths, named=bool(queries), dated=sort == "date")
     if sheet:
         draw_sheet(answers, sheet)
     if viewed:
@@ -216,27 +287,6 @@ def _places(query: str, folders: list[str], text: bool) -> list[Path]:
     return checked(folders, query) if text else checked([query, *folders])
 
 
-def _look(
-    galleries: Sequence[visita.Gallery],
-    asked: str | Path,
-    k: int,
-    threshold: float | None,
-    *,
-    forgiving: bool,
-) -> Found:
-    """Return what one query found; ``forgiving``, what is wrong with a query is kept with it."""
-    size = sum(len(gallery.snapshot) for gallery in galleries)
-    kind = "picture" if isinstance(asked, Path) else "text"
-    find = visita.find_like if isinstance(asked, Path) else visita.find
-    try:
-        matches = find(galleries, asked, k, threshold=threshold)  # type: ignore[arg-type]
-    except visita.VisitaError as error:
-        if not forgiving:
-            raise
-        return Found(str(asked), kind, size, error=str(error))
-    return Found(str(asked), kind, size, matches)
-
-
 def _remark(answer: Found, threshold: float | None, *, named: bool) -> None:
     name = f"{quoted(answer.query)}: " if named else ""
     if answer.error:
@@ -245,11 +295,11 @@ def _remark(answer: Found, threshold: float | None, *, named: bool) -> None:
         note(name + remark)
 
 
-def _print(answer: Found, paths: bool, *, named: bool) -> None:
+def _print(answer: Found, paths: bool, *, named: bool, dated: bool) -> None:
     if named:
         print(f"# {one_line(answer.query)}")
     plain = (one_line(match.path) for match in answer.matches)
-    for line in plain if paths else lines(answer.matches):
+    for line in plain if paths else lines(answer.matches, dated=dated):
         print(line, flush=named)
     if named:
         print()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from visita.data.formats import is_raw_name, reads_raw
 from visita.errors import DataError
@@ -142,6 +143,20 @@ def ignores_case(folder: Path) -> bool:
     return swapped is not None and os.path.lexists(folder / swapped)
 
 
+BESIDE = (".xmp", ".json", ".txt")
+"""Files that say something of the picture beside them."""
+_EXPORTED = ".supplemental-metadata"
+"""What Google Takeout puts between the name of a picture and ``.json``."""
+
+
+class BesideFile(NamedTuple):
+    """A file beside a picture, with what tells whether it has changed since."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class PictureFile:
     """A file that is named like a picture, with what tells whether it has changed since."""
@@ -153,6 +168,8 @@ class PictureFile:
     inode: int
     """The file system's number of the file, which a rename does not change; 0 if not known, as
     where Windows lists a folder."""
+    beside: tuple[BesideFile, ...] = ()
+    """Such as ``a.xmp`` and ``a.jpg.xmp`` of ``a.jpg``."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +230,9 @@ def find_pictures(folder: Path, exclude: Iterable[str] = ()) -> Found:
         except OSError as error:
             walk.skip(inner, f"cannot be read: {error.strerror}")
     pictures = [
-        PictureFile(Path(path), status.st_size, status.st_mtime_ns, status.st_ino)
+        PictureFile(
+            Path(path), status.st_size, status.st_mtime_ns, status.st_ino, walk.beside(path)
+        )
         for path, status in sorted(walk.pictures.items())
     ]
     return Found(pictures, walk.skipped, walk.other_kinds, walk.left_out, excluded.unmatched())
@@ -255,9 +274,17 @@ class _Walk:
         self.left_out: Counter[str] = Counter()
         self.folders: deque[str] = deque()
         self.links: deque[str] = deque()
+        self._beside: dict[str, list[BesideFile]] = {}
         self._seen: set[tuple[int, int]] = set()
         self._root = folder
         self._excluded = excluded
+
+    def beside(self, path: str) -> tuple[BesideFile, ...]:
+        """Return the files beside a picture that are named after it, or after it less its end."""
+        if not self._beside:
+            return ()
+        stem = path[: path.rfind(".")]
+        return tuple(sorted((*self._beside.get(path, ()), *self._beside.get(stem, ()))))
 
     def skip(self, path: str, reason: str) -> None:
         self.skipped.append(Skipped(printable(path), reason))
@@ -301,5 +328,10 @@ class _Walk:
     def _note_file(self, entry: os.DirEntry[str]) -> None:
         if is_picture_name(entry.name):
             self.pictures[entry.path] = entry.stat()
+        elif entry.name.lower().endswith(BESIDE):
+            status = entry.stat()
+            named = entry.path[: entry.path.rfind(".")].removesuffix(_EXPORTED)
+            found = BesideFile(entry.path, status.st_size, status.st_mtime_ns)
+            self._beside.setdefault(named, []).append(found)
         elif kind := unread_kind(entry.name):
             self.other_kinds[kind] += 1

@@ -15,8 +15,10 @@ from visita.data.pictures import printable
 from visita.durable import make_folder
 from visita.encoders.contract import PictureEncoder
 from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
+from visita.gallery import table
 from visita.gallery.catalog import Catalog
 from visita.gallery.listing import FORMAT, Card, adopt_moved, read_card, write_card
+from visita.gallery.metadata import MetadataFile
 from visita.gallery.snapshot import Vectors
 from visita.gallery.stores import (
     made_by_of,
@@ -53,6 +55,8 @@ class Attempt:
         The folder's files.
     whole : bool
         Whether to look for damage in what is beside the vectors too.
+    tabled : bool
+        Whether what is written about the pictures is asked for too, in the table.
     started : float
         When, by the clock of ``time.monotonic``.
     """
@@ -63,6 +67,7 @@ class Attempt:
     encoder: PictureEncoder
     progress: ProgressBar
     whole: bool = False
+    tabled: bool = False
     started: float = field(default_factory=time.monotonic)
 
     def look(self) -> Look:
@@ -104,7 +109,9 @@ class Attempt:
         return None
 
     def _is_in_step(self, catalog: Catalog, surveyed: Survey) -> bool:
-        work = surveyed.outdated or surveyed.changes or surveyed.expired
+        work = bool(surveyed.outdated or surveyed.changes or surveyed.expired)
+        if self.tabled:
+            work |= bool(surveyed.undescribed) or not table.is_in_step(self.place)
         return catalog.is_sound and not work and self._card_is_right()
 
     def _card_is_right(self) -> bool:
@@ -161,8 +168,14 @@ class Attempt:
             surveyed = survey(
                 self.walk.files, catalog.entries, stores, decoder_versions(), self.walk.hides
             )
-            sync = Sync(self.walk.files, surveyed, catalog, stores, lock)
+            metadata = MetadataFile(self.place)
+            sync = Sync(self.walk.files, surveyed, catalog, metadata, stores, lock)
             sync.run(self.encoder, self.progress)
+        if self.tabled:
+            sync.describe(surveyed.undescribed, self.progress)
+            if lost := table.write_table(self.place, catalog.there(), lock):
+                sync.describe(lost, self.progress)
+                table.write_table(self.place, catalog.there(), lock)
         return sync
 
     @contextmanager

@@ -92,6 +92,8 @@ class Entry:
         Versions of what could not decode it: others may succeed.
     gone : int or None
         Since when it has not been there, in seconds since 1970, if so.
+    described : str or None
+        Which metadata of it is kept, see ``metadata.stamp_of``; None if none was read yet.
     """
 
     size: int
@@ -101,6 +103,7 @@ class Entry:
     error: str | None = None
     decoder: str | None = None
     gone: int | None = None
+    described: str | None = None
 
 
 class Catalog:
@@ -141,9 +144,13 @@ class Catalog:
 
     def shown(self) -> dict[str, str]:
         """Return the digests of the pictures that are there, by path, in the order of the paths."""
+        return {path: entry.digest for path, entry in sorted(self.there().items())}
+
+    def there(self) -> dict[str, Entry]:
+        """Return the entries of the pictures that are there, by path."""
         return {
-            path: entry.digest
-            for path, entry in sorted(self.entries.items())
+            path: entry
+            for path, entry in self.entries.items()
             if entry.error is None and entry.gone is None
         }
 

@@ -5,6 +5,8 @@
     home/galleries/<folder's name>-<8 hex digits of its path>/
       gallery.json        the folder
       index.jsonl         its files, by path
+      metadata.jsonl      what is written in and beside them: dates, cameras, places, words
+      table-<…>.sqlite    a row a picture, made from these two
       features-<…>/       features by content, one store for each recipe and encoder
       vectors-<…>/        vectors by content, and packed parts, one store for each matcher
 
@@ -17,7 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from visita.brief import counted
 from visita.data.pictures import Exclusion, printable
 from visita.encoders.contract import PictureEncoder
 from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
@@ -28,9 +32,13 @@ from visita.gallery.snapshot import Snapshot, Vectors
 from visita.gallery.stores import read_vectors
 from visita.gallery.survey import Walk, root_of
 from visita.gallery.sync import ProgressBar, SyncReport
-from visita.progress import Advance, say
+from visita.gallery.table import key_of, open_table, undescribed
+from visita.progress import Advance, say, say_once
 from visita.store.lock import WriterLock
 from visita.types import Matcher
+
+if TYPE_CHECKING:
+    from visita.gallery.filter import Filter
 
 _GLANCE = 1.0
 """Seconds between two looks at whether a gallery that is being made holds something."""
@@ -110,7 +118,7 @@ class StoredGallery:
         ArtifactError
             If the gallery is removed meanwhile.
         """
-        attempt = self._attempt(matcher, encoder, exclude=exclude, progress=progress)
+        attempt = self._attempt(matcher, encoder, exclude=exclude, progress=progress, tabled=True)
         report = attempt.look().report
         if report.in_step:
             return report
@@ -126,6 +134,7 @@ class StoredGallery:
         exclude: Iterable[str] = (),
         progress: ProgressBar | None = None,
         whole: bool = False,
+        tabled: bool = False,
     ) -> tuple[SyncReport, Snapshot]:
         """Bring the gallery in step as far as a reader can who does not want to wait.
 
@@ -136,6 +145,8 @@ class StoredGallery:
         ----------
         whole
             Look for damage in what is beside the vectors too.
+        tabled
+            What is written about the pictures is asked for too, as ``sync`` does.
 
         Returns
         -------
@@ -143,7 +154,9 @@ class StoredGallery:
         snapshot : Snapshot
             What there is to be searched now.
         """
-        attempt = self._attempt(matcher, encoder, exclude=exclude, progress=progress, whole=whole)
+        attempt = self._attempt(
+            matcher, encoder, exclude=exclude, progress=progress, whole=whole, tabled=tabled
+        )
         look = attempt.look()
         if not look.report.in_step:
             try:
@@ -167,9 +180,10 @@ class StoredGallery:
         exclude: Iterable[str],
         progress: ProgressBar | None,
         whole: bool = False,
+        tabled: bool = False,
     ) -> Attempt:
         walk = Walk.through(self.folder, exclude)
-        return Attempt(self.path, walk, matcher, encoder, progress or _no_bar, whole)
+        return Attempt(self.path, walk, matcher, encoder, progress or _no_bar, whole, tabled)
 
     def _waits_for_a_first(self, lock: WriterLock, matcher: Matcher) -> bool:
         """Wait until there is a first picture to be searched, or else for the lock."""
@@ -210,6 +224,23 @@ class StoredGallery:
             read_vectors(self.path, matcher_fingerprint, whole=whole) if catalog.entries else None
         )
         return self._snapshot(catalog, vectors, Exclusion(exclude, self.folder))
+
+    def passing(self, snapshot: Snapshot, where: Filter) -> Snapshot:
+        """Return the pictures of a snapshot that pass a filter, with their dates.
+
+        Raises
+        ------
+        ConfigError, DataError
+            If it cannot be used; see ``Filter.passing``.
+        """
+        with open_table(self.path) as connection:
+            dates = where.passing(connection, self.folder)
+            if unread := undescribed(connection):
+                say_once(f"{self}: metadata of {counted(unread, 'picture')} is not read yet")
+        start = len(root_of(self.folder))
+        keys = [key_of(path[start:]) for path in snapshot.paths]
+        rows = [row for row, key in enumerate(keys) if key in dates]
+        return snapshot.only(rows, [dates[keys[row]] for row in rows])
 
     def _snapshot(self, catalog: Catalog, vectors: Vectors | None, excluded: Exclusion) -> Snapshot:
         if vectors is None:

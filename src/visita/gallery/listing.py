@@ -19,8 +19,8 @@ from visita.gallery.stores import discard
 from visita.home import data_home
 from visita.progress import say, say_once
 
-FORMAT = 2
-"""Format 1 had no seal, and its catalogue in SQLite."""
+FORMAT = 3
+"""Format 1 had no seal, and its catalogue in SQLite; format 2 no metadata of pictures."""
 CARD = "gallery.json"
 
 

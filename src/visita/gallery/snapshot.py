@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -67,12 +67,15 @@ class Snapshot:
         Hex SHA-256 of each file's content.
     parts : Parts or None
         Of the pictures, where the matcher has a second stage.
+    dates : sequence of str or None (n)
+        When each was taken, as in ``Metadata``; empty where that was not asked for.
     """
 
     paths: list[str]
     vectors: FloatArray
     digests: list[str]
     parts: Parts | None = None
+    dates: Sequence[str | None] = ()
 
     @classmethod
     def of(cls, root: str, digests: Mapping[str, str], vectors: Vectors) -> Self:
@@ -95,6 +98,18 @@ class Snapshot:
         taken.flags.writeable = False
         parts = Parts(store, rows) if PARTS in store.columns else None
         return cls([root + path for path in stored], taken, list(stored.values()), parts)
+
+    def only(self, rows: Sequence[int], dates: Sequence[str | None]) -> Self:
+        """Return some of the pictures, by ascending rows, with the dates of these."""
+        if len(rows) == len(self):
+            return replace(self, dates=dates)
+        parts = self.parts and replace(self.parts, rows=self.parts.rows[np.asarray(rows, np.int64)])
+        paths, digests = ([column[row] for row in rows] for column in (self.paths, self.digests))
+        vectors = self.vectors[np.asarray(rows, np.int64)]
+        vectors.flags.writeable = False
+        return replace(
+            self, paths=paths, vectors=vectors, digests=digests, parts=parts, dates=dates
+        )
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -18,6 +18,7 @@ from visita.data.files import open_at_once
 from visita.data.pictures import SUFFIXES, Exclusion, Found, PictureFile, find_pictures, printable
 from visita.errors import DataError, PassingError, PictureError
 from visita.gallery.catalog import Entry
+from visita.gallery.metadata import stamp_of
 from visita.types import Skipped
 
 CHANGED = "changed or disappeared while it was read; it is tried again at the next sync"
@@ -168,6 +169,8 @@ class Survey:
         Paths that were there the last time and are not now.
     expired : list of str
         Paths that have been gone for longer than they are kept.
+    undescribed : list of str
+        Paths of pictures that are as they were, and of which other metadata is to be read.
     """
 
     current: list[str]
@@ -176,6 +179,7 @@ class Survey:
     changes: dict[str, Entry]
     gone: list[str]
     expired: list[str]
+    undescribed: list[str]
 
 
 def survey(
@@ -198,14 +202,19 @@ def survey(
         read. Its entry stays as it is.
     """
     now = int(time.time())
-    surveyed = Survey([], [], [], {}, [], [])
+    surveyed = Survey([], [], [], {}, [], [], [])
     is_same = _same_content(files, entries)
     for path, file in files.items():
         entry = entries.get(path)
         if entry is None or not is_same(path) or not _is_known(entry, stored, decoder):
             surveyed.outdated.append(path)
             continue
-        (surveyed.current if entry.error is None else surveyed.broken).append(path)
+        if entry.error is None:
+            surveyed.current.append(path)
+            if entry.described != stamp_of(path, file):
+                surveyed.undescribed.append(path)
+        else:
+            surveyed.broken.append(path)
         updated = replace(entry, inode=file.inode, gone=None)
         if updated != entry:
             surveyed.changes[path] = updated

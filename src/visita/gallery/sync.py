@@ -1,8 +1,8 @@
 """Bringing a gallery in step with its folder: read what is new, note what is gone.
 
 Features and vectors are stored by the content's digest, so a renamed or copied picture
-costs nothing. They are written before the catalogue names the file: a run that is killed
-goes on where it was, and no reader sees a picture without its vector.
+costs nothing. They are written before the catalogue names the file, as what is written about
+it is: a run that is killed goes on where it was, and no reader sees a picture without its vector.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pathlib import Path
 from visita.brief import Brief
 from visita.data.pictures import Found, PictureFile, printable
 from visita.encoders.contract import EncodedBatch, PictureEncoder
-from visita.errors import PictureError
+from visita.errors import PassingError, PictureError
 from visita.gallery.catalog import Catalog, Entry
+from visita.gallery.metadata import MetadataFile, Sources, describe, stamp_of
 from visita.gallery.stores import Stores
 from visita.gallery.survey import (
     CHANGED,
@@ -89,7 +90,7 @@ class SyncReport(Brief):
 class Sync:
     """One run over the files that were found, given by their paths relative to the folder.
 
-    ``catalog`` and ``stores`` may be written to under ``lock``.
+    ``catalog``, ``metadata`` and ``stores`` may be written to under ``lock``.
     """
 
     def __init__(
@@ -97,12 +98,14 @@ class Sync:
         files: Mapping[str, PictureFile],
         found: Survey,
         catalog: Catalog,
+        metadata: MetadataFile,
         stores: Stores,
         lock: WriterLock,
     ) -> None:
         self._files = files
         self._found = found
         self._catalog = catalog
+        self._metadata = metadata
         self._stores = stores
         self._lock = lock
         self._decoder = decoder_versions()
@@ -114,6 +117,7 @@ class Sync:
         self._broken: dict[str, str] = {}  # digest → why it is no picture
         self._passing: dict[str, str] = {}  # digest → why it cannot be read now
         self._settled: dict[str, Entry] = {}  # yet to be written to the catalogue
+        self._sources: Sources = {}  # yet to be written before it
         self._read = 0  # files since the last flush
         self._counts: Counter[str] = Counter()
         self._skipped: list[Skipped] = []
@@ -132,6 +136,21 @@ class Sync:
         # What is in no entry is of no use, unless entries were lost.
         if (survey.outdated or survey.expired) and self._catalog.is_whole:
             self._stores.drop_orphans({entry.digest for entry in self._catalog.entries.values()})
+
+    def describe(self, paths: Iterable[str], progress: ProgressBar) -> None:
+        """Read what is written about pictures that are known, and nothing else of them."""
+        known = [path for path in paths if path in self._files and path in self._catalog.entries]
+        if not known:
+            return
+        with progress("Reading metadata", len(known)) as advance:
+            self._advance = advance
+            for path in known:
+                entry = self._catalog.entries[path]
+                self._settled[path] = replace(entry, described=self._described(path, entry.digest))
+                self._read += 1
+                if self._read >= _FLUSH:
+                    self._flush()
+            self._flush()
 
     def report(self, seen: Found, seconds: float) -> SyncReport:
         """Return what became of the files, with what else was ``seen`` in the folder."""
@@ -203,14 +222,27 @@ class Sync:
     def _settle(self, path: str, digest: str) -> None:
         file, error = self._files[path], self._broken.get(digest)
         decoder = None if error is None else self._decoder
+        described = None if error else self._described(path, digest)
         self._settled[path] = Entry(
-            file.size, file.mtime_ns, file.inode, digest, error=error, decoder=decoder
+            file.size, file.mtime_ns, file.inode, digest, error, decoder, described=described
         )
         self._read += 1
         if error is not None:
             self._skipped.append(Skipped(printable(str(file.path)), error))
         else:
             self._counts[self._news(path, digest)] += 1
+
+    def _described(self, path: str, digest: str) -> str | None:
+        """Read what is written about a picture; None if that has to be tried again."""
+        file = self._files[path]
+        try:
+            sources = describe(path, digest, file)
+        except PassingError:
+            return None
+        if not is_as_found(file):
+            return None
+        self._sources |= sources
+        return stamp_of(path, file)
 
     def _news(self, path: str, digest: str) -> str:
         entry = self._known.get(path)
@@ -231,6 +263,7 @@ class Sync:
 
     def _flush(self) -> None:
         if self._read:
+            self._metadata.add(self._sources, self._lock)
             self._catalog.update(self._settled, (), self._lock)
             self._advance(self._read)
-            self._settled, self._read = {}, 0
+            self._settled, self._sources, self._read = {}, {}, 0

@@ -11,7 +11,9 @@ from visita.brief import counted
 from visita.errors import ArtifactError, DamagedError, UnwritableError
 from visita.gallery.catalog import INDEX, Catalog
 from visita.gallery.listing import CARD, read_card
+from visita.gallery.metadata import METADATA, MetadataFile, keys_of
 from visita.gallery.stores import discard
+from visita.gallery.table import damaged_tables, write_table
 from visita.store.lock import WriterLock
 from visita.store.store import FeatureStore
 
@@ -52,9 +54,26 @@ def verify_gallery(path: Path) -> Verdict:
         verdict.damaged.append(CARD)
     if not Catalog(path).is_whole:
         verdict.damaged.append(INDEX)
-    for folder in _stores(path):
+    verdict.damaged += damaged_tables(path)
+    _verify_metadata(path, verdict)
+    for folder in store_folders(path):
         _verify(folder, verdict)
     return verdict
+
+
+def _verify_metadata(path: Path, verdict: Verdict) -> None:
+    metadata = MetadataFile(path)
+    if not (damaged := metadata.damaged()):
+        return
+    verdict.damaged.append(f"{METADATA}: {counted(damaged, 'line')}")
+    lock = WriterLock(path)
+    try:
+        lock.acquire()
+        metadata.mend()
+    except UnwritableError as error:
+        verdict.kept_from = error.reason
+    finally:
+        lock.release()
 
 
 def _verify(folder: Path, verdict: Verdict) -> None:
@@ -105,9 +124,18 @@ def compact_gallery(path: Path) -> int:
         catalog.mend()
         catalog.update({}, gone, lock)
         live = {entry.digest for entry in catalog.entries.values()}
-        return sum(_compact(folder, live) for folder in _stores(path))
+        freed = sum(_compact(folder, live) for folder in store_folders(path))
+        return freed + _compact_metadata(path, catalog, lock)
     finally:
         lock.release()
+
+
+def _compact_metadata(path: Path, catalog: Catalog, lock: WriterLock) -> int:
+    metadata, entries = MetadataFile(path), catalog.entries.values()
+    before = metadata.nbytes
+    metadata.compact({k for e in entries for k in keys_of(e.digest, e.described or "")})
+    write_table(path, catalog.there(), lock)
+    return before - metadata.nbytes
 
 
 def _compact(folder: Path, live: set[str]) -> int:
@@ -118,6 +146,7 @@ def _compact(folder: Path, live: set[str]) -> int:
         return before - store.nbytes
 
 
-def _stores(path: Path) -> Iterator[Path]:
+def store_folders(path: Path) -> Iterator[Path]:
+    """Yield the folders of the stores of a gallery."""
     for kind in ("features-*", "vectors-*"):
         yield from sorted(path.glob(kind))

@@ -8,7 +8,7 @@ from copy import copy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 
 from PIL.Image import Image
 
@@ -25,10 +25,13 @@ from visita.search.language import reader
 from visita.search.matches import Match, Matches
 from visita.search.pair import Pair, Seen
 from visita.search.query import Query
-from visita.search.search import search
+from visita.search.search import Sort, search
 from visita.store.pictures import PICTURE, RecipeEncoder
 from visita.types import FloatArray, Matcher, TextEncoder
 from visita.vectors import unit
+
+if TYPE_CHECKING:
+    from visita.gallery.filter import Filter
 
 AT_ONCE = 4
 """Pictures that are in memory together, as photographs are large."""
@@ -158,6 +161,15 @@ def finder_of(matcher: Finder | Matcher | str | Path) -> Finder:
     return matcher if isinstance(matcher, Finder) else Finder(matcher)
 
 
+class Options(TypedDict, total=False):
+    """What ``find`` and ``find_like`` take by keyword."""
+
+    threshold: float | None
+    where: Filter | None
+    sort: Sort
+    group: bool
+
+
 class Gallery:
     """The pictures of one folder, searched with one matcher; see ``open``.
 
@@ -179,6 +191,7 @@ class Gallery:
         self._exclude: tuple[str, ...] = ()
         self._whole = False
         self._snapshot: Snapshot | None = None
+        self._passing: tuple[Filter, Snapshot] | None = None
 
     @classmethod
     def open(
@@ -214,28 +227,30 @@ class Gallery:
             If the folder has no pictures, or none that can be read.
         """
         patterns = listed(exclude, str, "exclude is a list of patterns")
-        self._snapshot, self._exclude = None, tuple(patterns)
+        self._snapshot, self._passing, self._exclude = None, None, tuple(patterns)
         matcher, encoder = self.finder.matcher, self.finder.pictures
         return self.stored.sync(matcher, encoder, exclude=self._exclude, progress=bar)
 
-    def refresh(self, *, exclude: Iterable[str] = ()) -> SyncReport:
+    def refresh(self, *, exclude: Iterable[str] = (), tabled: bool = False) -> SyncReport:
         """Update the gallery as far as is possible at once, before a search.
 
         As ``sync``, but what is new stays unread, and one line on stderr says why, while another
-        process is writing or where nothing can be written.
+        process is writing or where nothing can be written. What is written about pictures that
+        are known is read only if it is asked for (``tabled``), for a filter.
 
         Raises
         ------
         DataError
             If the folder has no pictures, or none that can be read.
         """
-        self._exclude = tuple(exclude)
+        self._exclude, self._passing = tuple(exclude), None
         report, self._snapshot = self.stored.refresh(
             self.finder.matcher,
             self.finder.pictures,
             exclude=self._exclude,
             progress=bar,
             whole=self._whole,
+            tabled=tabled,
         )
         return report
 
@@ -287,26 +302,49 @@ class Gallery:
             )
         return self._snapshot
 
-    def search(self, text: str, k: int = 10, *, threshold: float | None = None) -> Matches[Match]:
+    def passing(self, where: Filter) -> Snapshot:
+        """Return the pictures of ``snapshot`` that pass a filter, with their dates.
+
+        Raises
+        ------
+        ConfigError
+            If the filter cannot be used.
+        DataError
+            If it was never synchronized with this matcher.
+        """
+        if self._passing is None or self._passing[0] != where:
+            self._passing = where, self.stored.passing(self.snapshot, where)
+        return self._passing[1]
+
+    def search(self, text: str, k: int = 10, **options: Unpack[Options]) -> Matches[Match]:
         """Return the k best pictures for a text, each with a probability; see ``find``."""
-        return find([self], text, k, threshold=threshold)
+        return find([self], text, k, **options)
 
     def search_like(
-        self, picture: Image | str | Path, k: int = 10, *, threshold: float | None = None
+        self, picture: Image | str | Path, k: int = 10, **options: Unpack[Options]
     ) -> Matches[Match]:
         """Return the k pictures most similar to a picture; see ``find_like``."""
-        return find_like([self], picture, k, threshold=threshold)
+        return find_like([self], picture, k, **options)
 
 
 def find(
-    galleries: Sequence[Gallery], text: str, k: int = 10, *, threshold: float | None = None
+    galleries: Sequence[Gallery],
+    text: str,
+    k: int = 10,
+    *,
+    threshold: float | None = None,
+    where: Filter | None = None,
+    sort: Sort = "relevance",
+    group: bool = False,
 ) -> Matches[Match]:
     """Return the k best pictures of all galleries, which share one matcher, for a text.
 
     A text of several sentences is searched with each, as far as they agree. A matcher of two
     stages re-ranks the best 50, whatever k is; the rest comes after them.
     ``threshold`` leaves out what has a lower probability. "beach -dog", "a street without cars"
-    and the like exclude, see ``visita.search.search``.
+    and the like exclude, see ``visita.search.search``. ``where`` is what to search among, as if
+    there were no other pictures. ``sort="date"`` returns the newest of what reaches the threshold,
+    or else a probability of 0.5. ``group`` puts pictures that are nearly the same together.
 
     Raises
     ------
@@ -315,7 +353,7 @@ def find(
     MismatchError
         If the galleries do not share one matcher.
     ConfigError
-        If there is no gallery, or k or ``threshold`` is out of range.
+        If there is no gallery, k or ``threshold`` is out of range, or a filter cannot be used.
 
     Examples
     --------
@@ -325,7 +363,7 @@ def find(
     (3, True)
     """
     query = shared_finder(galleries).reading(text).query(text)
-    return search(query, galleries, k, threshold=threshold)
+    return search(query, galleries, k, threshold=threshold, where=where, sort=sort, group=group)
 
 
 def find_like(
@@ -334,11 +372,15 @@ def find_like(
     k: int = 10,
     *,
     threshold: float | None = None,
+    where: Filter | None = None,
+    sort: Sort = "relevance",
+    group: bool = False,
 ) -> Matches[Match]:
     """Return the k pictures of all galleries most similar to ``picture``.
 
     The score is a similarity (cosine of the vectors, also where a matcher has two stages), no
-    probability; ``threshold`` is one too.
+    probability; ``threshold`` is one too, and ``sort="date"`` needs one. ``group`` is as for
+    ``find``.
 
     Raises
     ------
@@ -355,7 +397,8 @@ def find_like(
     """
     finder = shared_finder(galleries)
     vectors = unit(finder.embed_pictures([finder.pictures.open(picture)]))
-    return search(Query.from_vectors(vectors), galleries, k, threshold=threshold)
+    query = Query.from_vectors(vectors)
+    return search(query, galleries, k, threshold=threshold, where=where, sort=sort, group=group)
 
 
 def shared_finder(galleries: Sequence[Gallery]) -> Finder:

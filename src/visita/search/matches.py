@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,17 +25,24 @@ class Match:
         That the picture is what the text asks for, given how many were searched; of one to
         three words, that it shows them. None for a query by picture, and where the matcher was
         never calibrated.
+    date : str or None
+        When it was taken, where the search was filtered or sorted by date and that is known:
+        ``2024``, ``2024-05-01`` or ``2024-05-01T10:20:30``.
+    alike : tuple of Path
+        Others that are nearly the same picture, where they were asked to be put together.
 
     Examples
     --------
     >>> from pathlib import Path
     >>> visita.Match(Path("/pictures/dog.jpg"), score=0.41, probability=0.93)
-    Match(path=PosixPath('/pictures/dog.jpg'), score=0.41, probability=0.93)
+    Match(path=PosixPath('/pictures/dog.jpg'), score=0.41, probability=0.93, date=None, alike=())
     """
 
     path: Path
     score: float
     probability: float | None
+    date: str | None = field(default=None, kw_only=True)
+    alike: tuple[Path, ...] = field(default=(), kw_only=True)
 
     @property
     def told(self) -> str:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.arguments import number, whole
+from visita.arguments import number, one_of, whole
 from visita.errors import ConfigError, DamagedError
 from visita.gallery.engines import Index
 from visita.gallery.snapshot import Snapshot
 from visita.progress import say
+from visita.search.grouping import grouped
 from visita.search.matches import Match, Matches
 from visita.search.query import Query
 from visita.types import FloatArray
+
+if TYPE_CHECKING:
+    from visita.gallery.filter import Filter
 
 
 class Hit(NamedTuple):
@@ -27,6 +32,11 @@ class Hit(NamedTuple):
     score: float
     snapshot: Snapshot
     row: int
+
+    @property
+    def date(self) -> str | None:
+        """When the picture was taken, where that was asked for and is known."""
+        return self.snapshot.dates[self.row] if self.snapshot.dates else None
 
 
 def nearest(
@@ -90,13 +100,30 @@ class Searchable(Protocol):
         """The pictures as they are known now."""
         ...
 
+    def passing(self, where: Filter) -> Snapshot:
+        """Return those that pass a filter, with their dates."""
+        ...
+
     def mend(self) -> None:
         """Make again what is damaged."""
         ...
 
 
+Sort = Literal["relevance", "date"]
+SORTS = ("relevance", "date")
+SURE = 0.5
+"""The probability from which on a picture is more likely right than wrong."""
+
+
 def search(
-    query: Query, galleries: Sequence[Searchable], k: int, *, threshold: float | None = None
+    query: Query,
+    galleries: Sequence[Searchable],
+    k: int,
+    *,
+    threshold: float | None = None,
+    where: Filter | None = None,
+    sort: Sort = "relevance",
+    group: bool = False,
 ) -> Matches[Match]:
     """Return at most k matches, best first; of equal scores, the first path comes first.
 
@@ -113,19 +140,32 @@ def search(
     ----------
     threshold
         Leave out what is below: a probability for a text, a similarity for a picture.
+    where
+        Search among the pictures that pass, as if there were no others.
+    sort
+        ``date``: the newest first of those that reach the threshold, or else ``SURE``.
+    group
+        Of pictures that are nearly the same only the first is a match, which names the others.
 
     Raises
     ------
     ConfigError
         If k is below 1, the threshold no number from -1 to 1, or there is one for a matcher
-        without probabilities.
+        without probabilities; if the filter cannot be used, or pictures like a picture are to be
+        sorted by date without a threshold.
     DataError
         If the vectors have another width than the galleries' or are not finite.
     """
+    one_of(sort, "sort", SORTS)
+    among = _everything() if where is None and sort == "date" else where
+    find = search_snapshots if sort == "relevance" else newest
 
     def look() -> Matches[Match]:
-        snapshots = [gallery.snapshot for gallery in galleries]
-        return search_snapshots(query, snapshots, k, threshold=threshold)
+        snapshots = [
+            gallery.snapshot if among is None else gallery.passing(among) for gallery in galleries
+        ]
+        ranked = partial(find, query, snapshots, threshold=threshold)
+        return grouped(ranked, snapshots, whole(k, "k", 1)) if group else ranked(k)
 
     try:
         return look()
@@ -134,6 +174,38 @@ def search(
     for gallery in galleries:
         gallery.mend()
     return look()
+
+
+def _everything() -> Filter:
+    from visita.gallery.filter import Filter  # noqa: PLC0415  most searches need none
+
+    return Filter()
+
+
+def newest(
+    query: Query, snapshots: Sequence[Snapshot], k: int, *, threshold: float | None = None
+) -> Matches[Match]:
+    """Return the k newest of the matches that reach a threshold; those without a date come last.
+
+    Raises
+    ------
+    ConfigError, DamagedError
+        As ``search`` and ``search_snapshots``.
+    """
+    whole(k, "k", 1)
+    if threshold is None and query.kind == "picture":
+        raise ConfigError(
+            "How similar is similar enough? Sorting by date needs a threshold for pictures like "
+            "one, such as 0.7."
+        )
+    least = SURE if threshold is None else threshold
+    wanted, size = max(k, CANDIDATES), sum(map(len, snapshots))
+    while True:
+        matches = search_snapshots(query, snapshots, wanted, threshold=least)
+        if len(matches) < wanted or wanted >= size:
+            break
+        wanted *= 4
+    return Matches(sorted(matches, key=lambda match: match.date or "", reverse=True)[:k])
 
 
 def search_snapshots(
@@ -155,11 +227,11 @@ def search_snapshots(
         name = repr(query.judge.name) if query.judge else "of these vectors"
         raise ConfigError(
             f"The matcher {name} was never calibrated and knows no probability to cut off at: "
-            "search without a threshold, or calibrate it."
+            "search without a threshold and by relevance, or calibrate it."
         )
     measures = [hit.score for hit in hits] if probabilities is None else probabilities.tolist()
     return Matches(
-        Match(Path(hit.path), hit.score, None if probabilities is None else measure)
+        Match(Path(hit.path), hit.score, None if probabilities is None else measure, date=hit.date)
         for hit, measure in zip(hits, measures, strict=True)
         if threshold is None or measure >= threshold
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,20 @@ def read_lines(path: Path) -> Lines:
     opened = [_opened(line) for line in lines]
     values = [value for value in opened if value is not None]
     return Lines(values, len(opened) - len(values), len(torn))
+
+
+def each_line(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Yield the object of each line of a file that may be large; None for one that is damaged.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):  # else it was never written to its end
+                yield _opened(line[:-1])
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""What is written about a picture, in its file and beside it: date, camera, place, words."""

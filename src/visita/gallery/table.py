@@ -1,0 +1,244 @@
+"""The table of a gallery's pictures: a row each, for filters and full text, in SQLite.
+
+It is made from the catalogue and the metadata, and from nothing else, so it can be lost. A file
+is never altered: its name has a checksum of its content and of what it was made from, so that a
+reader needs no lock, notices any damage, and sees whether the table is of today.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from visita.data.pictures import printable
+from visita.durable import checksum, checksum_of, draft_beside, sync_file, sync_folder
+from visita.errors import UnwritableError
+from visita.gallery.catalog import INDEX, Catalog, Entry
+from visita.gallery.metadata import METADATA, MetadataFile, Sources, described, keys_of
+from visita.progress import say_once
+from visita.store.lock import WriterLock
+
+COLUMNS = {
+    "path": "TEXT",
+    "folder": "TEXT",
+    "size": "INTEGER",
+    "modified": "TEXT",
+    "date": "TEXT",
+    "utc_offset": "INTEGER",
+    "camera": "TEXT",
+    "lens": "TEXT",
+    "latitude": "REAL",
+    "longitude": "REAL",
+    "width": "INTEGER",
+    "height": "INTEGER",
+    "title": "TEXT",
+    "caption": "TEXT",
+    "keywords": "TEXT",
+    "rating": "INTEGER",
+}
+"""What there is of each picture, and its type in SQL. Keywords are one a line."""
+WORDS = ("title", "caption", "keywords", "folder")
+"""The columns with words to be searched for."""
+_NAME = "table.sqlite"
+_LAYOUT = 2
+_TAIL = 64
+_OF = "digest, described, mtime_ns"
+_QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;"
+"""A draft needs no protection; 64 MB hold the parts of the indices that rows are added to."""
+_SCHEMA = f"""
+PRAGMA user_version = {_LAYOUT};
+CREATE TABLE pictures (
+    id INTEGER PRIMARY KEY, raw BLOB NOT NULL, digest BLOB, described TEXT, mtime_ns INTEGER,
+    {", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())}, UNIQUE (path, raw));
+CREATE INDEX by_date ON pictures (date);
+CREATE VIRTUAL TABLE words USING fts5(
+    {", ".join(WORDS)}, content='pictures', content_rowid='id',
+    tokenize='unicode61 remove_diacritics 2');
+"""
+Key = tuple[str, bytes]
+"""A path as UTF-8 can hold it, and as it is where that is another."""
+
+
+def is_in_step(place: Path) -> bool:
+    """Tell whether there is a table made from what the gallery in ``place`` keeps now."""
+    return any(place.glob(f"table-{_made_from(place)}-*.sqlite"))
+
+
+def _made_from(place: Path) -> str:
+    """Return what changes when a line is added to the catalogue or the metadata, or both anew."""
+    return checksum(b"|".join(_end(place / name) for name in (INDEX, METADATA)))
+
+
+def _end(path: Path) -> bytes:
+    with suppress(OSError), path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TAIL))
+        return b"%d %b" % (size, file.read())
+    return b""
+
+
+def write_table(place: Path, entries: Mapping[str, Entry], lock: WriterLock) -> list[str]:
+    """Bring the table in step with the catalogue; return the paths that damage took metadata of.
+
+    Raises
+    ------
+    ArtifactError
+        If the gallery was removed meanwhile.
+    UnwritableError
+        If the disk refuses.
+    """
+    source = _made_from(place)
+    try:
+        with draft_beside(place / _NAME) as folder:
+            draft = folder / _NAME
+            if base := _sound(place):
+                shutil.copyfile(base, draft)
+            with closing(sqlite3.connect(draft)) as connection:
+                lacking = _update(connection, place, entries)
+            sync_file(draft)
+            lock.check()
+            written = place / f"table-{source}-{checksum_of(draft)}.sqlite"
+            draft.replace(written)
+            sync_folder(place)
+    except sqlite3.Error as error:
+        raise UnwritableError(f"{place} cannot be written ({error}).", str(error)) from error
+    for path in set(_tables(place)) - {written}:
+        with suppress(OSError):  # Windows keeps what a reader has open
+            path.unlink()
+    return lacking
+
+
+@contextmanager
+def open_table(place: Path) -> Iterator[sqlite3.Connection]:
+    """Lend the table as it is now; one that is not there, or of another day, is made in memory."""
+    made = next(place.glob(f"table-{_made_from(place)}-*.sqlite"), None)
+    if made and _is_sound(made):
+        with closing(_opened(made)) as connection:
+            yield connection
+        return
+    with closing(sqlite3.connect(":memory:")) as connection:
+        if base := _sound(place):
+            with closing(_opened(base)) as before:
+                before.backup(connection)
+        if lacking := _update(connection, place, Catalog(place).there()):
+            say_once(f"{place / METADATA} is damaged: what {len(lacking):,} pictures say is lost")
+        yield connection
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    connection.execute(f"PRAGMA mmap_size = {2**31}")  # rows by date lie all over it
+    return connection
+
+
+def _tables(place: Path) -> list[Path]:
+    return sorted(place.glob("table-*.sqlite"))
+
+
+def _sound(place: Path) -> Path | None:
+    return next(filter(_is_sound, _tables(place)), None)
+
+
+def _is_sound(path: Path) -> bool:
+    """Tell whether a table is as it was written; if not, it is taken away where that can be."""
+    try:
+        if checksum_of(path) == path.stem.rpartition("-")[2]:
+            return True
+    except FileNotFoundError:
+        return False
+    say_once(f"{path} is damaged: it is made again")
+    with suppress(OSError):
+        path.unlink()
+    return False
+
+
+def damaged_tables(place: Path) -> list[str]:
+    """Return the names of tables that are not as they were written, which are taken away."""
+    return [path.name for path in _tables(place) if not _is_sound(path)]
+
+
+def _update(connection: sqlite3.Connection, place: Path, entries: Mapping[str, Entry]) -> list[str]:
+    """Make the rows those of some entries; return the paths that metadata is lacking of."""
+    connection.executescript(_QUICK)
+    _prepare(connection)
+    known = {
+        (p, raw): of for p, raw, *of in connection.execute(f"SELECT path, raw, {_OF} FROM pictures")
+    }
+    wanted = {key_of(path): (path, entry) for path, entry in entries.items()}
+    changed = {k: v for k, v in wanted.items() if known.get(k) != _stamp(v[1])}
+    gone = [key for key in known if key not in wanted or key in changed]
+    connection.executemany("DELETE FROM pictures WHERE path = ? AND raw = ?", gone)
+    keys = {key for _, e in changed.values() for key in keys_of(e.digest, e.described or "")}
+    sources = MetadataFile(place).read(keys) if keys else {}
+    lacking: list[str] = []
+    names = ("raw", *_OF.split(", "), *COLUMNS)
+    marks = ", ".join(f":{name}" for name in names)
+    connection.executemany(
+        f"INSERT INTO pictures ({', '.join(names)}) VALUES ({marks})",
+        (_row(key, *changed[key], sources, lacking) for key in sorted(changed)),
+    )
+    if changed or gone:
+        connection.execute("INSERT INTO words (words) VALUES ('rebuild')")  # faster than by rows
+    connection.commit()
+    return lacking
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make the tables, unless they are there; those of another layout are dropped."""
+    (layout,) = connection.execute("PRAGMA user_version").fetchone()
+    if layout != _LAYOUT:
+        connection.executescript(
+            f"DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS pictures; {_SCHEMA}"
+        )
+
+
+def undescribed(connection: sqlite3.Connection) -> int:
+    """Return how many pictures there are of which no metadata was read yet."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM pictures WHERE described IS NULL"
+    ).fetchone()
+    return int(count)
+
+
+def key_of(path: str) -> Key:
+    """Return what a picture's row goes by, of its path in the gallery."""
+    plain = printable(path)
+    return plain, b"" if plain == path else os.fsencode(path)
+
+
+def _stamp(entry: Entry) -> list[Any]:
+    return [bytes.fromhex(entry.digest), entry.described, entry.mtime_ns]
+
+
+def _row(key: Key, path: str, entry: Entry, sources: Sources, lacking: list[str]) -> dict[str, Any]:
+    stamp = entry.described
+    known = described(sources, entry.digest, stamp) if stamp else {}
+    if known is None:
+        lacking.append(path)
+        known, stamp = {}, None
+    return {
+        **dict.fromkeys(COLUMNS),
+        **known,
+        "keywords": "\n".join(known.get("keywords", ())) or None,
+        "path": key[0],
+        "raw": key[1],
+        "folder": key[0].rpartition(os.sep)[0].replace(os.sep, "/"),
+        "size": entry.size,
+        "modified": _moment(entry.mtime_ns),
+        "digest": bytes.fromhex(entry.digest),
+        "described": stamp,
+        "mtime_ns": entry.mtime_ns,
+    }
+
+
+def _moment(nanoseconds: int) -> str | None:
+    with suppress(OverflowError, ValueError, OSError):
+        return datetime.fromtimestamp(nanoseconds // 10**9, UTC).isoformat()[:19]
+    return None
