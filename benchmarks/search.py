@@ -19,7 +19,7 @@ import numpy as np
 
 from visita.matchers import DEFAULT
 from visita.matchers.rerank import DEPTH
-from visita.search.finder import Gallery
+from visita.search.galleries import Gallery
 from visita.search.query import Query
 from visita.search.search import nearest, rerank
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from visita.search.answer import Choice, answer
     from visita.search.caption import Caption, Captioner
     from visita.search.explain import Explanation, explain
-    from visita.search.finder import Finder, Gallery, find, find_like
+    from visita.search.finder import Finder
+    from visita.search.galleries import Gallery, find, find_like
     from visita.search.matches import Match, Matches
     from visita.search.past import Past
     from visita.search.recommend import Recommendation, recommend
@@ -88,7 +89,7 @@ _MODULES = {
     "Finder": "visita.search.finder",
     "Fused": "visita.training.fuse",
     "FusionConfig": "visita.training.config",
-    "Gallery": "visita.search.finder",
+    "Gallery": "visita.search.galleries",
     "Match": "visita.search.matches",
     "Matches": "visita.search.matches",
     "MklVisitaConfig": "visita.training.mkl_config",
@@ -105,8 +106,8 @@ _MODULES = {
     "compare": "visita.reports.compare",
     "evaluate": "visita.evaluation.measure",
     "explain": "visita.search.explain",
-    "find": "visita.search.finder",
-    "find_like": "visita.search.finder",
+    "find": "visita.search.galleries",
+    "find_like": "visita.search.galleries",
     "fuse": "visita.training.fuse",
     "load": "visita.matchers",
     "open_pairs": "visita.data",

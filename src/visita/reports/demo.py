@@ -11,7 +11,7 @@ from pathlib import Path
 
 from visita.errors import DataError, MissingExtraError
 from visita.home import data_home
-from visita.search.finder import Gallery
+from visita.search.galleries import Gallery
 from visita.search.matches import Match
 from visita.search.sheet import SHOWN, Head, Row, draw
 from visita.types import Matcher

@@ -13,7 +13,8 @@ import numpy as np
 from visita.arguments import expect
 from visita.data.prose import read_article
 from visita.matchers import DEFAULT
-from visita.search.finder import Finder, Gallery, shared_finder
+from visita.search.finder import Finder
+from visita.search.galleries import Gallery, shared_finder
 from visita.search.matches import Match, Matches
 from visita.search.passages import passages
 from visita.search.query import Query, kind_of
