@@ -47,7 +47,9 @@ def own_home(home, tmp_path, monkeypatch) -> Path:
     """Return a home of its own, with the graphs of the session."""
     folder = tmp_path / "home"
     (folder / "cache").mkdir(parents=True)
-    (folder / "cache" / "graphs").symlink_to((home / "cache" / "graphs").resolve())
+    graphs = home / "cache" / "graphs"
+    graphs.mkdir(exist_ok=True)
+    (folder / "cache" / "graphs").symlink_to(graphs.resolve())
     monkeypatch.setenv("VISITA_HOME", str(folder))
     return folder
 
