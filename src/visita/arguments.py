@@ -7,7 +7,7 @@ A wrong kind of thing is a ``TypeError`` that says what is taken; a wrong settin
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -151,7 +151,7 @@ class Frozen(BaseModel):
         try:
             return read(values)
         except ValidationError as error:
-            wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:SHOWN])
+            wrong = map(_misfit, error.errors()[:SHOWN])
             raise ConfigError(f"Settings do not fit: {'; '.join(wrong)}.") from error
 
     def __repr__(self) -> str:
@@ -167,6 +167,12 @@ class Frozen(BaseModel):
     def __dir__(self) -> list[str]:
         """Return the fields and the class's own names, not pydantic's."""
         return sorted({*super().__dir__()} - {*dir(BaseModel)} | {*type(self).model_fields})
+
+
+def _misfit(error: Mapping[str, Any]) -> str:
+    name = ".".join(map(str, error["loc"]))
+    # Of what a check of ours raised, pydantic tells the kind too.
+    return f"{name}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:

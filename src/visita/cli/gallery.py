@@ -63,10 +63,11 @@ def info(
     count, size = counted(contents.pictures, "picture"), f"{contents.bytes / 1e6:,.1f} MB"
     print(one_line(f"{contents.name}: {count} of {contents.folder}, {size}"))
     print(f"searched by the engine {contents.engine!r}")
+    width = max(len(f"{column.source} {column.name}") for column in contents.columns)
     for column in contents.columns:
         disk = f"{column.bytes / 1e6:,.2f} MB"
         of = f"{column.source} {column.name}"
-        print(f"{of:42} {column.type:18} {column.known:>10,} {disk:>12}")
+        print(f"{of:{width}}  {column.type:15} {column.known:>10,} {disk:>12}")
 
 
 @gallery.command("verify")
