@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -166,13 +167,13 @@ def test_what_is_no_filter_is_refused_with_the_reason(place, given, message):
 
 def test_a_condition_without_an_end_is_ended(place, monkeypatch):
     monkeypatch.setattr("visita.gallery.filter.SECONDS", -1)
-    with table.open_table(place.gallery.path) as connection:
-        rows = [(f"{i}", b"") for i in range(20_000)]
-        copy = sqlite3.connect(":memory:")
-        connection.backup(copy)
-    copy.executemany("INSERT INTO pictures (path, raw) VALUES (?, ?)", rows)
-    with pytest.raises(ConfigError, match="takes over"):
-        Filter(where="path LIKE '%1%2%3%'").passing(copy, place.folder)
+    rows = [(f"{i}", b"") for i in range(20_000)]
+    with closing(sqlite3.connect(":memory:")) as copy:
+        with table.open_table(place.gallery.path) as connection:
+            connection.backup(copy)
+        copy.executemany("INSERT INTO pictures (path, raw) VALUES (?, ?)", rows)
+        with pytest.raises(ConfigError, match="takes over"):
+            Filter(where="path LIKE '%1%2%3%'").passing(copy, place.folder)
 
 
 def test_a_filtered_search_is_that_of_what_passes_alone(place, tmp_path):
