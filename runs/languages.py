@@ -1,12 +1,14 @@
 """Train what reads other languages for a shipped matcher, with several seeds, and measure it.
 
-python runs/languages.py NAME --data flickr8k:PATH --captions FILE --work DIR
+python runs/languages.py NAME --data flickr8k:PATH --captions FILE --parallel TEXTS --work DIR
     [--seeds 0 1 2 3 4] [--without CODE …] [--out docs/results]
 
-FILE has the columns image, language and caption, separated by tabs. DIR gets one matcher a seed,
+FILE has the columns image, language and caption, separated by tabs, and TEXTS a column a language,
+``en`` the first, of sentences that say the same. DIR gets one matcher a seed,
 ``seedN/NAME``, and what was measured of it on dev beside; what is there already is kept. Seed 0
 ships: copy it over src/visita/matchers/NAME. OUT gets ``languages-NAME.md``. ``--without`` leaves a
-language out of training, to see how well it is read unseen: give such a run a DIR of its own.
+language out of training, to see how well it is read unseen: give such a run a DIR of its own; its
+page is ``languages-NAME-without-CODE.md``.
 """
 
 import argparse
@@ -44,15 +46,19 @@ from visita.types import FloatArray, Matcher
 from visita.vectors import unit
 
 ENCODER, LEVELS = "e5", ("layer4", "layer6", "layer8", "layer10", "layer12")
-MOST = 2
-"""Captions a picture and language that are learnt from; of English ones, whose vectors teach."""
+MOST, TEACHERS = 3, 2
+"""Captions a picture and language that are learnt from, and English ones, whose vectors teach."""
 RIDGE = 0.005
 PICTURE = 0.5
 """How much the start's target is of the picture's vector beside that of its English captions."""
 HIDDEN, DROPOUT, INPUT_DROPOUT = 512, 0.4, 0.2
-EPOCHS, BATCH, RATE, TEMPERATURE = 6, 512, 5e-4, 0.07
+EPOCHS, BATCH, RATE, TEMPERATURE = 4, 512, 5e-4, 0.07
+SENTENCES = 5000
+"""Rows of parallel sentences that are learnt from."""
 Caption = tuple[str, str, str]
 """Picture, language, text."""
+Sentence = tuple[str, str]
+"""A text, and what it says in English."""
 
 
 class Reading(nn.Module):
@@ -73,6 +79,7 @@ def main() -> None:
     parser.add_argument("name", choices=visita.matchers.SHIPPED)
     parser.add_argument("--data", required=True)
     parser.add_argument("--captions", type=Path, required=True)
+    parser.add_argument("--parallel", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--without", nargs="*", default=[])
@@ -82,8 +89,8 @@ def main() -> None:
     pairs, captions = open_pairs(options.data), list(read(options.captions))
     reports = [one_seed(matcher, pairs, captions, seed, options) for seed in options.seeds]
     page = markdown(options, reports)
-    if not options.without:
-        (options.out / f"languages-{options.name}.md").write_text(page, encoding="utf-8")
+    name = "-without-".join([f"languages-{options.name}", *options.without])
+    (options.out / f"{name}.md").write_text(page, encoding="utf-8")
     print(page)
 
 
@@ -94,6 +101,19 @@ def read(file: Path) -> Iterator[tuple[str, str, str]]:
         yield picture, language, text
 
 
+def sentences(options: Any, captions: Iterable[Caption]) -> Iterator[Sentence]:
+    """Yield parallel sentences that are no captions, which may be those of dev pictures."""
+    with options.parallel.open(encoding="utf-8") as lines:
+        codes, *rows = (line.rstrip("\n").split("\t") for line in lines)
+    known = {text for *_, text in captions}
+    rows = [row for row in rows if not known.intersection(row)]
+    for place in np.random.default_rng(0).permutation(len(rows))[:SENTENCES]:
+        english, *others = rows[place]
+        for code, text in zip(codes[1:], others, strict=True):
+            if code not in options.without:
+                yield text, english
+
+
 def one_seed(
     matcher: Matcher, pairs: PairSet, captions: list[Caption], seed: int, options: Any
 ) -> dict[str, Any]:
@@ -102,7 +122,8 @@ def one_seed(
     report = place / "languages.json"
     if not report.is_file():
         first = matcher.retriever
-        side = trained(first, pairs, [c for c in captions if c[1] not in options.without], seed)
+        known = [caption for caption in captions if caption[1] not in options.without]
+        side = trained(first, pairs, known, list(sentences(options, captions)), seed)
         dev = in_languages(pairs.take("dev"), captions)
         features = features_for(side, dev, None)
         found = measured(side, features)
@@ -128,20 +149,28 @@ def in_languages(pairs: PairSet, captions: Iterable[Caption]) -> PairSet:
     return replace(pairs, texts=tuple(places), truth=truth, text_split=split, languages=languages)
 
 
-def trained(matcher: Matcher, pairs: PairSet, captions: list[Caption], seed: int) -> TextSide:
+def trained(
+    matcher: Matcher,
+    pairs: PairSet,
+    captions: list[Caption],
+    parallel: list[Sentence],
+    seed: int,
+) -> TextSide:
     """Return what reads the captions' languages into the matcher's space."""
     encoder = TEXT_ENCODERS.load(ENCODER)(LEVELS)
     train, dev = pairs.take("train"), pairs.take("dev")
     english = first_texts(train)
-    taught = matcher.embed_texts(text_features(english, matcher.open_text_encoder()))
     pictures, of_dev = vectors_of(matcher, train), vectors_of(matcher, dev)
-    said = unit(unit(taught).reshape(len(pictures), MOST, -1).mean(axis=1))
+    said = unit(english_vectors(matcher, english).reshape(len(pictures), TEACHERS, -1).mean(axis=1))
     wanted = unit(said + PICTURE * unit(pictures))
-    ours = [(i, "en", t) for i, t in zip(train.image_ids, english[::MOST], strict=True)]
+    ours = [(i, "en", t) for i, t in zip(train.image_ids, english[::TEACHERS], strict=True)]
     learnt = in_languages(train, [*few(captions), *ours])
     chosen = in_languages(dev, captions)
     features = text_features(learnt.texts, encoder).pooled()
-    tower = started(features, wanted, learnt.truth, seed)
+    further = text_features([text for text, _ in parallel], encoder).pooled()
+    owners = np.asarray(learnt.truth.argmax(axis=0)).ravel()
+    targets = [wanted[owners], english_vectors(matcher, [meant for _, meant in parallel])]
+    tower = started(np.concatenate([features, further]), np.concatenate(targets), seed)
     train_network(
         Reading(tower, matcher.dim),
         PairTensors(pictures[:, None], features, learnt.truth),
@@ -160,15 +189,24 @@ def trained(matcher: Matcher, pairs: PairSet, captions: list[Caption], seed: int
         encoder_fingerprint=encoder.fingerprint(),
         tensors=rounded({name: x.detach().numpy() for name, x in tower.state_dict().items()}),
         base=matcher,
-        facts={"learnt": dict(Counter(learnt.text_languages)), "seed": seed},
+        facts={
+            "learnt": dict(Counter(learnt.text_languages)),
+            "parallel": len(parallel),
+            "seed": seed,
+        },
     )
 
 
 def first_texts(pairs: PairSet) -> list[str]:
-    """Return the first ``MOST`` captions of each picture, one picture after the other."""
+    """Return the first ``TEACHERS`` captions of each picture, one picture after the other."""
     truth = pairs.truth.tocsr()
     starts = [truth.indptr[row] for row in range(len(pairs.image_ids))]
-    return [pairs.texts[truth.indices[start + n]] for start in starts for n in range(MOST)]
+    return [pairs.texts[truth.indices[start + n]] for start in starts for n in range(TEACHERS)]
+
+
+def english_vectors(matcher: Matcher, texts: Sequence[str]) -> FloatArray:
+    """Return unit vectors of English texts."""
+    return unit(matcher.embed_texts(text_features(texts, matcher.open_text_encoder())))
 
 
 def few(captions: Iterable[Caption]) -> Iterator[Caption]:
@@ -187,13 +225,12 @@ def vectors_of(matcher: Matcher, pairs: PairSet) -> FloatArray:
     return matcher.embed_images(columns)
 
 
-def started(features: FloatArray, targets: FloatArray, truth: sparse.csr_array, seed: int) -> Tower:
+def started(features: FloatArray, targets: FloatArray, seed: int) -> Tower:
     """Return the network that starts from ridge regression on what each text is to be near."""
-    owners = np.asarray(truth.argmax(axis=0)).ravel()
     mean, scale = statistics(features)
     z = standardised(features, mean, scale)
     gram = z.T @ z + RIDGE * len(z) * np.eye(z.shape[1])
-    linear = np.linalg.solve(gram, z.T @ targets[owners])
+    linear = np.linalg.solve(gram, z.T @ targets)
     torch.manual_seed(seed)
     tower = Tower(z.shape[1], targets.shape[1], HIDDEN, DROPOUT, INPUT_DROPOUT)
     for name, values in (("mean", mean), ("scale", scale), ("linear", linear)):
@@ -210,6 +247,8 @@ def recall_of_texts(truth: sparse.csr_array, pictures: FloatArray, texts: FloatA
 def measured(side: TextSide, dev: PairFeatures) -> dict[str, Any]:
     """Return the recall of pictures for the texts of each language, as JSON values."""
     pictures, texts = vectors(side, dev)
+    unlearnt = [side.reading(code) is not side for code in dev.pairs.text_languages]
+    texts[unlearnt] = vectors(side.straight, dev)[1][unlearnt]
     ranks = best_ranks(dot_blocks(texts, pictures), dev.pairs.truth.T.tocsr())
     _, groups = dev.pairs.components()
     found = recall_by_language(ranks, dev.pairs.text_languages, groups, seed=0)
@@ -244,7 +283,7 @@ def markdown(options: Any, reports: Sequence[dict[str, Any]]) -> str:
         f"# {options.name}: texts in other languages",
         "",
         f"Recall of dev pictures, text to image, in % [95 % interval]{without}; mean over "
-        f"{len(reports)} seeds. Written by `runs/languages.py`.",
+        f"the seeds {' '.join(map(str, options.seeds))}. Written by `runs/languages.py`.",
         "",
         "| language | texts | R@1 | R@5 | R@10 |",
         "|---|---|---|---|---|",

@@ -122,6 +122,20 @@ def test_the_language_of_a_text_chooses_who_reads_it(both):
         visita.Finder(both, language="fi").reading("koira")
 
 
+def test_a_language_that_was_not_learnt_is_read_by_the_linear_map_alone(base, both):
+    side = replace(both.others, facts={"learnt": {"de": 2}})
+    finder = visita.Finder(replace(base, others=side))
+    assert finder.reading(GERMAN).matcher is side
+    russian = finder.reading("собака бежит по пляжу")
+    assert russian is finder.reading("un chien court sur la plage avec un bâton")
+    tensors = restored(side.tensors)
+    encoded = side.open_text_encoder().encode([GERMAN])
+    x = (encoded.pooled() - tensors["mean"]) / tensors["scale"] @ tensors["linear"]
+    expected = x / np.linalg.norm(x)
+    assert np.allclose(russian.matcher.embed_texts(encoded), expected, atol=1e-5)
+    assert not np.allclose(side.embed_texts(encoded), expected, atol=1e-2)
+
+
 def test_a_matcher_without_a_side_reads_as_before(base):
     finder = visita.Finder(base)
     assert finder.reading(GERMAN) is finder

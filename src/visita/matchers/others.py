@@ -118,6 +118,22 @@ class TextSide(OfOne):
             raise ArtifactError(f"{folder} has other widths than its encoder and its matcher.")
         return replace(side, base=base)
 
+    def reading(self, language: str) -> TextSide:
+        """Return what reads a language: where it was not learnt, the linear map alone.
+
+        What the perceptron gains in the languages that it learnt it loses in others.
+        """
+        learnt = self.facts.get("learnt")
+        return self if learnt is None or language in learnt else self.straight
+
+    @cached_property
+    def straight(self) -> TextSide:
+        """Itself without what its perceptron adds."""
+        last = {name: np.zeros_like(self.tensors[name]) for name in ("mlp.4.weight", "mlp.4.bias")}
+        side = replace(self, tensors={**self.tensors, **last})
+        vars(side)["_encoder"] = self._encoder  # it is large, so it is there once
+        return side
+
     @property
     def inner(self) -> Any:
         """The matcher that it is for."""

@@ -7,7 +7,6 @@ from copy import copy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import cast
 
 from PIL.Image import Image
 
@@ -49,6 +48,7 @@ class Finder:
         self.matcher = opened(matcher)
         self.language = language
         self.pictures = RecipeEncoder(self.matcher.recipe)
+        self._others: dict[int, Finder] = {}
 
     def __repr__(self) -> str:
         """Return the matcher that it is of."""
@@ -75,14 +75,16 @@ class Finder:
             If it was given, and what reads it is not installed.
         """
         expect(text, str, "A text is a str")
-        return self._others if reader(text, self.matcher, self.language) else self
+        other = reader(text, self.matcher, self.language)
+        return self if other is None else self._with(other)
 
-    @cached_property
-    def _others(self) -> Finder:
-        others = copy(self)
-        others.__dict__.pop("texts", None)
-        others.matcher = cast(Matcher, self.matcher.retriever.others)
-        return others
+    def _with(self, matcher: Matcher) -> Finder:
+        if id(matcher) not in self._others:
+            other = copy(self)
+            other.__dict__.pop("texts", None)
+            other.matcher = matcher
+            self._others[id(matcher)] = other
+        return self._others[id(matcher)]
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
         """Return vectors at most 1 long, float32 (m, dim); see ``visita.unit_and_length``."""

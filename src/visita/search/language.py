@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from visita.errors import ConfigError, MissingExtraError
 from visita.search.query import kind_of, misread
@@ -19,6 +19,8 @@ from visita.types import Matcher
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
+
+    from visita.matchers.others import TextSide
 
 
 def _table(listed: str) -> dict[str, str]:
@@ -39,6 +41,8 @@ LANGUAGES = IN_LATIN_LETTERS | _table(
     "zh Chinese"
 )
 """Names by ISO 639-1 code."""
+UNDETERMINED = "und"
+"""ISO 639-2's code of a language that is not known: that of a text in another script."""
 CERTAIN = 0.05
 """A text whose languages are this improbable together is foreign. Chosen on Flickr8k's 30,000
 training captions, of which it takes one for foreign; see ``docs/notebook.md``."""
@@ -61,16 +65,22 @@ def foreign(text: str, languages: Sequence[str]) -> str:
     ``languages`` are ISO 639-1 codes; where there is none that is known here, any will do. One
     to three words are judged by their script alone.
     """
+    code = foreign_code(text, languages)
+    return "in another script" if code == UNDETERMINED else code and f"in {LANGUAGES[code]}"
+
+
+def foreign_code(text: str, languages: Sequence[str]) -> str:
+    """Return the code of a text's language if it is none of ``languages``, or ``""``."""
     if not LANGUAGES.keys() & set(languages):
         return ""
     if set(languages) <= IN_LATIN_LETTERS.keys() and not is_latin(text):
-        return "in another script"
+        return UNDETERMINED
     if kind_of(text) == "keywords" or ("en" in languages and plainly_english(text)):
         return ""
     shares = dict(identifier().rank(text[:ENOUGH]))
     likely = max(shares, key=lambda code: shares[code])
     share = sum(shares.get(code, 0.0) for code in languages)
-    return f"in {LANGUAGES[likely]}" if likely not in languages and share < CERTAIN else ""
+    return likely if likely not in languages and share < CERTAIN else ""
 
 
 def plainly_english(text: str) -> bool:
@@ -108,10 +118,12 @@ def reader(text: str, matcher: Matcher, language: str | None) -> Matcher | None:
         If what reads it is not installed.
     """
     own = matcher.open_text_encoder().languages
-    others = matcher.retriever.others
+    others = cast("TextSide | None", matcher.retriever.others)
     if language is None:
-        ready = others is not None and is_installed(others)
-        return others if ready and foreign(text, own or ()) else None
+        if others is None or not is_installed(others):
+            return None
+        code = foreign_code(text, own or ())
+        return others.reading(code) if code else None
     if own is None or language in own:
         return None
     spoken = () if others is None else others.open_text_encoder().languages or ()
@@ -122,7 +134,7 @@ def reader(text: str, matcher: Matcher, language: str | None) -> Matcher | None:
         )
     if not is_installed(others):
         raise MissingExtraError(f"Reading {_name(language)}", EXTRA)
-    return others
+    return others.reading(language)
 
 
 def is_installed(others: Matcher) -> bool:
