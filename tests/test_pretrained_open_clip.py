@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("open_clip", reason="needs the extra open-clip")
+
 import tiny_pretrained as tiny
 import torch
 from huggingface_hub import constants
