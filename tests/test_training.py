@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations, count
 from typing import Any
@@ -44,6 +44,14 @@ Splits = dict[str, PairTensors]
 RECIPE = Recipe({"efficientnet-lite0": ("block10:avg", "classes")}, mirror=True)
 """Few features, so that the closed form is quick; the first 112 are the fusion network's."""
 FUSION = 112
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exact() -> Iterator[None]:
+    """Compute in float32: what so little training learns must not depend on the processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISITA_PRECISION", "float32")
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,14 @@ LEVELS = ("block2:5x5", "block4:5x5")
 NETWORK = {**TINY, "image_levels": {BASE: LEVELS}, "epochs": 0}
 SETTINGS = {"epochs": 2, "learning_rate": 3e-3, "network": {**NETWORK, "batch": 12}}
 LEARNT = "network._blocks.4._project_conv.weight"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exact() -> Iterator[None]:
+    """Compute in float32: what so little training learns must not depend on the processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISITA_PRECISION", "float32")
+        yield
 
 
 @pytest.fixture(scope="module")
