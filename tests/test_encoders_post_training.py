@@ -169,6 +169,18 @@ def test_one_graph_is_kept_and_stays_until_another_is_asked_for(own_home, monkey
     assert network(Layers, "layers").precision() == "float32"
 
 
+def test_what_has_no_linear_layers_runs_in_float32_whatever_is_asked_for(
+    own_home, monkeypatch, capfd
+):
+    monkeypatch.setenv("VISITA_PRECISION", "int8")
+    assert network(nn.Softplus, "curve").precision() == "float32"
+    assert "preparing curve" in capfd.readouterr().err
+    (found,) = network(nn.Softplus, "curve").runner()(batches(1)[0])
+    assert np.allclose(found, np.log1p(np.exp(batches(1)[0])), atol=1e-5)
+    assert not capfd.readouterr().err, "it is made once"
+    assert len(list((own_home / "cache" / "graphs").glob("*/graph.bin"))) == 1
+
+
 def test_another_precision_is_no_precision(monkeypatch):
     monkeypatch.setenv("VISITA_PRECISION", "int4")
     with pytest.raises(ConfigError, match="'int4': set it to float32 or int8"):

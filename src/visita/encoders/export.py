@@ -176,7 +176,10 @@ class CachedNetwork:
         """
         if on_gpu() or self._allowed == (FLOAT32,):
             return FLOAT32
-        return self._kept_precision() or (self.runner() and self._kept_precision()) or FLOAT32
+        if not self._suits(self._card()):
+            self.runner()
+        card = self._card()  # still none where torch runs it
+        return str(card.get("precision", FLOAT32)) if card else FLOAT32
 
     def runner(self) -> Runner:
         """Return what runs it.
@@ -212,28 +215,33 @@ class CachedNetwork:
     def _allowed(self) -> tuple[str, ...]:
         return allowed() if self.pictures else (FLOAT32,)
 
-    def _kept_precision(self) -> str | None:
-        """Return that of the graph in the cache; None if there is none of those allowed."""
-        precision = self._stated()
-        return precision if precision and precision.partition(" ")[0] in self._allowed else None
-
-    def _stated(self) -> str | None:
+    def _card(self) -> Mapping[str, Any] | None:
+        """Return what is said of the graph in the cache; None if nothing that can be read."""
         with suppress(ArtifactError, OSError):
-            return str(read_sealed(self.folder / FACTS).get("precision", FLOAT32))
+            return read_sealed(self.folder / FACTS)
         return None
+
+    def _suits(self, card: Mapping[str, Any] | None) -> bool:
+        """Tell whether a graph is of a precision that it may run in, or can have no other."""
+        if card is None:
+            return False
+        precision = str(card.get("precision", FLOAT32))
+        return precision.partition(" ")[0] in self._allowed or card.get("linear") == 0
 
     def _kept(self) -> Graph | None:
         """Return the graph in the cache; None if there is none, or it is not what was written."""
-        if self._kept_precision() is None:
+        card = self._card()
+        if card is None or not self._suits(card):
             return None
-        try:
-            intact = read_sealed(self.folder / FACTS).get("files") == _checksums(self.folder)
-            return self._compiled() if intact else None
-        except (ArtifactError, OSError):
-            return None
+        with suppress(ArtifactError, OSError):
+            if card.get("files") == _checksums(self.folder):
+                return self._compiled()
+        return None
 
     def _made(self) -> Runner:
-        is_damaged = self.folder.exists() and (self._stated() is None or self._kept_precision())
+        card = self._card()
+        is_another = card is not None and not self._suits(card)  # of another precision, and sound
+        is_damaged = self.folder.exists() and not is_another
         why = "its graph is damaged or of an older visita: " if is_damaged else ""
         say(f"{why}preparing {self.name} for this machine (once)")
         with extras_named(self.name):
@@ -245,7 +253,7 @@ class CachedNetwork:
         except Exception as error:  # whatever OpenVINO meets, torch can run it
             say(f"OpenVINO cannot run {self.name} ({last_line(error)}); torch runs it, more slowly")
             return TorchRunner(module)
-        precision = FLOAT32
+        precision, (linear, _) = FLOAT32, linear_weights(converted.model)
         if in_int8 := self._quantized(converted.model):
             converted = Converted(in_int8.model, Graph(in_int8.model)(*examples))
             precision = f"{INT8} {RECIPE}-{weight_steps()}"
@@ -255,6 +263,7 @@ class CachedNetwork:
                 "openvino": ov.get_version(),
                 "files": _checksums(draft),
                 "precision": precision,
+                "linear": linear,
             }
             write_sealed(draft / FACTS, facts)
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -263,8 +272,12 @@ class CachedNetwork:
         return self._compiled()
 
     def _quantized(self, model: ov.Model) -> Quantized | None:
+        count, share = linear_weights(model)
+        if self.pictures is None or not count or INT8 not in self._allowed:
+            return None
         is_asked_for = FLOAT32 not in self._allowed
-        if self.pictures is None or not (is_asked_for or self._gains_by_int8(model)):
+        is_worth_it = count >= MIN_WEIGHTS and share >= MIN_SHARE and int8_gain() >= MIN_GAIN
+        if not (is_asked_for or is_worth_it):
             return None
         found = quantized(model, *self.pictures())
         if found.is_near:
@@ -274,11 +287,6 @@ class CachedNetwork:
             raise ConfigError(f"{self.name} is too coarse in int8: {found}. Unset {VARIABLE}.")
         say(f"{self.name} runs in float32: int8 is too coarse for it: {found}")
         return None
-
-    def _gains_by_int8(self, model: ov.Model) -> bool:
-        count, share = linear_weights(model)
-        worth_it = INT8 in self._allowed and count >= MIN_WEIGHTS and share >= MIN_SHARE
-        return worth_it and int8_gain() >= MIN_GAIN
 
     def _compiled(self) -> Graph:
         state = (self.folder / BIN).stat()  # a graph reads from the file that it was made of

@@ -122,7 +122,8 @@ def linear_weights(model: ov.Model) -> tuple[int, float]:
     """Return how many weights the linear layers have, and their share of all the network's."""
     linear = sum(_weights(layer).size for layer in _linear(model))
     constants = [node for node in model.get_ops() if node.get_type_name() == "Constant"]
-    return linear, linear / sum(int(np.prod(node.get_output_shape(0))) for node in constants)
+    everything = sum(int(np.prod(node.get_output_shape(0))) for node in constants)
+    return linear, linear / max(1, everything)
 
 
 def _linear(model: ov.Model) -> list[Any]:
