@@ -40,13 +40,13 @@ class Layers(nn.Module):
         return self.layers[-1](x)
 
 
-def batches(seed: int, scale: np.ndarray | float = 1.0) -> list[np.ndarray]:
+def batches(seed: int, scale: np.ndarray | float = 1.0) -> list[list[np.ndarray]]:
     rng = np.random.default_rng(seed)
-    return [rng.standard_normal((8, WIDTH), dtype=np.float32) * scale for _ in range(4)]
+    return [[rng.standard_normal((8, WIDTH), dtype=np.float32) * scale] for _ in range(4)]
 
 
 def graph_of(module: nn.Module) -> ov.Model:
-    model = trace(module, batches(0)[:1])
+    model = trace(module, batches(0)[0])
     model.reshape({0: ov.PartialShape([-1, WIDTH])})
     return model
 
@@ -68,7 +68,7 @@ def test_weights_are_bytes_and_what_is_said_of_nearness_is_true():
     assert found.is_near and (found.layers, found.back) == (3, 0)
     assert [weights.dtype for weights in matrices(found.model)] == [np.int8] * 3
     assert [weights.dtype for weights in matrices(model)] == [np.float32] * 3
-    rows = np.concatenate(batches(1))
+    rows = np.concatenate([rows for [rows] in batches(1)])
     nearness = cosines(Graph(model)(rows)[0], Graph(found.model)(rows)[0])
     assert found.cosine == pytest.approx(nearness.mean(), abs=1e-5) and found.recall == 1
 
@@ -126,7 +126,7 @@ def network(module: type[nn.Module], name: str) -> CachedNetwork:
         name,
         {},
         lambda: module().eval(),
-        lambda: batches(0)[:1],
+        lambda: batches(0)[0],
         [(-1, WIDTH)],
         pictures=lambda: (batches(0), batches(1)),
     )
@@ -156,7 +156,7 @@ def test_one_graph_is_kept_and_stays_until_another_is_asked_for(own_home, monkey
     assert "layers runs in int8 here: mean cosine" in capfd.readouterr().err
     monkeypatch.delenv("VISITA_PRECISION")
     assert network(Layers, "layers").precision().startswith("int8 1-")
-    rows = batches(1)[0]
+    [rows] = batches(1)[0]
     int8 = network(Layers, "layers").runner()(rows)[0]
     assert not capfd.readouterr().err, "nothing is made again"
     monkeypatch.setenv("VISITA_PRECISION", "float32")
@@ -175,8 +175,9 @@ def test_what_has_no_linear_layers_runs_in_float32_whatever_is_asked_for(
     monkeypatch.setenv("VISITA_PRECISION", "int8")
     assert network(nn.Softplus, "curve").precision() == "float32"
     assert "preparing curve" in capfd.readouterr().err
-    (found,) = network(nn.Softplus, "curve").runner()(batches(1)[0])
-    assert np.allclose(found, np.log1p(np.exp(batches(1)[0])), atol=1e-5)
+    [rows] = batches(1)[0]
+    (found,) = network(nn.Softplus, "curve").runner()(rows)
+    assert np.allclose(found, np.log1p(np.exp(rows)), atol=1e-5)
     assert not capfd.readouterr().err, "it is made once"
     assert len(list((own_home / "cache" / "graphs").glob("*/graph.bin"))) == 1
 

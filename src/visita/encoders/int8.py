@@ -41,6 +41,22 @@ def fake_quantized(inputs: op.Node, low: np.float32, high: np.float32) -> op.Nod
     return ops.fake_quantize(inputs, low, high, low, high, STEPS)
 
 
+def with_zero(low: float, high: float) -> tuple[np.float32, np.float32]:
+    """Return a range, of which low is at most 0, in which 0 is one of the steps."""
+    step = (high - low) / (STEPS - 1)
+    zero = round(-low / step)
+    return np.float32(-zero * step), np.float32((STEPS - 1 - zero) * step)
+
+
+def rounded_weights(
+    weights: FloatArray, axes: tuple[int, ...]
+) -> tuple[NDArray[np.int8], FloatArray]:
+    """Return weights in steps and the step of each output, whose weights lie along ``axes``."""
+    peak = np.maximum(np.abs(weights).max(axis=axes, keepdims=True), np.float32(1e-8))
+    step = peak / np.float32(weight_steps())
+    return np.round(weights / step).astype(np.int8), step
+
+
 def int8_linear(inputs: op.Node, weights: NDArray[np.int8], step: FloatArray) -> op.Node:
     """Return inputs, fake-quantised (b, t, k) or (b, k), times weights (n, k) · step (n, 1)."""
     if weight_steps() == MOST or inputs.get_output_partial_shape(0).rank.get_length() != 3:

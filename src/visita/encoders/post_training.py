@@ -21,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.encoders import operations as op
-from visita.encoders.int8 import STEPS, fake_quantized, int8_linear, weight_steps
+from visita.encoders.engine import Graph
+from visita.encoders.int8 import STEPS, fake_quantized, int8_linear, rounded_weights, with_zero
 from visita.encoders.openvino import ops, ov
 from visita.types import FloatArray
+from visita.vectors import unit
 
 MIN_COSINE, MIN_RECALL = 0.995, 0.9
 """Refused below: the mean cosine to float32's vectors, and the share of pictures whose nearest
@@ -40,7 +42,8 @@ _ROWS, _LARGEST = 48, 16
 """Inputs of a layer that are looked at, of each batch: at random, and those of the largest values,
 as the ranges are theirs."""
 
-Batch = NDArray[Any]
+Batch = Sequence[NDArray[Any]]
+"""One array an input of the network."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,9 @@ def quantized(model: ov.Model, batches: Sequence[Batch], held_out: Sequence[Batc
     model : ov.Model
         In float32; it stays as it is.
     batches
-        Inputs to measure ranges on.
+        What to measure ranges on.
     held_out
-        Inputs to compare both on.
+        What to compare both on.
     """
     expected = _outputs(model, held_out)
     plans = _plans(model, batches)
@@ -158,11 +161,11 @@ def _sampled(
 ) -> Iterator[FloatArray]:
     """Yield some inputs of each layer, (rows, inputs)."""
     probe = ov.Model([layer.input_value(0) for layer in layers], model.get_parameters(), "probe")
-    compiled = _compiled(probe)
+    run = Graph(probe)
     rng = np.random.default_rng(0)
     seen: list[list[FloatArray]] = [[] for _ in layers]
     for batch in batches:
-        for rows, values in zip(seen, compiled(batch).values(), strict=True):
+        for rows, values in zip(seen, run(*batch), strict=True):
             rows.append(_some(values.reshape(-1, values.shape[-1]), rng))
     while seen:
         yield np.concatenate(seen.pop(0))
@@ -182,7 +185,7 @@ def _best_plan(rows: FloatArray, weights: FloatArray) -> _Layer:
         smoothing = _smoothing(rows, weights, strength)
         smooth = rows / smoothing
         low, high = _range(smooth, kept)
-        rounded, step = _rounded_weights(weights * smoothing)
+        rounded, step = rounded_weights(weights * smoothing, (1,))
         wrong = _rounded(smooth, low, high) @ (rounded * step).T - exact
         shift = wrong.mean(0)
         error = float((((wrong - shift) ** 2).sum(1) / sizes).mean())
@@ -198,12 +201,8 @@ def _smoothing(rows: FloatArray, weights: FloatArray, strength: float) -> FloatA
 
 
 def _range(values: FloatArray, kept: float) -> tuple[np.float32, np.float32]:
-    """Return a range in which zero is one of the steps."""
     ends = [values.min(), values.max()] if kept == 1 else np.quantile(values, [1 - kept, kept])
-    low, high = min(float(ends[0]), 0.0), max(float(ends[1]), 1e-8)
-    step = (high - low) / (STEPS - 1)
-    zero = round(-low / step)
-    return np.float32(-zero * step), np.float32((STEPS - 1 - zero) * step)
+    return with_zero(min(float(ends[0]), 0.0), max(float(ends[1]), 1e-8))
 
 
 def _rounded(values: FloatArray, low: np.float32, high: np.float32) -> FloatArray:
@@ -212,16 +211,9 @@ def _rounded(values: FloatArray, low: np.float32, high: np.float32) -> FloatArra
     return rounded
 
 
-def _rounded_weights(weights: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
-    """Return weights in steps and the step of each output, (outputs, 1)."""
-    peak = np.maximum(np.abs(weights).max(1, keepdims=True), np.float32(1e-8))
-    step = peak / np.float32(weight_steps())
-    return np.round(weights / step).astype(np.int8), step
-
-
 def _quantize(layer: Any, plan: _Layer) -> None:
     """Put fake quantisation around a linear layer, in place."""
-    rounded, step = _rounded_weights(_weights(layer) * plan.smoothing)
+    rounded, step = rounded_weights(_weights(layer) * plan.smoothing, (1,))
     smooth = ops.multiply(layer.input_value(0), op.constant(1 / plan.smoothing))
     outputs = int8_linear(fake_quantized(smooth, plan.low, plan.high), rounded, step)
     readers = layer.output(0).get_target_inputs()
@@ -230,23 +222,16 @@ def _quantize(layer: Any, plan: _Layer) -> None:
         reader.replace_source_output(corrected.output(0))
 
 
-def _compiled(model: ov.Model) -> Any:
-    return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-
 def _outputs(model: ov.Model, batches: Sequence[Batch]) -> list[FloatArray]:
     """Return each output for all batches, (n, numbers)."""
-    compiled = _compiled(model)
-    results = [[out.reshape(len(out), -1) for out in compiled(b).values()] for b in batches]
+    run = Graph(model)
+    results = [[out.reshape(len(out), -1) for out in run(*batch)] for batch in batches]
     return [np.concatenate(output) for output in zip(*results, strict=True)]
 
 
 def _nearness(expected: FloatArray, output: FloatArray) -> tuple[float, float]:
     """Return the mean cosine of rows, and how many of them find their own again."""
-    a, b = (
-        x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-30) for x in (expected, output)
-    )
-    cosines = b @ a.T
+    cosines = unit(output) @ unit(expected).T
     own = cosines.diagonal()
     # Others may be just as near: pictures that are alike have the same vector.
     return float(own.mean()), float((own >= cosines.max(1) - 1e-6).mean())

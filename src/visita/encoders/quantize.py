@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from visita.artifact import fingerprint_of
-from visita.encoders.int8 import MOST, fake_quantized, weight_steps
+from visita.encoders.int8 import MOST, fake_quantized, rounded_weights, weight_steps, with_zero
 from visita.encoders.openvino import ops, ov
 from visita.types import FloatArray
 
@@ -119,14 +119,9 @@ def _convolutions(model: ov.Model) -> list[Any]:
 
 
 def _activation(source: Any, low: float, high: float) -> Any:
-    if low >= 0:
-        low = 0.0
-    else:  # shift the range so that zero, the padding, is one of the 256 steps
-        low, high = low * TAILS, high * TAILS
-        step = (high - low) / 255
-        zero = round(-low / step)
-        low, high = -zero * step, (255 - zero) * step
-    return fake_quantized(source, np.float32(low), np.float32(high)).output(0)
+    # Zero, the padding, has to be one of the steps.
+    ends = with_zero(0.0, high) if low >= 0 else with_zero(low * TAILS, high * TAILS)
+    return fake_quantized(source, *ends).output(0)
 
 
 def _round_weights(node: Any, means: FloatArray) -> None:
@@ -135,10 +130,8 @@ def _round_weights(node: Any, means: FloatArray) -> None:
     # Weights are (out, in, h, w), or (groups, out, in, h, w): one step size an output channel.
     depthwise = node.get_type_name() == "GroupConvolution"
     taps = tuple(range(2 if depthwise else 1, weights.ndim))
-    peak = np.maximum(np.abs(weights).max(axis=taps, keepdims=True), np.float32(1e-8))
-    step = peak / np.float32(weight_steps())
-    rounded = np.round(weights / step) * step
-    ends = [-MOST * step, MOST * step] * 2
+    steps, step = rounded_weights(weights, taps)
+    rounded, ends = steps * step, [-MOST * step, MOST * step] * 2
     node.input(1).replace_source_output(
         ops.fake_quantize(ops.constant(rounded), *ends, 2 * MOST + 1).output(0)
     )

@@ -27,6 +27,7 @@ from visita.data.decode import REDUCED, decode, decoding, to_rgb
 from visita.encoders.contract import Computed, EncodedBatch, Mirroring
 from visita.encoders.engine import BuiltNetwork, Int8, Runner, cores
 from visita.encoders.export import CachedNetwork
+from visita.encoders.post_training import Batch
 from visita.encoders.precision import FLOAT32, INT8
 from visita.encoders.quantize import Activations, known_activations, quantize
 from visita.encoders.table import IMAGE_ENCODERS
@@ -239,7 +240,7 @@ class _Network:
             pictures=self._photographs if photographs.are_here() else None,
         )
 
-    def _photographs(self) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    def _photographs(self) -> tuple[list[Batch], list[Batch]]:
         seen, held_out = (
             [self.encoder.prepare(crop) for crop in photographs.crops(names)]
             for names in (photographs.SEEN, photographs.HELD_OUT)
@@ -278,8 +279,8 @@ def _examples(side: int) -> list[NDArray[np.uint8]]:
     return [np.stack([np.asarray(Image.fromarray(c).resize(size)) for c in coarse])]
 
 
-def _batches(pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    return [np.stack(pictures[at : at + CHUNK]) for at in range(0, len(pictures), CHUNK)]
+def _batches(pictures: Sequence[NDArray[np.uint8]]) -> list[Batch]:
+    return [[np.stack(pictures[at : at + CHUNK])] for at in range(0, len(pictures), CHUNK)]
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
