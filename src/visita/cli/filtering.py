@@ -3,59 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 PANEL = "Which pictures, by what is written in them and beside them"
 
-Since = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DATE",
-        help="Taken then or later, as in 2024-05.",
-        rich_help_panel=PANEL,
-    ),
-]
-Until = Annotated[
-    str | None,
-    typer.Option(metavar="DATE", help="Taken then or earlier.", rich_help_panel=PANEL),
-]
-Camera = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="By a camera of this name.", rich_help_panel=PANEL),
-]
-Near = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LAT,LON[,KM]", help="Taken within 5 km, or as many.", rich_help_panel=PANEL
-    ),
-]
-Under = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="In this folder and those in it.", rich_help_panel=PANEL),
-]
-Tag = Annotated[
-    list[str] | None,
-    typer.Option(metavar="WORD", help="With this keyword. Repeatable.", rich_help_panel=PANEL),
-]
-Rating = Annotated[
-    int | None,
-    typer.Option(metavar="STARS", help="With so many stars at least.", rich_help_panel=PANEL),
-]
+
+def _option(metavar: str, said: str) -> Any:
+    return typer.Option(metavar=metavar, help=said, rich_help_panel=PANEL)
+
+
+Since = Annotated[str | None, _option("DATE", "Taken then or later, as in 2024-05.")]
+Until = Annotated[str | None, _option("DATE", "Taken then or earlier.")]
+Camera = Annotated[str | None, _option("NAME", "By a camera of this name.")]
+Near = Annotated[str | None, _option("LAT,LON[,KM]", "Taken within 5 km, or as many.")]
+Under = Annotated[Path | None, _option("FOLDER", "In this folder and those in it.")]
+Tag = Annotated[list[str] | None, _option("WORD", "With this keyword. Repeatable.")]
+Rating = Annotated[int | None, _option("STARS", "With so many stars at least.")]
 Text = Annotated[
-    str | None,
-    typer.Option(
-        metavar="WORDS",
-        help="With these words in title, caption, keywords or folder.",
-        rich_help_panel=PANEL,
-    ),
+    str | None, _option("WORDS", "With these words in title, caption, keywords or folder.")
 ]
 Where = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SQL",
-        help="A condition over the columns of 'visita gallery info'.",
-        rich_help_panel=PANEL,
-    ),
+    str | None, _option("SQL", "A condition over the columns of 'visita gallery info'.")
 ]

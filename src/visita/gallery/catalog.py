@@ -18,7 +18,7 @@ from typing import Any
 from visita.errors import ArtifactError, DamagedError
 from visita.progress import say_once
 from visita.store.journal import append_line, read_lines, write_lines
-from visita.store.lock import WriterLock, unwritable
+from visita.store.lock import WriterLock
 
 _INDEX = "index.sqlite"
 _QUERY = "SELECT path, size, mtime_ns, digest, error, decoder FROM pictures"
@@ -165,11 +165,8 @@ class Catalog:
             If the disk refuses.
         """
         line = {"files": [[p, *astuple(e)] for p, e in entries.items()], "removed": list(remove)}
-        lock.check()
-        try:
+        with lock.writing():
             append_line(self._path, line)
-        except OSError as error:
-            raise unwritable(self._place, error) from error
         self._take_in(line)
 
     def mend(self) -> None:

@@ -18,7 +18,7 @@ from visita.data.metadata.columns import Metadata, merged
 from visita.data.pictures import PictureFile, printable
 from visita.errors import ArtifactError
 from visita.store.journal import append_line, each_line, mend_lines, write_lines
-from visita.store.lock import WriterLock, unwritable
+from visita.store.lock import WriterLock
 
 METADATA = "metadata.jsonl"
 VERSION = "1"
@@ -77,7 +77,6 @@ class MetadataFile:
     """The metadata that the gallery in ``place`` keeps."""
 
     def __init__(self, place: Path) -> None:
-        self._place = place
         self._path = place / METADATA
         self._is_whole = False
 
@@ -96,12 +95,9 @@ class MetadataFile:
         UnwritableError
             If the disk refuses.
         """
-        lock.check()
-        try:
+        with lock.writing():
             self._cut_torn_end()
             append_line(self._path, {"metadata": sources})
-        except OSError as error:
-            raise unwritable(self._place, error) from error
 
     def read(self, keys: Collection[str]) -> Sources:
         """Return what is kept by some keys; a line that is damaged says nothing.

@@ -18,7 +18,7 @@ from visita.data.files import open_at_once
 from visita.data.pictures import SUFFIXES, Exclusion, Found, PictureFile, find_pictures, printable
 from visita.errors import DataError, PassingError, PictureError
 from visita.gallery.catalog import Entry
-from visita.gallery.metadata import VERSION, stamp_of
+from visita.gallery.metadata import stamp_of
 from visita.types import Skipped
 
 CHANGED = "changed or disappeared while it was read; it is tried again at the next sync"
@@ -211,8 +211,7 @@ def survey(
             continue
         if entry.error is None:
             surveyed.current.append(path)
-            # Most have nothing beside them; there may be a million.
-            if entry.described != (stamp_of(path, file) if file.beside else VERSION):
+            if entry.described != stamp_of(path, file):
                 surveyed.undescribed.append(path)
         else:
             surveyed.broken.append(path)

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from importlib.util import find_spec
 from pathlib import Path
 
+from visita.data import photographs
 from visita.errors import DataError, MissingExtraError
 from visita.home import data_home
 from visita.search.galleries import Gallery
@@ -120,7 +120,7 @@ def sample_pictures(home: Path | None = None) -> Path:
     DataError
         If its version brings other pictures.
     """
-    if find_spec("skimage") is None:
+    if not photographs.are_here():
         raise MissingExtraError("the demo", "demo")
     folder = (home or data_home()) / "demo" / "pictures"
     folder.mkdir(parents=True, exist_ok=True)

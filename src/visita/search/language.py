@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
@@ -77,10 +77,16 @@ def foreign_code(text: str, languages: Sequence[str]) -> str:
         return UNDETERMINED
     if kind_of(text) == "keywords" or ("en" in languages and plainly_english(text)):
         return ""
-    shares = dict(identifier().rank(text[:ENOUGH]))
+    shares = _shares(text[:ENOUGH])
     likely = max(shares, key=lambda code: shares[code])
     share = sum(shares.get(code, 0.0) for code in languages)
     return likely if likely not in languages and share < CERTAIN else ""
+
+
+@lru_cache
+def _shares(text: str) -> dict[str, float]:
+    """Return how probable each language is; of one text that is asked for several times."""
+    return dict(identifier().rank(text))
 
 
 def plainly_english(text: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -85,6 +86,23 @@ class WriterLock:
                 f"{self.folder} was removed while it was written to: what was in it is gone. "
                 "Run again to make it anew."
             )
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write something to the folder within the block.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder was removed meanwhile.
+        UnwritableError
+            If the disk refuses.
+        """
+        self.check()
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
 
     def release(self) -> None:
         """Let another process write."""
