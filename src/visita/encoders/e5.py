@@ -76,7 +76,9 @@ class E5(BertText):
         del self._file  # 72 MB that are read once
         table = tensors.pop("emb.word").reshape(-1, WIDTH // 32)
         rest = {_named(name): _shaped(name, x) for name, x in tensors.items()}
-        return BertWeights(partial(_vectors, table), lambda: _joined(unpacked(table)), rest)
+        return BertWeights(
+            partial(_vectors, table), lambda: unpacked(table).reshape(-1, WIDTH), rest
+        )
 
     @property
     def around(self) -> tuple[list[int], list[int]]:
@@ -127,7 +129,3 @@ def _vectors(table: NDArray[Any], ids: op.Node) -> op.Node:
     lower = ops.subtract(packed, ops.multiply(upper, op.constant(16)))
     steps = ops.subtract(ops.concat([lower, upper], -1), op.constant(MIDDLE))
     return ops.reshape(ops.multiply(steps, scales), op.shape(0, 0, WIDTH), True)
-
-
-def _joined(blocks: FloatArray) -> FloatArray:
-    return blocks.reshape(len(blocks), -1)

@@ -38,8 +38,6 @@ _ROWS = 1000
 _MOST_NUMBERS = 1_000_000
 """Of a row of vectors or parts."""
 _MOST_MATCHERS = 20
-_NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
-"""What comes of JSON that is not what it should be."""
 _FINGERPRINT = re.compile(r"[0-9a-f]{8,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -143,16 +141,9 @@ class _Part:
         """Keep the vectors of contents that are new, where there are any."""
         new = {row["digest"]: row for row in rows if row["digest"] not in store}
         known = [d for d, row in new.items() if all(row[name] is not None for name in self.names)]
-        columns = (
-            {
-                name: np.stack([self._cell(new[digest], name) for digest in known])
-                for name in self.shapes
-            }
-            if known
-            else {}
-        )
         if known:
-            store.append(known, columns)
+            cells = {name: [self._cell(new[d], name) for d in known] for name in self.shapes}
+            store.append(known, {name: np.stack(values) for name, values in cells.items()})
 
     def _cell(self, row: Mapping[str, Any], name: str) -> NDArray[Any]:
         shape, value = self.shapes[name], row[f"{name}-{self.fingerprint}"]

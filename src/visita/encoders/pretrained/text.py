@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from visita.arguments import check_levels
 from visita.artifact import fingerprint_of
+from visita.encoders.bert_text import by_length
 from visita.encoders.engine import Runner, cores
 from visita.encoders.export import cached_runner
 from visita.encoders.library.hub import CARD
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # a family makes its text encoders
     from visita.encoders.pretrained.family import Family
 
 VECTOR = "vector"
-BATCH = 32
 
 
 class PretrainedText:
@@ -94,7 +94,7 @@ class PretrainedText:
         offsets = np.concatenate([[0], np.cumsum([len(c) for c in cut])]).astype(np.int64)
         passages = [passage for text in cut for passage in text]
         vectors = np.empty((len(passages), self.dim), np.float32)
-        for rows in _by_length(passages):
+        for rows in by_length(passages):
             ids, mask = self.reading.padded([passages[row] for row in rows])
             vectors[rows] = np.concatenate(self._runner(ids, mask), axis=1)
         return TextFeatures(offsets, vectors)
@@ -117,7 +117,7 @@ class PretrainedText:
         cut = self.reading.passages(texts)
         passages = [passage for text in cut for passage in text]
         per_passage = [np.zeros((0, self.dim), np.float16)] * len(passages)
-        for rows in _by_length(passages):
+        for rows in by_length(passages):
             ids, mask = self.reading.padded([passages[row] for row in rows])
             [values] = self._token_runner(ids, mask)
             for row, states, read in zip(rows, values, mask.astype(bool), strict=True):
@@ -231,10 +231,3 @@ class PretrainedText:
     def _read(self) -> Model:
         files = self._family.fetch(self._model)
         return self._family.read(self._model, files)
-
-
-def _by_length(passages: list[list[int]]) -> Iterator[NDArray[np.int64]]:
-    # Passages of like length together, so that little is spent on padding.
-    order = np.argsort([len(p) for p in passages], kind="stable")
-    for start in range(0, len(order), BATCH):
-        yield order[start : start + BATCH]
