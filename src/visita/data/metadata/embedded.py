@@ -97,7 +97,7 @@ def _try(read: Callable[..., Found], *parts: object) -> Found | None:
         if error.errno:
             raise
         return None
-    except Exception:
+    except Exception:  # one damaged part of a file says nothing of the others
         return None
 
 
