@@ -110,11 +110,13 @@ class MissingExtraError(VisitaError):
 EXTRAS = {
     "accelerate": "train",
     "efficientnet_lite_pytorch": "train",
+    "fastapi": "serve",
     "matplotlib": "report",
     "pyarrow": "parquet",
     "sklearn": "train",
     "torch": "train",
     "transformers": "transformers",
+    "uvicorn": "serve",
     "watchfiles": "watch",
 }
 """The extra that installs each library that not every installation has."""

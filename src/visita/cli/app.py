@@ -33,6 +33,7 @@ COMMANDS = Registry(
         "recommend": "visita.cli.recommend:recommend",
         "index": "visita.cli.index:index",
         "watch": "visita.cli.watch:watch",
+        "serve": "visita.cli.serve:serve",
         "match": "visita.cli.match:match",
         "explain": "visita.cli.explain:explain",
         "caption": "visita.cli.caption:caption",

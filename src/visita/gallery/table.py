@@ -122,7 +122,7 @@ def open_table(place: Path) -> Iterator[sqlite3.Connection]:
         with closing(_opened(made)) as connection:
             yield connection
         return
-    with closing(sqlite3.connect(":memory:")) as connection:
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
         if base := _sound(place):
             with closing(_opened(base)) as before:
                 before.backup(connection)

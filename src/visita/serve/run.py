@@ -1,0 +1,103 @@
+"""Running the service until it is told to stop; it finishes what it began."""
+
+from __future__ import annotations
+
+import socket
+import webbrowser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import uvicorn
+
+from visita.errors import ConfigError
+from visita.progress import say
+from visita.serve.app import make_app
+from visita.serve.config import ServeConfig, is_loopback
+from visita.serve.encode import serving_finder
+from visita.serve.library import Library
+
+BACKLOG = 2048
+CONNECTIONS = 1000
+"""More than these are refused by 503: each takes some memory, even one that says nothing."""
+
+
+def serve(folders: Sequence[Path], config: ServeConfig, *, opens: bool = False) -> None:
+    """Serve the galleries of some folders.
+
+    Parameters
+    ----------
+    opens
+        Open the page in a browser.
+
+    Raises
+    ------
+    ConfigError
+        If the address is taken or not of this machine.
+    VisitaError
+        If there is no such folder, or the matcher cannot be loaded.
+    """
+    listening = _listen(config)
+    finder = serving_finder(config.matcher)
+    library = Library(folders, finder, home=config.home, exclude=config.exclude)
+    past = None
+    if config.past:
+        from visita.search.past import Past  # noqa: PLC0415  brings scikit-learn
+
+        past = Past.learn(finder, config.past)
+    app = make_app(library, config, past)
+    address = _address(config, listening)
+    server = Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=int(config.seconds) + 1,
+        ),
+        lambda: _told(address, config, opens),
+    )
+    server.run(sockets=[listening])
+
+
+class Server(uvicorn.Server):
+    """Says when it can be asked."""
+
+    def __init__(self, config: uvicorn.Config, begun: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._begun = begun
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        if self.started:
+            self._begun()
+
+
+def _listen(config: ServeConfig) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            config.host, config.port, type=socket.SOCK_STREAM
+        )[0]
+        listening = socket.socket(family, kind)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"{config.host} port {config.port} cannot be listened at ({error.strerror}): name "
+            "another by --port, such as 0 for any that is free."
+        ) from error
+    return listening
+
+
+def _address(config: ServeConfig, listening: socket.socket) -> str:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"http://{host}:{listening.getsockname()[1]}/"
+
+
+def _told(address: str, config: ServeConfig, opens: bool) -> None:
+    print(address, flush=True)
+    say("Serving: Ctrl-C ends it.")
+    if opens and is_loopback(config.host):
+        webbrowser.open(f"{address}?token={config.token}" if config.token else address)

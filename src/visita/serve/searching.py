@@ -1,0 +1,179 @@
+"""Searching: what is asked over HTTP, as one call of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from visita.errors import DataError
+from visita.gallery.filter import Filter
+from visita.search.galleries import find
+from visita.search.language import remarks
+from visita.search.matches import Match, Matches
+from visita.search.query import Kind, Query, kind_of
+from visita.search.search import SURE, search
+from visita.serve import models
+from visita.serve.library import Library
+from visita.serve.pages import end_of, start_of
+from visita.serve.shelf import Shelf
+from visita.serve.uploads import opened
+from visita.types import FloatArray
+from visita.vectors import unit
+
+DEEPEST = 10_000
+"""Results that can be paged through."""
+
+
+class AskedByQuery(models.Among):
+    """A search by a text in the address; ``gallery`` and ``tag`` may be given several times."""
+
+    text: models.Text
+    gallery: Annotated[tuple[models.GalleryId, ...], Field(max_length=100)] = ()
+    k: models.Count = 50
+    cursor: models.Cursor | None = None
+    sort: models.Sort = "relevance"
+    threshold: Annotated[float | None, Field(ge=-1, le=1)] = None
+    group: bool = False
+
+    def request(self) -> models.SearchRequest:
+        """Return the same search as a request with a body."""
+        given = self.model_dump()
+        among = {name: given.pop(name) for name in models.Among.model_fields}
+        return models.SearchRequest(
+            among=models.Among(**among), galleries=given.pop("gallery"), **given
+        )
+
+
+def answer(library: Library, asked: models.SearchRequest, most_pixels: int) -> models.SearchAnswer:
+    """Return the pictures for a text, for pictures, or for both.
+
+    Raises
+    ------
+    DataError, ConfigError
+        If nothing is asked for, or the library refuses what is.
+    """
+    if asked.text is None and not asked.like:
+        raise DataError("Nothing is searched for: give a text, or pictures to be like.")
+    start = start_of(asked)
+    where = filter_of(asked.among)
+    shelves = holding(library.shelves(asked.galleries), asked.among.under)
+    found = Search(library, shelves, where, asked).matches(start + asked.k + 1, most_pixels)
+    page, more = found[start : start + asked.k], len(found) > start + asked.k
+    end = start + len(page)
+    kind: Kind = "picture" if asked.like else kind_of(asked.text or "")
+    return models.SearchAnswer(
+        kind=kind,
+        gallery_size=sum(_size(shelf, where) for shelf in shelves),
+        sure=SURE,
+        remarks=tuple(remarks(asked.text, library.finder.matcher)) if asked.text else (),
+        matches=tuple(told(page, shelves)),
+        next=end_of(end, asked) if more and end < DEEPEST else None,
+    )
+
+
+class Search:
+    """One search among some shelves."""
+
+    def __init__(
+        self,
+        library: Library,
+        shelves: Sequence[Shelf],
+        where: Filter | None,
+        asked: models.SearchRequest,
+    ) -> None:
+        self._library = library
+        self._galleries = [shelf.gallery for shelf in shelves]
+        self._asked = asked
+        self._options: dict[str, Any] = {
+            "threshold": asked.threshold,
+            "where": where,
+            "sort": asked.sort,
+            "group": asked.group,
+        }
+
+    def matches(self, k: int, most_pixels: int) -> Matches[Match]:
+        """Return the k best."""
+        if not self._asked.like:
+            return find(self._galleries, self._asked.text or "", k, **self._options)
+        vectors = self._vectors(most_pixels)
+        return search(Query.from_vectors(vectors), self._galleries, k, **self._options)
+
+    def _vectors(self, most_pixels: int) -> FloatArray:
+        """Return the directions of what is looked for, float32 (p, d)."""
+        finder = self._library.finder
+        parts = [self._vector(given, most_pixels) for given in self._asked.like]
+        if self._asked.text:
+            query = finder.reading(self._asked.text).query(self._asked.text)
+            parts.append(query.pooled()[None])
+        return unit(np.concatenate(parts))
+
+    def _vector(self, given: models.Given, most_pixels: int) -> FloatArray:
+        if given.gallery is not None and given.id is not None:
+            shelf = self._library.of(given.gallery).shelf
+            row = shelf.row(given.id)
+            return shelf.snapshot.vectors[row : row + 1]
+        picture = opened(given, self._library, most_pixels)
+        return self._library.finder.embed_pictures([picture])
+
+
+def told(matches: Iterable[Match], shelves: Sequence[Shelf]) -> Iterable[models.Found]:
+    """Yield matches by gallery and id, with what the grid needs to know of each."""
+    for match in matches:
+        yield models.Found(**facts(match, shelves))
+
+
+def facts(match: Match, shelves: Sequence[Shelf]) -> dict[str, Any]:
+    """Return the fields of ``models.Found``."""
+    shelf, name = named(match.path, shelves)
+    [known] = shelf.described([str(match.path)])
+    return {
+        **name.model_dump(),
+        "path": str(match.path),
+        "score": match.score,
+        "probability": match.probability,
+        "date": match.date or known.get("date"),
+        "width": known.get("width"),
+        "height": known.get("height"),
+        "alike": tuple(named(path, shelves)[1] for path in match.alike),
+    }
+
+
+def named(path: Path, shelves: Sequence[Shelf]) -> tuple[Shelf, models.Named]:
+    """Return the shelf of a path that was found there, and what the picture is called."""
+    shelf = next(shelf for shelf in shelves if str(path) in shelf.rows)
+    digest = shelf.snapshot.digests[shelf.rows[str(path)]]
+    return shelf, models.Named(gallery=shelf.id, id=digest)
+
+
+def filter_of(among: models.Among) -> Filter | None:
+    """Return the library's filter; None where all is searched."""
+    given = among.model_dump(exclude_defaults=True)
+    if not given:
+        return None
+    if "words" in given:
+        given["text"] = given.pop("words")
+    return Filter(**given)
+
+
+def holding(shelves: Sequence[Shelf], under: str | None) -> list[Shelf]:
+    """Return the shelves that have a folder; what a client says is compared, never opened.
+
+    Raises
+    ------
+    DataError
+        If none has it.
+    """
+    if under is None:
+        return list(shelves)
+    found = [shelf for shelf in shelves if under in shelf.folders]
+    if not found:
+        raise DataError(f"No gallery has a folder {under[:200]!r} with pictures.")
+    return found
+
+
+def _size(shelf: Shelf, where: Filter | None) -> int:
+    return len(shelf if where is None else shelf.gallery.passing(where))
