@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from visita.papers.reproduce import reproduce
     from visita.reports.compare import compare
     from visita.reports.robustness import robustness
+    from visita.search.algebra import Term
     from visita.search.answer import Choice, answer
     from visita.search.caption import Caption, Captioner
     from visita.search.explain import Explanation, explain
@@ -56,6 +57,7 @@ __all__ = [
     "PaperConfig",
     "Past",
     "Recommendation",
+    "Term",
     "Trained",
     "TrainedEncoder",
     "VisitaError",
@@ -98,6 +100,7 @@ _MODULES = {
     "PaperConfig": "visita.training.config",
     "Past": "visita.search.past",
     "Recommendation": "visita.search.recommend",
+    "Term": "visita.search.algebra",
     "Trained": "visita.training.train",
     "TrainedEncoder": "visita.training.encoder",
     "VisitaError": "visita.errors",

@@ -33,6 +33,7 @@ from visita.cli.options import folders as checked
 from visita.cli.output import print_json, print_null
 from visita.errors import ConfigError
 from visita.progress import note, one_line, say
+from visita.search.algebra import read_as, terms_of
 
 SURE = 0.5
 Sort = Literal["relevance", "date"]
@@ -61,8 +62,9 @@ class Found:
         """Return how the numbers are to be read, where that is not plain, or ``""``."""
         if not self.gallery_size:
             return "nothing found: no picture passes the filter"
-        if self.matches and self.kind == "picture":
-            return "the numbers are similarities (cosines), not probabilities"
+        if self.matches and self.kind != "text":
+            told = f"read as {read_as(terms_of(self.query))}: " if self.kind == "sum" else ""
+            return f"{told}the numbers are similarities (cosines), not probabilities"
         return remark(self.matches, threshold)
 
 
@@ -83,6 +85,8 @@ class Wanted:
         kind = "picture" if isinstance(asked, Path) else "text"
         size = 0
         try:
+            if isinstance(asked, str) and terms_of(asked):
+                kind = "sum"
             size = sum(len(self._among(gallery)) for gallery in galleries)
             return Found(str(asked), kind, size, self._find(galleries, asked))
         except visita.VisitaError as error:
@@ -229,6 +233,7 @@ def search(
 
     [bold]visita search "a dog on a beach" Pictures[/bold]
     [bold]visita search "a street without cars" Pictures[/bold]
+    [bold]visita search "2*golden retriever + ./pool.jpg - fruit" Pictures[/bold]
     [bold]visita search --image dog.jpg Pictures Scans -k 3[/bold]
     [bold]visita search "a red boat" Pictures --threshold 0.5 --paths | head -1[/bold]
     [bold]visita search "a red boat" Pictures --since 2023 --sort date[/bold]

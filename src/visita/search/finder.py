@@ -8,12 +8,16 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 from PIL.Image import Image
 
 from visita.arguments import expect, listed
+from visita.errors import DataError
 from visita.matchers import DEFAULT, opened
+from visita.search.algebra import Term
 from visita.search.language import reader
 from visita.search.pair import Pair, Seen
+from visita.search.passages import passages
 from visita.search.query import Query
 from visita.store.pictures import PICTURE, RecipeEncoder
 from visita.types import FloatArray, Matcher, TextEncoder
@@ -129,6 +133,31 @@ class Finder:
             If it is empty.
         """
         return Query.of(text, self.matcher, self.texts)
+
+    def sum_of(self, terms: Sequence[Term]) -> Query:
+        """Return the query for a sum; that of a single text is the text's own.
+
+        Raises
+        ------
+        PictureError
+            If a file cannot be decoded.
+        DataError
+            If there is no term, or a text is empty.
+        """
+        match listed(terms, Term, "What is searched for is a str or a list of Term"):
+            case []:
+                raise DataError("The sum has no terms: give one or more.")
+            case [Term(what=str() as text, weight=weight)] if weight > 0:
+                return self.reading(text).query(text)
+        vectors = np.stack([self._vector(term.what) for term in terms])
+        return Query.sum_of(vectors, [term.weight for term in terms], self.matcher)
+
+    def _vector(self, what: str | Path | Image) -> FloatArray:
+        if not isinstance(what, str):
+            [vector] = self.embed_pictures([self.pictures.open(what)])
+            return np.asarray(vector)
+        finder = self.reading(what)
+        return Query.from_texts(passages(what), finder.texts, finder.matcher).pooled()
 
     def see(self, pictures: Iterable[Image | str | Path]) -> Seen:
         """Return what the matcher keeps of pictures, which may be made one by one.

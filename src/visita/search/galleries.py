@@ -18,6 +18,7 @@ from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
 from visita.matchers import DEFAULT
 from visita.progress import bar
+from visita.search.algebra import Term, terms_of
 from visita.search.finder import Finder, finder_of
 from visita.search.matches import Match, Matches
 from visita.search.query import Query
@@ -184,7 +185,9 @@ class Gallery:
             self._passing = where, self.stored.passing(self.snapshot, where)
         return self._passing[1]
 
-    def search(self, text: str, k: int = 10, **options: Unpack[Options]) -> Matches[Match]:
+    def search(
+        self, text: str | Sequence[Term], k: int = 10, **options: Unpack[Options]
+    ) -> Matches[Match]:
         """Return the k best pictures for a text, each with a probability; see ``find``."""
         return find([self], text, k, **options)
 
@@ -197,7 +200,7 @@ class Gallery:
 
 def find(
     galleries: Sequence[Gallery],
-    text: str,
+    text: str | Sequence[Term],
     k: int = 10,
     *,
     threshold: float | None = None,
@@ -210,14 +213,19 @@ def find(
     A text of several sentences is searched with each, as far as they agree. A matcher of two
     stages re-ranks the best 50, whatever k is; the rest comes after them.
     ``threshold`` leaves out what has a lower probability. "beach -dog", "a street without cars"
-    and the like exclude, see ``visita.search.search``. ``where`` is what to search among, as if
+    and the like exclude, see ``visita.search.search``. "2*golden retriever + ./pool.jpg - fruit" is
+    a sum, as is a list of ``Term``: its scores are similarities, as in ``find_like``. A text names
+    pictures by ``./``, ``../``, ``~/`` or ``/`` alone; one of strangers, who are to see no files,
+    goes into a ``Term``. ``where`` is what to search among, as if
     there were no other pictures. ``sort="date"`` returns the newest of what reaches the threshold,
     or else a probability of 0.5. ``group`` puts pictures that are nearly the same together.
 
     Raises
     ------
     DataError
-        If the text is empty or a gallery was never synchronized.
+        If the text is empty, a sum cannot be understood or a gallery was never synchronized.
+    PictureError
+        If a picture of a sum cannot be decoded.
     MismatchError
         If the galleries do not share one matcher.
     ConfigError
@@ -230,7 +238,9 @@ def find(
     >>> len(matches), matches[0].probability > 0.5
     (3, True)
     """
-    query = shared_finder(galleries).reading(text).query(text)
+    finder = shared_finder(galleries)
+    terms = (terms_of(text) or [Term(text)]) if isinstance(text, str) else text
+    query = finder.sum_of(terms)
     return search(query, galleries, k, threshold=threshold, where=where, sort=sort, group=group)
 
 

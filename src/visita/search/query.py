@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from visita.arguments import expect
 from visita.brief import Brief
 from visita.errors import DataError
-from visita.matchers.probability import word_counts
+from visita.matchers.probability import usual_scores, word_counts
 from visita.progress import bar
 from visita.search.passages import agreement, passages, pooled
 from visita.types import FloatArray, Judge, Matcher, Reranker, TextEncoder
@@ -43,6 +43,8 @@ UNCLEAR = re.compile(
     r"\b(?:no|not|never|without|neither|nor|none|nobody|nothing|nowhere|except|cannot|\w+n['\u2019]t)\b",
     re.I,
 )
+DASH = re.compile(r"\S\s+[-\u2212](?:\s+[^\W\d_]\S*){1,3}$")
+"""It may be meant to exclude what follows; before more words it is a dash."""
 NO_THING = re.compile(r"no(?:\s+(?:one|entry|parking|smoking|exit)\b|\.)", re.I)
 """What only looks like it: "no entry" is a sign."""
 
@@ -85,6 +87,8 @@ def wish(text: str) -> Wish:
 def misread(text: str) -> str:
     """Return the first word that says no and is read as any other word, or ``""``."""
     wanted = wish(text).wanted
+    if DASH.search(wanted):
+        return "-"
     match = UNCLEAR.search(wanted)
     return match[0] if match and not NO_THING.match(wanted[match.start() :]) else ""
 
@@ -203,6 +207,21 @@ class Query(Brief):
         """Return the query for the vectors (p, d) of pictures, equal unless told otherwise."""
         counts = _weights([1] * len(vectors) if weights is None else weights)
         return cls(vectors, counts, kind="picture")
+
+    @classmethod
+    def sum_of(cls, parts: FloatArray, weights: Sequence[float], matcher: Matcher) -> Self:
+        """Return the query for a sum of texts and pictures, given by their vectors (p, d).
+
+        The vectors of texts and of pictures lie apart, and a word's similarities to pictures vary
+        less than a picture's. So each counts by its weight in units of how its own vary, where the
+        matcher has pictures that stand for any.
+        """
+        directions, spread = unit(parts), np.ones(len(parts))
+        if matcher.background is not None:
+            spread = usual_scores(unit(matcher.background), directions).spread
+        counts = np.asarray(weights / spread)
+        shares = np.asarray(counts / np.abs(counts).sum(), np.float32)
+        return cls(directions, shares, kind="picture", matcher=matcher)
 
     @property
     def reranker(self) -> Reranker | None:

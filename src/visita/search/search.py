@@ -196,7 +196,7 @@ def newest(
     if threshold is None and query.kind == "picture":
         raise ConfigError(
             "How similar is similar enough? Sorting by date needs a threshold for pictures like "
-            "one, such as 0.7."
+            "one, such as 0.7, and for a sum."
         )
     least = SURE if threshold is None else threshold
     wanted, size = max(k, CANDIDATES), sum(map(len, snapshots))
