@@ -187,7 +187,7 @@ def test_a_passing_error_is_not_remembered(place, number):
 
 def test_a_file_that_cannot_be_read_to_its_end_is_not_taken_for_no_picture(place, monkeypatch):
     (place.folder / "new.png").write_bytes(b"no picture")
-    monkeypatch.setattr("visita.gallery.sync.can_be_read", lambda *_: False)
+    monkeypatch.setattr("visita.gallery.reading.can_be_read", lambda *_: False)
     assert place.sync().skipped[0].passing
     monkeypatch.undo()
     assert not place.sync().skipped[0].passing
@@ -222,7 +222,7 @@ def test_a_mount_that_numbers_its_files_anew_is_not_read_again(place, monkeypatc
     }
     catalog.update(entries, (), lock)
     lock.release()
-    monkeypatch.setattr("visita.gallery.sync.digest_of", None)  # reads no file
+    monkeypatch.setattr("visita.gallery.reading.digest_of", None)  # reads no file
     assert place.sync().unchanged == 8
     assert place.sync().in_step
 

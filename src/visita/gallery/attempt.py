@@ -19,6 +19,7 @@ from visita.gallery import table
 from visita.gallery.catalog import Catalog
 from visita.gallery.listing import FORMAT, Card, adopt_moved, read_card, write_card
 from visita.gallery.metadata import MetadataFile
+from visita.gallery.reading import Reading, read_here
 from visita.gallery.snapshot import Vectors
 from visita.gallery.stores import (
     made_by_of,
@@ -57,6 +58,8 @@ class Attempt:
         Whether to look for damage in what is beside the vectors too.
     tabled : bool
         Whether what is written about the pictures is asked for too, in the table.
+    read : Reading
+        Where pictures are read.
     started : float
         When, by the clock of ``time.monotonic``.
     """
@@ -68,6 +71,7 @@ class Attempt:
     progress: ProgressBar
     whole: bool = False
     tabled: bool = False
+    read: Reading = read_here
     started: float = field(default_factory=time.monotonic)
 
     def look(self) -> Look:
@@ -170,7 +174,7 @@ class Attempt:
             )
             metadata = MetadataFile(self.place)
             sync = Sync(self.walk.files, surveyed, catalog, metadata, stores, lock)
-            sync.run(self.encoder, self.progress)
+            sync.run(self.read, self.encoder, self.progress)
         if self.tabled:
             sync.describe(surveyed.undescribed, self.progress)
             if lost := table.write_table(self.place, catalog.there(), lock):

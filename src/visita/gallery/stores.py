@@ -38,6 +38,12 @@ class Stores:
     def __contains__(self, digest: object) -> bool:
         return digest in self._vectors
 
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._vectors)
+
     def add(self, digests: Sequence[str], columns: Mapping[str, FloatArray]) -> None:
         """Keep the features (b, d) of some contents and the vectors that follow from them."""
         new = [row for row, digest in enumerate(digests) if digest not in self._features]
