@@ -43,6 +43,7 @@ SECTIONS = {
             "unit_and_length",
             *("recommend", "Recommendation", "Past", "explain", "Explanation"),
             *("Captioner", "Caption", "answer", "Choice"),
+            "Client",
         ),
     ),
     "Learning and measuring": (

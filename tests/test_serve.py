@@ -9,11 +9,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from commands import process
+from commands import run
 from PIL import Image
 from serving import Service, place, sent, serving
 
 import visita
+from visita.serve.models import SearchRequest
 
 pytest.importorskip("fastapi")
 TEXT = "a red circle on a blue background"
@@ -21,15 +22,24 @@ TEXT = "a red circle on a blue background"
 
 @pytest.fixture(scope="module")
 def pictures(drawn_folder, tmp_path_factory) -> Path:
-    """Return 30 drawn pictures, one of them twice, and a file that is none."""
+    """Return 33 drawn pictures, one of them twice, one by a link, and a file that is none."""
     folder = tmp_path_factory.mktemp("served") / "drawn"
     (folder / "deep").mkdir(parents=True)
     for path in sorted(drawn_folder.iterdir())[:60]:
         shutil.copy(path, folder)
+    outside = folder.parent / "outside.jpg"
+    for number, copy in ((40, folder / "changed.jpg"), (42, folder / "gone.jpg"), (44, outside)):
+        shutil.copy(drawn_folder / f"{number:05d}.jpg", copy)
+    (folder / "link.jpg").symlink_to(outside)
     shutil.copy(folder / "00000.jpg", folder / "deep" / "again.jpg")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
     (folder / "secret.txt").write_text("nobody's business")
     return folder
+
+
+def digest(path: Path) -> str:
+    """Return the id of a picture."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +72,7 @@ def test_it_says_how_it_is(service, pictures):
     }
     assert ready.status == 200 and ready.json["ready"]
     [told] = ready.json["galleries"]
-    assert told["folder"] == str(pictures) and told["pictures"] == 31
+    assert told["folder"] == str(pictures) and told["pictures"] == 34
     assert any("broken.jpg" in line for line in told["skipped"])
 
 
@@ -73,7 +83,7 @@ def test_a_search_returns_what_the_library_does(service, gallery):
     assert [m["path"] for m in found["matches"]] == [str(m.path) for m in expected]
     for match, known in zip(found["matches"], expected, strict=True):
         assert match["probability"] == pytest.approx(known.probability, abs=1e-4)
-        assert match["id"] == hashlib.sha256(known.path.read_bytes()).hexdigest()
+        assert match["id"] == digest(known.path)
         assert (match["width"], match["height"]) == (96, 80)
     posted = service.ask("search", {"text": TEXT, "k": 7}).json
     assert posted["matches"] == found["matches"]
@@ -112,7 +122,7 @@ def test_pictures_like_a_picture_named_or_sent(service, gallery, pictures):
 
 def test_a_picture_is_described_shown_small_and_downloaded(service, pictures):
     path = pictures / "00000.jpg"
-    where = place(service.gallery(), hashlib.sha256(path.read_bytes()).hexdigest())
+    where = place(service.gallery(), digest(path))
     known = service.ask(f"pictures/{where}").json
     assert known["path"] == str(path) and known["copies"] == [str(pictures / "deep/again.jpg")]
     small = service.ask(f"thumbnails/{where}", side=160)
@@ -124,11 +134,32 @@ def test_a_picture_is_described_shown_small_and_downloaded(service, pictures):
     assert whole.headers["x-content-type-options"] == "nosniff"
 
 
+def test_the_client_returns_what_the_library_does(service, gallery, pictures):
+    client = visita.Client(f"http://{service.host}:{service.port}/")
+    path = pictures / "00003.png"
+    by_library = gallery.search(TEXT, k=4, group=True), gallery.search_like(path, k=4)
+    by_client = client.search(TEXT, k=4, group=True), client.search_like(path, k=4)
+    for ours, theirs in zip(by_library, by_client, strict=True):
+        assert [(m.path, m.alike) for m in ours] == [(m.path, m.alike) for m in theirs]
+        assert isinstance(theirs, type(ours)) and "Matches" in repr(theirs)
+    pair = client.match(path, TEXT)
+    assert pair.match == gallery.finder.match(path, TEXT).match
+    best = client.found(SearchRequest(text=TEXT, k=1)).matches[0]
+    why = client.explain(best, TEXT)
+    assert why.heat.shape == (5, 5) and why._repr_html_()
+    assert client.original(best) == Path(best.path).read_bytes()
+    assert client.recommend(TEXT, k=2)[0].passage == TEXT
+    with pytest.raises(visita.VisitaError, match="empty"):
+        client.search(" ")
+    with pytest.raises(visita.VisitaError, match="visita serve"):
+        visita.Client("http://127.0.0.1:9").galleries()
+
+
 def test_all_pictures_can_be_looked_through(service):
-    first = service.ask("pictures", k=20).json
-    rest = service.ask("pictures", k=20, cursor=first["next"]).json
+    first = service.ask("pictures", k=22).json
+    rest = service.ask("pictures", k=22, cursor=first["next"]).json
     ids = [picture["id"] for picture in first["pictures"] + rest["pictures"]]
-    assert first["total"] == len(ids) == len(set(ids)) == 30 and rest["next"] is None
+    assert first["total"] == len(ids) == len(set(ids)) == 33 and rest["next"] is None
     facets = service.ask(f"galleries/{service.gallery()}/facets").json
     assert facets["folders"] == [{"value": "deep", "count": 1}]
 
@@ -191,63 +222,33 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 def test_no_path_of_a_client_reaches_the_disk(service, pictures, path):
-    digest = hashlib.sha256((pictures / "secret.txt").read_bytes()).hexdigest()
-    answer = service.ask(path.format(gallery=service.gallery(), digest=digest))
+    secret = digest(pictures / "secret.txt")
+    answer = service.ask(path.format(gallery=service.gallery(), digest=secret))
     assert answer.status in (404, 422)
     assert b"root:" not in answer.body and b"nobody" not in answer.body
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_file_that_became_another_is_not_served(drawn_folder, tmp_path):
-    folder, outside = tmp_path / "pictures", tmp_path / "outside.jpg"
-    folder.mkdir()
-    for number in range(3):
-        shutil.copy(drawn_folder / f"0000{2 * number}.jpg", folder)
-    shutil.copy(drawn_folder / "00006.jpg", outside)
-    (folder / "link.jpg").symlink_to(outside)
-    digests = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
-    with serving(folder, "--gallery", tmp_path / "home") as service:
-        service.wait_until_ready()
-        (folder / "00000.jpg").write_text("a secret")
-        (folder / "00002.jpg").unlink()
+def test_a_file_that_became_another_is_not_served(service, pictures):
+    names = ("changed.jpg", "gone.jpg", "link.jpg")
+    digests = {name: digest(pictures / name) for name in names}
+    (pictures / "changed.jpg").write_text("a secret")
+    (pictures / "gone.jpg").unlink()
+    for kind in ("originals", "thumbnails"):
         statuses = {
-            name: service.ask(f"originals/{place(service.gallery(), digest)}").status
+            name: service.ask(f"{kind}/{place(service.gallery(), digest)}").status
             for name, digest in digests.items()
         }
-        assert statuses == {"00000.jpg": 409, "00002.jpg": 409, "00004.jpg": 200, "link.jpg": 404}
-        small = service.ask(f"thumbnails/{place(service.gallery(), digests['00000.jpg'])}")
-        assert small.status == 409
-
-
-def test_with_a_token_nobody_is_answered_without(pictures, home, tmp_path):
-    token = "a-token-that-nobody-guesses"
-    config = tmp_path / "serve.toml"
-    config.write_text(f'token = "{token}"\nthreads = 2\n')
-    with serving(pictures, "--gallery", home, "--config", config) as service:
-        assert service.ask("health").status == 200
-        assert service.ask("galleries").status == 401
-        assert service.ask("galleries", headers={"Authorization": "Bearer wrong"}).status == 401
-        assert service.ask("galleries", headers={"Authorization": f"Bearer {token}"}).status == 200
-        welcome = service.ask("/", token=token)
-        assert welcome.status == 303 and "HttpOnly" in welcome.headers["set-cookie"]
-        cookie = welcome.headers["set-cookie"].partition(";")[0]
-        assert service.ask("galleries", headers={"Cookie": cookie}).status == 200
+        assert statuses == {"changed.jpg": 409, "gone.jpg": 409, "link.jpg": 404}
 
 
 def test_it_refuses_to_be_open_to_others_and_wrong_settings(pictures):
-    done = process("serve", pictures, "--host", "0.0.0.0", "--no-open")
+    done = run("serve", pictures, "--host", "0.0.0.0", "--no-open")
     assert done.status == 2 and "VISITA_SERVE_TOKEN" in done.err
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VISITA_SERVE_PROT", "1")
-        done = process("serve", pictures, "--no-open")
+        done = run("serve", pictures, "--no-open")
     assert done.status == 2 and "Did you mean 'port'?" in done.err
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = process("serve", pictures, "--no-open", "--port", taken.getsockname()[1])
+        done = run("serve", pictures, "--no-open", "--port", taken.getsockname()[1])
     assert done.status == 2 and "--port" in done.err
-
-
-def test_what_is_begun_is_finished_when_it_is_stopped(pictures, home):
-    with serving(pictures, "--gallery", home) as service:
-        service.wait_until_ready()
-        told = service.stop()
-        assert service.process.returncode in (0, 130) and "Traceback" not in told

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from visita.search.matches import Match, Matches
     from visita.search.past import Past
     from visita.search.recommend import Recommendation, recommend
+    from visita.serve.client import Client
     from visita.training.adapt import adapt
     from visita.training.config import AdaptConfig, FusionConfig, PaperConfig
     from visita.training.encoder import TrainedEncoder, train_encoder
@@ -42,6 +43,7 @@ __all__ = [
     "Caption",
     "Captioner",
     "Choice",
+    "Client",
     "EndToEndConfig",
     "Explanation",
     "Filter",
@@ -85,6 +87,7 @@ _MODULES = {
     "Caption": "visita.search.caption",
     "Captioner": "visita.search.caption",
     "Choice": "visita.search.answer",
+    "Client": "visita.serve.client",
     "EndToEndConfig": "visita.training.mkl_config",
     "Explanation": "visita.search.explain",
     "Filter": "visita.gallery.filter",

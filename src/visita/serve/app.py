@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request, Response
@@ -12,28 +11,28 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 
 from visita.serve.assets import assets
-from visita.serve.config import ServeConfig
+from visita.serve.desk import Desk
 from visita.serve.guard import HEADER, Guard
-from visita.serve.library import Library
+from visita.serve.learning import Learning
 from visita.serve.limits import Limits
 from visita.serve.models import Problem
 from visita.serve.problems import NotFoundError, tell_problems
 from visita.serve.routes import api
 
-if TYPE_CHECKING:
-    from visita.search.past import Past
-
 OPENAPI = "/api/v1/openapi.json"
 
 
-def make_app(library: Library, config: ServeConfig, past: Past | None = None) -> Guard:
+def make_app(desk: Desk, learning: Learning) -> Guard:
     """Return the application that serves galleries; they are indexed once it starts."""
+
+    config = desk.config
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = config.threads
-        library.start()
+        desk.start()
         yield
+        learning.close()
 
     app = FastAPI(
         title="visita",
@@ -44,7 +43,7 @@ def make_app(library: Library, config: ServeConfig, past: Past | None = None) ->
         lifespan=lifespan,
     )
     tell_problems(app)
-    app.include_router(api(library, config, past))
+    app.include_router(api(desk, learning))
     _add_page(app)
     if config.origins:
         app.add_middleware(

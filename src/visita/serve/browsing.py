@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from visita.gallery.duplicates import Duplicates
+from visita.search.query import Query
+from visita.search.search import search
 from visita.serve import models
 from visita.serve.library import Library
 from visita.serve.pages import end_of, start_of
 from visita.serve.pictures import describe
 from visita.serve.searching import filter_of, holding
+from visita.serve.shelf import Shelf
+from visita.vectors import unit
+
+NEAR = 10
+"""Groups of the nearest pictures that one is looked for in."""
 
 
 class Asked(models.Among):
@@ -20,6 +30,50 @@ class Asked(models.Among):
     order: Literal["path", "date"] = "path"
     k: models.Count = 100
     cursor: models.Cursor | None = None
+
+
+class AskedDuplicates(models.Shape):
+    """Of which gallery."""
+
+    gallery: models.GalleryId
+    k: Annotated[int, Field(ge=1, le=100)] = 50
+    cursor: models.Cursor | None = None
+
+
+def alike(shelf: Shelf, picture: str) -> models.Alike:
+    """Return the pictures that are nearly the same as one; see ``Looks``."""
+    row = shelf.row(picture)
+    query = Query.from_vectors(unit(shelf.snapshot.vectors[row : row + 1]))
+    groups = search(query, [shelf.gallery], NEAR, group=True)
+    own = next((g for g in groups if picture in _ids(shelf, (g.path, *g.alike))), None)
+    names = _ids(shelf, (own.path, *own.alike)) if own else []
+    return models.Alike(pictures=tuple(describe(shelf, name) for name in names if name != picture))
+
+
+def duplicates(library: Library, asked: AskedDuplicates) -> models.Duplicates:
+    """Return groups of pictures that are nearly the same; see ``find_duplicates``."""
+    start = start_of(asked)
+    shelf = library.of(asked.gallery).shelf
+    page = shelf.duplicates[start : start + asked.k]
+    end = start + len(page)
+    return models.Duplicates(
+        total=len(shelf.duplicates),
+        groups=tuple(_group(shelf, group) for group in page),
+        next=end_of(end, asked) if end < len(shelf.duplicates) else None,
+    )
+
+
+def _group(shelf: Shelf, group: Duplicates) -> models.Duplicate:
+    paths = [picture.path for picture in group.pictures]
+    return models.Duplicate(
+        exact=group.exact, pictures=tuple(describe(shelf, name) for name in _ids(shelf, paths))
+    )
+
+
+def _ids(shelf: Shelf, paths: Iterable[Path]) -> list[str]:
+    """Return the pictures of some files, each once."""
+    digests = shelf.snapshot.digests
+    return list(dict.fromkeys(digests[shelf.rows[str(path)]] for path in paths))
 
 
 def pictures(library: Library, asked: Asked) -> models.Pictures:

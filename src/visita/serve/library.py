@@ -123,11 +123,13 @@ class Library:
         self,
         folders: Sequence[Path],
         finder: Finder,
+        matcher: str,
         *,
         home: Path | None = None,
         exclude: Sequence[str] = (),
     ) -> None:
         self.finder = finder
+        self.matcher = matcher
         each = [Served(folder, finder, home) for folder in folders]
         self.served = {one.id: one for one in each}
         self._exclude = exclude
@@ -141,6 +143,19 @@ class Library:
             served.look()
             self.want(served.id)
         Thread(target=self._work, name="indexing", daemon=True).start()
+
+    def bring_in_step(self) -> None:
+        """Give every picture its vector, and return then.
+
+        Raises
+        ------
+        ArtifactError
+            If one of the galleries cannot be brought in step.
+        """
+        for served in self.served.values():
+            served.sync(self._exclude)
+            if served.error is not None:
+                raise ArtifactError(served.error)
 
     def want(self, name: str) -> Served:
         """Let a gallery be brought in step soon, once.

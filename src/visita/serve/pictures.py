@@ -126,10 +126,8 @@ def pieces(file: FileIO) -> Iterator[bytes]:
             yield piece
 
 
-def headers(name: str, size: int) -> dict[str, str]:
+def headers(name: str) -> dict[str, str]:
     """Return those of a file that is downloaded, whatever it is called."""
-    plain = quote(printable(name), safe="")
     return {
-        "Content-Length": str(size),
-        "Content-Disposition": f"attachment; filename*=UTF-8''{plain}",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(printable(name), safe='')}"
     }

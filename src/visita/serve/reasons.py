@@ -57,5 +57,10 @@ def _reason(found: Recommendation) -> dict[str, Any]:
         "passage": found.passage,
         "passage_score": found.passage_score,
         "precedent": past
-        and models.PastArticle(text=past.text, picture=str(past.picture), likeness=past.likeness),
+        and models.PastArticle(
+            image_id=past.image_id,
+            text=past.text,
+            picture=str(past.picture),
+            likeness=past.likeness,
+        ),
     }

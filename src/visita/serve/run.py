@@ -5,16 +5,19 @@ from __future__ import annotations
 import socket
 import webbrowser
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import uvicorn
 
 from visita.errors import ConfigError
+from visita.home import data_home
 from visita.progress import say
 from visita.serve.app import make_app
 from visita.serve.config import ServeConfig, is_loopback
-from visita.serve.encode import serving_finder
-from visita.serve.library import Library
+from visita.serve.desk import Desk
+from visita.serve.kept import Kept
+from visita.serve.learning import Learning
 
 BACKLOG = 2048
 CONNECTIONS = 1000
@@ -37,14 +40,9 @@ def serve(folders: Sequence[Path], config: ServeConfig, *, opens: bool = False) 
         If there is no such folder, or the matcher cannot be loaded.
     """
     listening = _listen(config)
-    finder = serving_finder(config.matcher)
-    library = Library(folders, finder, home=config.home, exclude=config.exclude)
-    past = None
-    if config.past:
-        from visita.search.past import Past  # noqa: PLC0415  brings scikit-learn
-
-        past = Past.learn(finder, config.past)
-    app = make_app(library, config, past)
+    home = (config.home or data_home()) / "serve"
+    desk = Desk(folders, config, Kept(home))
+    app = make_app(desk, Learning(desk, home / "learnt"))
     address = _address(config, listening)
     server = Server(
         uvicorn.Config(
@@ -79,10 +77,12 @@ def _listen(config: ServeConfig) -> socket.socket:
         family, kind, _, _, address = socket.getaddrinfo(
             config.host, config.port, type=socket.SOCK_STREAM
         )[0]
-        listening = socket.socket(family, kind)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(BACKLOG)
+        with ExitStack() as stack:
+            listening = stack.enter_context(socket.socket(family, kind))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+            stack.pop_all()
     except OSError as error:
         raise ConfigError(
             f"{config.host} port {config.port} cannot be listened at ({error.strerror}): name "

@@ -61,9 +61,8 @@ def answer(library: Library, asked: models.SearchRequest, most_pixels: int) -> m
     start = start_of(asked)
     where = filter_of(asked.among)
     shelves = holding(library.shelves(asked.galleries), asked.among.under)
-    found = Search(library, shelves, where, asked).matches(start + asked.k + 1, most_pixels)
-    page, more = found[start : start + asked.k], len(found) > start + asked.k
-    end = start + len(page)
+    end = start + asked.k
+    page = Search(library, shelves, where, asked).matches(end, most_pixels)[start:]
     kind: Kind = "picture" if asked.like else kind_of(asked.text or "")
     return models.SearchAnswer(
         kind=kind,
@@ -71,7 +70,7 @@ def answer(library: Library, asked: models.SearchRequest, most_pixels: int) -> m
         sure=SURE,
         remarks=tuple(remarks(asked.text, library.finder.matcher)) if asked.text else (),
         matches=tuple(told(page, shelves)),
-        next=end_of(end, asked) if more and end < DEEPEST else None,
+        next=end_of(end, asked) if len(page) == asked.k and end < DEEPEST else None,
     )
 
 
@@ -128,25 +127,24 @@ def told(matches: Iterable[Match], shelves: Sequence[Shelf]) -> Iterable[models.
 
 def facts(match: Match, shelves: Sequence[Shelf]) -> dict[str, Any]:
     """Return the fields of ``models.Found``."""
-    shelf, name = named(match.path, shelves)
+    shelf, place = located(match.path, shelves)
     [known] = shelf.described([str(match.path)])
     return {
-        **name.model_dump(),
-        "path": str(match.path),
+        **place.model_dump(),
         "score": match.score,
         "probability": match.probability,
         "date": match.date or known.get("date"),
         "width": known.get("width"),
         "height": known.get("height"),
-        "alike": tuple(named(path, shelves)[1] for path in match.alike),
+        "alike": tuple(located(path, shelves)[1] for path in match.alike),
     }
 
 
-def named(path: Path, shelves: Sequence[Shelf]) -> tuple[Shelf, models.Named]:
+def located(path: Path, shelves: Sequence[Shelf]) -> tuple[Shelf, models.Located]:
     """Return the shelf of a path that was found there, and what the picture is called."""
     shelf = next(shelf for shelf in shelves if str(path) in shelf.rows)
     digest = shelf.snapshot.digests[shelf.rows[str(path)]]
-    return shelf, models.Named(gallery=shelf.id, id=digest)
+    return shelf, models.Located(gallery=shelf.id, id=digest, path=str(path))
 
 
 def filter_of(among: models.Among) -> Filter | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 
+from visita.gallery.duplicates import Duplicates, find_duplicates
 from visita.gallery.snapshot import Snapshot
 from visita.gallery.survey import root_of
 from visita.gallery.table import COLUMNS, key_of, open_table
@@ -98,6 +99,11 @@ class Shelf:
         return frozenset(
             str(above) for (folder,) in direct for above in (Path(folder), *Path(folder).parents)
         ) - {"."}
+
+    @cached_property
+    def duplicates(self) -> list[Duplicates]:
+        """The groups of pictures that are nearly the same; found when first asked for."""
+        return find_duplicates(self.snapshot)
 
     @cached_property
     def dates(self) -> Mapping[str, str]:
