@@ -39,7 +39,17 @@ SECTIONS = {
     "Finding": (
         "visita",
         (
-            *("Gallery", "find", "find_like", "Term", "Filter", "Match", "Matches", "Finder"),
+            *(
+                "Gallery",
+                "find",
+                "find_like",
+                "Term",
+                "terms_of",
+                "Filter",
+                "Match",
+                "Matches",
+                "Finder",
+            ),
             "unit_and_length",
             *("recommend", "Recommendation", "Past", "explain", "Explanation"),
             *("Captioner", "Caption", "answer", "Choice"),

@@ -146,7 +146,7 @@ def test_a_folder_may_be_named_from_here_or_from_elsewhere(place, tmp_path, monk
         ({"where": " "}, "is empty"),
         ({"where": ""}, "is empty"),
         ({"where": "EXISTS (SELECT 1 FROM words)"}, "SELECT"),
-        ({"where": "id IN words"}, "allowed|no column"),
+        ({"where": "id IN full_text"}, "allowed|no column"),
         ({"where": "1 IN (WITH RECURSIVE x(n) AS (VALUES (1)) SELECT n FROM x)"}, "SELECT|allow"),
         ({"where": "load_extension('x')"}, "load_extension is not allowed"),
         ({"where": "zeroblob(1000000000) IS NULL"}, "zeroblob is not allowed"),
@@ -275,7 +275,9 @@ def test_a_table_stays_in_step(place, monkeypatch):
 def rows(place: Place) -> list[tuple]:
     names = ", ".join(table.COLUMNS)
     with table.open_table(place.gallery.path) as connection:
-        words = connection.execute("SELECT rowid FROM words WHERE words MATCH 'number OR trips'")
+        words = connection.execute(
+            "SELECT rowid FROM full_text WHERE full_text MATCH 'number OR trips'"
+        )
         count = len(words.fetchall())
         return [*connection.execute(f"SELECT {names} FROM pictures ORDER BY path"), count]
 

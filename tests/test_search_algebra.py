@@ -117,9 +117,9 @@ def test_what_is_taken_away_comes_less(gallery):
         for text in ("red + star", "0.5*red + star", "star - red + circle", "star - 3*red + circle")
     ]
     assert places == sorted(places) and places[0] < places[-1]
-    away = ordered(gallery.search(f"star - {first.path}", 120))
+    away = ordered(gallery.search(visita.terms_of(f"star - {first.path}"), 120))
     assert away[-1] == first.path
-    assert ordered(gallery.search(f"{first.path}", 1)) == [first.path]
+    assert ordered(gallery.search(visita.terms_of(f"{first.path}"), 1)) == [first.path]
 
 
 @pytest.mark.slow
@@ -135,9 +135,11 @@ def test_what_cannot_be_summed_is_told(gallery, tmp_path):
     with pytest.raises(DataError, match="cancel out"):
         gallery.search("2*star + red - 2*star - red")
     with pytest.raises(PictureError, match=r"nowhere\.jpg"):
-        gallery.search("star + ./nowhere.jpg")
+        gallery.search(visita.terms_of("star + ./nowhere.jpg"))
     with pytest.raises(PictureError):
-        gallery.search(f"star + {tmp_path}")
+        gallery.search(visita.terms_of(f"star + {tmp_path}"))
+    with pytest.raises(DataError, match="names a file, and a text reads none here"):
+        gallery.search(f"star + {gallery.snapshot.paths[0]}")  # as a stranger may ask
     with pytest.raises(DataError, match="no terms"):
         gallery.search([])
     with pytest.raises(TypeError, match="a str or a list of Term"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from visita.papers.reproduce import reproduce
     from visita.reports.compare import compare
     from visita.reports.robustness import robustness
-    from visita.search.algebra import Term
+    from visita.search.algebra import Term, terms_of
     from visita.search.answer import Choice, answer
     from visita.search.caption import Caption, Captioner
     from visita.search.explain import Explanation, explain
@@ -77,6 +77,7 @@ __all__ = [
     "recommend",
     "reproduce",
     "robustness",
+    "terms_of",
     "train",
     "train_encoder",
     "unit_and_length",
@@ -120,6 +121,7 @@ _MODULES = {
     "recommend": "visita.search.recommend",
     "reproduce": "visita.papers.reproduce",
     "robustness": "visita.reports.robustness",
+    "terms_of": "visita.search.algebra",
     "train": "visita.training.train",
     "train_encoder": "visita.training.encoder",
     "unit_and_length": "visita.vectors",

@@ -113,6 +113,7 @@ EXTRAS = {
     "fastapi": "serve",
     "matplotlib": "report",
     "pyarrow": "parquet",
+    "rapidocr": "ocr",
     "sklearn": "train",
     "torch": "train",
     "transformers": "transformers",

@@ -22,7 +22,8 @@ Under = Annotated[Path | None, _option("FOLDER", "In this folder and those in it
 Tag = Annotated[list[str] | None, _option("WORD", "With this keyword. Repeatable.")]
 Rating = Annotated[int | None, _option("STARS", "With so many stars at least.")]
 Text = Annotated[
-    str | None, _option("WORDS", "With these words in title, caption, keywords or folder.")
+    str | None,
+    _option("WORDS", "With these words in it, its title, caption, keywords, folder or place."),
 ]
 Where = Annotated[
     str | None, _option("SQL", "A condition over the columns of 'visita gallery info'.")

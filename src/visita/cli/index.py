@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 def index(
     folders: Annotated[list[str], typer.Argument(metavar="FOLDER", help="Folders of pictures.")],
+    ocr: Annotated[
+        bool, typer.Option("--ocr", help="Then read the words in them too: a second each.")
+    ] = False,
     exclude: Exclude = None,
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
@@ -38,16 +41,30 @@ def index(
     cannot be read is told at the end, and the others are read.
 
     [bold]visita index Pictures --exclude '*.gif'[/bold]
+    [bold]visita index Pictures --ocr[/bold]
     """
+    if ocr:
+        from visita.data.metadata.words import WordReader  # noqa: PLC0415  an extra
+
+        WordReader()  # which says at once what is not installed
+    done: list[visita.Gallery] = []
     reports: list[dict[str, Any]] = []
     faults: list[visita.VisitaError] = []
     places = checked(folders)
     chosen = visita.load(matcher, text_encoder=text_encoder)
     galleries = opened(places, visita.Finder(chosen), gallery)
     for each, report in synced(galleries, visita.Gallery.sync, exclude, faults.append):
+        done.append(each)
         reports.append({"folder": str(each.stored), **asdict(report), "broken": report.broken})
         if not as_json:
             print(one_line(summary(each, report)), flush=True)
+    for each, facts in zip(done, reports, strict=True) if ocr else ():
+        words = each.read_words()
+        facts["words"] = asdict(words)
+        report_skipped(words.skipped)
+        if not as_json:
+            told = f"words in {words.worded:,} of {counted(words.read, 'picture')} read now"
+            print(one_line(f"{each.stored}: {told}, {words.known:,} read before"), flush=True)
     if faults and not reports:
         raise faults[0]
     if as_json:

@@ -100,7 +100,8 @@ class Wanted:
     def _find(self, galleries: Sequence[visita.Gallery], asked: str | Path) -> list[visita.Match]:
         find: Any = visita.find_like if isinstance(asked, Path) else visita.find
         options = {"threshold": self.threshold, "where": self.where, "sort": self.sort}
-        return list(find(galleries, asked, self.k, group=self.group, **options))
+        terms = terms_of(asked) if isinstance(asked, str) else ()
+        return list(find(galleries, terms or asked, self.k, group=self.group, **options))
 
 
 def remark(matches: Sequence[visita.Match], threshold: float | None) -> str:

@@ -82,7 +82,8 @@ class Filter(Frozen):
     rating : int or None
         Stars at least.
     text : str or None
-        Words in its title, caption, keywords or folders; all of them, and "in quotes" side by side.
+        Words in it, its title, caption, keywords, folders or place; all of them, and "in quotes"
+        side by side.
     where : str or None
         A condition in SQL over the columns, as in ``width > height AND camera IS NOT NULL``; see
         ``visita gallery info`` for the columns.
@@ -153,7 +154,7 @@ class Filter(Frozen):
         if self.rating is not None:
             yield "rating >= ?", (self.rating,)
         if self.text is not None:
-            found = "id IN (SELECT rowid FROM words WHERE words MATCH ?)"
+            found = "id IN (SELECT rowid FROM full_text WHERE full_text MATCH ?)"
             yield found, (_full_text(self.text),)
         if self.where is not None:
             yield f"({self.where}\n)", ()

@@ -6,7 +6,8 @@
       gallery.json        the folder
       index.jsonl         its files, by path
       metadata.jsonl      what is written in and beside them: dates, cameras, places, words
-      table-<…>.sqlite    a row a picture, made from these two
+      words.jsonl         words that were read in them, where that was asked for
+      table-<…>.sqlite    a row a picture, made from these three
       features-<…>/       features by content, one store for each recipe and encoder
       vectors-<…>/        vectors by content, and packed parts, one store for each matcher
 

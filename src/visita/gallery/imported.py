@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.data.metadata.columns import cleaned, whole
+from visita.data.metadata.columns import CAPTION, cleaned, text, whole
 from visita.data.pictures import printable
 from visita.durable import make_folder
 from visita.errors import ConfigError, DataError, extras_named
@@ -27,7 +27,7 @@ from visita.gallery.catalog import Catalog, Entry
 from visita.gallery.exported import ABOUT, FORMAT, KEPT
 from visita.gallery.gallery import StoredGallery
 from visita.gallery.listing import write_card
-from visita.gallery.metadata import VERSION, MetadataFile
+from visita.gallery.metadata import VERSION, MetadataFile, words_file
 from visita.gallery.snapshot import PARTS, VECTOR
 from visita.gallery.stores import vectors_folder
 from visita.gallery.table import COLUMNS, write_table
@@ -38,6 +38,8 @@ _ROWS = 1000
 _MOST_NUMBERS = 1_000_000
 """Of a row of vectors or parts."""
 _MOST_MATCHERS = 20
+_LATER = ("place", "words")
+"""Columns that files of before have not."""
 _FINGERPRINT = re.compile(r"[0-9a-f]{8,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -70,11 +72,13 @@ def import_gallery(file: Path, gallery: StoredGallery) -> int:
         opened.callback(lock.release)
         write_card(place, gallery.folder)
         stores = [opened.enter_context(part.create(place)) for part in source.parts]
-        catalog, metadata = Catalog(place), MetadataFile(place)
+        catalog, metadata, words = Catalog(place), MetadataFile(place), words_file(place)
         for rows in source.batches():
             for part, store in zip(source.parts, stores, strict=True):
                 part.add(rows, store)
             metadata.add({row["digest"]: [cleaned(row).to_dict()] for row in rows}, lock)
+            if read := dict(_words(rows)):
+                words.add(read, lock)
             catalog.update({_path(row): _entry(row) for row in rows}, (), lock)
         write_table(place, catalog.there(), lock)
         return len(catalog.entries)
@@ -85,6 +89,12 @@ def _entry(row: Mapping[str, Any]) -> Entry:
     if size is None or changed is None:
         raise DataError(f"{printable(_path(row))} has no size or time of change in the file.")
     return Entry(size, changed, 0, row["digest"], described=VERSION)
+
+
+def _words(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    for row in rows:
+        if isinstance(words := row.get("words"), str):
+            yield row["digest"], [{"words": text(words, CAPTION) or ""}]
 
 
 def _path(row: Mapping[str, Any]) -> str:
@@ -185,7 +195,9 @@ class _Source:
         if about.get("format") != FORMAT:
             raise DataError(f"{wrong}, or one of a newer format: upgrade to read it.")
         self._names = [*COLUMNS, *KEPT, *(name for part in self.parts for name in part.names)]
-        if lacking := set(self._names) - set(self._file.schema_arrow.names):
+        there = set(self._file.schema_arrow.names)
+        self._names = [name for name in self._names if name in there or name not in _LATER]
+        if lacking := set(self._names) - there:
             raise DataError(f"{wrong}: it lacks {', '.join(sorted(lacking)[:5])}.")
 
     def batches(self) -> Iterator[list[dict[str, Any]]]:

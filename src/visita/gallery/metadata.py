@@ -21,6 +21,7 @@ from visita.store.journal import append_line, each_line, mend_lines, write_lines
 from visita.store.lock import WriterLock
 
 METADATA = "metadata.jsonl"
+WORDS = "words.jsonl"
 VERSION = "1"
 """Of what reads metadata: what another version read is read again."""
 _LINE = 1000
@@ -73,11 +74,16 @@ def keys_of(digest: str, stamp: str) -> tuple[str, ...]:
     return (digest, stamp) if "-" in stamp else (digest,)
 
 
+def words_file(place: Path) -> MetadataFile:
+    """Return the words that were read in pictures, by digest, as in ``[{"words": "Exit"}]``."""
+    return MetadataFile(place, WORDS)
+
+
 class MetadataFile:
     """The metadata that the gallery in ``place`` keeps."""
 
-    def __init__(self, place: Path) -> None:
-        self._path = place / METADATA
+    def __init__(self, place: Path, name: str = METADATA) -> None:
+        self._path = place / name
         self._is_whole = False
 
     @property

@@ -19,8 +19,17 @@ from typing import Any
 from visita.data.pictures import printable
 from visita.durable import checksum, checksum_of, draft_beside, sync_file, sync_folder
 from visita.errors import UnwritableError
+from visita.gallery import places
 from visita.gallery.catalog import INDEX, Catalog, Entry
-from visita.gallery.metadata import METADATA, MetadataFile, Sources, described, keys_of
+from visita.gallery.metadata import (
+    METADATA,
+    WORDS,
+    MetadataFile,
+    Sources,
+    described,
+    keys_of,
+    words_file,
+)
 from visita.progress import say_once
 from visita.store.lock import WriterLock
 
@@ -41,12 +50,15 @@ COLUMNS = {
     "caption": "TEXT",
     "keywords": "TEXT",
     "rating": "INTEGER",
+    "place": "TEXT",
+    "words": "TEXT",
 }
-"""What there is of each picture, and its type in SQL. Keywords are one a line."""
-WORDS = ("title", "caption", "keywords", "folder")
+"""What there is of each picture, and its type in SQL. Keywords are one a line; ``words`` are those
+in the picture, ``''`` where there are none."""
+FULL_TEXT = ("title", "caption", "keywords", "folder", "place", "words")
 """The columns with words to be searched for."""
 _NAME = "table.sqlite"
-_LAYOUT = 2
+_LAYOUT = 3
 _TAIL = 64
 _OF = "digest, described, mtime_ns"
 _QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;"
@@ -57,8 +69,9 @@ CREATE TABLE pictures (
     id INTEGER PRIMARY KEY, raw BLOB NOT NULL, digest BLOB, described TEXT, mtime_ns INTEGER,
     {", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())}, UNIQUE (path, raw));
 CREATE INDEX by_date ON pictures (date);
-CREATE VIRTUAL TABLE words USING fts5(
-    {", ".join(WORDS)}, content='pictures', content_rowid='id',
+CREATE INDEX by_digest ON pictures (digest);
+CREATE VIRTUAL TABLE full_text USING fts5(
+    {", ".join(FULL_TEXT)}, content='pictures', content_rowid='id',
     tokenize='unicode61 remove_diacritics 2');
 """
 Key = tuple[str, bytes]
@@ -71,8 +84,9 @@ def is_in_step(place: Path) -> bool:
 
 
 def _made_from(place: Path) -> str:
-    """Return what changes when a line is added to the catalogue or the metadata, or both anew."""
-    return checksum(b"|".join(_end(place / name) for name in (INDEX, METADATA)))
+    """Return what changes when a line is added to what it is made from, or that is written anew."""
+    named = b"named" if places.is_installed() else b""
+    return checksum(b"|".join([*(_end(place / name) for name in (INDEX, METADATA, WORDS)), named]))
 
 
 def _end(path: Path) -> bytes:
@@ -184,19 +198,51 @@ def _update(connection: sqlite3.Connection, place: Path, entries: Mapping[str, E
         f"INSERT INTO pictures ({', '.join(names)}) VALUES ({marks})",
         (_row(key, *changed[key], sources, lacking) for key in sorted(changed)),
     )
-    if changed or gone:
-        connection.execute("INSERT INTO words (words) VALUES ('rebuild')")  # faster than by rows
+    added = _add_words(connection, place) + _add_places(connection)
+    if changed or gone or added:
+        connection.execute(
+            "INSERT INTO full_text (full_text) VALUES ('rebuild')"
+        )  # faster than by rows
     connection.commit()
     return lacking
+
+
+def _add_words(connection: sqlite3.Connection, place: Path) -> int:
+    """Add the words that were read in pictures; return to how many rows' contents."""
+    if not (place / WORDS).exists():
+        return 0
+    unread = connection.execute("SELECT DISTINCT digest FROM pictures WHERE words IS NULL")
+    read = words_file(place).read({digest.hex() for (digest,) in unread})
+    connection.executemany(
+        "UPDATE pictures SET words = ? WHERE digest = ?",
+        ((said[0]["words"], bytes.fromhex(digest)) for digest, said in read.items()),
+    )
+    return len(read)
+
+
+def _add_places(connection: sqlite3.Connection) -> int:
+    """Add what places are called, where that is known; return to how many rows."""
+    if not places.is_installed():
+        return 0
+    rows = connection.execute(
+        "SELECT id, latitude, longitude FROM pictures WHERE latitude NOT NULL AND place IS NULL"
+    ).fetchall()
+    names = places.place_names([(north, east) for _, north, east in rows])
+    connection.executemany(
+        "UPDATE pictures SET place = ? WHERE id = ?",
+        ((name, row[0]) for name, row in zip(names, rows, strict=True)),
+    )
+    return len(rows)
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
     """Make the tables, unless they are there; those of another layout are dropped."""
     (layout,) = connection.execute("PRAGMA user_version").fetchone()
     if layout != _LAYOUT:
-        connection.executescript(
-            f"DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS pictures; {_SCHEMA}"
+        gone = "".join(
+            f"DROP TABLE IF EXISTS {name};" for name in ("words", "full_text", "pictures")
         )
+        connection.executescript(f"{gone} {_SCHEMA}")
 
 
 def undescribed(connection: sqlite3.Connection) -> int:

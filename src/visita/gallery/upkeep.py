@@ -11,7 +11,7 @@ from visita.brief import counted
 from visita.errors import ArtifactError, DamagedError, UnwritableError
 from visita.gallery.catalog import INDEX, Catalog
 from visita.gallery.listing import CARD, read_card
-from visita.gallery.metadata import METADATA, MetadataFile, keys_of
+from visita.gallery.metadata import METADATA, WORDS, MetadataFile, keys_of
 from visita.gallery.stores import discard
 from visita.gallery.table import damaged_tables, write_table
 from visita.store.lock import WriterLock
@@ -55,17 +55,18 @@ def verify_gallery(path: Path) -> Verdict:
     if not Catalog(path).is_whole:
         verdict.damaged.append(INDEX)
     verdict.damaged += damaged_tables(path)
-    _verify_metadata(path, verdict)
+    for name in (METADATA, WORDS):
+        _verify_metadata(path, name, verdict)
     for folder in store_folders(path):
         _verify(folder, verdict)
     return verdict
 
 
-def _verify_metadata(path: Path, verdict: Verdict) -> None:
-    metadata = MetadataFile(path)
+def _verify_metadata(path: Path, name: str, verdict: Verdict) -> None:
+    metadata = MetadataFile(path, name)
     if not (damaged := metadata.damaged()):
         return
-    verdict.damaged.append(f"{METADATA}: {counted(damaged, 'line')}")
+    verdict.damaged.append(f"{name}: {counted(damaged, 'line')}")
     lock = WriterLock(path)
     try:
         lock.acquire()
@@ -131,11 +132,13 @@ def compact_gallery(path: Path) -> int:
 
 
 def _compact_metadata(path: Path, catalog: Catalog, lock: WriterLock) -> int:
-    metadata, entries = MetadataFile(path), catalog.entries.values()
-    before = metadata.nbytes
-    metadata.compact({k for e in entries for k in keys_of(e.digest, e.described or "")})
+    files, entries = [MetadataFile(path, name) for name in (METADATA, WORDS)], catalog.entries
+    before = sum(file.nbytes for file in files)
+    live = {key for e in entries.values() for key in keys_of(e.digest, e.described or "")}
+    for file in files:
+        file.compact(live)
     write_table(path, catalog.there(), lock)
-    return before - metadata.nbytes
+    return before - sum(file.nbytes for file in files)
 
 
 def _compact(folder: Path, live: set[str]) -> int:

@@ -70,17 +70,22 @@ class Term:
 
 
 def terms_of(text: str) -> list[Term]:
-    """Return the terms of a sum; none where a text is no sum.
+    """Return the terms of a sum for ``find``; none where a text is no sum.
 
-    >>> [str(term) for term in terms_of("2*golden retriever + ./pool.jpg - fruit")]
-    ["+ 2 x 'golden retriever'", '+ pool.jpg', "- 'fruit'"]
+    What begins with ``./``, ``../``, ``~/`` or ``/`` is a picture's file: whoever writes the text
+    chooses what is read.
 
     Raises
     ------
     DataError
-        If a sign stands by itself, or there are more than ``MOST_TERMS``.
+        If a sign stands by itself, or there are more than 20 terms.
     ConfigError
         If a weight is none that ``Term`` takes.
+
+    Examples
+    --------
+    >>> [str(term) for term in visita.terms_of("2*golden retriever + ./pool.jpg - fruit")]
+    ["+ 2 x 'golden retriever'", '+ pool.jpg', "- 'fruit'"]
     """
     if len(text) > LONGEST or len(sentences(text)) != 1:
         return []

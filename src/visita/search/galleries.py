@@ -28,6 +28,7 @@ from visita.vectors import unit
 
 if TYPE_CHECKING:
     from visita.gallery.filter import Filter
+    from visita.gallery.ocr import WordsReport
 
 
 class Options(TypedDict, total=False):
@@ -123,6 +124,23 @@ class Gallery:
         )
         return report
 
+    def read_words(self) -> WordsReport:
+        """Read the words in pictures that were not read yet, which takes about a second each.
+
+        ``Filter(text=…)`` and ``"words in quotes"`` find them then. It goes on where it was, and
+        others may search and write meanwhile.
+
+        Raises
+        ------
+        MissingExtraError
+            If rapidocr is not installed.
+        """
+        from visita.data.metadata.words import WordReader  # noqa: PLC0415  an extra
+        from visita.gallery.ocr import read_words  # noqa: PLC0415
+
+        self._passing = None
+        return read_words(self.stored.path, self.stored.folder, WordReader(), bar)
+
     def mend(self) -> None:
         """Check everything and repair what is damaged; a search does that where it has to."""
         self._whole = True
@@ -213,17 +231,18 @@ def find(
     A text of several sentences is searched with each, as far as they agree. A matcher of two
     stages re-ranks the best 50, whatever k is; the rest comes after them.
     ``threshold`` leaves out what has a lower probability. "beach -dog", "a street without cars"
-    and the like exclude, see ``visita.search.search``. "2*golden retriever + ./pool.jpg - fruit" is
-    a sum, as is a list of ``Term``: its scores are similarities, as in ``find_like``. A text names
-    pictures by ``./``, ``../``, ``~/`` or ``/`` alone; one of strangers, who are to see no files,
-    goes into a ``Term``. ``where`` is what to search among, as if
+    and the like exclude, see ``visita.search.search``. "2*golden retriever + grass - fruit" is a
+    sum, as is a list of ``Term``: its scores are similarities, as in ``find_like``. As texts come
+    from strangers too, none reads a file here: ``terms_of`` makes terms of one that names
+    pictures. ``where`` is what to search among, as if
     there were no other pictures. ``sort="date"`` returns the newest of what reaches the threshold,
     or else a probability of 0.5. ``group`` puts pictures that are nearly the same together.
 
     Raises
     ------
     DataError
-        If the text is empty, a sum cannot be understood or a gallery was never synchronized.
+        If the text is empty, names a file, is a sum that cannot be understood or a gallery was
+        never synchronized.
     PictureError
         If a picture of a sum cannot be decoded.
     MismatchError
@@ -239,9 +258,18 @@ def find(
     (3, True)
     """
     finder = shared_finder(galleries)
-    terms = (terms_of(text) or [Term(text)]) if isinstance(text, str) else text
-    query = finder.sum_of(terms)
+    query = finder.sum_of(_terms(text) if isinstance(text, str) else text)
     return search(query, galleries, k, threshold=threshold, where=where, sort=sort, group=group)
+
+
+def _terms(text: str) -> list[Term]:
+    terms = terms_of(text)
+    if any(isinstance(term.what, Path) for term in terms):
+        raise DataError(
+            f"{text[:100]!r} names a file, and a text reads none here: in Python give "
+            "visita.terms_of(text) or a list of visita.Term, or describe the picture."
+        )
+    return terms or [Term(text)]
 
 
 def find_like(
