@@ -104,13 +104,15 @@ class Located(Named):
 class Found(Located):
     """A picture that was found.
 
-    ``probability`` is None for pictures like
-    a picture and where the matcher was never calibrated: then ``score`` is what there is. ``width``
-    and ``height`` are pixels as it is shown, ``date`` when it was taken: None where not known.
+    ``probability`` is None for pictures like a picture and where the matcher was never calibrated:
+    then ``score`` is what there is. For a sentence it is that this is the very picture described;
+    ``fit``, that the sentence is true of it, as others may be too. ``width`` and ``height`` are
+    pixels as it is shown, ``date`` when it was taken: None where not known.
     """
 
     score: float
     probability: float | None
+    fit: float | None = None
     date: str | None
     width: int | None
     height: int | None
@@ -121,9 +123,10 @@ class SearchAnswer(Shape):
     """Pictures, best first.
 
     ``kind`` is what was searched for: ``text``, ``keywords`` (at most three words) or ``picture``.
-    ``gallery_size`` is among how many. From ``sure`` on a probability is more likely right than
-    wrong: below that line nothing may match. ``remarks`` are sentences for the user on how to read
-    the results. ``next`` is the cursor of more, of which there may be none; None at the end.
+    ``gallery_size`` is among how many. From ``sure`` on a probability, or a ``fit`` where there is
+    one, is more likely right than wrong: below that line nothing may match. ``remarks`` are
+    sentences for the user on how to read the results. ``next`` is the cursor of more, of which
+    there may be none; None at the end.
     """
 
     kind: Literal["text", "keywords", "picture"]

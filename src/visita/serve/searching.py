@@ -17,6 +17,7 @@ from visita.search.matches import Match, Matches
 from visita.search.query import Kind, Query, kind_of
 from visita.search.search import SURE, search
 from visita.serve import models
+from visita.serve.fits import Fit, fits
 from visita.serve.library import Library
 from visita.serve.pages import end_of, start_of
 from visita.serve.shelf import Shelf
@@ -69,7 +70,7 @@ def answer(library: Library, asked: models.SearchRequest, most_pixels: int) -> m
         gallery_size=sum(_size(shelf, where) for shelf in shelves),
         sure=SURE,
         remarks=tuple(remarks(asked.text, library.finder.matcher)) if asked.text else (),
-        matches=tuple(told(page, shelves)),
+        matches=tuple(told(page, shelves, _fits(library, page, shelves, asked))),
         next=end_of(end, asked) if len(page) == asked.k and end < DEEPEST else None,
     )
 
@@ -119,10 +120,27 @@ class Search:
         return self._library.finder.embed_pictures([picture])
 
 
-def told(matches: Iterable[Match], shelves: Sequence[Shelf]) -> Iterable[models.Found]:
+def _fits(
+    library: Library, page: Sequence[Match], shelves: Sequence[Shelf], asked: models.SearchRequest
+) -> list[Fit]:
+    if asked.like or asked.text is None:
+        return [None] * len(page)
+    return fits(library.finder, asked.text, [vector(match, shelves) for match in page])
+
+
+def vector(match: Match, shelves: Sequence[Shelf]) -> FloatArray:
+    """Return the vector of a picture that was found, float32 (d,)."""
+    shelf, _ = located(match.path, shelves)
+    found: FloatArray = shelf.snapshot.vectors[shelf.rows[str(match.path)]]
+    return found
+
+
+def told(
+    matches: Iterable[Match], shelves: Sequence[Shelf], fit: Iterable[Fit]
+) -> Iterable[models.Found]:
     """Yield matches by gallery and id, with what the grid needs to know of each."""
-    for match in matches:
-        yield models.Found(**facts(match, shelves))
+    for match, fitting in zip(matches, fit, strict=True):
+        yield models.Found(**facts(match, shelves), fit=fitting)
 
 
 def facts(match: Match, shelves: Sequence[Shelf]) -> dict[str, Any]:

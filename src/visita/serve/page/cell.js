@@ -2,6 +2,7 @@
 
 import { thumbnail } from "./api.js";
 import { bar, h, set } from "./dom.js";
+import { share } from "./results.js";
 import { date, percent, score, text } from "./strings.js";
 
 const SHARP = 300;
@@ -9,7 +10,7 @@ const SHARP = 300;
 
 /** Say how well a picture fits: its probability, or else its likeness to a picture, or nothing. */
 export function fit(item) {
-  if (item.probability != null) return text.probable(percent(item.probability));
+  if (share(item) != null) return text.probable(percent(share(item)));
   return item.score == null ? "" : text.alike(score(item.score));
 }
 
@@ -28,7 +29,7 @@ export function cell(item, index, width, rowHeight, act) {
     "div",
     { class: "cell", role: "gridcell", tabindex: "-1", "data-index": index, title: item.name },
     image,
-    item.score != null && bar(item.probability ?? item.score),
+    item.score != null && !item.passage && bar(share(item) ?? item.score),
     h("span", { class: "name", "aria-hidden": "true" }, [item.name, fit(item)].filter(Boolean).join(" · ")),
     tool("select", "✓", text.select(item.name)),
     item.score === undefined || tool("plus", "+", text.moreLike(item.name)),

@@ -2,12 +2,17 @@
 
 /**
  * Make an element. A property that begins with "on" is a listener, true is an attribute without
- * a value, null and false are left out; children are elements or text.
+ * a value, null and false are left out; children are elements or text, and null or false is none.
  */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   set(element, props);
-  element.append(...children.flat().filter((child) => child != null && child !== false));
+  return fill(element, ...children);
+}
+
+/** Put other children into an element, in place of those that it has. */
+export function fill(element, ...children) {
+  element.replaceChildren(...children.flat().filter((child) => child != null && typeof child !== "boolean"));
   return element;
 }
 

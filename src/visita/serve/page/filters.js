@@ -1,7 +1,7 @@
 /** Filters as chips: each opens what can be chosen, and says what is. */
 
 import * as api from "./api.js";
-import { h, settled } from "./dom.js";
+import { fill, h, settled } from "./dom.js";
 import { date, number, text } from "./strings.js";
 
 const MANY = 12;
@@ -58,12 +58,12 @@ export class Filters {
     }
   }
 
-  #chip(name, fields, fill) {
+  #chip(name, fields, offer) {
     const panel = h("div", { class: "panel" });
     const remove = h("button", { class: "remove", "aria-label": text.unfilter(text.filter[name]) }, "×");
     remove.addEventListener("click", () => this.#set(Object.fromEntries(fields.map((field) => [field, null]))));
     const chip = h("details", { name: "filter" }, h("summary", {}, text.filter[name]), panel);
-    chip.addEventListener("toggle", () => chip.open && this.#fill(panel, fill));
+    chip.addEventListener("toggle", () => chip.open && this.#open(panel, offer));
     const whole = h("div", { class: "chip" }, chip, remove);
     whole.show = () => {
       const said = this.#said(name);
@@ -74,14 +74,14 @@ export class Filters {
     return whole;
   }
 
-  async #fill(panel, fill) {
-    panel.replaceChildren(h("p", {}, text.reading));
+  async #open(panel, offer) {
+    fill(panel, h("p", {}, text.reading));
     try {
       const facets = await this.#facets();
       panel.replaceChildren();
-      fill(facets, panel);
+      offer(facets, panel);
     } catch (error) {
-      panel.replaceChildren(h("p", { role: "alert" }, error.message));
+      fill(panel, h("p", { role: "alert" }, error.message));
     }
   }
 

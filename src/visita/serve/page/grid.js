@@ -76,12 +76,12 @@ export class Grid extends EventTarget {
   #lay() {
     this.#width = this.element.clientWidth;
     if (!this.#width) return;
-    const { matching, kind } = this.#results;
+    const { kind, matching } = this.#results;
     const focused = this.element.contains(document.activeElement);
     this.#laid = justify(this.#shapes, {
       ...room(this.#width),
       below: kind === "article" ? PASSAGE : 0,
-      line: matching < this.#shapes.length ? matching : null,
+      line: kind !== "article" && matching < this.#shapes.length ? matching : null,
       lineHeight: LINE,
     });
     this.#clear();
@@ -138,7 +138,7 @@ export class Grid extends EventTarget {
     const item = this.items[index];
     const made = cell(item, index, laid.widths[each], laid.height, (...values) => this.#act(...values));
     Object.assign(made.style, { left: `${left}px`, width: `${laid.widths[each]}px`, height: `${laid.height}px` });
-    made.classList.toggle("below", index >= this.#results.matching);
+    made.classList.toggle("below", this.#laid.line !== null && index >= this.#results.matching);
     if (index === this.active) made.tabIndex = 0;
     if (item.passage) made.append(h("span", { class: "passage" }, item.passage));
     mark(made, item, this.#selection.has(item), this.#query.signOf(item));

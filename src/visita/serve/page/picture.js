@@ -2,14 +2,15 @@
 
 import * as api from "./api.js";
 import { fit } from "./cell.js";
-import { h } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { copied, download } from "./files.js";
 import { keys } from "./keys.js";
-import { bytes, date, number, text } from "./strings.js";
+import { bytes, date, number, percent, text } from "./strings.js";
 import { Why } from "./why.js";
 
 const SMALL = 640;
 const LARGE = 1280;
+const ENLARGED = 3;
 
 export class Large {
   #query;
@@ -25,7 +26,8 @@ export class Large {
     [this.#query, this.#results, this.#selection, this.#grid, this.#tell] = [query, results, selection, grid, tell];
     this.image = h("img", { alt: "" });
     this.why = new Why();
-    this.stage = h("figure", {}, h("div", { class: "frame" }, this.image, this.why.heat));
+    this.frame = h("div", { class: "frame" }, this.image, this.why.heat);
+    this.stage = h("figure", {}, this.frame);
     this.side = h("aside", { "aria-label": text.details });
     this.element = h(
       "dialog",
@@ -90,12 +92,12 @@ export class Large {
     this.actions = h("div", { class: "actions" });
     this.facts = h("div", { class: "facts" }, h("p", { class: "path" }, item.path));
     this.alike = h("section", { class: "alikes" });
-    this.side.replaceChildren(this.#title(item), this.actions, this.#reason(item), this.why.element, this.facts, this.alike);
+    fill(this.side, this.#title(item), this.actions, this.#reason(item), this.why.element, this.facts, this.alike);
     this.#showActions();
     if (!this.element.open) this.element.showModal();
     try {
       const known = await api.picture(item, signal);
-      this.facts.replaceChildren(...facts(known, (near) => this.#near(near)));
+      fill(this.facts, ...facts(known, (near) => this.#near(near)));
       this.#showAlike(item);
     } catch (error) {
       if (error.name !== "AbortError") this.facts.append(h("p", { role: "alert" }, error.message));
@@ -105,16 +107,29 @@ export class Large {
   #showImage(item) {
     this.image.src = api.thumbnail(item, SMALL);
     this.image.alt = item.name;
-    if (item.width) Object.assign(this.image, { width: item.width, height: item.height });
+    this.#size(item.width ?? SMALL, item.height ?? SMALL);
     const sharp = new Image();
     sharp.onload = () => {
-      if (this.#item === item) this.image.src = sharp.src;
+      if (this.#item !== item) return;
+      this.image.src = sharp.src;
+      if (!item.width) this.#size(sharp.naturalWidth, sharp.naturalHeight);
     };
     sharp.src = api.thumbnail(item, LARGE);
   }
 
+  #size(width, height) {
+    this.frame.style.setProperty("--ratio", width / height);
+    this.frame.style.setProperty("--most", `${ENLARGED * width}px`);
+  }
+
   #title(item) {
-    return h("header", {}, h("h2", {}, item.name), h("p", { class: "fit" }, fit(item)));
+    return h("header", {}, h("h2", {}, item.name), h("p", { class: "fit" }, fit(item)), this.#very(item));
+  }
+
+  /** Of a sentence there is also how probable it is that this is the very picture described. */
+  #very({ fit: known, probability, passage }) {
+    if (known == null || probability == null || passage) return null;
+    return h("p", { class: "hint" }, text.very(percent(probability)));
   }
 
   #reason({ passage, precedent }) {
@@ -133,7 +148,8 @@ export class Large {
     const sign = this.#query.signOf(item);
     const button = (label, press, props = {}) => h("button", { onclick: press, ...props }, label);
     const pressed = (on) => ({ "aria-pressed": String(on) });
-    this.actions.replaceChildren(
+    fill(
+      this.actions,
       button(text.more, () => this.#moreLike(item), { class: "primary" }),
       button("+", () => this.#query.mark(item, 1), { ...pressed(sign > 0), "aria-label": text.moreLike(item.name) }),
       button("−", () => this.#query.mark(item, -1), { ...pressed(sign < 0), "aria-label": text.lessLike(item.name) }),
@@ -175,7 +191,7 @@ export class Large {
     const open = async (named) => this.show({ ...item, alike: [], ...(await api.picture(named)), passage: null });
     const each = (named) =>
       h("li", {}, h("button", { onclick: () => open(named), "aria-label": text.openAlike }, h("img", { src: api.thumbnail(named, 160), alt: "" })));
-    this.alike.replaceChildren(h("h3", {}, text.alikes(alike.length)), h("ul", {}, ...alike.map(each)));
+    fill(this.alike, h("h3", {}, text.alikes(alike.length)), h("ul", {}, ...alike.map(each)));
   }
 }
 

@@ -1,6 +1,6 @@
 /** What was searched for before; it is kept in this browser, and nowhere else. */
 
-import { h } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { text } from "./strings.js";
 
 const PLACE = "visita.recent";
@@ -39,7 +39,8 @@ export class Recent {
     const known = kept();
     this.element.hidden = !within || this.#query.kind !== "browse" || !known.length;
     if (this.element.hidden || this.element.contains(document.activeElement)) return;
-    this.element.replaceChildren(
+    fill(
+      this.element,
       h("h2", {}, text.recent),
       h("ul", {}, ...known.map(({ address, name }) => h("li", {}, this.#entry(address, name)))),
       h("button", { class: "link", type: "button", onclick: () => this.#forget() }, text.forget),

@@ -3,6 +3,9 @@
 import * as api from "./api.js";
 import { nameOf } from "./files.js";
 
+/** Return the probability that an item is right, of those that it has; null if none. */
+export const share = (item) => item.fit ?? item.probability ?? null;
+
 export class Results extends EventTarget {
   items = [];
   remarks = [];
@@ -25,10 +28,9 @@ export class Results extends EventTarget {
     return this.#next != null;
   }
 
-  /** Return how many items, from the first on, visita thinks match; all where it does not know. */
+  /** Return how many items visita thinks match; all where it does not know. */
   get matching() {
-    const below = this.items.findIndex((item) => item.probability != null && item.probability < this.sure);
-    return below < 0 ? this.items.length : below;
+    return this.items.filter((item) => share(item) == null || share(item) >= this.sure).length;
   }
 
   /** Ask anew. */

@@ -1,6 +1,6 @@
 /** The one box: words, an article, or pictures that are dropped, pasted or chosen. */
 
-import { h, settled } from "./dom.js";
+import { fill, h, settled } from "./dom.js";
 import { picturesOf } from "./files.js";
 import { markOfFile } from "./query.js";
 import { Recent } from "./recent.js";
@@ -92,13 +92,13 @@ export class SearchBox {
   #show() {
     const { text: words, marks, kind, plain, looksLikeArticle } = this.#query;
     if (document.activeElement !== this.field || !words) this.field.value = words;
-    this.marks.replaceChildren(...marks.map((mark) => this.#mark(mark)));
+    fill(this.marks, ...marks.map((mark) => this.#mark(mark)));
     this.marks.hidden = !marks.length;
     this.clear.hidden = kind === "browse";
     const count = number(words.trim().split(/\s+/).length);
     const other = h("button", { class: "link", onclick: () => this.#query.change({ plain: !plain }) });
     other.textContent = plain ? text.asArticle : text.asQuery;
-    this.notice.replaceChildren(plain ? text.isPlain : text.isArticle(count), " ", other);
+    fill(this.notice, plain ? text.isPlain : text.isArticle(count), " ", other);
     this.notice.hidden = !looksLikeArticle;
     this.#fit();
   }

@@ -4,14 +4,15 @@ const HERE = ["en", "de"];
 const wanted = navigator.languages.map((each) => each.split("-")[0]);
 export const language = wanted.find((each) => HERE.includes(each)) ?? "en";
 document.documentElement.lang = language;
+const locale = navigator.languages.find((each) => each.split("-")[0] === language) ?? language;
 
 export const { default: text } = await import(`./strings/${language}.js`);
 
-const plain = new Intl.NumberFormat(language);
-const rounded = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 });
-const fine = new Intl.NumberFormat(language, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const decimal = new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const sizes = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+const plain = new Intl.NumberFormat(locale);
+const rounded = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 });
+const fine = new Intl.NumberFormat(locale, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const decimal = new Intl.NumberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const sizes = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
 
 export const number = (value) => plain.format(value);
 export const percent = (value) => (value < 0.01 && value > 0 ? fine : rounded).format(value);
@@ -30,6 +31,6 @@ export function date(given) {
   const style = [{ year: "numeric" }, { year: "numeric", month: "long" }, { dateStyle: "long" }][parts.length - 1];
   const moment = new Date(parts[0], (parts[1] ?? 1) - 1, parts[2] ?? 1);
   if (!style || Number.isNaN(moment.getTime())) return given;
-  const shown = new Intl.DateTimeFormat(language, style).format(moment);
+  const shown = new Intl.DateTimeFormat(locale, style).format(moment);
   return clock ? `${shown}, ${clock.slice(0, 5)}` : shown;
 }

@@ -1,7 +1,8 @@
 /** Above the grid: what was found, the order, remarks, and what to do when there is nothing. */
 
 import { sync } from "./api.js";
-import { h } from "./dom.js";
+import { fill, h } from "./dom.js";
+import { share } from "./results.js";
 import { number, text } from "./strings.js";
 
 /** Return the sentence that says what was found. */
@@ -9,7 +10,7 @@ function found(results) {
   const { kind, size, items, matching, more, sure } = results;
   if (kind === "browse") return text.all(number(size), size);
   if (kind === "article") return text.forArticle(number(items.length), number(size), items.length);
-  const judged = sure != null && items.some((item) => item.probability != null);
+  const judged = sure != null && items.some((item) => share(item) != null);
   if (!judged) return text.alikeFirst(number(size));
   if (!matching) return text.noneMatches(number(size));
   const open = more && matching === items.length;
@@ -44,7 +45,7 @@ export class Toolbar {
     const button = (name, label) =>
       h("button", { "aria-pressed": String(sort === name), onclick: () => this.#query.change({ sort: name }) }, label);
     const first = kind === "browse" ? text.byPath : text.byRelevance;
-    this.sorting.replaceChildren(button("relevance", first), button("date", text.byDate));
+    fill(this.sorting, button("relevance", first), button("date", text.byDate));
     this.sorting.hidden = kind === "article";
   }
 
@@ -55,11 +56,11 @@ export class Toolbar {
       if (!items.length) this.status.textContent = text.searching;
       return;
     }
-    this.status.textContent = state === "failed" ? text.failed : found(this.#results);
-    this.remarks.replaceChildren(...remarks.map((remark) => h("li", {}, remark)));
+    this.status.textContent = state === "failed" ? "" : found(this.#results);
+    fill(this.remarks, ...remarks.map((remark) => h("li", {}, remark)));
     this.message.hidden = state === "ready" && items.length > 0;
-    if (state === "failed") this.message.replaceChildren(...this.#failure(error));
-    else if (!items.length) this.message.replaceChildren(...this.#nothing());
+    if (state === "failed") fill(this.message, ...this.#failure(error));
+    else if (!items.length) fill(this.message, ...this.#nothing());
   }
 
   #failure(error) {
@@ -99,7 +100,7 @@ export class Reading {
 
   #show(galleries) {
     const lines = galleries.flatMap((gallery) => this.#lines(gallery));
-    this.element.replaceChildren(...lines);
+    fill(this.element, ...lines);
     this.element.hidden = !lines.length;
   }
 

@@ -1,7 +1,7 @@
 /** Why a picture and a text have their score: where in the picture, by which words and kernels. */
 
 import { explain } from "./api.js";
-import { bar, h } from "./dom.js";
+import { bar, fill, h } from "./dom.js";
 import { score, text } from "./strings.js";
 
 export class Why {
@@ -23,11 +23,11 @@ export class Why {
   async ask(item, words) {
     this.clear();
     this.#asked = new AbortController();
-    this.element.replaceChildren(h("p", {}, text.explaining));
+    fill(this.element, h("p", {}, text.explaining));
     try {
       this.#show(await explain(item, words, this.#asked.signal));
     } catch (error) {
-      if (error.name !== "AbortError") this.element.replaceChildren(h("p", { role: "alert" }, error.message));
+      if (error.name !== "AbortError") fill(this.element, h("p", { role: "alert" }, error.message));
     }
   }
 
@@ -35,7 +35,8 @@ export class Why {
     this.#whole = heat;
     const most = Math.max(...words.map((word) => Math.abs(word.effect)), 1e-9);
     const sentence = h("p", { class: "words" }, ...words.flatMap((word) => [this.#word(word, most), " "]));
-    this.element.replaceChildren(
+    fill(
+      this.element,
       h("h3", {}, text.whyWords),
       sentence,
       h("p", { class: "hint" }, text.whyHelp),

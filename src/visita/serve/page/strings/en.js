@@ -53,6 +53,7 @@ export default {
   noPictures: "There are no pictures in this folder that visita can read. Add some, and they appear here.",
   noneFound: "No picture was found. Use other words, or fewer.",
   probable: (share) => `${share} probable`,
+  very: (share) => `${share} that it is the very one described, and not another that fits too`,
   alike: (value) => `${value} alike`,
 
   sort: "Order",

@@ -1,0 +1,60 @@
+"""A real browser that looks at a real service: Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from serving import Service
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+Context, Page, expect = sync_api.BrowserContext, sync_api.Page, sync_api.expect
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+LAPTOP = {"width": 1280, "height": 800}
+
+
+@contextmanager
+def browser(home: Path) -> Iterator[sync_api.Browser]:
+    """Run Chromium, with a home of its own."""
+    if CHROMIUM is None:
+        pytest.skip("needs a browser: no chromium is installed")
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    flags = ["--no-sandbox"] if root else []
+    with sync_api.sync_playwright() as playwright:
+        environment = {**os.environ, "HOME": str(home)}
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags, env=environment)
+        yield running
+        running.close()
+
+
+@contextmanager
+def looking(
+    running: sync_api.Browser, service: Service, *, expected: str = "nothing", **options: object
+) -> Iterator[Page]:
+    """Yield an empty tab for a service's page, in which nothing may go wrong unseen.
+
+    ``expected`` is a part of what the browser's console may tell.
+    """
+    address = f"http://{service.host}:{service.port}/"
+    context = running.new_context(
+        base_url=address, **{"viewport": LAPTOP, "locale": "en-GB"} | options
+    )
+    page, wrong = context.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on(
+        "request", lambda asked: wrong.append(asked.url) if leaves(asked.url, address) else None
+    )
+    yield page
+    context.close()
+    assert [each for each in wrong if expected not in each] == []
+
+
+def leaves(url: str, address: str) -> bool:
+    """Tell whether a request goes to another host."""
+    return not url.startswith((address, "blob:", "data:"))
