@@ -69,11 +69,12 @@ def extract(home: Path, pictures: Path, encoder: PictureEncoder) -> None:
 def synchronize(home: Path, pictures: Path, encoder: PictureEncoder) -> None:
     """Bring the gallery of ``pictures`` in step."""
     gallery = StoredGallery.open(pictures, home=home)
-    gallery.sync(LinearMatcher(encoder.recipe), encoder, progress=_printing)
+    gallery.sync(LinearMatcher(encoder.recipe), encoder, progress=printing)
 
 
 @contextmanager
-def _printing(_label: str, _total: int) -> Iterator[Advance]:
+def printing(_label: str, _total: int) -> Iterator[Advance]:
+    """Print how many are done, whenever that grows; a ``ProgressBar``."""
     done = 0
 
     def advance(more: int) -> None:
@@ -125,7 +126,7 @@ def kill_once(
     It is killed ``delay`` seconds after it printed ``after`` lines.
     """
     command = [sys.executable, __file__, kind, str(home), str(pictures), *["--real"] * real]
-    lines = _killed(command, after, delay)
+    lines = killed(command, after, delay)
     encoder = make_encoder(real)
     found = stored(kind, home, pictures, encoder)
     right = len(found) >= lines[-1] and all(same(row, truth[name]) for name, row in found.items())
@@ -136,7 +137,8 @@ def kill_once(
     return Outcome(lines[-1], len(found), right, resumed)
 
 
-def _killed(command: list[str], after: int, delay: float) -> list[int]:
+def killed(command: list[str], after: int, delay: float) -> list[int]:
+    """Return what a program had printed until it was killed, ``delay`` after some lines."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout
         lines = [child.stdout.readline() for _ in range(after)]

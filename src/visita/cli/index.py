@@ -31,6 +31,12 @@ def index(
     gallery: Home = None,
     matcher: Matcher = DEFAULT,
     text_encoder: TextEncoder = None,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray", help="Read on a Ray cluster: $RAY_ADDRESS, or one started on this machine."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Read the pictures of folders, so that searches find them at once.
@@ -53,7 +59,8 @@ def index(
     places = checked(folders)
     chosen = visita.load(matcher, text_encoder=text_encoder)
     galleries = opened(places, visita.Finder(chosen), gallery)
-    for each, report in synced(galleries, visita.Gallery.sync, exclude, faults.append):
+    way = partial(visita.Gallery.sync, ray=ray)
+    for each, report in synced(galleries, way, exclude, faults.append):
         done.append(each)
         reports.append({"folder": str(each.stored), **asdict(report), "broken": report.broken})
         if not as_json:

@@ -22,7 +22,7 @@ from visita.artifact import fingerprint_of
 from visita.encoders.device import gpu_runner, on_gpu
 from visita.encoders.openvino import ov
 from visita.encoders.precision import FLOAT32, INT8, allowed, found_out
-from visita.errors import ArtifactError, MismatchError, last_line
+from visita.errors import ArtifactError, ConfigError, MismatchError, last_line
 from visita.progress import say
 from visita.types import FloatArray
 
@@ -182,6 +182,19 @@ def least_cosine(expected: Sequence[FloatArray], outputs: Sequence[FloatArray]) 
     return float(np.concatenate(cosines).min())
 
 
+CORES = "VISITA_CORES"
+
+
 def cores() -> int:
-    """Return the number of cores this process may use."""
+    """Return the number of cores this process may use; ``$VISITA_CORES`` where that is set.
+
+    Raises
+    ------
+    ConfigError
+        If that is no number.
+    """
+    if given := os.environ.get(CORES):
+        if not (given.isascii() and given.isdigit() and int(given)):
+            raise ConfigError(f"{CORES} is {given!r}: give a number of cores, such as 4.")
+        return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

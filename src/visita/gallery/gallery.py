@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from visita.errors import ArtifactError, DamagedError, DataError, UnwritableErro
 from visita.gallery.attempt import Attempt
 from visita.gallery.catalog import Catalog
 from visita.gallery.listing import galleries_home, gallery_name, read_card
+from visita.gallery.reading import Reading, read_here
 from visita.gallery.snapshot import Snapshot, Vectors
 from visita.gallery.stores import read_vectors
 from visita.gallery.survey import Walk, root_of
@@ -93,6 +95,7 @@ class StoredGallery:
         *,
         exclude: Iterable[str] = (),
         progress: ProgressBar | None = None,
+        read: Reading = read_here,
     ) -> SyncReport:
         """Bring the gallery in step with its folder, once no other process does.
 
@@ -107,6 +110,8 @@ class StoredGallery:
             Glob patterns of files and folders to leave out; see ``find_pictures``.
         progress
             Shows how far it is: ``visita.progress.bar`` or the like.
+        read
+            Where pictures are read.
 
         Raises
         ------
@@ -120,6 +125,7 @@ class StoredGallery:
             If the gallery is removed meanwhile.
         """
         attempt = self._attempt(matcher, encoder, exclude=exclude, progress=progress, tabled=True)
+        attempt = replace(attempt, read=read)
         report = attempt.look().report
         if report.in_step:
             return report

@@ -6,7 +6,7 @@ this process or, from a worker, in another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -83,7 +83,7 @@ def read_here(
     files: Mapping[str, PictureFile],
     paths: Iterable[str],
     encoder: PictureEncoder,
-    known: Collection[str],
+    known: Container[str],
     commit: Commit,
 ) -> None:
     """Read files in this process; a ``Reading``."""
@@ -94,7 +94,7 @@ class Reader:
     """Reads files, given by their paths relative to a folder; see ``Reading``."""
 
     def __init__(
-        self, files: Mapping[str, PictureFile], known: Collection[str], commit: Commit
+        self, files: Mapping[str, PictureFile], known: Container[str], commit: Commit
     ) -> None:
         self._files = files
         self._known = known

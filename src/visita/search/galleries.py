@@ -14,6 +14,7 @@ from visita.brief import counted
 from visita.data.thumbnails import cards
 from visita.errors import ConfigError, DataError, MismatchError
 from visita.gallery.gallery import StoredGallery
+from visita.gallery.reading import read_here
 from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
 from visita.matchers import DEFAULT
@@ -86,20 +87,27 @@ class Gallery:
         finder = finder_of(matcher)
         return cls(StoredGallery.open(folder, home=home), finder)
 
-    def sync(self, *, exclude: Iterable[str] = ()) -> SyncReport:
+    def sync(self, *, exclude: Iterable[str] = (), ray: bool = False) -> SyncReport:
         """Update the gallery from its folder; only what changed is computed.
 
         Waits while another process does so. Excluded pictures are kept, and not searched.
+        With ``ray``, pictures are read on a Ray cluster: that of ``$RAY_ADDRESS``, or one started
+        on this machine.
 
         Raises
         ------
         DataError
             If the folder has no pictures, or none that can be read.
+        MissingExtraError
+            If ray is not installed.
         """
+        from visita.gallery.on_ray import read_on_ray  # noqa: PLC0415  few need it
+
         patterns = listed(exclude, str, "exclude is a list of patterns")
         self._snapshot, self._passing, self._exclude = None, None, tuple(patterns)
         matcher, encoder = self.finder.matcher, self.finder.pictures
-        return self.stored.sync(matcher, encoder, exclude=self._exclude, progress=bar)
+        read = read_on_ray if ray else read_here
+        return self.stored.sync(matcher, encoder, exclude=self._exclude, progress=bar, read=read)
 
     def refresh(self, *, exclude: Iterable[str] = (), tabled: bool = False) -> SyncReport:
         """Update the gallery as far as is possible at once, before a search.

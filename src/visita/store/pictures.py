@@ -69,6 +69,9 @@ class RecipeEncoder:
                 )
         self._networks = [_Network(encoders[name], recipe.levels[name]) for name in encoders]
 
+    def __reduce__(self) -> tuple[type[RecipeEncoder], tuple[Recipe]]:
+        return RecipeEncoder, (self.recipe,)  # another process loads the networks itself
+
     def facts(self) -> Mapping[str, Any]:
         """Return the encoders' fingerprints, how they run and how pictures are decoded for them."""
         return {
