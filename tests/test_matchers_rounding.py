@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from visita.encoders.weights import LARGE, SCALE, restored, rounded
+import visita
+from visita.encoders.weights import LARGE, SCALE, from_planes, in_planes, restored, rounded
 from visita.errors import ArtifactError
 
 ROWS = 400
@@ -67,3 +71,22 @@ def test_a_missing_scale_is_an_error(weights):
     del kept["large" + SCALE]
     with pytest.raises(ArtifactError, match="have no scale"):
         restored(kept)
+
+
+def test_planes_are_the_same_to_the_bit(weights):
+    kept = {**rounded(weights), "bytes": np.arange(7, dtype=np.uint8)}
+    planes = in_planes(kept)
+    assert not any(values.dtype == np.float16 for values in planes.values())
+    assert sum(values.nbytes for values in planes.values()) == sum(v.nbytes for v in kept.values())
+    found = from_planes(planes)
+    assert found.keys() == kept.keys()
+    for name, values in kept.items():
+        assert found[name].dtype == values.dtype and found[name].shape == values.shape
+        assert found[name].tobytes() == values.tobytes()
+
+
+@pytest.mark.slow
+def test_what_ships_fits_in_a_wheel_of_80_megabytes():
+    package = Path(visita.__file__).parent
+    files = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    assert sum(len(zlib.compress(path.read_bytes())) for path in files) < 80e6

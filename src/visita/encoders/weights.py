@@ -24,12 +24,15 @@ LARGE = 2**17
 """Numbers from which a matrix is kept in 8 bits."""
 SCALE = ":scale"
 """After the name of what is: the largest magnitudes over 127, (rows, groups)."""
+PLANES = ":planes"
+"""After the name of what is in 16 bits: the lower bytes of all numbers, then the higher ones, which
+are few and so make a smaller wheel; (2, ...)."""
 PLACE = Path(__file__).with_name("shipped")
 SHIPPED = {
-    "efficientnet-lite0": "26c3eefad95c29ca052910fefcdc1288cf373066cf05ec3188122cb3f04d9c22",
-    "efficientnet-lite1": "d41cd0a60854a7800d5cee8cb44786ab57e6e7e35ce6e03e1b4dd4741e761f41",
-    "efficientnet-lite2": "dae677668d5ae05ae2b8e2fc858241171af353aa6f1f416d440d76bb6ffc8d37",
-    "minilm-l6": "5feff0acd8c8740a611ed1f656cafddda3604518ff542a3d4164c2902cefbba0",
+    "efficientnet-lite0": "fd317b6276e11957a2629ad5ba0204880ed792e98f69020bb63412f221c86c06",
+    "efficientnet-lite1": "4b9c5cdb2bf8822620dce3afe4229a36bc159e0eb9ccdf3f695bf54fb1316712",
+    "efficientnet-lite2": "4637e12ca0c61cc46b2c19255480d5dd3db8fee1e89fa1fc1075476538434238",
+    "minilm-l6": "04e48b3933ce4fb69e204ca1d29a90456335f9faa374c1af4c6304f7d0b427df",
 }
 """SHA-256 of each file of weights in ``PLACE``."""
 
@@ -83,6 +86,28 @@ def _scaled(name: str, values: NDArray[np.int8], scale: NDArray[Any]) -> FloatAr
     return weights.reshape(values.shape)
 
 
+def in_planes(kept: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return arrays with those in float16 as ``PLANES``, the same to the bit."""
+    halves = {name: x for name, x in kept.items() if x.dtype == np.float16}
+    planes = {
+        name + PLANES: np.stack([x.view(np.uint16) & 0xFF, x.view(np.uint16) >> 8]).astype(np.uint8)
+        for name, x in halves.items()
+    }
+    return {name: x for name, x in kept.items() if name not in halves} | planes
+
+
+def from_planes(kept: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return what ``in_planes`` was made of."""
+    arrays = {}
+    for name, x in kept.items():
+        if name.endswith(PLANES):
+            low, high = x.astype(np.uint16)
+            arrays[name.removesuffix(PLANES)] = (low | high << 8).view(np.float16)
+        else:
+            arrays[name] = x
+    return arrays
+
+
 def replaced(
     name: str, weights: Mapping[str, FloatArray], changed: Mapping[str, NDArray[Any]]
 ) -> dict[str, FloatArray]:
@@ -110,7 +135,7 @@ def shipped(name: str) -> dict[str, NDArray[Any]]:
     content = shipped_file(f"{name}.safetensors").read_bytes()
     if sha256(content).hexdigest() != SHIPPED[name]:
         raise MismatchError(f"The weights of {name} are damaged: reinstall visita.")
-    return load(content)
+    return from_planes(load(content))
 
 
 def shipped_file(name: str) -> Path:
