@@ -68,7 +68,12 @@ def cluster(cores: int = 2) -> Iterator[str]:
     }
     command = [sys.executable, "-c", HEAD, str(cores), folder]
     with subprocess.Popen(
-        command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True, env={**os.environ, **kept}
+        command,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        encoding="utf-8",
+        env={**os.environ, **kept},
     ) as head:
         assert head.stdout
         try:

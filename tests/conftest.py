@@ -119,7 +119,9 @@ def named_folder(drawn_folder, tmp_path_factory) -> Path:
     nouns = [f"{a}{b}" for a in ("lamp", "door", "vase", "lake", "moon") for b in "bdfgk"]
     for path in sorted(folder.glob("*.txt")):
         said = " and ".join(f"a {noun}" for noun in nouns if rng.random() < 0.5)
-        path.write_text("".join(f"{t} with {said}\n" for t in path.read_text().splitlines()))
+        path.write_text(
+            "".join(f"{t} with {said}\n" for t in path.read_text("utf-8").splitlines()), "utf-8"
+        )
     return folder
 
 

@@ -113,7 +113,7 @@ def _wait(child: int) -> tuple[int, float, int]:
 
 def _peak(process: int) -> int:
     try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        lines = Path(f"/proc/{process}/status").read_text("utf-8").splitlines()
     except OSError:
         return 0
     return next((int(one.split()[1]) for one in lines if one.startswith("VmHWM")), 0)

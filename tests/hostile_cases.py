@@ -221,7 +221,7 @@ def archives() -> dict[str, Case]:
         for name in ("raw", "image_splits", "images"):
             (folder / name).mkdir()
         (folder / "raw" / "train.en.gz").write_bytes(gzip.compress(b"\n" * 500 * MEGABYTE))
-        (folder / "image_splits" / "train.txt").write_text("a.jpg\n")
+        (folder / "image_splits" / "train.txt").write_text("a.jpg\n", "utf-8")
 
     cases["gzip: 500 MB of lines in 500 kB"] = Case(bomb, ("data", "check", "multi30k:{}"))
     return cases

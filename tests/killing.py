@@ -139,7 +139,7 @@ def kill_once(
 
 def killed(command: list[str], after: int, delay: float) -> list[int]:
     """Return what a program had printed until it was killed, ``delay`` after some lines."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as child:
         assert child.stdout
         lines = [child.stdout.readline() for _ in range(after)]
         time.sleep(delay)

@@ -52,7 +52,7 @@ def record(kind: str, folder: Path) -> Recording:
         started = len(log.events)
         command = [sys.executable, __file__, kind, str(disk), str(other)]
         said = []
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as child:
             assert child.stdout
             for line in child.stdout:
                 said.append((len(log.events), line.strip()))

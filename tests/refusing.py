@@ -28,7 +28,7 @@ def refusal(matcher: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     Image.new("RGB", (8, 8), "grey").save(picture)
     arguments = ("match", str(picture), "a dog", "--matcher", matcher)
     command = [sys.executable, "-c", WITHOUT_LIBRARIES, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     skip_if_told(done.stderr)
     assert done.returncode == 2 and not done.stdout
     *said, loaded = done.stderr.splitlines()

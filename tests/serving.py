@@ -91,7 +91,7 @@ def serving(*words: object, **settings: Any) -> Iterator[Service]:
         [*command, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         **settings,
     )
     try:

@@ -95,7 +95,7 @@ def test_what_a_tuned_encoder_names_is_not_fetched(specimens, tmp_path):
 @pytest.mark.parametrize("value", [-1, -1.5, 1e308])
 def test_a_generator_that_cannot_be_begins_a_training_anew(specimens, tmp_path, value):
     folder = shutil.copytree(specimens["checkpoint"], tmp_path / "checkpoint")
-    state = json.loads((folder / MANIFEST).read_text())["rng"]
+    state = json.loads((folder / MANIFEST).read_text("utf-8"))["rng"]
     state["state"]["state"] = value
     forge(folder, rng=state)
     assert Checkpoint(folder, np.random.default_rng()).load() is None
@@ -110,7 +110,7 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(saved, tmp_path):
 
 
 def test_a_file_that_is_not_listed_is_refused(saved):
-    (saved / "more").write_text("x")
+    (saved / "more").write_text("x", "utf-8")
     with pytest.raises(ArtifactError, match=r"does not list 'more'; take that away"):
         visita.load(saved)
 
@@ -139,11 +139,11 @@ def test_every_flipped_bit_of_a_manifest_is_found(saved):
 
 def test_a_manifest_from_before_they_covered_themselves_still_opens(saved):
     right = visita.load(saved).fingerprint()
-    content = json.loads((saved / MANIFEST).read_text())
+    content = json.loads((saved / MANIFEST).read_text("utf-8"))
     del content["seal"]
-    (saved / MANIFEST).write_text(json.dumps({**content, "format": 1}))
+    (saved / MANIFEST).write_text(json.dumps({**content, "format": 1}), "utf-8")
     assert visita.load(saved).fingerprint() == right
-    (saved / MANIFEST).write_text(json.dumps(content))
+    (saved / MANIFEST).write_text(json.dumps(content), "utf-8")
     with pytest.raises(ArtifactError, match="is damaged or was changed by hand"):
         visita.load(saved)
 
@@ -153,7 +153,7 @@ def test_the_shipped_matchers_cover_themselves_and_are_what_they_were(name):
     prints = {"visita-small": "6a592c8e36e85877", "visita-base": "c0a2dfe78c961873"}
     assert visita.load(name).fingerprint() == prints[name]
     for path in visita.matchers.shipped_folder(name).rglob(MANIFEST):
-        assert "seal" in json.loads(path.read_text())
+        assert "seal" in json.loads(path.read_text("utf-8"))
 
 
 def test_the_shipped_matchers_give_what_they_gave():
@@ -187,7 +187,7 @@ def test_fingerprints_of_every_kind_are_what_they_were(specimens):
 
 
 def test_widths_that_no_memory_holds_are_refused_at_once(saved):
-    content = json.loads((saved / MANIFEST).read_text())
+    content = json.loads((saved / MANIFEST).read_text("utf-8"))
     part = {**content["space"]["parts"][0], "arguments": {"dim": 2**20, "hidden": 2**20}}
     forge(saved, space={**content["space"], "parts": [part], "dim": 2**20})
     with pytest.raises(ArtifactError, match=r"gives vectors of .* and promises \(1048576,\)"):
@@ -197,7 +197,7 @@ def test_widths_that_no_memory_holds_are_refused_at_once(saved):
 @pytest.mark.parametrize("depth", [10**6, 10**29])
 def test_a_depth_that_no_memory_holds_is_refused_at_once(specimens, tmp_path, depth):
     folder = shutil.copytree(specimens["whole"], tmp_path / "whole")
-    network = json.loads((folder / "second" / MANIFEST).read_text())["network"]
+    network = json.loads((folder / "second" / MANIFEST).read_text("utf-8"))["network"]
     forge(folder / "second", network={**network, "depth": depth})
     forge(folder)
     with pytest.raises(ArtifactError, match=f"blocks of a transformer that has {depth}"):

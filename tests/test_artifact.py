@@ -43,7 +43,7 @@ def read_thing(folder: Path) -> Thing:
 def write(folder: Path, content: str = "one", **facts: object) -> Path:
     with write_folder(folder, KIND, facts) as draft:
         (draft / "deep").mkdir()
-        (draft / "deep" / "a.txt").write_text(content)
+        (draft / "deep" / "a.txt").write_text(content, "utf-8")
         (draft / "b.bin").write_bytes(content.encode() * 1000)
     return folder
 
@@ -70,9 +70,9 @@ def test_what_was_written_is_read_back_with_its_facts(tmp_path):
 
 def test_a_new_artifact_replaces_the_old_one_whole(tmp_path):
     folder = write(tmp_path / "thing")
-    (folder / "extra").write_text("of the old one")
+    (folder / "extra").write_text("of the old one", "utf-8")
     write(folder, "two")
-    assert (folder / "deep" / "a.txt").read_text() == "two"
+    assert (folder / "deep" / "a.txt").read_text("utf-8") == "two"
     assert not (folder / "extra").exists()
     assert names_in(tmp_path) == ["thing"]
 
@@ -93,14 +93,14 @@ def test_a_linked_folder_is_written_where_the_link_points(tmp_path):
     link.symlink_to(folder)
     write(link, "two")
     assert link.is_symlink() and names_in(tmp_path / "real") == ["thing"]
-    assert (folder / "deep" / "a.txt").read_text() == "two"
+    assert (folder / "deep" / "a.txt").read_text("utf-8") == "two"
 
 
 def test_an_error_while_writing_leaves_the_old_one(tmp_path):
     folder = write(tmp_path / "thing")
     before = all_files(folder)
     with pytest.raises(ZeroDivisionError), write_folder(folder, KIND, {}) as draft:
-        (draft / "b.bin").write_text("half")
+        (draft / "b.bin").write_text("half", "utf-8")
         raise ZeroDivisionError
     assert all_files(folder) == before
     assert names_in(tmp_path) == ["thing"]
@@ -110,7 +110,7 @@ def test_facts_that_are_no_json_leave_the_old_one(tmp_path):
     folder = write(tmp_path / "thing")
     with pytest.raises(TypeError):
         write(folder, "two", wrong={1, 2})
-    assert (folder / "deep" / "a.txt").read_text() == "one"
+    assert (folder / "deep" / "a.txt").read_text("utf-8") == "one"
     assert read_thing(folder)
 
 
@@ -125,19 +125,19 @@ FOREIGN = {
 def test_a_folder_with_other_files_is_refused_and_kept(tmp_path, name):
     folder = tmp_path / "mine"
     folder.mkdir()
-    (folder / name).write_text(FOREIGN[name])
+    (folder / name).write_text(FOREIGN[name], "utf-8")
     with pytest.raises(ArtifactError, match="holds other files; choose an empty or new folder"):
         write(folder)
     assert all_files(folder) == {name: FOREIGN[name].encode()}
 
 
 def test_a_file_in_the_way_is_refused_and_kept(tmp_path):
-    (tmp_path / "file").write_text("precious")
+    (tmp_path / "file").write_text("precious", "utf-8")
     with pytest.raises(ArtifactError, match="holds other files"):
         write(tmp_path / "file")
     with pytest.raises(ArtifactError, match="cannot be written"):
         write(tmp_path / "file" / "below")
-    assert (tmp_path / "file").read_text() == "precious"
+    assert (tmp_path / "file").read_text("utf-8") == "precious"
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
@@ -184,7 +184,7 @@ def test_a_manifest_without_sense_is_refused(tmp_path, changes):
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "\x00"])
 def test_a_torn_manifest_is_refused(tmp_path, text):
     folder = write(tmp_path / "thing")
-    (folder / MANIFEST).write_text(text)
+    (folder / MANIFEST).write_text(text, "utf-8")
     with pytest.raises(ArtifactError):
         read_thing(folder)
 
@@ -192,7 +192,7 @@ def test_a_torn_manifest_is_refused(tmp_path, text):
 @pytest.mark.parametrize("name", ["../secret", "deep/../../secret", "{root}/secret"])
 def test_a_manifest_that_names_a_file_outside_is_refused(tmp_path, name):
     secret = tmp_path / "secret"
-    secret.write_text("x")
+    secret.write_text("x", "utf-8")
     folder = write(tmp_path / "thing")
     forge(folder, files={name.format(root=tmp_path): sha256_of(secret)})
     with pytest.raises(ArtifactError, match="names a file outside itself"):
@@ -235,7 +235,7 @@ for number in range(first, last):
 def killed_writer(folder: Path, first: int, lines: int, *more: str) -> list[str]:
     command = [sys.executable, "-c", WRITER, str(folder), str(first), "1000000", *more]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     ) as child:
         assert child.stdout
         read = [child.stdout.readline() for _ in range(lines)]
@@ -261,7 +261,7 @@ def test_killed_at_any_moment_it_is_old_or_new_and_whole(tmp_path):
         number = read_thing(folder).number
         assert number in (acknowledged, acknowledged + 1)
         for name in "abc":
-            assert (folder / name).read_text() == f"{number}\n" * 5000
+            assert (folder / name).read_text("utf-8") == f"{number}\n" * 5000
         first = number + 1
 
 

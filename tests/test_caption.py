@@ -119,7 +119,7 @@ def test_texts_are_read_from_a_file_or_from_pairs(finder, drawn_folder, drawn_pa
 
 
 def test_what_cannot_be_captioned_is_told(finder, captioner, pictures, tmp_path):
-    (tmp_path / "empty.txt").write_text("\n \n")
+    (tmp_path / "empty.txt").write_text("\n \n", "utf-8")
     with pytest.raises(DataError, match="holds no text"):
         visita.Captioner(tmp_path / "empty.txt", matcher=finder)
     with pytest.raises(DataError, match="no text to choose"):

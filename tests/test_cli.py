@@ -48,7 +48,7 @@ finally:
 @pytest.fixture(scope="module")
 def training(drawn_folder, tmp_path_factory) -> tuple[Path, Done]:
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "small.toml").write_text(SMALL)
+    (folder / "small.toml").write_text(SMALL, "utf-8")
     data = ("--data", f"folder:{drawn_folder}", "--config", folder / "small.toml")
     assert run("extract", *data, "--out", folder / "features").status == 0
     done = run(
@@ -74,7 +74,7 @@ def pictures(drawn_folder, tmp_path) -> Path:
 
 
 def caption(pictures: Path, number: int) -> str:
-    return (pictures / f"{number:05d}.txt").read_text().splitlines()[0]
+    return (pictures / f"{number:05d}.txt").read_text("utf-8").splitlines()[0]
 
 
 def test_training_prints_numbers_with_intervals_and_where_the_matcher_is(training):
@@ -195,7 +195,7 @@ def test_a_reader_that_went_away_is_no_error():
     os.close(reading)
     with os.fdopen(writing, "wb") as gone:
         done = subprocess.run(
-            [*VISITA, "models"], stdout=gone, stderr=subprocess.PIPE, text=True, check=False
+            [*VISITA, "models"], stdout=gone, stderr=subprocess.PIPE, encoding="utf-8", check=False
         )
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -379,7 +379,7 @@ def interruptible():
 def test_an_interrupt_is_said_in_one_line(tmp_path):
     command = [*VISITA, "search", "--queries", "-", str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as process:
+    with subprocess.Popen(command, encoding="utf-8", **pipes) as process:
         process.stdin.write("a dog\n" * 100_000)  # more than a pipe holds: it is at work
         process.stdin.flush()
         err = interrupted(process)

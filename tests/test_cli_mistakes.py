@@ -126,7 +126,10 @@ def test_no_arguments_show_the_help():
 def closed(*words: str, stream: str) -> subprocess.CompletedProcess:
     line = f'exec "$@" {stream}'
     return subprocess.run(
-        ["sh", "-c", line, "sh", *VISITA, *words], capture_output=True, text=True, check=False
+        ["sh", "-c", line, "sh", *VISITA, *words],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
 
 
@@ -154,7 +157,7 @@ def test_an_interrupt_while_importing_is_said_in_one_line(module):
     command = [sys.executable, "-X", "importtime", "-m", "visita", *words]
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8") as process:
             for line in process.stderr:
                 if line.split()[-1] == module:
                     process.send_signal(signal.SIGINT)
@@ -221,7 +224,7 @@ def test_open_asks_the_systems_viewer_and_does_without(pictures, tmp_path):
         pytest.skip("the viewer is another on this system")
     viewer, opened = tmp_path / "bin" / "xdg-open", tmp_path / "opened"
     viewer.parent.mkdir()
-    viewer.write_text(f'#!/bin/sh\necho "$@" >> "{opened}"\n')
+    viewer.write_text(f'#!/bin/sh\necho "$@" >> "{opened}"\n', "utf-8")
     viewer.chmod(0o755)
     sheet = tmp_path / "sheet.png"
     words = [*VISITA, "search", "a star", str(pictures), "--sheet", str(sheet), "--open"]
@@ -230,11 +233,11 @@ def test_open_asks_the_systems_viewer_and_does_without(pictures, tmp_path):
             words,
             env={**os.environ, "PATH": str(place)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
         )
         assert ("no viewer" in done.stderr) == (place == tmp_path)
-    assert opened.read_text() == f"{sheet}\n"
+    assert opened.read_text("utf-8") == f"{sheet}\n"
 
 
 def test_no_sheet_is_drawn_over_a_picture_that_is_searched(tmp_path):

@@ -54,7 +54,7 @@ def test_a_corpus_of_texts_alone_teaches_the_topics(drawn_folder, tmp_path):
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     for path in drawn_folder.glob("*.txt"):
-        (corpus / path.name).write_text(path.read_text().replace("picture", "zorb"))
+        (corpus / path.name).write_text(path.read_text("utf-8").replace("picture", "zorb"), "utf-8")
     words = ("--preset", "paper", "--topic-corpus", corpus, *SMALL)
     assert train(drawn_folder, tmp_path / "out", *words).status == 0
     matcher = visita.load(tmp_path / "out")

@@ -63,7 +63,7 @@ def table(drawn_pairs, tmp_path_factory) -> Path:
     first = np.flatnonzero(drawn_pairs.image_split == "test")[0]
     (folder / drawn_pairs.image_paths[first].name).write_bytes(b"\xff\xd8\xff nothing")
     images, texts = drawn_pairs.truth.nonzero()
-    with (folder / "pairs.csv").open("w", newline="") as file:
+    with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(("image", "text", "split", "language"))
         for image, text in zip(images, texts, strict=True):
@@ -94,7 +94,7 @@ def made(words, table, tmp_path_factory) -> tuple[Path, Done]:
 def report(made) -> dict:
     out, done = made
     assert done.status == 0, done.err
-    return json.loads((out / "report.json").read_text())
+    return json.loads((out / "report.json").read_text("utf-8"))
 
 
 def numbers(report: dict, title: str) -> dict[str, list[float]]:
@@ -177,12 +177,15 @@ def test_a_second_call_computes_nothing_again(made, words, table, report, capfd)
     compare(words, f"table:{table}", out)
     assert "3 of 3 cells were computed before" in capfd.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in out.rglob("manifest.json")} == stamps
-    assert json.loads((out / "report.json").read_text()) == report
+    assert json.loads((out / "report.json").read_text("utf-8")) == report
 
 
 def test_the_report_can_be_read_and_names_no_folder(made, given):
     out, _ = made
-    markdown, page = (out / "report.md").read_text(), (out / "report.html").read_text()
+    markdown, page = (
+        (out / "report.md").read_text("utf-8"),
+        (out / "report.html").read_text("utf-8"),
+    )
     assert "## Against the best" in markdown
     assert "<th>in the paper" not in page
     assert "in the paper" not in markdown

@@ -196,10 +196,10 @@ def test_a_file_that_could_not_be_read_back_is_not_written(folder):
     with pytest.raises(DataError, match=r"lies outside .*work.*folder that holds the pictures"):
         write_articles(made, folder / "work" / "articles.jsonl")
     assert [path.name for path in folder.iterdir()] == ["set"]
-    (folder / "articles.jsonl").write_text("mine")
+    (folder / "articles.jsonl").write_text("mine", "utf-8")
     with pytest.raises(DataError, match="exists; choose another name"):
         write_articles(made, folder / "articles.jsonl")
-    assert (folder / "articles.jsonl").read_text() == "mine"
+    assert (folder / "articles.jsonl").read_text("utf-8") == "mine"
 
 
 # The command
@@ -234,7 +234,7 @@ def test_a_full_disk_leaves_no_part_of_the_file(folder):
     done = subprocess.run(
         ["bash", "-c", limited, "-", sys.executable, "-m", "visita", "data", "articles", *words],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")

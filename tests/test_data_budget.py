@@ -41,7 +41,7 @@ print((high() - before) * 1024 // 10**6)
 def decode_all(paths, megabytes, monkeypatch):
     monkeypatch.setenv("VISITA_DECODE_MEMORY", megabytes)
     command = [sys.executable, "-c", DECODE_ALL, *paths]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     *found, peak = done.stdout.splitlines()
     return found, int(peak)

@@ -55,14 +55,14 @@ def table(folder):
 
 
 def described(file):
-    return json.loads(file.read_text())
+    return json.loads(file.read_text("utf-8"))
 
 
 def rewrite(file, **table):
     """Change properties of the table's description; None removes one."""
     content = described(file)
     content["distribution"][0].update(table)
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content), "utf-8")
 
 
 # There and back
@@ -189,7 +189,7 @@ def other_croissant(folder, encoding="text/csv", **columns):
     content["distribution"][0].update({"contentUrl": "rows.txt", "encodingFormat": encoding})
     digest = hashlib.sha256((folder / "rows.txt").read_bytes()).hexdigest()
     content["distribution"][0]["sha256"] = digest
-    (folder / "other.json").write_text(json.dumps(content))
+    (folder / "other.json").write_text(json.dumps(content), "utf-8")
     return f"croissant:{folder / 'other.json'}"
 
 
@@ -296,7 +296,7 @@ def test_a_context_is_never_fetched(folder, context):
     content["@context"] = (
         {**content["@context"], **context} if isinstance(context, dict) else context
     )
-    (folder / "all.json").write_text(json.dumps(content))
+    (folder / "all.json").write_text(json.dumps(content), "utf-8")
     with pytest.raises(DataError, match="names a context to be fetched"):
         open_pairs(f"croissant:{folder / 'all.json'}")
 
@@ -316,7 +316,7 @@ def test_a_context_is_never_fetched(folder, context):
     ],
 )
 def test_json_that_is_not_croissant_is_refused(tmp_path, content, message):
-    (tmp_path / "x.json").write_text(content)
+    (tmp_path / "x.json").write_text(content, "utf-8")
     with pytest.raises(DataError, match=message):
         open_pairs(f"croissant:{tmp_path / 'x.json'}")
 
@@ -328,7 +328,7 @@ def test_fields_that_are_not_plain_columns_are_refused(folder):
     def changed(edit):
         content = json.loads(json.dumps(plain))
         edit(content["recordSet"][0]["field"])
-        (folder / "all.json").write_text(json.dumps(content))
+        (folder / "all.json").write_text(json.dumps(content), "utf-8")
         return f"croissant:{folder / 'all.json'}"
 
     with pytest.raises(DataError, match=r"pairs/text is not plainly a column"):
@@ -369,7 +369,7 @@ def test_without_the_extra_it_says_what_to_install(folder):
     done = subprocess.run(
         [sys.executable, "-c", code, f"croissant:{folder / 'all.json'}"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     assert "visita[croissant]" in done.stdout
@@ -388,7 +388,7 @@ def three(tmp_path):
             path = next((tmp_path / "a").glob(f"0000{number}.*g"))
             shutil.copy(path, tmp_path / name / f"{name}{number}{path.suffix}")
             write(tmp_path / name / f"{name}{number}.txt", f"{name} sees {number}")
-    first = (tmp_path / "a" / "00001.txt").read_text().splitlines()[0]
+    first = (tmp_path / "a" / "00001.txt").read_text("utf-8").splitlines()[0]
     write(tmp_path / "b" / "b1.txt", "b sees 1", first)
     draw_pairs(tmp_path / "d", 2, seed=9)
     for path in (tmp_path / "d").iterdir():

@@ -184,7 +184,7 @@ def test_heic_without_the_extra_says_what_to_install(zoo):
         "except PictureError as error: print(error)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, heic], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, heic], capture_output=True, encoding="utf-8", check=True
     )
     assert done.stdout.strip().endswith("pip install 'visita[heif]'")
 
@@ -203,7 +203,7 @@ def test_no_pillow_state_is_changed(zoo):
     )
     paths = [animal.path for animal in zoo if animal.reason is None]
     command = [sys.executable, "-c", code, *paths]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -72,7 +72,7 @@ def test_drawn_splits_are_enough_from_twelve_images_on(tmp_path, count, enough):
 def test_images_that_share_a_text_count_as_one(tmp_path):
     draw_pairs(tmp_path, 4)
     lines = ["image,text,split", *(f"{n:05}.{e},same,train" for n, e in enumerate(SUFFIXES))]
-    (tmp_path / "pairs.csv").write_text("\n".join(lines))
+    (tmp_path / "pairs.csv").write_text("\n".join(lines), "utf-8")
     pairs = visita.open_pairs(str(tmp_path / "pairs.csv"))
     with pytest.raises(DataError, match=r"train 2; .* has train 1"):
         check_enough(pairs, {"train": 2}, "Training")

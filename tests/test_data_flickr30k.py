@@ -44,7 +44,7 @@ def write_karpathy(folder, **splits):
         for name in names
     ]
     file = folder / "dataset_flickr30k.json"
-    file.write_text(json.dumps({"images": images, "dataset": "flickr30k"}))
+    file.write_text(json.dumps({"images": images, "dataset": "flickr30k"}), "utf-8")
 
 
 def write_lists(folder, suffix, **lists):
@@ -117,7 +117,7 @@ def test_the_splits_differ_and_so_do_their_fingerprints(folder):
 def test_the_csv_is_the_same_and_its_odd_line_too(folder, texts):
     before = open_pairs(f"flickr30k:{folder}")
     token = folder / "results_20130124.token"
-    rows = [line.split("#", 1) for line in token.read_text().splitlines() if ".jpg#" in line]
+    rows = [line.split("#", 1) for line in token.read_text("utf-8").splitlines() if ".jpg#" in line]
     lines = [f"{name}| {rest.replace(chr(9), '| ', 1)}" for name, rest in rows]
     lines[1] = lines[1].replace("| 1| ", "| 1   ")  # as one line of the real file
     token.unlink()
@@ -130,7 +130,7 @@ def test_the_csv_is_the_same_and_its_odd_line_too(folder, texts):
 
 def test_captions_may_not_lead_out_of_the_folder(folder, drawn):
     shutil.copy(drawn[0], folder / "secret.jpg")
-    with (folder / "results_20130124.token").open("a") as file:
+    with (folder / "results_20130124.token").open("a", encoding="utf-8") as file:
         file.write(f"../secret.jpg#0\tx\n{folder}/secret.jpg#0\tx\n")
     pairs = open_pairs(f"flickr30k:{folder}")
     assert problems(pairs)["../secret.jpg"] == OUTSIDE
@@ -145,7 +145,7 @@ def test_what_is_missing_is_named(folder):
         open_pairs(f"flickr30k-m-rnn:{folder}")
     with pytest.raises(DataError, match=r"dataset_flickr30k\.json: there is no such file"):
         open_pairs(f"flickr30k-karpathy:{folder}")
-    (folder / "dataset_flickr30k.json").write_text('{"images": [')
+    (folder / "dataset_flickr30k.json").write_text('{"images": [', "utf-8")
     with pytest.raises(DataError, match="is not JSON"):
         open_pairs(f"flickr30k-karpathy:{folder}")
     with pytest.raises(UnknownNameError, match="Did you mean 'flickr30k-m-rnn'"):

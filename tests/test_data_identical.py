@@ -24,9 +24,9 @@ def copied(drawn_folder, tmp_path_factory):
         shutil.copy(path, folder / path.name)
     for picture in sorted(folder.glob("*.jpg"))[:4]:
         shutil.copy(picture, folder / f"copy-{picture.name}")
-        words = picture.with_suffix(".txt").read_text().splitlines()
+        words = picture.with_suffix(".txt").read_text("utf-8").splitlines()
         said = "".join(f"{line}, once more\n" for line in words)
-        (folder / f"copy-{picture.stem}.txt").write_text(said)
+        (folder / f"copy-{picture.stem}.txt").write_text(said, "utf-8")
     return open_pairs(f"folder:{folder}")
 
 

@@ -29,7 +29,7 @@ def image(name, split, *texts, folder=None):
 
 def write_json(path, *images, dataset="flickr30k"):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"images": images, "dataset": dataset}))
+    path.write_text(json.dumps({"images": images, "dataset": dataset}), "utf-8")
     return path
 
 
@@ -163,7 +163,7 @@ def test_what_is_left_out_is_reported(drawn, tmp_path):
     ],
 )
 def test_a_file_that_is_not_karpathys_is_refused(tmp_path, content, message):
-    (tmp_path / "dataset_x.json").write_text(content)
+    (tmp_path / "dataset_x.json").write_text(content, "utf-8")
     with pytest.raises(DataError, match=message):
         open_pairs(f"karpathy:{tmp_path / 'dataset_x.json'}")
 

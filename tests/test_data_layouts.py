@@ -160,10 +160,10 @@ def test_pictures_in_a_root_are_found_by_their_names_alone(tmp_path):
 
 def test_an_image_id_of_two_pictures_leaves_both_out(pictures, capsys):
     file = write_coco(pictures / "captions.json", ["a.jpg", "b.jpg", "c.jpg"], captions=1)
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text("utf-8"))
     content["images"][1]["id"] = 1
     content["images"].append(content["images"][2])  # the same entry twice does no harm
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content), "utf-8")
     pairs = open_pairs(str(file))
     assert links(pairs) == {("c.jpg", "c.jpg 0")}
     found = problems(pairs)["image id 1"]
@@ -336,7 +336,7 @@ def test_multi30k(tmp_path):
             text = "".join(f"{language} {name}\n" for name in some)
             (task / "raw").mkdir(exist_ok=True)
             (task / "raw" / f"{part}.{language}.gz").write_bytes(gzip.compress(text.encode()))
-    (task / "raw" / "train.fr").write_text("seule\n")
+    (task / "raw" / "train.fr").write_text("seule\n", "utf-8")
     with pytest.raises(DataError, match="or named by --root"):
         open_pairs(str(tmp_path / "multi30k"))
     pairs = open_pairs(str(tmp_path / "multi30k"), root=tmp_path / "pictures")
@@ -493,6 +493,6 @@ def test_texts_of_a_picture_are_not_millions(pictures, tmp_path):
     with pytest.raises(DataError, match="more than 10,000 values in a row"):
         open_pairs(str(tmp_path / "x.parquet"))
     write(pictures / "images" / "a.txt", "words")
-    (pictures / "images" / "b.txt").write_text("x y\n" * 300_000)
+    (pictures / "images" / "b.txt").write_text("x y\n" * 300_000, "utf-8")
     found = problems(open_pairs(f"folder:{pictures}"))["images/b.jpg"]
     assert found.endswith("b.txt is larger than 1,000,000 bytes, the most that is read.")

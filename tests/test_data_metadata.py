@@ -83,7 +83,7 @@ def test_each_form_of_xmp_is_read():
 def test_what_lies_beside_counts_more_but_for_what_was_exported(tmp_path):
     sidecar, words, takeout = (tmp_path / f"a.jpg.{end}" for end in ("xmp", "txt", "json"))
     sidecar.write_bytes(xmp("", bag("from xmp")))
-    words.write_text("  two\n lines ")
+    words.write_text("  two\n lines ", "utf-8")
     takeout.write_text(
         json.dumps(
             {
@@ -92,7 +92,8 @@ def test_what_lies_beside_counts_more_but_for_what_was_exported(tmp_path):
                 "photoTakenTime": {"timestamp": "1500000000"},
                 "geoData": {"latitude": 1.5, "longitude": 2.5},
             }
-        )
+        ),
+        "utf-8",
     )
     more, less = read_beside([sidecar, words, takeout])
     assert more == Metadata(keywords=("from xmp",), caption="two lines")
@@ -105,7 +106,9 @@ def test_what_lies_beside_counts_more_but_for_what_was_exported(tmp_path):
 
 def test_plain_names_in_json_are_read(tmp_path):
     path = tmp_path / "a.json"
-    path.write_text(json.dumps({"title": "t", "tags": "a, b,", "date": "2020", "rating": "3"}))
+    path.write_text(
+        json.dumps({"title": "t", "tags": "a, b,", "date": "2020", "rating": "3"}), "utf-8"
+    )
     _, found = read_beside([path])
     assert found == Metadata(title="t", keywords=("a", "b"), date="2020", rating=3)
 

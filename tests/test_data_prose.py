@@ -106,7 +106,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(DataError, match=r"caf\\udce9\.txt cannot be read"):
         read_article(stray)
     with tempfile.TemporaryDirectory() as name:
-        Path(name, "a.txt").write_text("x")
+        Path(name, "a.txt").write_text("x", "utf-8")
         Path(name).chmod(0)
         with ordinary_user(), pytest.raises(DataError, match="Permission denied"):
             read_article(Path(name, "a.txt"))

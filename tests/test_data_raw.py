@@ -131,7 +131,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "photo.dng"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     assert done.stdout.strip().endswith("pip install 'visita[raw]'")

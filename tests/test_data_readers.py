@@ -140,7 +140,7 @@ def write_coco(path, names, *, captions=2, first=1):
         for key, name in zip(ids, names, strict=True)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    path.write_text(json.dumps({"images": images, "annotations": annotations}), "utf-8")
     return path
 
 
@@ -185,10 +185,10 @@ def test_coco_reports_what_it_leaves_out(tmp_path):
     draw(tmp_path / "images" / "a.jpg", tmp_path / "images" / "silent.jpg", tmp_path / "out.jpg")
     names = ["a.jpg", "absent.jpg", "../out.jpg", str(tmp_path / "out.jpg")]
     file = write_coco(tmp_path / "captions.json", names, captions=1)
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text("utf-8"))
     content["images"] += [{"id": 9, "file_name": "silent.jpg"}, {"id": 10}, 7]
     content["annotations"] += [{"image_id": 99, "caption": "x"}, {"image_id": 1}, {"image_id": []}]
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content), "utf-8")
     pairs = open_pairs(str(file))
     # A path from the root is taken where it stays inside, whatever the data set's place.
     assert links(pairs) == {("a.jpg", "a.jpg 0"), ("out.jpg", f"{tmp_path}/out.jpg 0")}
@@ -224,7 +224,7 @@ def test_coco_of_two_years_asks_for_one(tmp_path):
     ],
 )
 def test_json_that_is_not_coco_is_refused(tmp_path, content, message):
-    (tmp_path / "x.json").write_text(content)
+    (tmp_path / "x.json").write_text(content, "utf-8")
     with pytest.raises(DataError, match=message):
         open_pairs(str(tmp_path / "x.json"))
 
@@ -317,7 +317,7 @@ def write_table(path, rows):
     if path.suffix == ".parquet":
         parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     elif path.suffix in (".jsonl", ".ndjson"):
-        path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+        path.write_text("\n".join(map(json.dumps, rows)) + "\n", "utf-8")
     else:
         quoted = [
             [str(row.get(column, "")).replace('"', '""') for column in columns] for row in rows
@@ -474,7 +474,7 @@ def test_parquet_without_the_extra_says_what_to_install(table_folder):
         "except MissingExtraError as error: print(error)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, file], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, file], capture_output=True, encoding="utf-8", check=True
     )
     assert "reading Parquet needs an extra" in done.stdout
     assert "visita[parquet]" in done.stdout

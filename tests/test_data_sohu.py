@@ -41,7 +41,7 @@ def write_miniature(folder: Path) -> Path:
         *("one", "1.jpg 11.txt yes", "../1.jpg 11.txt", "1.jpg ../News_info_train/11.txt"),
         "1.jpg " + "9" * 300,
     ]
-    (folder / "trainMatching.txt").write_text("\n".join(lines) + "\n")
+    (folder / "trainMatching.txt").write_text("\n".join(lines) + "\n", "utf-8")
     return folder
 
 
@@ -97,7 +97,7 @@ def test_splits_are_drawn_by_the_seed_and_keep_together_what_shares_a_text(tmp_p
         landmark().resize((20 + number, 20)).save(pictures / f"{number}.jpg")
         (texts / f"{number // 2}.txt").write_text(f"u\t标题{number // 2}\t正文。", "utf-8")
         lines.append(f"{number}.jpg {number // 2}.txt")
-    (tmp_path / "trainMatching.txt").write_text("\n".join(lines))
+    (tmp_path / "trainMatching.txt").write_text("\n".join(lines), "utf-8")
     one, again, other = (open_pairs(f"sohu:{tmp_path}", seed=seed) for seed in (0, 0, 1))
     assert one.fingerprint() == again.fingerprint() != other.fingerprint()
     assert one.splits() == {"train": 42, "dev": 10, "test": 8}
@@ -112,6 +112,6 @@ def test_a_missing_part_says_what_is_looked_for(sohu):
 
 
 def test_a_list_without_a_pair_is_refused(sohu):
-    (sohu / "trainMatching.txt").write_text("")
+    (sohu / "trainMatching.txt").write_text("", "utf-8")
     with pytest.raises(DataError, match="no image with a text is left to use"):
         open_pairs(str(sohu))

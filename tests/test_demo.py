@@ -29,7 +29,10 @@ main()
 
 def demo(*words: str, command: tuple[str, ...] = ("-m", "visita")) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, *command, "demo", *words], capture_output=True, text=True, check=False
+        [sys.executable, *command, "demo", *words],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
 
 

@@ -37,7 +37,7 @@ def start_writer(place: Path) -> tuple[subprocess.Popen[str], Path]:
         [sys.executable, "-c", WRITER, str(place)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     assert child.stdout
     return child, Path(child.stdout.readline().strip())
@@ -90,7 +90,7 @@ def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
 def test_folders_are_made_and_waited_for(tmp_path):
     make_folder(tmp_path / "a" / "b" / "c")
     make_folder(tmp_path / "a" / "b")
-    (tmp_path / "a" / "b" / "file").write_text("x")
+    (tmp_path / "a" / "b" / "file").write_text("x", "utf-8")
     (tmp_path / "a" / "b" / "file").chmod(0o400)
     sync_tree(tmp_path / "a")
     with pytest.raises(FileNotFoundError):

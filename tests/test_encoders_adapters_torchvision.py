@@ -237,7 +237,7 @@ def test_names_of_timm_lead_to_its_repository_on_the_hub(folders, tmp_path, monk
     place = tmp_path / "models--timm--test_resnet.r160_in1k"
     shutil.copytree(folders["resnet"], place / "snapshots" / commit)
     (place / "refs").mkdir()
-    (place / "refs" / "main").write_text(commit)
+    (place / "refs" / "main").write_text(commit, "utf-8")
     saved = IMAGE_ENCODERS.load(f"timm:{folders['resnet']}")().fingerprint()
     for name in ("test_resnet", "test_resnet.r160_in1k", "timm/test_resnet.r160_in1k"):
         assert IMAGE_ENCODERS.load(f"timm:{name}")().fingerprint() == saved

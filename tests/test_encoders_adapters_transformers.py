@@ -211,8 +211,8 @@ def test_two_spellings_of_one_model_are_not_told_apart_by_their_place(folders, t
     copy = tmp_path / "copy"
     shutil.copytree(folders["vit"], copy)
     assert load(copy).fingerprint() == load(folders["vit"]).fingerprint()
-    settings = json.loads((copy / "preprocessor_config.json").read_text())
-    (copy / "preprocessor_config.json").write_text(json.dumps({**settings, "resample": 3}))
+    settings = json.loads((copy / "preprocessor_config.json").read_text("utf-8"))
+    (copy / "preprocessor_config.json").write_text(json.dumps({**settings, "resample": 3}), "utf-8")
     assert load(copy).fingerprint() != load(folders["vit"]).fingerprint()
 
 
@@ -256,11 +256,11 @@ def damaged(folder: Path) -> None:
 
 
 def with_its_own_code(folder: Path) -> None:
-    (folder / "mine.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n")
-    config = json.loads((folder / "config.json").read_text())
+    (folder / "mine.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n", "utf-8")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
     own = {"AutoConfig": "mine.Config", "AutoModel": "mine.Model"}
     config |= {"model_type": "mine", "auto_map": own}
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_model_of_the_hub_is_found_in_its_cache(folders, hub):
     place = hub / "models--someone--tiny-vit"
     shutil.copytree(folders["vit"], place / "snapshots" / commit)
     (place / "refs").mkdir()
-    (place / "refs" / "main").write_text(commit)
+    (place / "refs" / "main").write_text(commit, "utf-8")
     encoder = load("someone/tiny-vit")
     assert encoder.name == "transformers:someone/tiny-vit"
     assert encoder.fingerprint() == load(folders["vit"]).fingerprint()
@@ -321,7 +321,7 @@ def test_the_hubs_own_switch_keeps_off_the_network(tmp_path):
     settings = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     command = [sys.executable, "-c", program]
     done = subprocess.run(
-        command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
+        command, env={**os.environ, **settings}, capture_output=True, encoding="utf-8", check=False
     )
     assert f"is not in {tmp_path}/hub and could not be fetched" in done.stderr
     assert "HF_HUB_OFFLINE is set" in done.stderr
@@ -342,7 +342,7 @@ print(encoder.encode_pictures([decode(Path({str(photographs[0])!r}))]).popitem()
 assert not {{"torch", "transformers"}} & set(sys.modules)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True
     )
     told, values = done.stdout.splitlines()
     assert load(folders["vit"]).fingerprint() in told

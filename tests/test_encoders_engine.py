@@ -199,7 +199,9 @@ def test_other_facts_make_another_graph(own_home):
         runner_of(Small, **facts)
     graphs = list((own_home / "cache" / "graphs").glob("small-*/graph.json"))
     assert len(graphs) == 2
-    assert {json.loads(path.read_text())["openvino"] for path in graphs} == {ov.get_version()}
+    assert {json.loads(path.read_text("utf-8"))["openvino"] for path in graphs} == {
+        ov.get_version()
+    }
 
 
 def test_what_a_killed_export_left_is_replaced(own_home):
@@ -238,10 +240,10 @@ def test_a_damaged_graph_is_made_again_with_one_line(own_home, capfd, damage):
 def test_a_graph_without_checksums_is_made_again(own_home):
     runner_of(Small)
     (path,) = (own_home / "cache" / "graphs").glob("small-*/graph.json")
-    path.write_text('{"precision": "float32", "openvino": "older"}')
+    path.write_text('{"precision": "float32", "openvino": "older"}', "utf-8")
     (path.parent / "graph.bin").write_bytes(b"")  # as a power cut left some
     assert np.allclose(runner_of(Small)(rows(3))[0], TorchRunner(Small())(rows(3))[0], atol=1e-6)
-    assert "files" in json.loads(path.read_text())
+    assert "files" in json.loads(path.read_text("utf-8"))
 
 
 FULL = """
@@ -263,7 +265,9 @@ except ArtifactError as error:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size there")
 def test_a_cache_without_room_is_an_error_and_not_a_case_for_torch(own_home):
-    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL], capture_output=True, encoding="utf-8", check=True
+    )
     assert "cannot be written" in done.stdout and str(own_home) in done.stdout
     assert "set VISITA_HOME" in done.stdout and "torch runs it" not in done.stderr
     assert [path.suffix for path in (own_home / "cache" / "graphs").iterdir()] == [".lock"]

@@ -99,7 +99,7 @@ def test_another_process_fits_and_encodes_the_same_bits(tmp_path):
     told = json.dumps([str(tmp_path), CORPUS])
     one_hash = {**os.environ, "PYTHONHASHSEED": "1"}
     done = subprocess.run(
-        command, input=told, capture_output=True, text=True, check=True, env=one_hash
+        command, input=told, capture_output=True, encoding="utf-8", check=True, env=one_hash
     )
     assert done.stdout.splitlines() == expected
     assert done.stderr == ""
@@ -228,7 +228,7 @@ def test_jieba_leaves_no_file_and_no_line_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     program = "from visita.encoders.topics.corpus import words; print(*words('我来到北京清华大学'))"
     command = [sys.executable, "-W", "error", "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.split() == ["我", "来到", "北京", "清华大学"]
     assert done.stderr == "" and list(tmp_path.iterdir()) == []
 
@@ -237,7 +237,7 @@ def without(library: str, program: str) -> str:
     """Return what ``program`` prints where ``library`` cannot be imported."""
     lines = f"import sys\nsys.modules[{library!r}] = None\n{program}"
     return subprocess.run(
-        [sys.executable, "-c", lines], capture_output=True, text=True, check=True
+        [sys.executable, "-c", lines], capture_output=True, encoding="utf-8", check=True
     ).stdout
 
 

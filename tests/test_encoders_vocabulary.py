@@ -74,12 +74,12 @@ def test_what_is_read_back_gives_the_same_numbers(words, tmp_path):
 def test_a_damaged_or_other_file_is_refused(words, tmp_path):
     path = tmp_path / "words.json"
     words.save(path)
-    saved = json.loads(path.read_text())
-    path.write_text(json.dumps({**saved, "segmenter": "words-0"}))
+    saved = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**saved, "segmenter": "words-0"}), "utf-8")
     with pytest.raises(MismatchError, match="knows words by the rules words-0"):
         Vocabulary.load(path)
     for wrong in ({"words": "a dog"}, {"longest": None}):
-        path.write_text(json.dumps({**saved, **wrong}))
+        path.write_text(json.dumps({**saved, **wrong}), "utf-8")
         with pytest.raises(ArtifactError, match=r"words\.json .*copy it again"):
             Vocabulary.load(path)
 

@@ -66,7 +66,7 @@ def test_the_report_has_a_row_and_a_point_for_every_size(made):
     assert {path.name for path in made.iterdir()} == {
         *("cells", "report.html", "report.md", "report.json", "few-shot.json", "few-shot.md")
     }
-    report = json.loads((made / "few-shot.json").read_text())
+    report = json.loads((made / "few-shot.json").read_text("utf-8"))
     [table], [curve] = report["tables"], report["figures"]
     assert [row["name"] for row in table["rows"]] == ["20 images", "40 images"]
     assert curve["points"] == ["20", "40"]

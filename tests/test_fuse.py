@@ -192,7 +192,7 @@ def test_weights_gain_and_cost_are_told(made, matchers):
     assert short["rsum"]["low"] <= short["rsum"]["value"] <= short["rsum"]["high"]
     fitted_on_all = {part.facts.get("topics_from") for part in made.matcher.parts} >= {"all"}
     assert any("topic model" in one for one in made.warnings) == fitted_on_all
-    drawing = made.folder.with_name("weights.svg").read_text()
+    drawing = made.folder.with_name("weights.svg").read_text("utf-8")
     assert "colour" in drawing and "weight, %" in drawing
 
 

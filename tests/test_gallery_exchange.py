@@ -41,7 +41,7 @@ def gallery(tmp_path) -> StoredGallery:
         entries = exif({0x0110: "Canon R5"}, {0x9003: f"202{i}:01:01 00:00:00"}, at(1, 2))
         save(tmp_path / "here" / f"year {i}" / "a.jpg", i, exif=entries)
     shutil.copy(tmp_path / "here" / "year 0" / "a.jpg", tmp_path / "here" / "copy.jpg")
-    (tmp_path / "here" / "copy.txt").write_text("a copy")
+    (tmp_path / "here" / "copy.txt").write_text("a copy", "utf-8")
     if os.name == "posix":
         save(tmp_path / "x.png", 9).rename(tmp_path / "here" / "\udcff.png")
     gallery = StoredGallery.open(tmp_path / "here", home=tmp_path / "home")

@@ -250,7 +250,7 @@ def test_files_beside_pictures_are_noticed_without_reading_these(place):
     (place.folder / "paris.xmp").unlink()
     place.sync()
     assert place.names(rating=3) == [PARIS]
-    (place.folder / "paris.txt").write_text("a baguette")
+    (place.folder / "paris.txt").write_text("a baguette", "utf-8")
     place.sync()
     assert place.names(text="baguette") == [PARIS]
 

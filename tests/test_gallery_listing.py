@@ -93,7 +93,7 @@ def test_nothing_outside_the_galleries_is_ever_deleted(tmp_path, name):
     gallery = make_gallery(tmp_path / "one", tmp_path / "home")
     victim = tmp_path / "home" / "victim"
     victim.mkdir()
-    (victim / "gallery.json").write_text("{}")
+    (victim / "gallery.json").write_text("{}", "utf-8")
     (gallery.path.parent / "link").symlink_to(victim)
     with pytest.raises(UnknownNameError):
         remove_gallery(name, tmp_path / "home")
@@ -111,7 +111,7 @@ def test_a_gallery_of_a_newer_format_is_refused(tmp_path):
 
 
 def test_a_home_that_cannot_be_written_is_an_error(tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", "utf-8")
     with pytest.raises(ArtifactError, match=r"cannot be written .*VISITA_HOME"):
         make_gallery(tmp_path / "one", tmp_path / "file")
 

@@ -46,7 +46,7 @@ def pictures(tmp_path_factory) -> Path:
     (folder / "more").mkdir()
     for number, name in ((1, "more/a copy.png"), (200, "000 copy.png"), (3, "more/new\nline.png")):
         shutil.copy(folder / f"{number:03}.png", folder / name)
-    (folder / "007.txt").write_text("seven")
+    (folder / "007.txt").write_text("seven", "utf-8")
     (folder / "broken.png").write_bytes(b"no picture")
     return folder
 
@@ -69,7 +69,7 @@ def kept(gallery: StoredGallery) -> dict[str, Any]:
         "rows": rows,
         "paths": snapshot.paths,
         "vectors": snapshot.vectors.tobytes(),
-        "metadata": words.read_text().count("seven"),
+        "metadata": words.read_text("utf-8").count("seven"),
     }
 
 

@@ -52,7 +52,7 @@ class Place:
     def search(self, user: int | None = None) -> subprocess.Popen[str]:
         words = [sys.executable, "-c", SEARCH, self.home, self.folder, *[str(user)] * bool(user)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(words, text=True, cwd=Path(__file__).parent, **pipes)
+        return subprocess.Popen(words, encoding="utf-8", cwd=Path(__file__).parent, **pipes)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_on_a_full_disk_a_new_picture_stays_unread_and_the_rest_is_found(place, 
 
 
 def test_where_nothing_is_known_and_nothing_can_be_written_that_is_an_error(place):
-    place.home.write_text("in the way")
+    place.home.write_text("in the way", "utf-8")
     with pytest.raises(UnwritableError, match=r"cannot be written .*VISITA_HOME"):
         place.gallery.refresh(place.matcher, place.encoder)
 

@@ -428,7 +428,7 @@ def test_a_second_sync_waits_for_the_first_and_says_for_whom(place):
     class Nested(ColourMeans):
         def features(self, path: Path):
             command = [sys.executable, killing.__file__, "gallery", place.home, place.folder]
-            others.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+            others.append(subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8"))
             assert others[0].stderr.readline() == (
                 f"another process is writing to {place.gallery.path}: "
                 f"waiting for process {os.getpid()}\n"
@@ -450,7 +450,7 @@ def test_readers_see_whole_pictures_while_another_process_syncs(place):
     truth = killing.expected("gallery", place.folder, place.encoder)
     command = [sys.executable, killing.__file__, "gallery", str(place.home), str(place.folder)]
     seen = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as child:
         for line in child.stdout:
             found = killing.stored("gallery", place.home, place.folder, place.encoder)
             assert len(found) >= int(line)

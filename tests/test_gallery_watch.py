@@ -37,7 +37,7 @@ def test_the_folder_that_something_changes_in_is_named_after_all_were_once(tmp_p
 def test_a_picture_is_read_as_it_comes_until_it_is_interrupted(tmp_path):
     draw_pairs(tmp_path / "pictures", 2)
     words = [*VISITA, "watch", str(tmp_path / "pictures"), "--gallery", str(tmp_path), "--json"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout
         assert json.loads(process.stdout.readline())["added"] == 2
         draw_noise(tmp_path / "pictures" / "new.png", 5)

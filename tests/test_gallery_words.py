@@ -109,7 +109,7 @@ def test_a_missing_library_names_its_extra_before_anything_is_read(tmp_path):
         "from visita.cli import main; main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False
     )
     assert done.returncode == 2 and "pip install 'visita[ocr]'" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "home").exists()
@@ -206,7 +206,7 @@ def test_compacting_lets_go_of_the_words_of_what_is_gone(gallery):
     assert words_file(gallery.path).read(digests).keys() == set(digests)
     assert len(digests) == 19
     assert words_file(gallery.path).damaged() == 0
-    assert "red 3" not in (gallery.path / WORDS).read_text()
+    assert "red 3" not in (gallery.path / WORDS).read_text("utf-8")
 
 
 def test_words_travel_with_a_gallery(gallery, tmp_path):

@@ -28,10 +28,13 @@ def test_what_a_stranger_hands_over_is_read_or_refused(tmp_path, chosen):
     out = tmp_path / "out.md"
     script = Path(__file__).parents[1] / "runs" / "hostile_data.py"
     done = subprocess.run(
-        [sys.executable, script, "--out", out, *chosen], capture_output=True, text=True, check=False
+        [sys.executable, script, "--out", out, *chosen],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = out.read_text().splitlines()
+    lines = out.read_text("utf-8").splitlines()
     assert lines[0].endswith("hostile files, settings and homes: 0 faults")
     rows = lines[6:]
     assert len(rows) == (len(ALWAYS) if chosen[1] in ALWAYS else 12)
@@ -56,7 +59,7 @@ def test_what_a_stranger_hands_over_is_read_or_refused(tmp_path, chosen):
     ],
 )
 def test_settings_from_a_stranger_are_refused(tmp_path, content, message):
-    (tmp_path / "x.toml").write_text(content)
+    (tmp_path / "x.toml").write_text(content, "utf-8")
     with pytest.raises(ConfigError, match=message) as caught:
         FusionConfig.read(tmp_path / "x.toml")
     assert len(str(caught.value)) < 2000
@@ -123,7 +126,7 @@ def test_a_text_on_stdin_without_end_is_refused(tmp_path):
             [sys.executable, "-m", "visita", "match", str(tmp_path / "a.jpg"), "-"],
             stdin=endless,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
     assert (done.returncode, done.stdout) == (2, "")

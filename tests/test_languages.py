@@ -235,7 +235,7 @@ def table(drawn_folder) -> Path:
         rows.writerow(["image", "text", "split", "Language"])
         for n, picture in enumerate(sorted(drawn_folder.glob("*.jpg"))[:30]):
             split = ("train", "train", "dev", "test", "test")[n % 5]
-            english = picture.with_suffix(".txt").read_text().splitlines()
+            english = picture.with_suffix(".txt").read_text("utf-8").splitlines()
             rows.writerows([picture.name, f"{n} {one}", split, "EN"] for one in english)
             if n % 5:
                 rows.writerow([picture.name, f"{n} ein {english[0]}", split, "de"])

@@ -178,9 +178,11 @@ def test_probability_is_that_of_its_calibration(matcher):
 
 
 def test_further_files_are_saved_beside(matcher, tmp_path):
-    matcher.save(tmp_path / "m", beside=lambda draft: (draft / "note.txt").write_text("seen"))
-    assert (tmp_path / "m" / "note.txt").read_text() == "seen"
-    assert set(json.loads((tmp_path / "m" / "manifest.json").read_text())["files"]) == {
+    matcher.save(
+        tmp_path / "m", beside=lambda draft: (draft / "note.txt").write_text("seen", "utf-8")
+    )
+    assert (tmp_path / "m" / "note.txt").read_text("utf-8") == "seen"
+    assert set(json.loads((tmp_path / "m" / "manifest.json").read_text("utf-8"))["files"]) == {
         *("note.txt", WEIGHTS)
     }
 

@@ -99,7 +99,7 @@ def test_what_is_here_and_the_default_are_marked(tmp_path, monkeypatch, capsys):
 def test_listing_imports_neither_torch_nor_transformers():
     program = "from visita.cli.models import models; models(); import sys; print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True
     )
     loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
     assert "visita" in loaded and not loaded & {"torch", "transformers", "sklearn"}

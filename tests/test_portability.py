@@ -31,7 +31,8 @@ if sys.platform != "win32":
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(visita.__file__).parent
-OURS = [p for name in ("src", ".ci", "runs", "benchmarks") for p in (ROOT / name).rglob("*.py")]
+ROOMS = ("src", ".ci", "runs", "benchmarks", "tests")
+OURS = [path for name in ROOMS for path in (ROOT / name).rglob("*.py")]
 
 
 def without_encoding(source: str) -> Iterator[int]:
@@ -54,7 +55,7 @@ def least_words(name: str, call: ast.Call) -> int:
 
 
 def test_every_text_is_read_and_written_in_a_stated_encoding():
-    assert len(OURS) > 250
+    assert len(OURS) > 500
     found = {str(path): [*without_encoding(path.read_text("utf-8"))] for path in OURS}
     assert {path: lines for path, lines in found.items() if lines} == {}
 
@@ -85,7 +86,7 @@ def test_a_text_in_the_encoding_of_the_system_is_found(line, is_stated):
 def test_nothing_is_asked_of_python_that_windows_lacks(tmp_path):
     pytest.importorskip("mypy")
     planted = tmp_path / "planted.py"
-    planted.write_text("import fcntl, os\nfcntl.flock\nos.sched_getaffinity\n")
+    planted.write_text("import fcntl, os\nfcntl.flock\nos.sched_getaffinity\n", "utf-8")
     mypy = [sys.executable, "-m", "mypy", "--config-file=", "--cache-dir", os.devnull]
     # Of its remarks only some are of interest: without other packages many types are unknown.
     alone = ["--platform", "win32", "--no-site-packages", "--ignore-missing-imports"]
@@ -123,7 +124,7 @@ def test_a_file_is_replaced_where_folders_have_no_locks_and_cannot_be_waited_for
         write_durably(tmp_path / "x", content)
         assert (tmp_path / "x").read_bytes() == content
     with draft_beside(tmp_path / "x") as draft:
-        (draft / "half").write_text("half")
+        (draft / "half").write_text("half", "utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 

@@ -291,7 +291,7 @@ def test_a_name_of_open_clip_is_the_same_weights_on_the_hub(folders, hub):
     place = hub / "models--laion--CLIP-ViT-B-32-laion2B-s34B-b79K"
     shutil.copytree(folders["clip"], place / "snapshots" / commit)
     (place / "refs").mkdir()
-    (place / "refs" / "main").write_text(commit)
+    (place / "refs" / "main").write_text(commit, "utf-8")
     matcher = visita.load("clip:ViT-B-32/laion2b_s34b_b79k")
     assert matcher.name == "clip:laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
     assert matcher.fingerprint() == fingerprint(folders["clip"])

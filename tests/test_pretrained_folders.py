@@ -85,7 +85,7 @@ def test_a_repository_in_that_layout_is_read_from_the_cache(clip, tmp_path, monk
     place = tmp_path / "models--sentence-transformers--clip-tiny"
     classic(clip, place / "snapshots" / COMMIT)
     (place / "refs").mkdir()
-    (place / "refs" / "main").write_text(COMMIT)
+    (place / "refs" / "main").write_text(COMMIT, "utf-8")
     found = visita.load("clip:sentence-transformers/clip-tiny")
     assert found.fingerprint() == visita.load(f"clip:{clip}").fingerprint()
 

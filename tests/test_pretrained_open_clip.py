@@ -82,7 +82,7 @@ def test_a_name_of_the_hub_is_the_folder_it_holds(folders, tmp_path, monkeypatch
     place, commit = tmp_path / "hub" / "models--timm--tiny", "0123456789abcdef" * 2 + "01234567"
     shutil.copytree(folders["siglip"], place / "snapshots" / commit)
     (place / "refs").mkdir()
-    (place / "refs" / "main").write_text(commit)
+    (place / "refs" / "main").write_text(commit, "utf-8")
     expected = visita.load(f"open-clip:{folders['siglip']}")
     state = load_file(folders["siglip"] / "open_clip_model.safetensors")
     threshold = -state["logit_bias"] / state["logit_scale"].exp()

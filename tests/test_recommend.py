@@ -71,7 +71,7 @@ def past(named, gallery) -> visita.Past:
 
 
 def test_the_command_prints_probability_path_and_the_passage_that_fits(pictures, gallery, tmp_path):
-    (tmp_path / "article.txt").write_text(ARTICLE)
+    (tmp_path / "article.txt").write_text(ARTICLE, "utf-8")
     done = asked(tmp_path / "article.txt", pictures, "-k", "3")
     assert done.status == 0
     found = visita.recommend([gallery], ARTICLE, k=3)
@@ -103,7 +103,7 @@ def test_an_article_is_searched_as_a_long_text_and_each_picture_has_its_passage(
 
 
 def caption(folder: Path, picture: str, line: int) -> str:
-    return (folder / Path(picture).name).with_suffix(".txt").read_text().splitlines()[line]
+    return (folder / Path(picture).name).with_suffix(".txt").read_text("utf-8").splitlines()[line]
 
 
 def test_a_sentence_is_recommended_what_it_finds(gallery):
@@ -169,9 +169,9 @@ def test_the_command_learns_from_past_pairs_of_which_some_pictures_are_missing(
         [picture] = drawn_folder.glob(f"{number:05d}.[jp][pn]g")
         if number != 3:
             shutil.copy(picture, tmp_path)
-        text = picture.with_suffix(".txt").read_text().splitlines()[0]
+        text = picture.with_suffix(".txt").read_text("utf-8").splitlines()[0]
         lines.append(json.dumps({"image": picture.name, "text": text}))
-    (tmp_path / "past.jsonl").write_text("\n".join(lines))
+    (tmp_path / "past.jsonl").write_text("\n".join(lines), "utf-8")
     done = asked(
         *("-", pictures, "--past", tmp_path / "past.jsonl", "-k", "2", "--json"),
         stdin=ARTICLE.encode(),
@@ -225,7 +225,7 @@ def test_wrong_paths_and_hopeless_thresholds_are_told(pictures, tmp_path):
 
 
 def test_a_folder_is_synchronized_and_sources_of_every_kind_are_read(pictures, gallery, tmp_path):
-    (tmp_path / "a.html").write_text(f"<p>{ARTICLE}")
+    (tmp_path / "a.html").write_text(f"<p>{ARTICLE}", "utf-8")
     expected = visita.recommend([gallery], ARTICLE.replace("\n", " "), k=2)
     assert visita.recommend(pictures, tmp_path / "a.html", k=2) == expected
     assert visita.recommend([gallery], b"<p>" + ARTICLE.encode(), k=2) == expected

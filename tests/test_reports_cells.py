@@ -121,9 +121,9 @@ def test_all_source_that_a_comparison_reaches_counts_and_nothing_else(tmp_path):
 def test_a_module_that_is_only_named_in_a_table_counts(tmp_path):
     package = tmp_path / "visita"
     package.mkdir()
-    (package / "table.py").write_text("TABLE = {'loop': 'visita.loop:run'}")
-    (package / "loop.py").write_text("def run():\n    from visita.late import steps")
-    (package / "late.py").write_text("steps = 1")
+    (package / "table.py").write_text("TABLE = {'loop': 'visita.loop:run'}", "utf-8")
+    (package / "loop.py").write_text("def run():\n    from visita.late import steps", "utf-8")
+    (package / "late.py").write_text("steps = 1", "utf-8")
     assert reached([package / "table.py"], package) == set(package.iterdir())
 
 
@@ -163,7 +163,7 @@ def test_a_damaged_cell_is_computed_anew(tmp_path, capsys, name):
     [place] = [
         p
         for p in cells_in(tmp_path)
-        if json.loads((p / "manifest.json").read_text())["settings"] == {"seed": 1}
+        if json.loads((p / "manifest.json").read_text("utf-8"))["settings"] == {"seed": 1}
     ]
     file = place / name
     file.write_bytes(file.read_bytes()[:-20])
@@ -179,7 +179,7 @@ def test_killed_it_goes_on_after_the_last_finished_cell(tmp_path, after):
     count = 2000
     command = [sys.executable, __file__, str(tmp_path), str(count)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8"
     ) as child:
         started = [int(child.stdout.readline()) for _ in range(after)]
         child.send_signal(signal.SIGKILL)
@@ -207,7 +207,7 @@ def test_two_processes_share_the_cells(tmp_path):
             for line in other.stderr:
                 if "waiting for cells that other processes compute: cell 0" in line:
                     break
-            pipe.write_text("go on")
+            pipe.write_text("go on", "utf-8")
             assert other.stdout.read() == "1\n2\n3\n"
         assert one.stdout.read() == ""
     assert one.returncode == other.returncode == 0
@@ -218,7 +218,7 @@ def test_two_processes_share_the_cells(tmp_path):
 def slow(cell: Cell) -> Result:
     found = loud(cell)
     if cell.settings["seed"] == int(sys.argv[3]):
-        Path(sys.argv[4]).read_text()
+        Path(sys.argv[4]).read_text("utf-8")
     return found
 
 

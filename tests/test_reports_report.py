@@ -163,7 +163,7 @@ def test_pictures_are_small_copies_and_a_lost_one_is_named(page):
 
 
 def test_every_number_of_the_json_is_on_the_page_and_in_the_markdown(page, tmp_path):
-    numbers = json.loads((tmp_path / "report.json").read_text())
+    numbers = json.loads((tmp_path / "report.json").read_text("utf-8"))
     markdown = (tmp_path / "report.md").read_text("utf-8")
     [table] = numbers["tables"]
     for row in table["rows"]:
@@ -235,7 +235,7 @@ def test_an_id_that_is_no_text_is_written_as_an_escape(report, tmp_path):
     write_report(replace(report, examples=(group,)), tmp_path)
     for name in ("report.html", "report.md"):
         assert r"caf\udce9.png" in (tmp_path / name).read_text("utf-8")
-    numbers = json.loads((tmp_path / "report.json").read_text())
+    numbers = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert numbers["examples"][0]["examples"][0]["query"] == odd
 
 

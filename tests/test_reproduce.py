@@ -63,7 +63,7 @@ def test_the_command_writes_the_report_and_prints_every_verdict(made):
     assert {path.name for path in out.iterdir()} == {
         *("cells", "report.html", "report.md", "report.json")
     }
-    report = json.loads((out / "report.json").read_text())
+    report = json.loads((out / "report.json").read_text("utf-8"))
     assert [one["id"] for one in report["claims"]] == [one.id for one in claims("a", "b")]
     for one in report["claims"]:
         assert f"{one['outcome']}: {one['claim']} (" in done.out
@@ -78,7 +78,7 @@ def test_the_command_writes_the_report_and_prints_every_verdict(made):
 def test_too_many_topics_become_as_many_as_the_texts_hold_and_it_is_said(made):
     out, done = made
     assert "The texts hold 19 topics, not 500; going on with those." in done.err
-    setting = json.loads((out / "report.json").read_text())["setting"]
+    setting = json.loads((out / "report.json").read_text("utf-8"))["setting"]
     assert setting["text encoder"] == "lsa, 19 numbers, fitted on train texts"
 
 
@@ -98,7 +98,7 @@ def test_the_report_names_no_place_of_this_machine(made, drawn_folder):
         text = (out / name).read_text("utf-8")
         assert str(drawn_folder) not in text
         assert str(out) not in text
-    again = json.loads((out / "report.json").read_text())["command"]
+    again = json.loads((out / "report.json").read_text("utf-8"))["command"]
     assert again.startswith("visita reproduce fusion --data folder:PATH --out DIR ")
     assert "--set topics=19" in again
     assert "--set hidden=16" in again
@@ -205,7 +205,7 @@ def test_the_small_gallery_and_the_leak_are_reported(drawn_pairs, tmp_path):
     assert len(report.verdicts) == 16
     for name in ("report.html", "report.md"):
         assert "numbers are too optimistic" in (tmp_path / name).read_text("utf-8")
-    shown = json.loads((tmp_path / "report.json").read_text())
+    shown = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert [one["title"] for one in shown["examples"]] == ["Best answers", "Worst answers"]
     for group in shown["examples"]:
         for example in group["examples"]:

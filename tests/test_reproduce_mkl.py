@@ -123,7 +123,7 @@ def test_the_command_writes_the_report_and_prints_every_verdict(made):
     assert {path.name for path in out.iterdir()} == {
         *("cells", "report.html", "report.md", "report.json")
     }
-    report = json.loads((out / "report.json").read_text())
+    report = json.loads((out / "report.json").read_text("utf-8"))
     kernels = SECOND_CONFIG.kernels
     assert [one["id"] for one in report["claims"]] == [
         one.id for one in claims("", kernels, ["clip:tiny"])
@@ -153,7 +153,7 @@ def test_the_command_writes_the_report_and_prints_every_verdict(made):
 
 
 def test_what_the_paper_compares_with_is_a_row_and_a_claim(made, checkpoint, drawn_pairs):
-    report = json.loads((made[0] / "report.json").read_text())
+    report = json.loads((made[0] / "report.json").read_text("utf-8"))
     matcher = visita.load(f"clip:{checkpoint}")
     pairs = held_out(drawn_pairs, "dev", CONFIG.seed)
     found = visita.evaluate(matcher, pairs, split="test", seed=CONFIG.seed)["protocols"]
@@ -181,7 +181,7 @@ def test_the_report_shows_the_paper_s_rows_and_names_no_place_of_this_machine(ma
         assert "96.32 / 90.36 / 94.81 against 91.26 / 88.21 / 92.11" in text
         assert str(drawn_folder) not in text
         assert str(out) not in text
-    again = json.loads((out / "report.json").read_text())["command"]
+    again = json.loads((out / "report.json").read_text("utf-8"))["command"]
     assert again.startswith("visita reproduce mkl-visita --data folder:PATH --out DIR --split dev ")
     assert "--ablation-seeds 1" in again
 
@@ -239,7 +239,7 @@ def test_views_are_extracted_before_any_cell_needs_them(drawn_pairs, tmp_path):
     paper = PaperCrossModalConfig.of({"image_levels": levels, "views": ("flip", "ricap")})
     few = drawn_pairs.subset(np.arange(0, 120, 4))
     make_bench(few, "dev", CONFIG, [paper], tmp_path)
-    stores = [json.loads(path.read_text()) for path in tmp_path.rglob("store.json")]
+    stores = [json.loads(path.read_text("utf-8")) for path in tmp_path.rglob("store.json")]
     viewed = {store["facts"]["view"] for store in stores if "view" in store["facts"]}
     assert viewed == {f"{RULES}/flip", f"{RULES}/ricap"}
 
@@ -391,7 +391,7 @@ def test_a_cell_that_fails_is_reported_and_the_others_go_on(drawn_pairs, tmp_pat
     ]
     assert all("no longer a number" in one.reason for one in report.failed)
     assert {one.outcome for one in report.verdicts} == {"not measured"}
-    shown = json.loads((tmp_path / "report.json").read_text())
+    shown = json.loads((tmp_path / "report.json").read_text("utf-8"))
     rows = {row["name"]: row["cells"] for row in shown["tables"][0]["rows"]}
     assert all(rows[FIRST] + rows[PAPER_RNN])
     assert not any(rows[SECOND] + rows[BOTH])

@@ -86,7 +86,7 @@ def test_the_command_writes_the_report_and_says_what_matters(made):
     assert {path.name for path in out.iterdir()} == {
         *("cells", "report.html", "report.md", "report.json")
     }
-    report = json.loads((out / "report.json").read_text())
+    report = json.loads((out / "report.json").read_text("utf-8"))
     assert report["failed"] == []
     assert done.out.splitlines() == [*report["lead"], f"report: {out / 'report.html'}"]
     assert report["lead"][0].startswith("base: rsum ")
@@ -106,7 +106,7 @@ def test_the_command_writes_the_report_and_says_what_matters(made):
 
 
 def test_strength_0_is_what_evaluate_measures(made, base, drawn_pairs):
-    figures = json.loads((made[0] / "report.json").read_text())["figures"]
+    figures = json.loads((made[0] / "report.json").read_text("utf-8"))["figures"]
     measured = visita.evaluate(base, drawn_pairs, split="dev", protocols=["retrieval"])
     recalls = measured["protocols"]["retrieval"]
     expected = [
@@ -138,7 +138,7 @@ def test_the_report_names_no_place_of_this_machine(made, base, drawn_folder):
     for name in ("report.html", "report.md", "report.json"):
         text = (out / name).read_text("utf-8")
         assert not any(str(place) in text for place in (out, drawn_folder, base))
-    again = json.loads((out / "report.json").read_text())["command"]
+    again = json.loads((out / "report.json").read_text("utf-8"))["command"]
     assert again == ("visita robustness base --data folder:PATH --out DIR --split dev --seed 0")
 
 

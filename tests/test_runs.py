@@ -27,7 +27,7 @@ def start(recipe, tmp_path):
     said = tmp_path / "said"
     program = tmp_path / "bin" / "visita"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$VISITA_DEVICE" "$@" "" >> "{said}"\n')
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$VISITA_DEVICE" "$@" "" >> "{said}"\n', "utf-8")
     program.chmod(0o755)
 
     def run(
@@ -37,10 +37,10 @@ def start(recipe, tmp_path):
             [RUNS / recipe, *map(str, words)],
             env={"PATH": f"{program.parent}:{os.environ['PATH']}", **variables},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
-        calls = said.read_text().split("\n\n")[:-1] if said.is_file() else []
+        calls = said.read_text("utf-8").split("\n\n")[:-1] if said.is_file() else []
         return done, [call.split("\n") for call in calls]
 
     return run
@@ -50,7 +50,7 @@ def start(recipe, tmp_path):
 def data(tmp_path) -> Path:
     path = tmp_path / "my data" / "dataset.json"
     path.parent.mkdir()
-    path.write_text("{}")
+    path.write_text("{}", "utf-8")
     return path
 
 

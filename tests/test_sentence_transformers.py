@@ -116,8 +116,8 @@ def test_pickled_tensors_are_read_and_nothing_else(folders, tmp_path):
 
 
 def change(folder: Path, file: str, edit: Any) -> None:
-    whole = json.loads((folder / file).read_text())
-    (folder / file).write_text(json.dumps(edit(whole) or whole))
+    whole = json.loads((folder / file).read_text("utf-8"))
+    (folder / file).write_text(json.dumps(edit(whole) or whole), "utf-8")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def change(folder: Path, file: str, edit: Any) -> None:
 def test_what_would_give_other_vectors_is_refused(folders, tmp_path, file, edit, said):
     other = tmp_path / "other"
     shutil.copytree(folders["clip-like"], other)
-    (other / "config_sentence_transformers.json").write_text("{}")
+    (other / "config_sentence_transformers.json").write_text("{}", "utf-8")
     change(other, file, edit)
     with pytest.raises(ConfigError, match=said):
         _ = encoder(other).dim
@@ -168,7 +168,7 @@ def test_a_name_is_the_hubs_and_says_how_it_is_fetched(folders, tmp_path, monkey
     place = tmp_path / f"models--{name.replace('/', '--')}"
     shutil.copytree(folders["clip-like"], place / "snapshots" / "0123")
     (place / "refs").mkdir()
-    (place / "refs" / "main").write_text("0123")
+    (place / "refs" / "main").write_text("0123", "utf-8")
     assert encoder(Path(name)).fingerprint() == encoder(folders["clip-like"]).fingerprint()
 
 
@@ -269,7 +269,7 @@ def test_the_command_line_takes_it_by_name(folders, clip, few, tmp_path):
     expected = [str(match.path) for match in gallery.search("a red circle", k=3)]
     assert listed.stdout.splitlines() == expected
     article = tmp_path / "article.txt"
-    article.write_text("A red circle. A blue star.")
+    article.write_text("A red circle. A blue star.", "utf-8")
     run("recommend", article, few, *home)
     picture = sorted(few.glob("*.jpg"))[0]
     score = json.loads(run("match", picture, "a red circle", *where, "--json").stdout)["score"]

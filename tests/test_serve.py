@@ -33,7 +33,7 @@ def pictures(drawn_folder, tmp_path_factory) -> Path:
     (folder / "link.jpg").symlink_to(outside)
     shutil.copy(folder / "00000.jpg", folder / "deep" / "again.jpg")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
-    (folder / "secret.txt").write_text("nobody's business")
+    (folder / "secret.txt").write_text("nobody's business", "utf-8")
     return folder
 
 
@@ -232,7 +232,7 @@ def test_no_path_of_a_client_reaches_the_disk(service, pictures, path):
 def test_a_file_that_became_another_is_not_served(service, pictures):
     names = ("changed.jpg", "gone.jpg", "link.jpg")
     digests = {name: digest(pictures / name) for name in names}
-    (pictures / "changed.jpg").write_text("a secret")
+    (pictures / "changed.jpg").write_text("a secret", "utf-8")
     (pictures / "gone.jpg").unlink()
     for kind in ("originals", "thumbnails"):
         statuses = {

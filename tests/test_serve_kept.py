@@ -51,7 +51,7 @@ def test_what_was_answered_is_there_after_a_kill_under_load(pictures, tmp_path):
     second.unlink()
     token = "a-token-that-nobody-guesses"
     config = tmp_path / "serve.toml"
-    config.write_text(f'token = "{token}"\nthreads = 2\n')
+    config.write_text(f'token = "{token}"\nthreads = 2\n', "utf-8")
     with serving(pictures, "--gallery", tmp_path, "--config", config) as service:
         check_token(service, token)
         service.wait_until_ready()

@@ -63,7 +63,7 @@ def lines(pairs: Path, out: Path) -> dict[str, list[str]]:
     text, picture = "a red star", str(pairs / "00000.jpg")
     gallery = ("--gallery", str(out / "galleries"))
     article = out / "article.txt"
-    article.write_text("It was a red star. Nobody saw it.")
+    article.write_text("It was a red star. Nobody saw it.", "utf-8")
     return {
         "models": [],
         "use": [],
@@ -115,11 +115,11 @@ def test_no_command_speaks_or_writes_where_it_was_not_asked(home, tmp_path):
         env={**os.environ, **places, "VISITA_TESTS_NOTES": str(notes)},
         cwd=scratch,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     statuses = re.findall(r"^status (\d)$", done.stderr, re.MULTILINE)
     assert len(statuses) == len(given) and "2" not in statuses, done.stderr
-    assert notes.read_text() == ""
+    assert notes.read_text("utf-8") == ""
     assert [*user.iterdir(), *scratch.iterdir()] == []
     assert not re.search("warning|cache directory", done.stderr, re.IGNORECASE), done.stderr

@@ -75,7 +75,7 @@ def reopened(folder: Path) -> str:
         "FeatureStore.open(Path(sys.argv[1]))"
     )
     command = [sys.executable, "-c", code, folder]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stderr
 
 
 def filled(folder: Path, *batches: list[str]) -> Path:
@@ -341,7 +341,7 @@ def test_a_second_writer_waits_for_the_first_and_says_for_whom(tmp_path):
             "FeatureStore.open(Path(sys.argv[1]), write=True).close()"
         )
         other = subprocess.Popen(
-            [sys.executable, "-c", code, folder], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", code, folder], stderr=subprocess.PIPE, encoding="utf-8"
         )
         assert other.stderr
         assert other.stderr.readline() == (
@@ -505,7 +505,9 @@ def test_what_another_process_may_be_adding_is_waited_for(tmp_path):
     folder = tmp_path / "store"
     with FeatureStore.create(folder, {"a": 2}, {}) as writer:
         command = [sys.executable, "-c", NEEDS_Y, str(folder)]
-        other = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        other = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+        )
         assert other.stderr
         assert f"another process is writing to {folder}: waiting" in other.stderr.readline()
         writer.append(["y"], {"a": np.ones((1, 2), np.float32)})

@@ -37,7 +37,7 @@ def bytes_below(folder: Path) -> dict[str, bytes]:
 def few_pairs(folder: Path, count: int = 10) -> PairSet:
     for i in range(count):
         path = draw_noise(folder / f"{i:02d}.png", i)
-        path.with_suffix(".txt").write_text(f"noise number {i}\nanother text {i}\n")
+        path.with_suffix(".txt").write_text(f"noise number {i}\nanother text {i}\n", "utf-8")
     return open_pairs(f"folder:{folder}")
 
 
@@ -241,7 +241,7 @@ def test_killed_again_and_again_it_becomes_what_it_would_have_been(tmp_path):
     for lines in np.random.default_rng(0).integers(6, 12, 3).tolist():
         # The first five lines are of the pictures that it measures its speed on.
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
+            command, stdout=subprocess.PIPE, encoding="utf-8", cwd=Path(__file__).parent
         ) as child:
             assert child.stdout
             for _ in range(lines):

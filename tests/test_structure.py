@@ -110,7 +110,7 @@ def test_an_arrow_back_is_found(tmp_path, monkeypatch, line):
     for room in ("search", "training", "cli", "gallery"):
         (tmp_path / room).mkdir()
     wrong = tmp_path / "kernels" / "wrong.py"
-    wrong.write_text(line)
+    wrong.write_text(line, "utf-8")
     monkeypatch.setitem(globals(), "SOURCE", tmp_path)
     assert len(wrong_arrows([wrong])) == 1
 
@@ -173,7 +173,7 @@ def loaded_by(program: str) -> set[str]:
     """Return the top-level modules that a fresh interpreter has loaded after ``program``."""
     report = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
     command = [sys.executable, "-c", f"{program}\n{report}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     return set(done.stdout.splitlines()[-1].split())
 
 

@@ -53,22 +53,29 @@ class Outside:
         shutil.copytree(TOYBOX, site / "toybox", ignore=shutil.ignore_patterns("*.txt", "__py*"))
         distribution = site / "toybox-1.0.dist-info"
         distribution.mkdir()
-        (distribution / "METADATA").write_text(METADATA)
+        (distribution / "METADATA").write_text(METADATA, "utf-8")
         shutil.copy(TOYBOX / "entry_points.txt", distribution)
         self.pairs = folder / "pairs"
         captions = []
         for picture in draw_pairs(self.pairs, 100):
             texts = picture.with_suffix(".txt")
-            captions += [f"{picture.name}\t{line}\n" for line in texts.read_text().splitlines()]
+            captions += [
+                f"{picture.name}\t{line}\n" for line in texts.read_text("utf-8").splitlines()
+            ]
             texts.unlink()
-        (self.pairs / "pairs.toy").write_text("".join(captions))
+        (self.pairs / "pairs.toy").write_text("".join(captions), "utf-8")
 
     def python(self, *words: str, engine: str = "") -> subprocess.CompletedProcess[str]:
         paths = [str(self.folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "VISITA_ENGINE": engine}
         command = [sys.executable, *words]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment, cwd=self.folder
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            env=environment,
+            cwd=self.folder,
         )
         skip_if_told(done.stderr)
         return done
@@ -178,7 +185,7 @@ def test_a_saved_matcher_of_a_kind_from_outside_is_loaded(outside):
     kept = outside.folder / "kind"
     kept.mkdir()
     manifest = {"visita": "toy kind", "matcher": str(outside.folder / "trained")}
-    (kept / "manifest.json").write_text(json.dumps(manifest))
+    (kept / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     picture = str(next(outside.pairs.glob("*.png")))
     words = ("match", picture, "a star", "--matcher")
     of_kind, of_trained = outside.each((*words, "kind"), (*words, "trained")).splitlines()

@@ -121,7 +121,7 @@ def test_from_a_damaged_state_training_starts_anew_and_says_so(tmp_path, capfd):
 def test_a_run_whose_settings_are_damaged_starts_anew(tmp_path, capfd):
     folder = leave(tmp_path / "out")
     path = folder / RUN
-    path.write_text(path.read_text().replace("3", "7", 1))
+    path.write_text(path.read_text("utf-8").replace("3", "7", 1), "utf-8")
     with resumable(tmp_path / "out", FACTS) as again:
         assert not (again / "second").exists()
     assert "so it starts anew" in capfd.readouterr().err
@@ -190,10 +190,10 @@ def test_a_run_that_cannot_go_on_leaves_nothing(tmp_path):
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     own = tmp_path / "out.partial" / "letter.txt"
     own.parent.mkdir()
-    own.write_text("dear")
+    own.write_text("dear", "utf-8")
     with (
         pytest.raises(ArtifactError, match=r"out\.partial holds other files; choose another"),
         resumable(tmp_path / "out", FACTS),
     ):
         pass
-    assert own.read_text() == "dear" and not (own.parent / RUN).exists()
+    assert own.read_text("utf-8") == "dear" and not (own.parent / RUN).exists()

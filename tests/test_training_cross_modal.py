@@ -249,7 +249,7 @@ def test_settings_that_make_no_sense_are_refused():
 
 def test_settings_of_a_stage_leave_its_others_as_they_were(tmp_path):
     path = tmp_path / "train.toml"
-    path.write_text("seed = 5\n[first]\nepochs = 2\n[second]\nbatch = 8\n")
+    path.write_text("seed = 5\n[first]\nepochs = 2\n[second]\nbatch = 8\n", "utf-8")
     found = MklVisitaConfig.read(path, ["first.epochs=3", 'second.views=["crop"]'])
     base = MklVisitaConfig()
     assert found.first == base.first.model_copy(update={"epochs": 3})
@@ -323,7 +323,7 @@ def kill_when(line: str, command: list[str]) -> list[str]:
     """Run a program, kill it as soon as it says ``line`` on stderr, and return what it said."""
     said = []
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, encoding="utf-8"
     ) as p:
         assert p.stderr
         for one in p.stderr:

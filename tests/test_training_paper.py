@@ -250,8 +250,8 @@ def test_search_finds_with_words_of_its_own(trained, drawn_folder, tmp_path):
     gallery = visita.Gallery.open(drawn_folder, matcher=trained.folder, home=tmp_path)
     gallery.sync()
     found = gallery.search("a red circle on a blue background", 20)
-    captions = [match.path.with_suffix(".txt").read_text() for match in found]
-    red = [path.read_text() for path in drawn_folder.glob("*.txt")]
+    captions = [match.path.with_suffix(".txt").read_text("utf-8") for match in found]
+    red = [path.read_text("utf-8") for path in drawn_folder.glob("*.txt")]
     share = np.mean(["red circle" in text for text in captions])
     assert share > 2 * np.mean(["red circle" in text for text in red])
     with pytest.raises(DataError):
@@ -295,7 +295,8 @@ def test_visitas_own_recipe_reads_topics_too(leaking, drawn_pairs):
 
 def test_topics_of_test_texts_are_flagged_wherever_numbers_are(leaking, drawn_pairs, tmp_path):
     assert (
-        json.loads((leaking.folder / "manifest.json").read_text())["facts"]["topics_from"] == "all"
+        json.loads((leaking.folder / "manifest.json").read_text("utf-8"))["facts"]["topics_from"]
+        == "all"
     )
     report = visita.evaluate(leaking.folder, drawn_pairs)
     assert any("dev and test included" in warning for warning in report["warnings"])
@@ -316,7 +317,7 @@ def test_topics_are_fitted_on_the_texts_that_were_asked_for(drawn_pairs, tmp_pat
     assert found() == prints(train)
     assert found(topics_from="all") == prints(drawn_pairs.texts) != found()
     corpus = tmp_path / "corpus.txt"
-    corpus.write_text("\n".join(f"{text} indeed" for text in train))
+    corpus.write_text("\n".join(f"{text} indeed" for text in train), "utf-8")
     assert found(topic_corpus=str(corpus)) == prints([f"{text} indeed" for text in train])
 
 

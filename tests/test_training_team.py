@@ -66,7 +66,7 @@ def together(named_folder, tmp_path_factory) -> Together:
     """Return what two processes make of two trainings of one network, and of a command."""
     folder = tmp_path_factory.mktemp("together")
     script = folder / "script.py"
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)), "utf-8")
     data, out = f"folder:{named_folder}", str(folder / "command" / "both")
     line = ["train", "mkl-visita", "--data", data, "--out", out, "--json", *words_of(DEFAULT)]
     runs = {"step": {**STEP, **STILL}, "run": RUN}

@@ -677,6 +677,6 @@ def test_searching_and_matching_need_no_torch(folder, gallery, pictures):
 def run(*words: object) -> Any:
     """Return the JSON that a command prints, in a process that does not import torch."""
     command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert done.stderr.splitlines()[-1] == "False", done.stderr
     return json.loads(done.stdout)

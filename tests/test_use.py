@@ -115,7 +115,7 @@ def test_nothing_is_fetched_before_the_user_agrees(hub):
     ours, theirs = pty.openpty()
     os.write(ours, b"n\n")
     command = [*VISITA, "use", f"clip:{TINY}"]
-    done = subprocess.run(command, stdin=theirs, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, stdin=theirs, capture_output=True, encoding="utf-8", check=False)
     os.close(ours)
     os.close(theirs)
     assert done.returncode == 1 and "Fetch it? [y/N]:" in done.stderr
@@ -183,7 +183,7 @@ def test_a_full_disk_keeps_what_came_and_goes_on_later(hub):
 
 @pytest.mark.usefixtures("hub")
 def test_a_cache_that_is_no_folder_is_named(tmp_path):
-    (tmp_path / "hf").write_text("in the way")
+    (tmp_path / "hf").write_text("in the way", "utf-8")
     told = refused(f"clip:{TINY}", "--yes")
     assert f"{tmp_path / 'hf'} cannot be written (File exists): make room there, or name" in told
 
@@ -273,7 +273,7 @@ def test_another_text_encoder_is_part_of_the_choice(checkpoints, photographs, tm
 
 
 def test_a_choice_that_cannot_be_written_is_not_made(checkpoints, own_home):
-    (own_home / "config").write_text("in the way")
+    (own_home / "config").write_text("in the way", "utf-8")
     told = refused(f"clip:{checkpoints[0]}")
     assert "settings.json cannot be written (File exists): make room, or choose another" in told
 
@@ -282,7 +282,7 @@ def test_a_damaged_choice_is_told_and_the_shipped_default_gone_back_to(own_home)
     make_default("visita-base")
     assert "note: by visita-base, your default" in run("search", "a star", "nowhere").err
     file = own_home / "config" / "settings.json"
-    file.write_text(file.read_text().replace("base", "bass"))
+    file.write_text(file.read_text("utf-8").replace("base", "bass"), "utf-8")
     told = run("search", "a star", "nowhere")
     assert (told.status, told.out) == (2, "")
     assert "settings.json is damaged or was changed by hand" in told.err
@@ -303,7 +303,7 @@ def test_galleries_of_another_matcher_are_read_again_and_never_mixed(checkpoints
     told = process("use", other, "--json").json  # and ends, while the other goes on
     assert told["galleries"] == [str(few)]
     wait_for(told["process"])
-    assert "12 pictures, up to date" in (own_home / "cache" / "index.log").read_text()
+    assert "12 pictures, up to date" in (own_home / "cache" / "index.log").read_text("utf-8")
     assert behind(visita.load(other).fingerprint()) == []
     found = run("search", "a red circle", few, "--json")
     assert "up to date" in found.err
