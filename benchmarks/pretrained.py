@@ -23,7 +23,6 @@ import numpy as np
 import transformers
 from tokenizers import pre_tokenizers
 
-from visita.encoders.int8 import int8_gain
 from visita.matchers import SHIPPED
 
 SIZES = {
@@ -122,9 +121,9 @@ def main() -> None:
                 f"| {row} | {rate:.1f} | {of_cpu:.1f} | {ratio:.3f} | {query:.1f} | {peak:.0f} "
                 f"| {search:.1f} |"
             )
-        print(f"\nProducts in int8 are {int8_gain():.1f} times as fast here as in float32.")
-        for size in options.sizes:
-            print(f"ViT-{size}: mean cosine of int8 to float32 {bench.cosine(size):.4f}.")
+        print()
+        for name in (f"CLIP ViT-{size}" for size in options.sizes):
+            print(f"{name}: mean cosine of int8 to float32 {bench.cosine(name):.4f}.")
 
 
 class Bench:
@@ -137,10 +136,6 @@ class Bench:
 
     def costs(self, row: str, matcher: str, precision: str) -> list[float]:
         """Return pictures a second and a CPU second, ms of a query, MB, CPU seconds of a search."""
-        code = THEIRS if precision == EAGER else OURS
-        out = self._run(
-            precision, "-c", code, matcher, self.folder, self.pictures, self._vectors(row)
-        )
         search = float("nan")
         if precision != EAGER:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -149,13 +144,20 @@ class Bench:
             )
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             search = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return [*(float(word) for word in out.split()[1:]), search]
+        return [*self.reading(row, matcher, precision), search]
 
-    def cosine(self, size: str) -> float:
+    def reading(self, row: str, matcher: str, precision: str) -> list[float]:
+        """Return pictures a second and a CPU second, ms of a query, MB."""
+        code = THEIRS if precision == EAGER else OURS
+        out = self._run(
+            precision, "-c", code, matcher, self.folder, self.pictures, self._vectors(row)
+        )
+        return [float(word) for word in out.split()[1:]]
+
+    def cosine(self, name: str) -> float:
         """Return the mean cosine of a picture's vector in int8 and in float32."""
         float32, int8 = (
-            np.load(self._vectors(f"CLIP ViT-{size}, {precision}"))
-            for precision in ("float32", "int8")
+            np.load(self._vectors(f"{name}, {precision}")) for precision in ("float32", "int8")
         )
         return float((float32 * int8).sum(1).mean())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,16 @@ from torch import nn
 
 import visita
 from visita.data import photographs
-from visita.encoders import int8
 from visita.encoders.engine import Graph
 from visita.encoders.export import CachedNetwork
 from visita.encoders.minilm import MiniLM
 from visita.encoders.openvino import ov, trace
 from visita.encoders.post_training import MIN_COSINE, quantized
+from visita.encoders.pretrained import sentences
+from visita.encoders.quantizable import layers_of
+from visita.encoders.table import TEXT_ENCODERS
 from visita.errors import ConfigError
+from visita.store.extract import text_features
 from visita.store.pictures import RecipeEncoder
 from visita.types import Recipe
 
@@ -80,7 +84,7 @@ def test_a_channel_of_a_hundred_times_the_size_is_shared_out(monkeypatch):
         module.layers[0].weight[:, 7] /= 100
     model = graph_of(module)
     smooth = quantized(model, batches(0, scale), batches(1, scale))
-    monkeypatch.setattr("visita.encoders.post_training.STRENGTHS", (0.0,))
+    monkeypatch.setattr("visita.encoders.quantizable.Linear.strengths", (0.0,))
     rough = quantized(model, batches(0, scale), batches(1, scale))
     assert 1 - smooth.cosine < (1 - rough.cosine) / 4
 
@@ -121,6 +125,78 @@ class Chaotic(nn.Module):
         return x
 
 
+class Maps(nn.Module):
+    """Convolutions of every kind: of pixels, in groups, depthwise, dilated, of one cell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 16, 3, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(16, 24, 3, padding=1, groups=2),
+            nn.Hardswish(),
+            nn.Conv2d(24, 24, 3, padding=(2, 1), stride=(1, 2), groups=24),
+            nn.Conv2d(24, 40, 3, dilation=2, padding=1),
+            nn.Hardswish(),
+        )
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(40, 40, 1), nn.Sigmoid())
+        self.head = nn.Linear(40, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.body(x)
+        return self.head((x * self.gate(x)).mean((2, 3)))
+
+
+def maps(seed: int) -> list[list[np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    return [[rng.standard_normal((4, 3, 33, 41), dtype=np.float32)] for _ in range(4)]
+
+
+def graph_of_maps() -> ov.Model:
+    model = trace(Maps(), maps(0)[0])
+    model.reshape({0: ov.PartialShape([-1, 3, 33, 41])})
+    return model
+
+
+def test_convolutions_but_those_of_pixels_and_of_one_cell_are_in_bytes():
+    found = quantized(graph_of_maps(), maps(0), maps(1))
+    assert found.is_near and (found.layers, found.back) == (4, 0)
+    nodes = [node for node in found.model.get_ordered_ops() if node.get_type_name() == "Constant"]
+    shapes = [list(n.get_output_shape(0)) for n in nodes if n.get_data().dtype == np.int8]
+    assert sorted(shapes) == [[2, 12, 8, 3, 3], [24, 1, 1, 3, 3], [32, 40], [40, 24, 3, 3]]
+
+
+def test_rows_times_weights_are_what_a_convolution_returns():
+    model = graph_of_maps()
+    [pixels] = maps(0)[0]
+    rng = np.random.default_rng(0)
+    for layer in layers_of(model)[:3]:
+        ports = [layer.node.input_value(0), layer.node.output(0)]
+        values, result = Graph(ov.Model(ports, model.get_parameters(), "probe"))(pixels)
+        rows, weights = layer.rows(values, rng), layer.weights
+        found = np.concatenate(rows @ weights.swapaxes(1, 2), axis=1)
+        places = np.moveaxis(result, 1, 3).reshape(-1, result.shape[1])
+        nearest = np.abs(found[:, None] - places[None]).max(2).min(1)
+        assert len(found) > 20 and nearest.max() < 1e-4
+        assert layer.extremes(values).ravel().tolist() == [values.min(), values.max()]
+
+
+def test_ranges_are_the_same_however_much_is_held_at_once(monkeypatch):
+    monkeypatch.setattr("visita.encoders.post_training.KEPT", (1.0,))
+    whole = ranges(quantized(graph_of_maps(), maps(0), maps(1)).model)
+    monkeypatch.setattr("visita.encoders.post_training._ROOM", 1)
+    assert np.array_equal(ranges(quantized(graph_of_maps(), maps(0), maps(1)).model), whole)
+
+
+def ranges(model: ov.Model) -> np.ndarray:
+    """Return both ends of what each layer reads."""
+    nodes = [node for node in model.get_ordered_ops() if node.get_type_name() == "FakeQuantize"]
+    return np.array(
+        [[node.input_value(port).get_node().get_data() for port in (1, 2)] for node in nodes]
+    )
+
+
 def network(module: type[nn.Module], name: str) -> CachedNetwork:
     return CachedNetwork(
         name,
@@ -128,7 +204,7 @@ def network(module: type[nn.Module], name: str) -> CachedNetwork:
         lambda: module().eval(),
         lambda: batches(0)[0],
         [(-1, WIDTH)],
-        pictures=lambda: (batches(0), batches(1)),
+        samples=lambda: (batches(0), batches(1)),
     )
 
 
@@ -152,10 +228,10 @@ def test_what_is_too_coarse_is_refused_if_asked_for_and_else_in_float32(monkeypa
 
 def test_one_graph_is_kept_and_stays_until_another_is_asked_for(own_home, monkeypatch, capfd):
     monkeypatch.setenv("VISITA_PRECISION", "int8")
-    assert network(Layers, "layers").precision().startswith("int8 1-")
+    assert network(Layers, "layers").precision().startswith("int8 2-")
     assert "layers runs in int8 here: mean cosine" in capfd.readouterr().err
     monkeypatch.delenv("VISITA_PRECISION")
-    assert network(Layers, "layers").precision().startswith("int8 1-")
+    assert network(Layers, "layers").precision().startswith("int8 2-")
     [rows] = batches(1)[0]
     int8 = network(Layers, "layers").runner()(rows)[0]
     assert not capfd.readouterr().err, "nothing is made again"
@@ -193,7 +269,52 @@ def test_another_precision_is_no_precision(monkeypatch):
 @pytest.mark.usefixtures("own_home")
 def test_left_alone_a_small_network_stays_in_float32():
     assert network(Layers, "layers").precision() == "float32"
-    assert 0.1 < int8.int8_gain() < 100
+
+
+@pytest.mark.usefixtures("own_home")
+def test_what_gains_too_little_stays_in_float32(monkeypatch, capfd):
+    monkeypatch.setattr("visita.encoders.export.MIN_WEIGHTS", 1)
+    monkeypatch.setattr("visita.encoders.export.MIN_GAIN", 1e6)
+    assert network(Layers, "layers").precision() == "float32"
+    assert "layers runs in float32: int8 is only" in capfd.readouterr().err
+    monkeypatch.setattr("visita.encoders.export.MIN_GAIN", 1e-6)
+    assert network(Layers, "others").precision().startswith("int8")
+
+
+def halved(module: type[nn.Module], name: str) -> CachedNetwork:
+    return replace(network(module, name), samples=None, halved=True)
+
+
+def test_weights_are_kept_in_16_bits_unless_all_is_to_be_exact(own_home, monkeypatch):
+    monkeypatch.setattr("visita.encoders.export.MIN_WEIGHTS", 1)
+    [rows] = batches(1)[0]
+    sizes, outputs = [], []
+    for wanted in ("", "float32"):
+        monkeypatch.setenv("VISITA_PRECISION", wanted)
+        assert halved(Layers, "layers").precision() == (wanted or "float16")
+        outputs.append(halved(Layers, "layers").runner()(rows)[0])
+        [kept] = (own_home / "cache" / "graphs").glob("*/graph.bin")
+        sizes.append(kept.stat().st_size)
+    assert sizes[0] < 0.6 * sizes[1]
+    assert np.abs(outputs[0] - outputs[1]).max() > 0 and cosines(*outputs).min() > 0.999999
+    with torch.inference_mode():
+        exact = Layers()(torch.from_numpy(rows)).numpy()
+    assert np.allclose(outputs[1], exact, atol=1e-5)
+
+
+class Huge(Layers):
+    """Weights that 16 bits do not hold."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scale = torch.ones(WIDTH)
+        scale[::4], scale[1::4] = 1e9, 1e5
+        return super().forward(x * 1e-9) * scale
+
+
+@pytest.mark.usefixtures("own_home")
+def test_what_16_bits_change_is_kept_in_32(monkeypatch):
+    monkeypatch.setattr("visita.encoders.export.MIN_WEIGHTS", 1)
+    assert halved(Huge, "huge").precision() == "float32"
 
 
 def test_a_trained_transformer_stays_near_to_itself():
@@ -232,3 +353,21 @@ def vectors(encoder: str) -> np.ndarray:
     return RecipeEncoder(Recipe({encoder: ("vector",)})).encode_pictures(pixels)[
         f"{encoder}/vector"
     ]
+
+
+@pytest.mark.usefixtures("own_home")
+def test_texts_in_int8_are_near_and_kept_apart(tmp_path, monkeypatch):
+    folder = CASES["clip"].write(tmp_path / "tiny")
+    texts = ["two dogs", "a red boat on a lake", "snow"]
+    found = []
+    for wanted in ("float32", "int8"):
+        monkeypatch.setenv("VISITA_PRECISION", wanted)
+        encoder = TEXT_ENCODERS.load(f"clip:{folder}")()
+        assert encoder.precision().partition(" ")[0] == wanted
+        found.append(text_features(texts, encoder).vectors)
+    assert not np.array_equal(*found) and cosines(*found).mean() >= MIN_COSINE
+
+
+def test_sentences_to_measure_and_to_judge_differ():
+    assert not set(sentences.SEEN) & set(sentences.HELD_OUT)
+    assert len(sentences.SEEN) == len(sentences.HELD_OUT) == 24

@@ -77,6 +77,15 @@ class Mirroring(Protocol):
         ...
 
 
+@runtime_checkable
+class Rounded(Protocol):
+    """What a ``TextEncoder`` has too where it may compute in less than float32."""
+
+    def precision(self) -> str:
+        """Return in what, here; features of one are never kept among another's."""
+        ...
+
+
 def cell_count(shapes: Mapping[str, int | tuple[int, ...]]) -> int:
     """Return how many cells columns have, from each one's shape a picture; a pooled one has one.
 

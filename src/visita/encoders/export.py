@@ -1,7 +1,7 @@
 """Torch modules exported once to OpenVINO graphs, kept in the cache and run without torch.
 
-Of a network that may run in int8 one graph is kept, in int8 or in float32; which of them is found
-out when it is made, and stays. Where a module cannot be exported, torch runs it.
+Of each network one graph is kept, in int8, float16 or float32; which of them is found out when it
+is made, and stays. Where a module cannot be exported, torch runs it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,24 +25,25 @@ from visita.artifact import fingerprint_of, read_sealed, write_sealed
 from visita.durable import checksum_of, draft_beside, make_folder, sync_folder, sync_tree
 from visita.encoders.device import gpu_runner, on_gpu
 from visita.encoders.engine import COMPILED, MIN_COSINE, Graph, Runner, least_cosine
-from visita.encoders.int8 import int8_gain, weight_steps
+from visita.encoders.int8 import weight_steps
 from visita.encoders.openvino import ov, trace
 from visita.encoders.post_training import (
     RECIPE,
     Batch,
     Quantized,
-    linear_weights,
     quantized,
 )
-from visita.encoders.precision import FLOAT32, INT8, VARIABLE, allowed
+from visita.encoders.precision import FLOAT16, FLOAT32, INT8, VARIABLE, allowed
+from visita.encoders.quantizable import layers_of, weight_count
 from visita.errors import ArtifactError, ConfigError, UnwritableError, extras_named, last_line
 from visita.home import cache_home
 from visita.progress import say
 from visita.types import FloatArray
 
-MIN_WEIGHTS, MIN_SHARE, MIN_GAIN = 2**20, 0.5, 1.2
-"""How many weights of linear layers a network has to have, what share of all its weights, and how
-many times as fast their products must be in int8; below, int8 makes it hardly faster."""
+MIN_WEIGHTS, MIN_GAIN = 2**20, 1.2
+"""How many weights a network has to have for int8 to be tried, and for 16 bits to be worth it; and
+how many times as fast as in float32 it must be."""
+_RUNS = 5
 XML, BIN, FACTS = "graph.xml", "graph.bin", "graph.json"
 
 
@@ -111,15 +113,30 @@ def _converted(
     return Converted(model, outputs)
 
 
-def _save(converted: Converted, examples: Sequence[NDArray[Any]], path: Path) -> None:
+def _save(
+    converted: Converted, examples: Sequence[NDArray[Any]], path: Path, *, halved: bool = False
+) -> None:
     """Write a graph and see that it is all there: OpenVINO does not always notice a full disk."""
     try:
-        ov.save_model(converted.model, str(path), compress_to_fp16=False)
+        ov.save_model(converted.model, str(path), compress_to_fp16=halved)
         sync_tree(path.parent)
         if not least_cosine(converted.outputs, Graph(path)(*examples)) >= MIN_COSINE:
             raise ArtifactError("what was written came back changed")
     except (OSError, RuntimeError, ArtifactError) as error:
         raise _unwritable(path.parent, error) from error
+
+
+def _saved(
+    converted: Converted, examples: Sequence[NDArray[Any]], path: Path, precision: str
+) -> str:
+    """Write a graph and return its precision: float32 too where 16 bits change what it computes."""
+    if precision == FLOAT16:
+        with suppress(UnwritableError):  # a full disk is met again
+            _save(converted, examples, path, halved=True)
+            return FLOAT16
+        precision = FLOAT32
+    _save(converted, examples, path)
+    return precision
 
 
 def _unwritable(folder: Path, error: Exception) -> UnwritableError:
@@ -153,8 +170,10 @@ class CachedNetwork:
         With -1 for a dimension that may vary.
     half : bool
         Compute in half precision on a GPU.
-    pictures : callable, optional
+    samples : callable, optional
         Inputs to quantise the network by, and others to judge it on; without, it is in float32.
+    halved : bool
+        Keep the weights in 16 bits a number where there are many, and it is not in int8.
     """
 
     name: str
@@ -164,10 +183,12 @@ class CachedNetwork:
     shapes: Sequence[Sequence[int]]
     streams: int = 1
     half: bool = False
-    pictures: Callable[[], tuple[Sequence[Batch], Sequence[Batch]]] | None = None
+    samples: Callable[[], tuple[Sequence[Batch], Sequence[Batch]]] | None = None
+    halved: bool = False
 
     def precision(self) -> str:
-        """Return what it is computed in here: "float32", or "int8" with what decides its numbers.
+        """Return what it is computed in here: "float32", "float16" (so its weights are kept), or
+        "int8" with what decides its numbers.
 
         Raises
         ------
@@ -213,7 +234,8 @@ class CachedNetwork:
 
     @property
     def _allowed(self) -> tuple[str, ...]:
-        return allowed() if self.pictures else (FLOAT32,)
+        can_be = {FLOAT32: True, FLOAT16: self.halved, INT8: self.samples is not None}
+        return tuple(name for name in allowed() if can_be[name]) or (FLOAT32,)
 
     def _card(self) -> Mapping[str, Any] | None:
         """Return what is said of the graph in the cache; None if nothing that can be read."""
@@ -226,7 +248,10 @@ class CachedNetwork:
         if card is None:
             return False
         precision = str(card.get("precision", FLOAT32))
-        return precision.partition(" ")[0] in self._allowed or card.get("linear") == 0
+        return precision.partition(" ")[0] in self._allowed or 0 in (
+            card.get("weights"),
+            card.get("linear"),
+        )
 
     def _kept(self) -> Graph | None:
         """Return the graph in the cache; None if there is none, or it is not what was written."""
@@ -253,17 +278,19 @@ class CachedNetwork:
         except Exception as error:  # whatever OpenVINO meets, torch can run it
             say(f"OpenVINO cannot run {self.name} ({last_line(error)}); torch runs it, more slowly")
             return TorchRunner(module)
-        precision, (linear, _) = FLOAT32, linear_weights(converted.model)
-        if in_int8 := self._quantized(converted.model):
+        weights = weight_count(layers_of(converted.model))
+        is_halved = FLOAT16 in self._allowed and weights >= MIN_WEIGHTS
+        precision = FLOAT16 if is_halved else FLOAT32
+        if in_int8 := self._quantized(converted.model, weights):
             converted = Converted(in_int8.model, Graph(in_int8.model)(*examples))
             precision = f"{INT8} {RECIPE}-{weight_steps()}"
         with draft_beside(self.folder) as draft:
-            _save(converted, examples, draft / XML)
+            precision = _saved(converted, examples, draft / XML, precision)
             facts = {
                 "openvino": ov.get_version(),
                 "files": _checksums(draft),
                 "precision": precision,
-                "linear": linear,
+                "weights": weights,
             }
             write_sealed(draft / FACTS, facts)
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -271,22 +298,24 @@ class CachedNetwork:
             sync_folder(self.folder.parent)
         return self._compiled()
 
-    def _quantized(self, model: ov.Model) -> Quantized | None:
-        count, share = linear_weights(model)
-        if self.pictures is None or not count or INT8 not in self._allowed:
+    def _quantized(self, model: ov.Model, weights: int) -> Quantized | None:
+        if self.samples is None or not weights or INT8 not in self._allowed:
             return None
         is_asked_for = FLOAT32 not in self._allowed
-        is_worth_it = count >= MIN_WEIGHTS and share >= MIN_SHARE and int8_gain() >= MIN_GAIN
-        if not (is_asked_for or is_worth_it):
+        if not is_asked_for and weights < MIN_WEIGHTS:
             return None
-        found = quantized(model, *self.pictures())
-        if found.is_near:
-            say(f"{self.name} runs in int8 here: {found}; {VARIABLE}={FLOAT32} keeps it exact")
-            return found
-        if is_asked_for:
+        measured, held_out = self.samples()
+        found = quantized(model, measured, held_out)
+        if not found.is_near and is_asked_for:
             raise ConfigError(f"{self.name} is too coarse in int8: {found}. Unset {VARIABLE}.")
-        say(f"{self.name} runs in float32: int8 is too coarse for it: {found}")
-        return None
+        if not found.is_near:
+            say(f"{self.name} runs in float32: int8 is too coarse for it: {found}")
+            return None
+        if not is_asked_for and (gain := speedup(model, found.model, held_out[0])) < MIN_GAIN:
+            say(f"{self.name} runs in float32: int8 is only {gain:.1f} times as fast here")
+            return None
+        say(f"{self.name} runs in int8 here: {found}; {VARIABLE}={FLOAT32} keeps it exact")
+        return found
 
     def _compiled(self) -> Graph:
         state = (self.folder / BIN).stat()  # a graph reads from the file that it was made of
@@ -309,6 +338,21 @@ def cached_runner(
 ) -> Runner:
     """Return the ``runner`` of a ``CachedNetwork`` in float32."""
     return CachedNetwork(name, facts, module, examples, shapes, streams=streams, half=half).runner()
+
+
+def speedup(before: ov.Model, after: ov.Model, inputs: Batch) -> float:
+    """Return how many times as fast the second network maps inputs here as the first."""
+    graphs = Graph(before), Graph(after)
+    # In turn, and the quickest of each: another process may take the core for a while.
+    rounds = [[_seconds(graph, inputs) for graph in graphs] for _ in range(_RUNS)]
+    first, second = np.min(rounds, axis=0)
+    return float(first / second)
+
+
+def _seconds(graph: Graph, inputs: Batch) -> float:
+    start = time.perf_counter()
+    graph(*inputs)
+    return time.perf_counter() - start
 
 
 def _by_torch(name: str, module: Any, examples: Sequence[NDArray[Any]]) -> Sequence[FloatArray]:

@@ -7,7 +7,6 @@ OpenVINO has convolutions that are quick all the same, but no such products of m
 
 from __future__ import annotations
 
-import time
 from functools import cache
 
 import numpy as np
@@ -20,20 +19,12 @@ from visita.types import FloatArray
 
 STEPS, MOST, FEWER = 256, 127, 63
 """Of inputs, and of weights to each side of 0."""
-_ROWS, _WIDTH, _INNER = 200, 768, 3072  # the widest layer of a ViT-B, and four pictures of /32
-_RUNS = 7
 
 
 @cache
 def weight_steps() -> int:
     """Return how many steps weights may have here to each side of 0: ``MOST``, or ``FEWER``."""
     return int(found_out("steps", None, _steps))
-
-
-@cache
-def int8_gain() -> float:
-    """Return how many times as fast as in float32 this processor multiplies matrices in int8."""
-    return float(found_out("gain", None, _gain))
 
 
 def fake_quantized(inputs: op.Node, low: np.float32, high: np.float32) -> op.Node:
@@ -61,16 +52,17 @@ def int8_linear(inputs: op.Node, weights: NDArray[np.int8], step: FloatArray) ->
     """Return inputs, fake-quantised (b, t, k) or (b, k), times weights (n, k) · step (n, 1)."""
     if weight_steps() == MOST or inputs.get_output_partial_shape(0).rank.get_length() != 3:
         return _product(inputs, weights, step)
-    taps = _stepped(weights[..., None], step[..., None])
+    taps = stepped(weights[..., None], step[..., None])
     result = ops.convolution(op.transposed(inputs, 0, 2, 1), taps, [1], [0], [0], [1])
     return op.transposed(result, 0, 2, 1)
 
 
 def _product(inputs: op.Node, weights: NDArray[np.int8], step: FloatArray) -> op.Node:
-    return ops.matmul(inputs, _stepped(weights, step), False, True)
+    return ops.matmul(inputs, stepped(weights, step), False, True)
 
 
-def _stepped(weights: NDArray[np.int8], step: FloatArray) -> op.Node:
+def stepped(weights: NDArray[np.int8], step: FloatArray) -> op.Node:
+    """Return weights in steps times the step of each output, as OpenVINO knows them for int8."""
     return ops.multiply(ops.convert(op.constant(weights, np.int8), np.float32), op.constant(step))
 
 
@@ -83,29 +75,7 @@ def _steps() -> int:
     return MOST if np.allclose(result, size * MOST, rtol=0.01) else FEWER
 
 
-def _gain() -> float:
-    rng = np.random.default_rng(0)
-    weights = rng.integers(-FEWER, FEWER, (_INNER, _WIDTH), np.int8)
-    step, high = np.ones((_INNER, 1), np.float32), np.float32(4)
-    inputs = op.parameter([1, _ROWS, _WIDTH])
-    products = (
-        op.linear(inputs, weights.astype(np.float32)),
-        int8_linear(fake_quantized(inputs, -high, high), weights, step),
-    )
-    requests = [_request(product, inputs) for product in products]
-    x = rng.standard_normal((1, _ROWS, _WIDTH), dtype=np.float32)
-    # In turn, and the quickest of each: another process may take the core for a while.
-    float32, int8 = zip(*([_seconds(r, x) for r in requests] for _ in range(_RUNS)), strict=True)
-    return float(min(float32) / min(int8))
-
-
 def _request(output: op.Node, inputs: op.Node) -> ov.InferRequest:
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "1"}
     model = op.model([output], [inputs], "probe")
     return ov.Core().compile_model(model, "CPU", settings).create_infer_request()
-
-
-def _seconds(request: ov.InferRequest, x: FloatArray) -> float:
-    start = time.perf_counter()
-    request.infer([x])
-    return time.perf_counter() - start

@@ -14,7 +14,8 @@ from visita.errors import ArtifactError, ConfigError
 from visita.home import cache_home
 
 VARIABLE = "VISITA_PRECISION"
-FLOAT32, INT8 = "float32", "int8"
+FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
+"""``FLOAT16`` keeps weights in 16 bits and computes in float32."""
 T = TypeVar("T")
 
 
@@ -29,7 +30,7 @@ def allowed() -> tuple[str, ...]:
     wanted = os.environ.get(VARIABLE, "")
     if wanted not in ("", FLOAT32, INT8):
         raise ConfigError(f"{VARIABLE} is {wanted!r}: set it to {FLOAT32} or {INT8}, or unset it.")
-    return (wanted,) if wanted else (INT8, FLOAT32)
+    return (wanted,) if wanted else (INT8, FLOAT16, FLOAT32)
 
 
 def found_out(name: str, facts: Any, work_out: Callable[[], T]) -> T:

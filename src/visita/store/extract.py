@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from visita.artifact import fingerprint_of, sha256_of
 from visita.brief import Brief, counted
 from visita.data.pairs import PairSet
-from visita.encoders.contract import PictureEncoder
+from visita.encoders.contract import PictureEncoder, Rounded
 from visita.encoders.joined_text import JoinedText, side_by_side
+from visita.encoders.precision import FLOAT32
 from visita.errors import DataError
 from visita.home import cache_home
 from visita.progress import bar, report_skipped, say
@@ -189,7 +190,7 @@ def extract_texts(texts: Sequence[str], encoder: TextEncoder, folder: Path) -> T
     """Return the features of ``texts``, from the store beside the images' or computed into it."""
     if isinstance(encoder, JoinedText):  # each has a store of its own, which others read too
         return side_by_side([extract_texts(texts, part, folder) for part in encoder.encoders])
-    facts = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
+    facts = {"encoder": encoder.name, "fingerprint": encoder.fingerprint(), **_precision(encoder)}
     place = folder / f"texts-{fingerprint_of([facts, list(encoder.levels)])}"
     digests = [sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
     levels = {**facts, "levels": list(encoder.levels)}
@@ -237,3 +238,9 @@ def _rows_by_text(store: FeatureStore) -> dict[str, list[int]]:
     for passage, row in zip(ids, store.rows(ids), strict=True):
         rows.setdefault(passage.partition("/")[0], []).append(row)
     return rows
+
+
+def _precision(encoder: TextEncoder) -> dict[str, str]:
+    """Return in what an encoder computes that may do so in less than float32, as some now do."""
+    precision = encoder.precision() if isinstance(encoder, Rounded) else FLOAT32
+    return {} if precision == FLOAT32 else {"precision": precision}

@@ -240,7 +240,7 @@ class _Network:
             partial(_examples, side),
             [(-1, side, side, 3)],
             streams=cores(),
-            pictures=self._photographs if photographs.are_here() else None,
+            samples=self._photographs if photographs.are_here() else None,
         )
 
     def _photographs(self) -> tuple[list[Batch], list[Batch]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,11 @@ from visita.arguments import check_levels
 from visita.artifact import fingerprint_of
 from visita.encoders.bert_text import by_length
 from visita.encoders.engine import Runner, cores
-from visita.encoders.export import cached_runner
+from visita.encoders.export import CachedNetwork
 from visita.encoders.library.hub import CARD
 from visita.encoders.library.networks import described, kept_facts
+from visita.encoders.post_training import Batch
+from visita.encoders.pretrained import sentences
 from visita.encoders.pretrained.model import Model
 from visita.encoders.pretrained.tokens import Reading
 from visita.errors import ConfigError
@@ -27,6 +29,8 @@ if TYPE_CHECKING:  # a family makes its text encoders
     from visita.encoders.pretrained.family import Family
 
 VECTOR = "vector"
+TOGETHER = 4
+"""Sentences that are read at once to measure and to judge, as few as people ask for."""
 
 
 class PretrainedText:
@@ -168,22 +172,31 @@ class PretrainedText:
         picture = np.random.default_rng(0).random((2, *tokens), dtype=np.float32)
         shapes = [(-1, *tokens), (1, -1)]
         example = [picture, self._examples()[0][:1]]
-        return self._run("pairs", self.head, lambda: example, shapes, half=True)
+        return self._cached("pairs", self.head, lambda: example, shapes, half=True).runner()
+
+    def precision(self) -> str:
+        """Return what ``encode`` computes in here, as ``CachedNetwork.precision`` does."""
+        return self._network.precision()
 
     @cached_property
     def _runner(self) -> Runner:
-        return self._run("texts", self.network, self._examples, self._shapes)
+        return self._network.runner()
 
     @cached_property
     def _token_runner(self) -> Runner:
-        return self._run("tokens", self.token_network, self._examples, self._shapes)
+        return self._cached("tokens", self.token_network, self._examples, self._shapes).runner()
+
+    @cached_property
+    def _network(self) -> CachedNetwork:
+        network = self._cached("texts", self.network, self._examples, self._shapes)
+        return replace(network, samples=self._samples)
 
     @property
     def _shapes(self) -> list[tuple[int, ...]]:
         length = self.reading.longest if self.reading.fixed else -1
         return [(-1, length), (-1, length)]
 
-    def _run(
+    def _cached(
         self,
         what: str,
         network: Callable[[], Any],
@@ -191,11 +204,19 @@ class PretrainedText:
         shapes: Sequence[tuple[int, ...]],
         *,
         half: bool = False,
-    ) -> Runner:
+    ) -> CachedNetwork:
         facts = {"weights": self.fingerprint(), "levels": list(self.levels), "what": what}
-        return cached_runner(
-            f"{self.name}-{what}", facts, network, examples, shapes, streams=cores(), half=half
+        name = f"{self.name}-{what}"
+        return CachedNetwork(
+            name, facts, network, examples, shapes, streams=cores(), half=half, halved=True
         )
+
+    def _samples(self) -> tuple[list[Batch], list[Batch]]:
+        return self._batches(sentences.SEEN), self._batches(sentences.HELD_OUT)
+
+    def _batches(self, texts: Sequence[str]) -> list[Batch]:
+        ids = [passages[0] for passages in self.reading.passages(texts)]
+        return [self.reading.padded(ids[at : at + TOGETHER]) for at in range(0, len(ids), TOGETHER)]
 
     def _examples(self) -> list[NDArray[Any]]:
         texts = ["two dogs run on a beach", "a red boat", "snow"]
