@@ -34,6 +34,7 @@ from visita.cli.output import print_json, print_null
 from visita.errors import ConfigError
 from visita.progress import note, one_line, say
 from visita.search.algebra import read_as, terms_of
+from visita.search.exact import in_quotes
 
 SURE = 0.5
 Sort = Literal["relevance", "date"]
@@ -62,6 +63,16 @@ class Found:
         """Return how the numbers are to be read, where that is not plain, or ``""``."""
         if not self.gallery_size:
             return "nothing found: no picture passes the filter"
+        if (
+            not self.matches
+            and self.kind == "text"
+            and (asked := in_quotes(self.query))
+            and asked.alone
+        ):
+            return (
+                f"nothing found: no picture has {asked.text} in what is written of it; words in "
+                "pictures are read by 'visita index --ocr'"
+            )
         if self.matches and self.kind != "text":
             told = f"read as {read_as(terms_of(self.query))}: " if self.kind == "sum" else ""
             return f"{told}the numbers are similarities (cosines), not probabilities"
@@ -235,6 +246,7 @@ def search(
     [bold]visita search "a dog on a beach" Pictures[/bold]
     [bold]visita search "a street without cars" Pictures[/bold]
     [bold]visita search "2*golden retriever + ./pool.jpg - fruit" Pictures[/bold]
+    [bold]visita search '"invoice 2023"' Pictures[/bold]
     [bold]visita search --image dog.jpg Pictures Scans -k 3[/bold]
     [bold]visita search "a red boat" Pictures --threshold 0.5 --paths | head -1[/bold]
     [bold]visita search "a red boat" Pictures --since 2023 --sort date[/bold]
@@ -259,7 +271,8 @@ def search(
         check_sheet(sheet, [*places, *([image] if image else [])])
     answers = []
     with finder_for(texts, matcher, text_encoder, language) as finder:
-        galleries, skipped = in_step(places, finder, gallery, exclude, tabled=dated)
+        tabled = dated or any(map(in_quotes, texts))
+        galleries, skipped = in_step(places, finder, gallery, exclude, tabled=tabled)
         for asked in [image] if image else texts:
             answer = wanted.look(galleries, asked, forgiving=bool(queries))
             _remark(answer, threshold, named=len(texts) > 1)

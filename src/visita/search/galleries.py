@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -20,6 +21,7 @@ from visita.gallery.sync import SyncReport
 from visita.matchers import DEFAULT
 from visita.progress import bar
 from visita.search.algebra import Term, terms_of
+from visita.search.exact import in_quotes, search_exactly
 from visita.search.finder import Finder, finder_of
 from visita.search.matches import Match, Matches
 from visita.search.query import Query
@@ -242,9 +244,10 @@ def find(
     and the like exclude, see ``visita.search.search``. "2*golden retriever + grass - fruit" is a
     sum, as is a list of ``Term``: its scores are similarities, as in ``find_like``. As texts come
     from strangers too, none reads a file here: ``terms_of`` makes terms of one that names
-    pictures. ``where`` is what to search among, as if
-    there were no other pictures. ``sort="date"`` returns the newest of what reaches the threshold,
-    or else a probability of 0.5. ``group`` puts pictures that are nearly the same together.
+    pictures. Pictures with the words that are in quotes come first, see ``visita.search.exact``;
+    of words in quotes alone, only these. ``where`` is what to search among, as if there were no
+    other pictures. ``sort="date"`` returns the newest of what reaches the threshold, or else a
+    probability of 0.5. ``group`` puts pictures that are nearly the same together.
 
     Raises
     ------
@@ -267,7 +270,9 @@ def find(
     """
     finder = shared_finder(galleries)
     query = finder.sum_of(_terms(text) if isinstance(text, str) else text)
-    return search(query, galleries, k, threshold=threshold, where=where, sort=sort, group=group)
+    wanted = in_quotes(text) if isinstance(text, str) and query.kind != "picture" else None
+    look = partial(search_exactly, query, wanted) if wanted else partial(search, query)
+    return look(galleries, k, threshold=threshold, where=where, sort=sort, group=group)
 
 
 def _terms(text: str) -> list[Term]:
