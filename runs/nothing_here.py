@@ -155,8 +155,8 @@ is searched for. *Absent*: every picture with the concept or a synonym in a capt
 part of the searches that return anything. *Present*: nothing is removed; the part that returns a
 right picture first. *Any cut-off*: the part whose first picture is right. All in percent. Cut-offs
 but the default come from the other half of the concepts, where {MOST_ABSENT:.0%} of the absent ones
-return something. *Height* is how many standard deviations the best score is above the word's median,
-with pictures that stand for any, or in the gallery. 95 % intervals are over concepts.
+return something. *Height* is how many standard deviations the best score is above the median of the
+word, with pictures that stand for any, or in the gallery. 95 % intervals are over concepts.
 
 | cut-off by | absent | present | any cut-off |
 |---|---|---|---|""".split("\n")
