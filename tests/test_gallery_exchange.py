@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from standin import ColourMeans, LinearMatcher
 from written import at, exif, save
 
-from visita.errors import ConfigError, DataError
+from visita.errors import ConfigError, DataError, MissingExtraError
 from visita.gallery.catalog import Catalog
 from visita.gallery.exported import export_gallery
 from visita.gallery.filter import Filter
@@ -159,3 +160,10 @@ def test_info_counts_what_is_known(gallery):
     assert (vector.type, vector.known, vector.bytes) == ("float32 (16,)", stored, stored * 64)
     assert contents.bytes > sum(column.bytes for column in contents.columns)
     assert contents.engine == "exact"
+
+
+def test_a_bucket_without_its_extra_names_its_line(monkeypatch, tmp_path):
+    for name in ("boto3", "botocore"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'visita\[s3\]'"):
+        StoredGallery.open("s3://bucket/pictures", home=tmp_path).sync(MATCHER, ENCODER)

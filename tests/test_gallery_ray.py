@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import bucket
 import cluster as program
 import numpy as np
 import pytest
@@ -31,7 +33,15 @@ MATCHER = LinearMatcher(ENCODER.recipe)
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def storage() -> Iterator[bool]:
+    """Tell whether there is object storage, which the cluster is then told of."""
+    with bucket.serving() if bucket.is_here() else nullcontext():
+        yield bucket.is_here()
+
+
+@pytest.fixture(scope="module")
+def address(storage: bool) -> Iterator[str]:
+    assert storage == bucket.is_here()  # the cluster has its address
     with cluster() as address, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", address)
         yield address
@@ -109,6 +119,23 @@ def test_a_driver_that_was_killed_goes_on_where_it_was(address, pictures, alone,
     assert report.added == COUNT - 1 - len(found)
     assert kept(gallery)["rows"] == kept(alone)["rows"]
     assert kept(gallery)["entries"] == kept(alone)["entries"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("address")
+def test_workers_fetch_pictures_from_a_bucket(storage, pictures, alone, tmp_path):
+    if not storage:
+        pytest.skip(bucket.LACKING)
+    bucket.client().create_bucket(Bucket="pictures")
+    some = sorted(pictures.glob("*.png"))[:80]
+    for path in some:
+        bucket.client().put_object(Bucket="pictures", Key=path.name, Body=path.read_bytes())
+    gallery = StoredGallery.open("s3://pictures", home=tmp_path)
+    assert gallery.sync(MATCHER, ENCODER, read=on_ray.read_on_ray).added == len(some)
+    there, here = gallery.snapshot(MATCHER.fingerprint()), alone.snapshot(MATCHER.fingerprint())
+    vectors = dict(zip(here.paths, here.vectors, strict=True))
+    assert there.paths == [f"s3://pictures/{path.name}" for path in some]
+    assert np.array_equal(there.vectors, [vectors[str(path)] for path in some])
 
 
 @pytest.mark.slow

@@ -109,10 +109,11 @@ class MissingExtraError(VisitaError):
 
 EXTRAS = {
     "accelerate": "train",
+    "boto3": "s3",
+    "botocore": "s3",
     "efficientnet_lite_pytorch": "train",
     "fastapi": "serve",
     "matplotlib": "report",
-    "obstore": "s3",
     "pyarrow": "parquet",
     "rapidocr": "ocr",
     "ray": "ray",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ import visita
 from visita.brief import counted
 from visita.cli.options import DEFAULT, Home, Json, Matcher, agreed
 from visita.cli.output import print_json
+from visita.data.locations import location
 from visita.progress import one_line, say
 
 gallery = typer.Typer(
@@ -173,7 +173,9 @@ def export(
     name: Annotated[
         str, typer.Argument(metavar="NAME|FOLDER", help="As in 'visita gallery list'.")
     ],
-    out: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="What to write.")],
+    out: Annotated[
+        str, typer.Argument(metavar="FILE.parquet", help="What to write; may be s3://BUCKET/KEY.")
+    ],
     gallery: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -186,17 +188,21 @@ def export(
     from visita.gallery.exported import export_gallery  # noqa: PLC0415
     from visita.gallery.listing import find_gallery  # noqa: PLC0415
 
-    count = export_gallery(find_gallery(name, gallery), out)
+    count = export_gallery(find_gallery(name, gallery), location(out))
     if as_json:
-        print_json({"pictures": count, "out": str(out)})
+        print_json({"pictures": count, "out": out})
     else:
         print(one_line(f"{counted(count, 'picture')} in {out}"))
 
 
 @gallery.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="What was exported.")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the pictures are here.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE.parquet", help="What was exported; may be s3://….")
+    ],
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="Where the pictures are; may be s3://….")
+    ],
     gallery: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -210,9 +216,9 @@ def import_(
     from visita.gallery.gallery import StoredGallery  # noqa: PLC0415
     from visita.gallery.imported import import_gallery  # noqa: PLC0415
 
-    count = import_gallery(file, StoredGallery.open(folder, home=gallery))
+    count = import_gallery(location(file), StoredGallery.open(folder, home=gallery))
     if as_json:
-        print_json({"pictures": count, "folder": str(folder)})
+        print_json({"pictures": count, "folder": folder})
     else:
         print(one_line(f"{counted(count, 'picture')} of {folder}"))
 

@@ -16,6 +16,7 @@ import typer
 import visita
 from visita.artifact import MANIFEST
 from visita.data.files import LIMIT, decode_prose
+from visita.data.locations import in_bucket, location
 from visita.errors import ConfigError, did_you_mean
 from visita.progress import note
 
@@ -234,12 +235,12 @@ def folders(places: Sequence[str], query: str | None = None) -> list[Path]:
     ConfigError
         If one is no folder; the message says what it is, and what to write.
     """
-    wrong = [place for place in places if not Path(place).is_dir()]
+    wrong = [place for place in places if not (in_bucket(place) or Path(place).is_dir())]
     if options := [place for place in wrong if place.startswith("-")]:
         raise ConfigError(f"There is no folder {options[0]!r}: options come before the '--'.")
     if wrong:
         raise ConfigError(_misread(query, places, wrong) or _fault(wrong[0]))
-    return [Path(place) for place in places]
+    return [location(place) for place in places]
 
 
 def check_out(out: Path, force: bool | None = None) -> None:

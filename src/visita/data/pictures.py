@@ -145,7 +145,7 @@ def ignores_case(folder: Path) -> bool:
 
 BESIDE = (".xmp", ".json", ".txt")
 """Files that say something of the picture beside them."""
-_EXPORTED = ".supplemental-metadata"
+EXPORTED = ".supplemental-metadata"
 """What Google Takeout puts between the name of a picture and ``.json``."""
 
 
@@ -330,7 +330,7 @@ class _Walk:
             self.pictures[entry.path] = entry.stat()
         elif entry.name.lower().endswith(BESIDE):
             status = entry.stat()
-            named = entry.path[: entry.path.rfind(".")].removesuffix(_EXPORTED)
+            named = entry.path[: entry.path.rfind(".")].removesuffix(EXPORTED)
             found = BesideFile(entry.path, status.st_size, status.st_mtime_ns)
             self._beside.setdefault(named, []).append(found)
         elif kind := unread_kind(entry.name):

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from visita.data.locations import location
 from visita.data.metadata.columns import NOTHING
 from visita.data.metadata.embedded import read_embedded
 from visita.gallery.looks import COSINE, Content, Looks
@@ -100,12 +101,12 @@ class _Groups:
 
     def judged(self, row: int) -> Alike:
         """Return what tells how good a picture is."""
-        path, look = Path(self._snapshot.paths[row]), self._looks.of(self._content(row))
+        path, look = location(self._snapshot.paths[row]), self._looks.of(self._content(row))
         known = NOTHING if look is None else read_embedded(path)
         return Alike(path, known.width, known.height, look.sharpness if look else 0.0)
 
     def _content(self, row: int) -> Content:
-        return Path(self._snapshot.paths[row]), self._snapshot.digests[row]
+        return location(self._snapshot.paths[row]), self._snapshot.digests[row]
 
 
 def near_pairs(directions: FloatArray, cosine: float) -> Iterator[tuple[int, int]]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from visita.data.buckets import upload
+from visita.data.locations import ObjectPath
 from visita.durable import draft_beside, sync_file, sync_folder
 from visita.errors import extras_named
 from visita.gallery.snapshot import VECTOR
@@ -33,13 +36,22 @@ KEPT = {"digest": "BLOB", "raw": "BLOB", "mtime_ns": "INTEGER"}
 def export_gallery(place: Path, out: Path) -> int:
     """Write what the gallery in ``place`` keeps of its pictures, and return of how many.
 
+    ``out`` is a file, or an object of a bucket (``visita.data.locations.location``).
+
     Raises
     ------
     MissingExtraError
         If pyarrow is not installed.
     DamagedError
         If vectors cannot be opened.
+    DataError
+        If the bucket cannot be used.
     """
+    if isinstance(out, ObjectPath):
+        with tempfile.TemporaryDirectory(prefix="visita-") as scratch:
+            count = export_gallery(place, file := Path(scratch) / "gallery.parquet")
+            upload(file, out)
+        return count
     with extras_named("exporting a gallery"):
         import pyarrow  # noqa: PLC0415  an extra
         from pyarrow import parquet  # noqa: PLC0415

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visita.brief import counted
+from visita.data.locations import in_bucket, location
 from visita.data.pictures import Exclusion, printable
 from visita.encoders.contract import PictureEncoder
 from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
@@ -64,7 +65,7 @@ class StoredGallery:
 
     @classmethod
     def open(cls, folder: str | Path, *, home: str | Path | None = None) -> StoredGallery:
-        """Return the gallery of a folder; nothing is read or written yet.
+        """Return the gallery of a folder, or of ``s3://bucket/prefix``; nothing is read yet.
 
         Raises
         ------
@@ -73,6 +74,9 @@ class StoredGallery:
         ArtifactError
             If the gallery was written by a newer visita.
         """
+        if in_bucket(folder):
+            bucket = location(folder)
+            return cls(bucket, galleries_home(home) / gallery_name(bucket))
         try:
             real = Path(folder).resolve()
         except (OSError, RuntimeError) as error:  # a loop of links

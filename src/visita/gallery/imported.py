@@ -19,6 +19,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.data.buckets import downloaded
+from visita.data.locations import ObjectPath
 from visita.data.metadata.columns import CAPTION, cleaned, text, whole
 from visita.data.pictures import printable
 from visita.durable import make_folder
@@ -47,6 +49,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def import_gallery(file: Path, gallery: StoredGallery) -> int:
     """Fill a gallery that keeps nothing yet, and return of how many pictures.
 
+    ``file`` may be an object of a bucket, of which a copy is read.
     The next sync reads the files of the folder once to see that they are those, and encodes what
     is not among them.
 
@@ -59,6 +62,9 @@ def import_gallery(file: Path, gallery: StoredGallery) -> int:
     ConfigError
         If the gallery keeps something.
     """
+    if isinstance(file, ObjectPath):
+        with downloaded(file) as copy:
+            return import_gallery(copy, gallery)
     place = gallery.path
     if Catalog(place).entries:
         raise ConfigError(

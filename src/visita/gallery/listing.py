@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from visita.artifact import read_sealed, write_sealed
+from visita.data.locations import in_bucket, location
 from visita.data.pictures import PictureFile, printable
 from visita.errors import ArtifactError, DamagedError, UnknownNameError, did_you_mean
 from visita.gallery.catalog import INDEX, Catalog
@@ -150,7 +151,7 @@ def find_gallery(name: str, home: Path | None = None) -> Path:
         If there is none; the message has the nearest name.
     """
     paths = _paths(home)
-    path = paths.get(name) or paths.get(gallery_name(Path(name).expanduser().resolve()))
+    path = paths.get(name) or paths.get(gallery_name(_folder(name)))
     if path is None:
         known = ", ".join(paths) or "none"
         raise UnknownNameError(
@@ -158,6 +159,10 @@ def find_gallery(name: str, home: Path | None = None) -> Path:
             f"{did_you_mean(name, paths)} There are: {known}."
         )
     return path
+
+
+def _folder(name: str) -> Path:
+    return location(name) if in_bucket(name) else Path(name).expanduser().resolve()
 
 
 def remove_gallery(name: str, home: Path | None = None) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from visita.data.pictures import PictureFile
 from visita.encoders.contract import EncodedBatch, PictureEncoder
 from visita.errors import PassingError, PictureError
+from visita.gallery.at_hand import at_hand
 from visita.gallery.metadata import Sources, describe, stamp_of
 from visita.gallery.survey import CHANGED, can_be_read, digest_of, is_as_found
 from visita.types import FloatArray, Skipped
@@ -87,7 +88,10 @@ def read_here(
     commit: Commit,
 ) -> None:
     """Read files in this process; a ``Reading``."""
-    Reader(files, known, commit).read(paths, encoder)
+    for there, some, faults in at_hand(files, paths):
+        if faults:
+            commit(Part(outcomes=[Outcome(path, passing=why) for path, why in faults.items()]))
+        Reader(there, known, commit).read(some, encoder)
 
 
 class Reader:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.brief import counted
+from visita.data.locations import location
 from visita.errors import DamagedError, DataError
 from visita.gallery.engines import Index, chosen_engine
 from visita.progress import say_once
@@ -116,7 +117,7 @@ class Snapshot:
 
     def __iter__(self) -> Iterator[Path]:
         """Yield the pictures' files."""
-        return map(Path, self.paths)
+        return map(location, self.paths)
 
     def __repr__(self) -> str:
         """Return how many pictures there are, and how many numbers a vector has."""

@@ -14,7 +14,9 @@ from importlib import metadata
 from pathlib import Path, PurePath
 from typing import IO, Self
 
+from visita.data.buckets import ObjectFile, find_objects
 from visita.data.files import open_at_once
+from visita.data.locations import ObjectPath
 from visita.data.pictures import SUFFIXES, Exclusion, Found, PictureFile, find_pictures, printable
 from visita.errors import DataError, PassingError, PictureError
 from visita.gallery.catalog import Entry
@@ -117,7 +119,10 @@ class Walk:
             If there are none.
         """
         patterns = tuple(exclude)
-        found = find_pictures(folder, patterns)
+        if isinstance(folder, ObjectPath):
+            found = find_objects(folder, patterns)
+        else:
+            found = find_pictures(folder, patterns)
         if not found.pictures:
             first = next(iter(found.skipped), None)
             reason = f" ({first.item}: {first.reason})" if first else ""
@@ -209,9 +214,13 @@ def survey(
         if entry is None or not is_same(path) or not _is_known(entry, stored, decoder):
             surveyed.outdated.append(path)
             continue
+        is_described = entry.described == stamp_of(path, file)
+        if isinstance(file, ObjectFile) and not (is_described or entry.error):
+            surveyed.outdated.append(path)  # what has to be fetched anyway is read whole
+            continue
         if entry.error is None:
             surveyed.current.append(path)
-            if entry.described != stamp_of(path, file):
+            if not is_described:
                 surveyed.undescribed.append(path)
         else:
             surveyed.broken.append(path)

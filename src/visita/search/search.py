@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visita.arguments import number, one_of, whole
+from visita.data.locations import location
 from visita.errors import ConfigError, DamagedError
 from visita.gallery.engines import Index
 from visita.gallery.snapshot import Snapshot
@@ -231,7 +231,9 @@ def search_snapshots(
         )
     measures = [hit.score for hit in hits] if probabilities is None else probabilities.tolist()
     return Matches(
-        Match(Path(hit.path), hit.score, None if probabilities is None else measure, date=hit.date)
+        Match(
+            location(hit.path), hit.score, None if probabilities is None else measure, date=hit.date
+        )
         for hit, measure in zip(hits, measures, strict=True)
         if threshold is None or measure >= threshold
     )
