@@ -42,6 +42,8 @@ class Graph:
 
     def __init__(self, model: Path | ov.Model, *, streams: int = 1) -> None:
         settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": str(streams)}
+        if os.environ.get(CORES):  # else one stream would take every core
+            settings["INFERENCE_NUM_THREADS"] = str(cores())
         try:
             source = str(model) if isinstance(model, Path) else model
             self._compiled = ov.Core().compile_model(source, "CPU", settings)
