@@ -28,8 +28,9 @@ from visita.evaluation.measure import features_for
 from visita.evaluation.pairs import best_f1_threshold, draw_pairs
 from visita.evaluation.ranks import mean_ranks
 from visita.evaluation.rerank import RerankedPairs
+from visita.gallery.columns import PARTS, VECTOR, Taken
 from visita.gallery.gallery import StoredGallery
-from visita.gallery.snapshot import PARTS, VECTOR, Parts, Snapshot
+from visita.gallery.snapshot import Snapshot
 from visita.gallery.stores import discard, vectors_folder
 from visita.gallery.upkeep import compact_gallery
 from visita.matchers import shipped_folder
@@ -353,7 +354,7 @@ def test_a_snapshot_keeps_its_parts_while_pictures_come_and_go(matcher, pictures
     place.sync(matcher, encoder)
     compact_gallery(place.path)  # most rows are dropped from the store
     after = place.snapshot(matcher.fingerprint())
-    assert len(after) == 5 and len(after.parts.column) < 60
+    assert len(after) == 5 and len(after.store) < 60
     for row in range(60):
         assert np.array_equal(before.packed(row), kept[row])
     for row in range(5):
@@ -366,7 +367,6 @@ def test_of_a_matcher_with_one_stage_there_are_vectors_alone(matcher, pictures, 
     store = FeatureStore.open(vectors_folder(place.path, first.fingerprint()))
     assert store.columns == {VECTOR: (first.dim,)}
     snapshot = place.snapshot(first.fingerprint())
-    assert snapshot.parts is None
     with pytest.raises(DataError, match="nothing for a second stage"):
         snapshot.packed(0)
     query = replace(Query.from_vectors(snapshot.vectors[:1]), matcher=matcher)
@@ -501,9 +501,9 @@ def test_several_galleries_are_one_and_a_file_reached_twice_is_found_once(
         store.append(paths, {PARTS: np.stack(packed)})
     both = Snapshot(
         paths,
-        np.concatenate([one.vectors, two.vectors[own]]),
+        Taken.all_of(np.concatenate([one.vectors, two.vectors[own]])),
         paths,
-        Parts(store, np.arange(70)),
+        store,
     )
     links = {more / "again.png": sorted(pictures.iterdir())[0]}
     found = [replace(match, path=links.get(match.path, match.path)) for match in found]

@@ -63,6 +63,8 @@ def info(
     count, size = counted(contents.pictures, "picture"), f"{contents.bytes / 1e6:,.1f} MB"
     print(one_line(f"{contents.name}: {count} of {contents.folder}, {size}"))
     print(f"searched by the engine {contents.engine!r}")
+    for store, recall in contents.recall.items():
+        print(f"{store}: recall@10 of captions {recall:.3f} of exact")
     width = max(len(f"{column.source} {column.name}") for column in contents.columns)
     for column in contents.columns:
         disk = f"{column.bytes / 1e6:,.2f} MB"

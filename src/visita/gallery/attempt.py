@@ -17,6 +17,7 @@ from visita.encoders.contract import PictureEncoder
 from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
 from visita.gallery import table
 from visita.gallery.catalog import Catalog
+from visita.gallery.inverted_files import is_wanting
 from visita.gallery.listing import FORMAT, Card, adopt_moved, read_card, write_card
 from visita.gallery.metadata import MetadataFile
 from visita.gallery.reading import Reading, read_here
@@ -100,7 +101,7 @@ class Attempt:
             skipped=tuple(self.walk.found.skipped),
             seconds=self._seconds(),
             unread=len(surveyed.outdated),
-            in_step=self._is_in_step(catalog, surveyed),
+            in_step=self._is_in_step(catalog, vectors, surveyed),
             other_kinds=dict(self.walk.found.other_kinds),
             left_out=dict(self.walk.found.left_out),
             unmatched=self.walk.found.unmatched,
@@ -112,10 +113,11 @@ class Attempt:
             return read_vectors(self.place, self.matcher.fingerprint(), whole=self.whole)
         return None
 
-    def _is_in_step(self, catalog: Catalog, surveyed: Survey) -> bool:
+    def _is_in_step(self, catalog: Catalog, vectors: Vectors | None, surveyed: Survey) -> bool:
         work = bool(surveyed.outdated or surveyed.changes or surveyed.expired)
         if self.tabled:
             work |= bool(surveyed.undescribed) or not table.is_in_step(self.place)
+            work |= vectors is not None and is_wanting(vectors.store, vectors.kept)
         return catalog.is_sound and not work and self._card_is_right()
 
     def _card_is_right(self) -> bool:
@@ -175,6 +177,8 @@ class Attempt:
             metadata = MetadataFile(self.place)
             sync = Sync(self.walk.files, surveyed, catalog, metadata, stores, lock)
             sync.run(self.read, self.encoder, self.progress)
+            with self._writing(lock):
+                stores.keep_inverted(self.place)
         if self.tabled:
             sync.describe(surveyed.undescribed, self.progress)
             if lost := table.write_table(self.place, catalog.there(), lock):

@@ -21,8 +21,17 @@ from visita.registry import Registry
 from visita.types import FloatArray
 
 VARIABLE = "VISITA_ENGINE"
-ENGINES = Registry("engine", {"exact": "visita.gallery.engines:ExactIndex"})
-"""What builds an ``Index`` from float32 (n, d); ``VISITA_ENGINE`` names the one for pictures."""
+ENGINES = Registry(
+    "engine",
+    {
+        "exact": "visita.gallery.engines:ExactIndex",
+        "inverted": "visita.gallery.inverted_index:inverted_index",
+    },
+)
+"""What builds an ``Index`` from float32 (n, d); ``VISITA_ENGINE`` names the one for pictures.
+
+Where it names none, a large gallery keeps an inverted file, and others are searched exactly.
+"""
 
 
 class Index(Protocol):
@@ -61,6 +70,11 @@ class Index(Protocol):
         ...
 
 
+def named_engine() -> str:
+    """Return what ``VISITA_ENGINE`` names, or ``""``."""
+    return os.environ.get(VARIABLE, "")
+
+
 def chosen_engine() -> Callable[[FloatArray], Index]:
     """Return the engine that ``VISITA_ENGINE`` names, the exact one where it names none.
 
@@ -69,7 +83,7 @@ def chosen_engine() -> Callable[[FloatArray], Index]:
     UnknownNameError
         If there is no such engine.
     """
-    engine: Callable[[FloatArray], Index] = ENGINES.load(os.environ.get(VARIABLE) or "exact")
+    engine: Callable[[FloatArray], Index] = ENGINES.load(named_engine() or "exact")
     return engine
 
 
@@ -96,15 +110,8 @@ class ExactIndex:
 
     def search(self, queries: FloatArray, k: int) -> tuple[NDArray[np.int64], FloatArray]:
         """Return the min(k, n) best rows of each query and their scores, best first."""
-        if k < 1:
-            raise ConfigError(f"{k} matches cannot be searched for: ask for at least 1.")
-        queries, norms = checked_vectors(queries, "The query")
         n, width = self._vectors.shape
-        if queries.shape[1] != width:
-            raise DataError(
-                f"The query has {queries.shape[1]} numbers, the gallery's vectors {width}: "
-                "use the matcher that the gallery was synchronized with."
-            )
+        queries, norms = checked_queries(queries, k, width)
         rows = np.empty((len(queries), min(k, n)), np.int64)
         scores = np.empty(rows.shape, np.float32)
         if not n:
@@ -132,6 +139,25 @@ class ExactIndex:
 def _near_best(scores: FloatArray, k: int, slack: float) -> NDArray[np.int64]:
     least = np.partition(scores, len(scores) - k)[len(scores) - k]
     return np.flatnonzero(scores >= least - slack)
+
+
+def checked_queries(queries: FloatArray, k: int, width: int) -> tuple[FloatArray, FloatArray]:
+    """Return queries as float32 (q, width), and their lengths (q,), of which k are searched for.
+
+    Raises
+    ------
+    DataError, ConfigError
+        As ``Index.search``.
+    """
+    if k < 1:
+        raise ConfigError(f"{k} matches cannot be searched for: ask for at least 1.")
+    queries, norms = checked_vectors(queries, "The query")
+    if queries.shape[1] != width:
+        raise DataError(
+            f"The query has {queries.shape[1]} numbers, the gallery's vectors {width}: "
+            "use the matcher that the gallery was synchronized with."
+        )
+    return queries, norms
 
 
 def checked_vectors(vectors: FloatArray, what: str) -> tuple[FloatArray, FloatArray]:

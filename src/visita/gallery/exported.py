@@ -20,7 +20,7 @@ from visita.data.buckets import upload
 from visita.data.locations import ObjectPath
 from visita.durable import draft_beside, sync_file, sync_folder
 from visita.errors import extras_named
-from visita.gallery.snapshot import VECTOR
+from visita.gallery.columns import VECTOR
 from visita.gallery.table import COLUMNS, open_table
 from visita.store.layout import is_store
 from visita.store.store import FeatureStore

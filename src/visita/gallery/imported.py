@@ -26,11 +26,11 @@ from visita.data.pictures import printable
 from visita.durable import make_folder
 from visita.errors import ConfigError, DataError, extras_named
 from visita.gallery.catalog import Catalog, Entry
+from visita.gallery.columns import PARTS, VECTOR
 from visita.gallery.exported import ABOUT, FORMAT, KEPT
 from visita.gallery.gallery import StoredGallery
 from visita.gallery.listing import write_card
 from visita.gallery.metadata import VERSION, MetadataFile, words_file
-from visita.gallery.snapshot import PARTS, VECTOR
 from visita.gallery.stores import vectors_folder
 from visita.gallery.table import COLUMNS, write_table
 from visita.store.lock import WriterLock

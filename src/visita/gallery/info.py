@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from visita.gallery.engines import VARIABLE
+from visita.gallery.engines import named_engine
+from visita.gallery.inverted_files import read_inverted
 from visita.gallery.listing import read_card
 from visita.gallery.table import COLUMNS, open_table
 from visita.gallery.upkeep import store_folders
@@ -52,6 +52,9 @@ class GalleryContents:
     columns : list of ColumnInfo
     engine : str
         What searches the vectors: ``exact`` misses none.
+    recall : dict of float
+        By the store of vectors, the share of the ten best of all that its inverted file finds for
+        captions; empty where all are looked at.
     bytes : int
         All that it takes on disk.
     """
@@ -61,6 +64,7 @@ class GalleryContents:
     pictures: int
     columns: list[ColumnInfo]
     engine: str
+    recall: dict[str, float]
     bytes: int
 
 
@@ -79,8 +83,15 @@ def gallery_contents(path: Path) -> GalleryContents:
     for place in store_folders(path):
         columns += _of_store(place)
     size = sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
-    engine = os.environ.get(VARIABLE) or "exact"
-    return GalleryContents(path.name, folder, pictures, columns, engine, size)
+    recall = dict(_recalls(path))
+    engine = named_engine() or ("inverted" if recall else "exact")
+    return GalleryContents(path.name, folder, pictures, columns, engine, recall, size)
+
+
+def _recalls(path: Path) -> Iterator[tuple[str, float]]:
+    for place in path.glob("vectors-*"):
+        if kept := read_inverted(path, FeatureStore.open(place)):
+            yield place.name, kept.recall
 
 
 def _of_table(connection: sqlite3.Connection) -> Iterator[ColumnInfo]:

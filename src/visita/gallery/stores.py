@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from visita.artifact import fingerprint_of
 from visita.encoders.contract import PictureEncoder
 from visita.errors import DamagedError, DataError, MismatchError
-from visita.gallery.snapshot import PARTS, VECTOR, Vectors
+from visita.gallery.columns import PARTS, VECTOR
+from visita.gallery.inverted_files import keep_inverted, read_inverted
+from visita.gallery.snapshot import Vectors
 from visita.progress import say_once
 from visita.store.layout import Shapes, is_store
 from visita.store.store import FeatureStore
@@ -70,6 +72,16 @@ class Stores:
         for store in (self._features, self._vectors):
             if 2 * sum(digest in live for digest in store.ids) < len(store):
                 store.compact(live)
+
+    def keep_inverted(self, place: Path) -> None:
+        """Bring the inverted file of the gallery in ``place`` in step with the vectors.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses.
+        """
+        keep_inverted(place, self._vectors, self._matcher)
 
     def _embed(self, digests: Sequence[str], columns: Mapping[str, FloatArray]) -> None:
         rows: dict[str, NDArray[Any]] = {VECTOR: self._matcher.embed_images(columns)}
@@ -161,7 +173,9 @@ def read_vectors(place: Path, matcher_fingerprint: str, *, whole: bool = False) 
     try:
         if is_store(folder):
             store = FeatureStore.open(folder)
-            return Vectors(store, store.intact(None if whole else [VECTOR]))
+            kept = read_inverted(place, store)
+            looked_at = None if whole else [] if kept else [VECTOR]
+            return Vectors(store, store.intact(looked_at), kept)
     except DamagedError as error:
         say_once(str(error))
     raise DataError("This gallery was never synchronized with this matcher: do that first.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from visita.brief import counted
 from visita.errors import ArtifactError, DamagedError, UnwritableError
 from visita.gallery.catalog import INDEX, Catalog
+from visita.gallery.inverted_files import damaged_inverted
 from visita.gallery.listing import CARD, read_card
 from visita.gallery.metadata import METADATA, WORDS, MetadataFile, keys_of
 from visita.gallery.stores import discard
@@ -54,7 +55,7 @@ def verify_gallery(path: Path) -> Verdict:
         verdict.damaged.append(CARD)
     if not Catalog(path).is_whole:
         verdict.damaged.append(INDEX)
-    verdict.damaged += damaged_tables(path)
+    verdict.damaged += [*damaged_tables(path), *damaged_inverted(path)]
     for name in (METADATA, WORDS):
         _verify_metadata(path, name, verdict)
     for folder in store_folders(path):

@@ -53,7 +53,7 @@ class _Seen(NamedTuple):
 
 def _seen(paths: set[str], snapshots: Sequence[Snapshot]) -> dict[str, _Seen]:
     return {
-        path: _Seen(snapshot.digests[row], unit(snapshot.vectors[row : row + 1])[0])
+        path: _Seen(snapshot.digests[row], unit(snapshot.taken[row : row + 1])[0])
         for snapshot in snapshots
         for row, path in enumerate(snapshot.paths)
         if path in paths

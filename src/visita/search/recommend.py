@@ -144,6 +144,6 @@ def _vectors(matches: Sequence[Match], galleries: Sequence[Gallery]) -> FloatArr
     for gallery in galleries:
         for row, path in enumerate(gallery.snapshot.paths):
             if path in vectors:
-                vectors[path] = gallery.snapshot.vectors[row]
+                vectors[path] = gallery.snapshot.taken[row]
     width = galleries[0].finder.matcher.dim
     return np.array([vectors[str(match.path)] for match in matches], np.float32).reshape(-1, width)

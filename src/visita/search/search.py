@@ -287,7 +287,7 @@ def _without_unwanted(query: Query, snapshots: Sequence[Snapshot], k: int) -> Ju
     A score is that of the wanted; without anything wanted, less the unwanted's.
     """
     hits = nearest(snapshots, query.pooled(), max(CANDIDATES, k))
-    vectors = np.array([hit.snapshot.vectors[hit.row] for hit in hits], np.float32)
+    vectors = np.array([hit.snapshot.taken[hit.row] for hit in hits], np.float32)
     vectors = vectors.reshape(len(hits), query.vectors.shape[1])
     wanted = [query] if query.texts else []
     reranked = hits and any(part.reranker for part in (*wanted, *query.unwanted))

@@ -43,7 +43,7 @@ class AskedDuplicates(models.Shape):
 def alike(shelf: Shelf, picture: str) -> models.Alike:
     """Return the pictures that are nearly the same as one; see ``Looks``."""
     row = shelf.row(picture)
-    query = Query.from_vectors(unit(shelf.snapshot.vectors[row : row + 1]))
+    query = Query.from_vectors(unit(shelf.snapshot.taken[row : row + 1]))
     groups = search(query, [shelf.gallery], NEAR, group=True)
     own = next((g for g in groups if picture in _ids(shelf, (g.path, *g.alike))), None)
     names = _ids(shelf, (own.path, *own.alike)) if own else []

@@ -115,7 +115,7 @@ class Search:
         if given.gallery is not None and given.id is not None:
             shelf = self._library.of(given.gallery).shelf
             row = shelf.row(given.id)
-            return shelf.snapshot.vectors[row : row + 1]
+            return shelf.snapshot.taken[row : row + 1]
         picture = opened(given, self._library, most_pixels)
         return self._library.finder.embed_pictures([picture])
 
@@ -131,7 +131,7 @@ def _fits(
 def vector(match: Match, shelves: Sequence[Shelf]) -> FloatArray:
     """Return the vector of a picture that was found, float32 (d,)."""
     shelf, _ = located(match.path, shelves)
-    found: FloatArray = shelf.snapshot.vectors[shelf.rows[str(match.path)]]
+    found: FloatArray = shelf.snapshot.taken[shelf.rows[str(match.path)]]
     return found
 
 

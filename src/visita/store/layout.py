@@ -33,7 +33,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from visita.artifact import read_sealed, write_sealed
-from visita.durable import sync_folder
+from visita.durable import checksum, sync_folder
 from visita.errors import ArtifactError, DamagedError, DataError, MismatchError
 from visita.progress import say_once
 from visita.store.journal import Journal, Sums, append_bytes
@@ -351,6 +351,12 @@ class Rows:
                 actual = self.columns[name].sums(self.maps[name][rows[block]])
                 bad[block] |= actual != sums[rows[block], places[name]]
         return [asked[at] for at in np.flatnonzero(bad & known[rows])]
+
+    def checksum(self, name: str, count: int) -> str:
+        """Return the checksum of the checksums of the first rows of a column."""
+        sums, _ = self.journal.sums(len(self.columns))
+        own = sums[:count, list(self.columns).index(name)]
+        return checksum(b"%d " % len(own) + own.tobytes())
 
     def mend(self) -> None:
         """Bring all files to what the journal says, and give checksums to rows without."""

@@ -272,6 +272,10 @@ class FeatureStore:
             raise DataError(f"{self.folder} has no column {name!r}, only {', '.join(maps)}.")
         return maps[name]
 
+    def checksum(self, name: str, count: int) -> str:
+        """Return what changes when one of the first rows of a column is another, 16 hex digits."""
+        return self._rows.checksum(name, count)
+
     def damaged(
         self, ids: Iterable[str] | None = None, columns: Iterable[str] | None = None
     ) -> list[str]:
