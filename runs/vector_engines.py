@@ -148,7 +148,7 @@ def in_a_process(options: argparse.Namespace, engine: str, size: int) -> dict[st
 
 def measured(scratch: Path, engine: str, size: int) -> dict[str, Any]:
     """Return the numbers of one engine on so many vectors."""
-    vectors = np.load(scratch / f"vectors-{size}.npy", mmap_mode="r")
+    vectors = np.asarray(np.load(scratch / f"vectors-{size}.npy", mmap_mode="r"))
     queries, best = np.load(scratch / "queries.npy"), np.load(scratch / f"best-{size}.npy")
     before, start = memory(), time.process_time()
     search, room = ENGINES[engine](vectors, np.load(scratch / "learnt.npy"), scratch)
@@ -198,7 +198,7 @@ def inverted(vectors: Any, learnt: Any, scratch: Path) -> tuple[Search, float]:
         if isinstance(array, np.ndarray):
             path = scratch / f"inverted-{field.name}.npy"
             np.save(path, array)
-            made = replace(made, **{field.name: np.load(path, mmap_mode="r")})
+            made = replace(made, **{field.name: np.asarray(np.load(path, mmap_mode="r"))})
             room += array.nbytes
     del array
     looked = Looked(made, np.ones(len(vectors), bool))

@@ -152,12 +152,12 @@ class Looked:
     def near(
         self, query: FloatArray, k: int, count: int, *, by_direction: bool = False
     ) -> NDArray[np.int64]:
-        """Return the vectors among which the k best for a query (d,) are, at most ``count``.
+        """Return the vectors among which the k best for a query (d,) are, ``count`` or all.
 
         ``by_direction``: cosines are compared, instead of inner products.
         """
         reduced = np.asarray(query @ self._inverted.basis, np.float32)
-        places, scores = self._scored(reduced, self._lists(reduced, k))
+        places, scores = self._scored(reduced, self._lists(reduced, k, count))
         if by_direction:
             tiny = np.finfo(np.float32).tiny
             scores = np.divide(scores, np.maximum(self._inverted.lengths[places], tiny))
@@ -165,9 +165,9 @@ class Looked:
             places = places[np.argpartition(-scores, count)[:count]]
         return self._inverted.rows[places].astype(np.int64)
 
-    def _lists(self, query: FloatArray, k: int) -> NDArray[np.int64]:
+    def _lists(self, query: FloatArray, k: int, least: int) -> NDArray[np.int64]:
         more = max(1.0, k / NEIGHBOURS) ** 0.25
-        wanted = more * self._inverted.reach * len(self) ** 0.5
+        wanted = max(least, more * self._inverted.reach * len(self) ** 0.5)
         order = self._inverted.order(query)
         passed = np.cumsum(np.diff(self._starts)[order])
         return order[: np.searchsorted(passed, wanted) + 1]
@@ -176,11 +176,11 @@ class Looked:
         self, query: FloatArray, lists: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], FloatArray]:
         if not self._is_dense:
-            places = _joined(self._places[s] for s in _slices(self._starts, lists))
+            places = self._places[_places(self._starts[lists], self._starts[lists + 1])]
             return places, self._inverted.reduced[places] @ query
-        inverted, slices = self._inverted, list(_slices(self._inverted.starts, lists))
-        scores = _joined(inverted.reduced[s] @ query for s in slices)
-        places = _joined(np.arange(s.start, s.stop) for s in slices)
+        inverted = self._inverted
+        scores = _joined(inverted.reduced[s] @ query for s in _slices(inverted.starts, lists))
+        places = _places(inverted.starts[lists], inverted.starts[lists + 1])
         if len(self) == len(inverted):
             return places, scores
         allowed = self._allowed[places]
@@ -232,6 +232,13 @@ def _blocks(count: int) -> Iterator[slice]:
 
 def _slices(starts: NDArray[np.int64], lists: NDArray[np.int64]) -> Iterator[slice]:
     return map(slice, starts[lists].tolist(), starts[lists + 1].tolist())
+
+
+def _places(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of several ranges, one range after the other."""
+    sizes = ends - starts
+    shifts = starts - np.cumsum(sizes) + sizes
+    return np.arange(sizes.sum()) + np.repeat(shifts, sizes)
 
 
 def _joined(parts: Iterator[NDArray[Any]]) -> NDArray[Any]:

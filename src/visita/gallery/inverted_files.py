@@ -74,6 +74,8 @@ def read_inverted(place: Path, store: FeatureStore) -> Kept | None:
 
 
 def _read(folder: Path, store: FeatureStore) -> Kept | None:
+    if not (folder / CARD).exists():
+        return None
     try:
         card = read_sealed(folder / CARD)
         if folder.name != _folder_name(store, card["vectors"]):
@@ -81,10 +83,12 @@ def _read(folder: Path, store: FeatureStore) -> Kept | None:
         if any(checksum_of(folder / _file(name)) != card["files"][name] for name in ARRAYS):
             raise DamagedError(f"{folder} is damaged.")
         arrays = {
-            name: np.load(folder / _file(name), mmap_mode="r", allow_pickle=False)
+            name: np.asarray(np.load(folder / _file(name), mmap_mode="r", allow_pickle=False))
             for name in ARRAYS
         }
         return Kept(Inverted(**arrays, **card["facts"]), card["recall"])
+    except FileNotFoundError:  # a writer took it away, as there is a newer one
+        return None
     except (DamagedError, OSError, KeyError, TypeError, ValueError):
         say_once(f"{folder} is damaged: all vectors are looked at until it is made again")
         return None

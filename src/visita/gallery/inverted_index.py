@@ -38,7 +38,7 @@ class InvertedIndex:
     inverted : Inverted
         Of the column's first rows.
     check
-        Is shown what is found.
+        Is shown what is to be scored.
     by_direction
         Scores are cosines, queries being unit vectors.
     """
@@ -79,11 +79,8 @@ class InvertedIndex:
     ) -> tuple[NDArray[np.int64], FloatArray]:
         near = self._looked.near(query, k, count, by_direction=self._by_direction)
         rows = self._rows_of(np.concatenate([near, self._tail]))
+        self._check(rows)
         best, scores = self._exact(self._vectors[rows]).search(query[None], k)
-        if best.shape[1] < k:
-            best, scores = self._whole.search(query[None], k)
-            return best[0], scores[0]
-        self._check(rows[best[0]])
         return rows[best[0]], scores[0]
 
     def _rows_of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:

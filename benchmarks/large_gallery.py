@@ -1,0 +1,143 @@
+"""What a gallery of very many pictures costs to open and to search: time, memory, filters.
+
+python benchmarks/large_gallery.py VECTORS.npy --home FOLDER [--queries 200]
+
+VECTORS are float32 (n, 512), such as runs/vector_engines.py makes. The gallery has a row for each
+and no picture files, so looking for new pictures is not in it. Times are of the processor.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import visita
+from visita.gallery.captions import captions
+from visita.gallery.catalog import INDEX
+from visita.gallery.columns import VECTOR
+from visita.gallery.gallery import StoredGallery
+from visita.gallery.inverted import neighbours
+from visita.gallery.inverted_files import keep_inverted
+from visita.gallery.listing import write_card
+from visita.gallery.stores import vectors_folder
+from visita.search.search import nearest
+from visita.store.journal import write_lines
+from visita.store.store import FeatureStore
+
+BLOCK = 10_000
+PASSING = (1.0, 0.5, 0.1, 0.01)
+K = 10
+
+
+def main() -> None:
+    """Make the gallery, unless it is there, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("vectors", type=Path)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--cold", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    folder = options.home / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    gallery = StoredGallery.open(folder, home=options.home)
+    if options.cold:
+        print(json.dumps(cold(gallery)))
+        return
+    matcher = visita.load("visita-small")
+    if not gallery.path.exists():
+        made, listed = make(gallery, np.load(options.vectors, mmap_mode="r"), matcher)
+        print(f"made in {made:.0f} s, put into lists in {listed:.0f} s of the processor")
+    command = [sys.executable, __file__, options.vectors, "--home", options.home, "--cold"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    for part, value in json.loads(done.stdout).items():
+        print(f"{part}: {value:.2f}")
+    print("| passing | recall@10 | first ms | p50 ms | p99 ms |\n|--:|--:|--:|--:|--:|")
+    for row in searches(gallery, matcher, options.queries):
+        print(row)
+
+
+def make(gallery: StoredGallery, vectors: Any, matcher: Any) -> tuple[float, float]:
+    """Write a gallery with these vectors; return the seconds of that and of its lists."""
+    start = time.process_time()
+    gallery.path.mkdir(parents=True)
+    write_card(gallery.path, gallery.folder)
+    write_lines(gallery.path / INDEX, lines(len(vectors)))
+    place = vectors_folder(gallery.path, matcher.fingerprint())
+    with FeatureStore.create(place, {VECTOR: vectors.shape[1]}, {"features": "none"}) as store:
+        for at in range(0, len(vectors), BLOCK):
+            part = np.array(vectors[at : at + BLOCK])
+            store.append([digest(row) for row in range(at, at + len(part))], {VECTOR: part})
+        made = time.process_time()
+        keep_inverted(gallery.path, store, matcher)
+    return made - start, time.process_time() - made
+
+
+def digest(row: int) -> str:
+    """Return what stands for the content of a picture, 64 hex digits."""
+    return f"{row * 2654435761 % 2**64:064x}"
+
+
+def lines(count: int) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a catalogue of so many pictures."""
+    for at in range(0, count, 1000):
+        rows = range(at, min(at + 1000, count))
+        files = [
+            [f"{row // 1000:04d}/{row:07d}.jpg", 10**6, 10**18 + row, row + 1, digest(row)]
+            for row in rows
+        ]
+        yield {"files": files, "removed": []}
+
+
+def cold(gallery: StoredGallery) -> dict[str, float]:
+    """Return what the first search of a process costs, its parts one after the other."""
+    imported = time.process_time()
+    finder = visita.Finder("visita-small")
+    vector = finder.query("a dog on a beach").pooled()
+    read = time.process_time()
+    snapshot = gallery.snapshot(finder.matcher.fingerprint())
+    opened = time.process_time()
+    nearest([snapshot], vector, K)
+    found = time.process_time()
+    pages = memory()
+    return {
+        "starting, s": imported,
+        "reading the query, s": read - imported,
+        "opening the gallery, s": opened - read,
+        "first search, s": found - opened,
+        "anonymous memory, MB": pages["Anonymous"] / 1e3,
+        "mapped pages, MB": (pages["Rss"] - pages["Anonymous"]) / 1e3,
+    }
+
+
+def searches(gallery: StoredGallery, matcher: Any, count: int) -> Iterator[str]:
+    """Yield a line for each share of the pictures that pass a filter."""
+    snapshot = gallery.snapshot(matcher.fingerprint())
+    queries = matcher.embed_texts(matcher.open_text_encoder().encode(captions(count, seed=1)))
+    for share in PASSING:
+        rows = np.flatnonzero(np.random.default_rng(0).random(len(snapshot)) < share)
+        some = snapshot.only(rows.tolist(), [None] * len(rows))
+        seconds, hits = [], 0.0
+        best = neighbours(some.taken, queries, K)
+        for query, true in zip(queries, best, strict=True):
+            start = time.process_time()
+            found = {hit.path for hit in nearest([some], query, K)}
+            seconds.append(time.process_time() - start)
+            hits += len(found & {some.paths[row] for row in true}) / K / count
+        times = 1e3 * np.array([seconds[0], *np.quantile(seconds[1:], (0.5, 0.99))])
+        yield f"| {share:.0%} | {hits:.3f} | {' | '.join(f'{time:.2f}' for time in times)} |"
+
+
+def memory() -> dict[str, int]:
+    """Return the kilobytes of this process that are in memory, and of those the anonymous."""
+    words = (line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
+    return {name.rstrip(":"): int(size) for name, size, *_ in words}
+
+
+if __name__ == "__main__":
+    main()
