@@ -25,7 +25,7 @@ SAMPLE = 32
 """Vectors for each list that k-means learns from."""
 ROUNDS = 8
 NEIGHBOURS = 10
-FOUND = 0.99
+FOUND = 0.995
 """The share of the true neighbours whose lists are looked at."""
 BLOCK = 4096
 
@@ -238,7 +238,7 @@ def _places(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.in
     """Return the numbers of several ranges, one range after the other."""
     sizes = ends - starts
     shifts = starts - np.cumsum(sizes) + sizes
-    return np.arange(sizes.sum()) + np.repeat(shifts, sizes)
+    return np.asarray(np.arange(sizes.sum()) + np.repeat(shifts, sizes), np.int64)
 
 
 def _joined(parts: Iterator[NDArray[Any]]) -> NDArray[Any]:

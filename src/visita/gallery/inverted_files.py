@@ -82,7 +82,7 @@ def _read(folder: Path, store: FeatureStore) -> Kept | None:
             return None
         if any(checksum_of(folder / _file(name)) != card["files"][name] for name in ARRAYS):
             raise DamagedError(f"{folder} is damaged.")
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.asarray(np.load(folder / _file(name), mmap_mode="r", allow_pickle=False))
             for name in ARRAYS
         }
