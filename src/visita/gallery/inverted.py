@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from visita.types import FloatArray
 
-COMPONENTS = 64
+COMPONENTS = 96
 LISTS = 4
 """For each of the root of the number of vectors."""
 SAMPLE = 32
 """Vectors for each list that k-means learns from."""
 ROUNDS = 8
 NEIGHBOURS = 10
-FOUND = 0.995
+FOUND = 0.99
 """The share of the true neighbours whose lists are looked at."""
 BLOCK = 4096
 
