@@ -15,7 +15,7 @@ from standin import ColourMeans, LetterCounts, LinearMatcher, draw_noise
 from written import at, bag, exif, save, xmp
 
 from visita.errors import ConfigError, DataError
-from visita.gallery import sync, table
+from visita.gallery import reading, table
 from visita.gallery.filter import Filter
 from visita.gallery.gallery import StoredGallery
 from visita.gallery.metadata import METADATA
@@ -211,6 +211,7 @@ class Searchable:
         self._place = place
         self.snapshot = place.snapshot
         self.passing = place.passing
+        self.mentions = place.gallery.mentions
         self.mend = place.mend
 
 
@@ -256,7 +257,7 @@ def test_files_beside_pictures_are_noticed_without_reading_these(place):
 
 
 def test_a_table_stays_in_step(place, monkeypatch):
-    monkeypatch.setattr(sync, "_FLUSH", 2)
+    monkeypatch.setattr(reading, "_PART", 2)
     for i in range(9):
         save(place.folder / "more" / f"{i}.jpg", 50 + i, exif=exif({0x010E: f"number {i}"}))
     (place.folder / PARIS).rename(place.folder / "trips" / "moved.jpg")

@@ -31,12 +31,13 @@ from visita.errors import ArtifactError, DamagedError, DataError, UnwritableErro
 from visita.gallery.attempt import Attempt
 from visita.gallery.catalog import Catalog
 from visita.gallery.listing import galleries_home, gallery_name, read_card
+from visita.gallery.mentions import Fields, mentions
 from visita.gallery.reading import Reading, read_here
 from visita.gallery.snapshot import Snapshot, Vectors
 from visita.gallery.stores import read_vectors
 from visita.gallery.survey import Walk, root_of
 from visita.gallery.sync import ProgressBar, SyncReport
-from visita.gallery.table import key_of, open_table, undescribed
+from visita.gallery.table import is_in_step, key_of, open_table, undescribed
 from visita.progress import Advance, say, say_once
 from visita.store.lock import WriterLock
 from visita.types import Matcher
@@ -252,6 +253,19 @@ class StoredGallery:
         keys = [key_of(path[start:]) for path in snapshot.paths]
         rows = [row for row, key in enumerate(keys) if key in dates]
         return snapshot.only(rows, [dates[keys[row]] for row in rows])
+
+    def mentions(self, snapshot: Snapshot, words: Iterable[str]) -> dict[int, Fields]:
+        """Return what is written of pictures that have any of some words, by row.
+
+        None if the table is not in step: a search makes no table for it.
+        """
+        if not is_in_step(self.path):
+            return {}
+        with open_table(self.path) as connection:
+            found = mentions(connection, words)
+        paths = {root_of(self.folder) + path: fields for path, fields in found.items()}
+        rows = enumerate(snapshot.paths) if paths else ()
+        return {row: paths[path] for row, path in rows if path in paths}
 
     def _snapshot(self, catalog: Catalog, vectors: Vectors | None, excluded: Exclusion) -> Snapshot:
         if vectors is None:

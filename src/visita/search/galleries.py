@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -15,6 +15,7 @@ from visita.brief import counted
 from visita.data.thumbnails import cards
 from visita.errors import ConfigError, DataError, MismatchError
 from visita.gallery.gallery import StoredGallery
+from visita.gallery.mentions import Fields
 from visita.gallery.reading import read_here
 from visita.gallery.snapshot import Snapshot
 from visita.gallery.sync import SyncReport
@@ -212,6 +213,10 @@ class Gallery:
         if self._passing is None or self._passing[0] != where:
             self._passing = where, self.stored.passing(self.snapshot, where)
         return self._passing[1]
+
+    def mentions(self, snapshot: Snapshot, words: Iterable[str]) -> Mapping[int, Fields]:
+        """Return what is written of the pictures with any of some words, by row of a snapshot."""
+        return self.stored.mentions(snapshot, words)
 
     def search(
         self, text: str | Sequence[Term], k: int = 10, **options: Unpack[Options]

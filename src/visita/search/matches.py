@@ -30,6 +30,9 @@ class Match:
         ``2024``, ``2024-05-01`` or ``2024-05-01T10:20:30``.
     alike : tuple of Path
         Others that are nearly the same picture, where they were asked to be put together.
+    said : tuple of (str, float)
+        What words of the text add to the score that stand in a column of the gallery's table, such
+        as ``caption``, or in the picture (``words``); see ``visita.search.words``.
 
     Examples
     --------
@@ -43,6 +46,7 @@ class Match:
     probability: float | None
     date: str | None = field(default=None, kw_only=True)
     alike: tuple[Path, ...] = field(default=(), kw_only=True)
+    said: tuple[tuple[str, float], ...] = field(default=(), kw_only=True, repr=False)
 
     @property
     def told(self) -> str:
@@ -53,7 +57,7 @@ class Match:
 
     def reasons(self) -> tuple[str, ...]:
         """Return further reasons for it, a line each."""
-        return ()
+        return tuple(f"{name}: +{adds:.3f}" for name, adds in self.said)
 
     def _repr_html_(self) -> str:
         return cards("1 picture", [(self.path, (self.told, *self.reasons()))])

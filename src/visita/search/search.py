@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -14,11 +14,13 @@ from visita.arguments import number, one_of, whole
 from visita.data.locations import location
 from visita.errors import ConfigError, DamagedError
 from visita.gallery.engines import Index
+from visita.gallery.mentions import Fields
 from visita.gallery.snapshot import Snapshot
 from visita.progress import say
 from visita.search.grouping import grouped
 from visita.search.matches import Match, Matches
 from visita.search.query import Query
+from visita.search.words import kernels, words_of
 from visita.types import FloatArray
 
 if TYPE_CHECKING:
@@ -104,6 +106,10 @@ class Searchable(Protocol):
         """Return those that pass a filter, with their dates."""
         ...
 
+    def mentions(self, snapshot: Snapshot, words: Iterable[str]) -> Mapping[int, Fields]:
+        """Return what is written of the pictures with any of some words, by row."""
+        ...
+
     def mend(self) -> None:
         """Make again what is damaged."""
         ...
@@ -164,7 +170,8 @@ def search(
         snapshots = [
             gallery.snapshot if among is None else gallery.passing(among) for gallery in galleries
         ]
-        ranked = partial(find, query, snapshots, threshold=threshold)
+        said = list(_said(query, galleries, snapshots))
+        ranked = partial(find, query, snapshots, threshold=threshold, said=said)
         return grouped(ranked, snapshots, whole(k, "k", 1)) if group else ranked(k)
 
     try:
@@ -176,6 +183,30 @@ def search(
     return look()
 
 
+class Said(NamedTuple):
+    """A picture, and what the kernels of words add to its score, by name."""
+
+    snapshot: Snapshot
+    row: int
+    adds: Mapping[str, float]
+
+    @property
+    def path(self) -> str:
+        """The picture's file."""
+        return self.snapshot.paths[self.row]
+
+
+def _said(
+    query: Query, galleries: Sequence[Searchable], snapshots: Sequence[Snapshot]
+) -> Iterator[Said]:
+    text = " ".join(query.texts)
+    if query.unwanted or not (words := words_of(text)):
+        return
+    for gallery, snapshot in zip(galleries, snapshots, strict=True):
+        for row, fields in gallery.mentions(snapshot, words).items():
+            yield Said(snapshot, row, kernels(text, fields))
+
+
 def _everything() -> Filter:
     from visita.gallery.filter import Filter  # noqa: PLC0415  most searches need none
 
@@ -183,7 +214,12 @@ def _everything() -> Filter:
 
 
 def newest(
-    query: Query, snapshots: Sequence[Snapshot], k: int, *, threshold: float | None = None
+    query: Query,
+    snapshots: Sequence[Snapshot],
+    k: int,
+    *,
+    threshold: float | None = None,
+    said: Sequence[Said] = (),
 ) -> Matches[Match]:
     """Return the k newest of the matches that reach a threshold; those without a date come last.
 
@@ -201,7 +237,7 @@ def newest(
     least = SURE if threshold is None else threshold
     wanted, size = max(k, CANDIDATES), sum(map(len, snapshots))
     while True:
-        matches = search_snapshots(query, snapshots, wanted, threshold=least)
+        matches = search_snapshots(query, snapshots, wanted, threshold=least, said=said)
         if len(matches) < wanted or wanted >= size:
             break
         wanted *= 4
@@ -209,9 +245,16 @@ def newest(
 
 
 def search_snapshots(
-    query: Query, snapshots: Sequence[Snapshot], k: int, *, threshold: float | None = None
+    query: Query,
+    snapshots: Sequence[Snapshot],
+    k: int,
+    *,
+    threshold: float | None = None,
+    said: Sequence[Said] = (),
 ) -> Matches[Match]:
     """Return what ``search`` does, among pictures as they were at one moment.
+
+    ``said`` are those that have words of the query.
 
     Raises
     ------
@@ -221,8 +264,10 @@ def search_snapshots(
     whole(k, "k", 1)
     if threshold is not None:
         number(threshold, "threshold", -1, 1)
-    find = _without_unwanted if query.unwanted else _nearest_reranked
-    hits, probabilities = find(query, snapshots, k)
+    if query.unwanted:
+        hits, probabilities = _without_unwanted(query, snapshots, k)
+    else:
+        hits, probabilities = _nearest_reranked(query, snapshots, k, said)
     if probabilities is None and threshold is not None and query.kind != "picture":
         name = repr(query.judge.name) if query.judge else "of these vectors"
         raise ConfigError(
@@ -230,9 +275,14 @@ def search_snapshots(
             "search without a threshold and by relevance, or calibrate it."
         )
     measures = [hit.score for hit in hits] if probabilities is None else probabilities.tolist()
+    adds = {each.path: tuple(each.adds.items()) for each in said}
     return Matches(
         Match(
-            location(hit.path), hit.score, None if probabilities is None else measure, date=hit.date
+            location(hit.path),
+            hit.score,
+            None if probabilities is None else measure,
+            date=hit.date,
+            said=adds.get(hit.path, ()),
         )
         for hit, measure in zip(hits, measures, strict=True)
         if threshold is None or measure >= threshold
@@ -243,16 +293,44 @@ Judged = tuple[list[Hit], FloatArray | None]
 """Pictures, best first, and how probable each is."""
 
 
-def _nearest_reranked(query: Query, snapshots: Sequence[Snapshot], k: int) -> Judged:
+def _nearest_reranked(
+    query: Query, snapshots: Sequence[Snapshot], k: int, said: Sequence[Said]
+) -> Judged:
     vector, by_direction = query.pooled(), query.kind == "picture"
     if query.reranker is None or query.matcher is None:
         hits = nearest(snapshots, vector, k, by_direction=by_direction)
+        hits = _with_said(hits, said, vector)
     else:
         depth = query.matcher.depth
         depth = max(k, depth) if query.kind == "keywords" else depth
-        hits = rerank(query, nearest(snapshots, vector, max(k, depth)), depth)[:k]
+        hits = _with_said(nearest(snapshots, vector, max(k, depth)), said, vector)
+        hits = rerank(query, hits, depth)
+    hits = _adding(hits, said)[:k]
     scores = np.array([hit.score for hit in hits], np.float32)
     return hits, query.probability(scores, sum(map(len, snapshots)))
+
+
+def _with_said(hits: list[Hit], said: Sequence[Said], vector: FloatArray) -> list[Hit]:
+    """Return hits with the pictures that have words of the query among them, best first."""
+    if not said:
+        return hits
+    others = (
+        Hit(
+            each.snapshot.paths[each.row],
+            float(each.snapshot.vectors[each.row] @ vector),
+            *each[:2],
+        )
+        for each in said
+    )
+    return _distinct(in_order([*hits, *others]))
+
+
+def _adding(hits: list[Hit], said: Sequence[Said]) -> list[Hit]:
+    """Return hits with what words add to their scores, best first."""
+    if not said:
+        return hits
+    adds = {each.path: sum(each.adds.values()) for each in said}
+    return in_order(hit._replace(score=hit.score + adds.get(hit.path, 0)) for hit in hits)
 
 
 def rerank(query: Query, hits: Sequence[Hit], depth: int) -> list[Hit]:
