@@ -20,6 +20,7 @@ MAY_FIND_NOTHING = (
     "--since",
     "--near",
     "--tag",
+    "--text",
     "--where",
     "--sort",
     "visita match",
@@ -45,7 +46,7 @@ def main(scratch: Path) -> None:
         draw = [sys.executable, ROOT / "tests" / "drawn.py", folder, "--n", "100", "--seed", seed]
         subprocess.run(draw, check=True)
     photo = next(path for path in sorted(pictures.iterdir()) if path.suffix == ".jpg")
-    for name in ("some.jpg", "photo.jpg"):
+    for name in ("some.jpg", "photo.jpg", "pool.jpg", "a.jpg", "b.jpg", "c.jpg"):
         shutil.copy(photo, scratch / name)
     done: set[Step] = set()
     failed = 0

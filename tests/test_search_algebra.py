@@ -156,6 +156,7 @@ def test_the_command_line_says_how_a_sum_was_read(tmp_path, monkeypatch):
     done = run("search", text, "Pictures", "--gallery", tmp_path / "home", "-k", "3")
     assert (done.status, len(done.out.splitlines())) == (0, 3)
     assert "note: read as 2 x 'star' + 00000.jpg - 'red': the numbers are similarities" in done.err
+    assert done.err.count("note:") == 1
     answer = run("search", text, "Pictures", "--gallery", tmp_path / "home", "--json").json
     assert answer["kind"] == "sum"
     assert all(match["probability"] is None for match in answer["matches"])

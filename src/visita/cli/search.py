@@ -270,7 +270,7 @@ def search(
     if sheet:
         check_sheet(sheet, [*places, *([image] if image else [])])
     answers = []
-    with finder_for(texts, matcher, text_encoder, language) as finder:
+    with finder_for(list(filter(_is_plain, texts)), matcher, text_encoder, language) as finder:
         tabled = dated or any(map(in_quotes, texts))
         galleries, skipped = in_step(places, finder, gallery, exclude, tabled=tabled)
         for asked in [image] if image else texts:
@@ -293,6 +293,14 @@ def search(
         raise typer.Exit(2)
     if not any(answer.matches for answer in answers):
         raise typer.Exit(1)
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether remarks on a text's words fit: how a sum was read is said anyway."""
+    try:
+        return not terms_of(text)
+    except visita.VisitaError:  # which is told when it is searched with
+        return False
 
 
 def _places(query: str, folders: list[str], text: bool) -> list[Path]:
