@@ -38,7 +38,7 @@ class InvertedIndex:
     inverted : Inverted
         Of the column's first rows.
     check
-        Is shown what is to be scored.
+        Is shown what is to be scored, once.
     by_direction
         Scores are cosines, queries being unit vectors.
     """
@@ -53,6 +53,7 @@ class InvertedIndex:
     ) -> None:
         self._vectors = vectors
         self._check = check
+        self._checked = np.zeros(len(vectors), np.bool_)
         self._by_direction = by_direction
         allowed = np.zeros(len(vectors.column), np.bool_)
         allowed[vectors.rows] = True
@@ -79,7 +80,9 @@ class InvertedIndex:
     ) -> tuple[NDArray[np.int64], FloatArray]:
         near = self._looked.near(query, k, count, by_direction=self._by_direction)
         rows = self._rows_of(np.concatenate([near, self._tail]))
-        self._check(rows)
+        new = rows[~self._checked[rows]]
+        self._check(new)
+        self._checked[new] = True
         best, scores = self._exact(self._vectors[rows]).search(query[None], k)
         return rows[best[0]], scores[0]
 
