@@ -35,6 +35,7 @@ import matplotlib.figure  # as training and reports do
 ELSEWHERE = {
     "watch": "test_gallery_watch.py",
     "serve": "test_serve.py",
+    "mcp": "test_serve_agents.py",
     "extract": "test_cli.py",
     "evaluate": "test_cli.py",
     "compare": "test_compare.py",

@@ -34,6 +34,7 @@ COMMANDS = Registry(
         "index": "visita.cli.index:index",
         "watch": "visita.cli.watch:watch",
         "serve": "visita.cli.serve:serve",
+        "mcp": "visita.cli.mcp:mcp",
         "match": "visita.cli.match:match",
         "explain": "visita.cli.explain:explain",
         "caption": "visita.cli.caption:caption",

@@ -31,6 +31,7 @@ from PIL import Image
 from visita.data.files import open_at_once
 from visita.data.formats import BoundedFile, Jpeg, identify, is_raw_name, orientation, preview
 from visita.errors import ConfigError, MissingExtraError, PassingError, PictureError
+from visita.stages import stage
 
 SETTING = "VISITA_DECODE_MEMORY"
 DEFAULT = 600
@@ -226,7 +227,7 @@ def decode(path: Path, *, reduced: bool = False) -> Image.Image:
     ConfigError
         If the budget of memory is set to nonsense.
     """
-    with ExitStack() as held:
+    with ExitStack() as held, stage("decode"):
         return _decoded(path, reduced, held)
 
 

@@ -21,6 +21,7 @@ from visita.search.grouping import grouped
 from visita.search.matches import Match, Matches
 from visita.search.query import Query
 from visita.search.words import kernels, words_of
+from visita.stages import stage
 from visita.types import FloatArray
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Hit(NamedTuple):
         return self.snapshot.dates[self.row] if self.snapshot.dates else None
 
 
+@stage("search")
 def nearest(
     snapshots: Sequence[Snapshot], vector: FloatArray, k: int, *, by_direction: bool = False
 ) -> list[Hit]:
@@ -333,6 +335,7 @@ def _adding(hits: list[Hit], said: Sequence[Said]) -> list[Hit]:
     return in_order(hit._replace(score=hit.score + adds.get(hit.path, 0)) for hit in hits)
 
 
+@stage("rerank")
 def rerank(query: Query, hits: Sequence[Hit], depth: int) -> list[Hit]:
     """Return hits of the first stage, best first, with the scores of both stages.
 

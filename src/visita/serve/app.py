@@ -15,6 +15,7 @@ from visita.serve.desk import Desk
 from visita.serve.guard import HEADER, Guard
 from visita.serve.learning import Learning
 from visita.serve.limits import Limits
+from visita.serve.metrics import Measured, Metrics
 from visita.serve.models import Problem
 from visita.serve.problems import NotFoundError, tell_problems
 from visita.serve.routes import api
@@ -22,10 +23,11 @@ from visita.serve.routes import api
 OPENAPI = "/api/v1/openapi.json"
 
 
-def make_app(desk: Desk, learning: Learning) -> Guard:
+def make_app(desk: Desk, learning: Learning) -> Measured:
     """Return the application that serves galleries; they are indexed once it starts."""
 
-    config = desk.config
+    config, metrics = desk.config, Metrics()
+    metrics.pictures_are(lambda: desk.library.size)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -43,7 +45,7 @@ def make_app(desk: Desk, learning: Learning) -> Guard:
         lifespan=lifespan,
     )
     tell_problems(app)
-    app.include_router(api(desk, learning))
+    app.include_router(api(desk, learning, metrics))
     _add_page(app)
     if config.origins:
         app.add_middleware(
@@ -53,7 +55,7 @@ def make_app(desk: Desk, learning: Learning) -> Guard:
             allow_headers=[HEADER, "Authorization", "Content-Type"],
         )
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
-    return Guard(Limits(app, config), config)
+    return Measured(Guard(Limits(app, config), config), metrics)
 
 
 def _add_page(app: FastAPI) -> None:

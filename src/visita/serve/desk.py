@@ -47,14 +47,15 @@ class Desk:
             self.library, self.past = self._open(config.matcher)
 
     def _open(self, matcher: str) -> tuple[Library, Past | None]:
-        finder = serving_finder(matcher)
         home, exclude = self.config.home, self.config.exclude
-        library = Library(self._folders, finder, matcher, home=home, exclude=exclude)
+        library = Library(
+            self._folders, serving_finder(matcher), matcher, home=home, exclude=exclude
+        )
         if self.config.past is None:
             return library, None
         from visita.search.past import Past  # noqa: PLC0415  brings scikit-learn
 
-        return library, Past.learn(finder, self.config.past)
+        return library, Past.learn(library.finder, self.config.past)
 
     def start(self) -> None:
         """Begin to index in the background."""

@@ -18,6 +18,7 @@ from PIL.Image import Image
 
 from visita.encoders.engine import cores
 from visita.search.finder import Finder
+from visita.stages import stage
 from visita.store.pictures import RecipeEncoder
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 
@@ -38,7 +39,8 @@ class BatchedTexts:
         """Return what the encoder does, whoever else asks at the same time."""
         future: Future[TextFeatures] = Future()
         self._waiting.put((list(texts), future))
-        return future.result()
+        with stage("encode"):
+            return future.result()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
@@ -82,7 +84,8 @@ class PooledPictures(RecipeEncoder):
 
     def encode_pictures(self, pictures: Sequence[Image | str | Path]) -> dict[str, FloatArray]:
         """Return every column for pictures; see ``RecipeEncoder``."""
-        return self._pool.submit(super().encode_pictures, pictures).result()
+        with stage("encode"):
+            return self._pool.submit(super().encode_pictures, pictures).result()
 
 
 def serving_finder(matcher: Matcher | str | Path) -> Finder:

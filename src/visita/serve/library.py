@@ -205,6 +205,11 @@ class Library:
         return found or [next(iter(self.served.values())).shelf]
 
     @property
+    def size(self) -> int:
+        """How many pictures can be searched now."""
+        return sum(served.size for served in self.served.values())
+
+    @property
     def ready(self) -> bool:
         """Whether every gallery can be searched."""
         return all(served.size for served in self.served.values())

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from starlette.datastructures import Headers
-
 from visita.serve.config import ServeConfig
 from visita.serve.guard import App, Message, Receive, Send
 from visita.serve.problems import problem
@@ -40,7 +38,7 @@ class Limits:
         closed = {"Connection": "close"}
         try:
             async with asyncio.timeout(self._config.seconds):
-                messages = await self._read(scope, receive)
+                messages = await self._read(receive)
         except TooLargeError:
             most = f"A request may have {self._config.body:,} bytes."
             await problem(413, most, headers=closed)(scope, receive, send)
@@ -50,17 +48,22 @@ class Limits:
             if messages[-1]["type"] != "http.disconnect":
                 await self._answer(scope, _replayed(messages, receive), send)
 
-    async def _read(self, scope: Message, receive: Receive) -> list[Message]:
-        length = Headers(scope=scope).get("content-length", "0")
-        if not length.isdigit() or int(length) > self._config.body:
-            raise TooLargeError
-        messages, size, more = [], 0, True
+    async def _read(self, receive: Receive) -> list[Message]:
+        """Return all of a request; one that is too large is read to its end and not kept.
+
+        Its client would not hear the answer else, as it is still sending.
+        """
+        messages: list[Message] = []
+        size, more = 0, True
         while more:
-            messages.append(await receive())
-            size += len(messages[-1].get("body", b""))
-            more = messages[-1].get("more_body", False)
+            message = await receive()
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+            messages.append(message)
             if size > self._config.body:
-                raise TooLargeError
+                messages.clear()
+        if size > self._config.body:
+            raise TooLargeError
         return messages
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -58,7 +58,7 @@ class Among(Shape):
     ``since`` and ``until`` are dates such as ``2024``, ``2024-05`` or ``2024-05-01``; ``camera`` a
     part of its name; ``near`` latitude, longitude and kilometres; ``under`` a folder within the
     gallery, as ``folder`` of a picture; ``tag`` keywords that it has all of; ``rating`` stars at
-    least; ``words`` what is written in its title, caption, keywords or folder.
+    least; ``words`` what is written in it, its title, caption, keywords, folder or place.
     """
 
     since: Annotated[str | None, Field(max_length=30, examples=["2024-05"])] = None
@@ -72,7 +72,10 @@ class Among(Shape):
 
 
 class SearchRequest(Shape):
-    """What is searched for: a text, pictures like ``like``, or both together.
+    """What is searched for: a text, pictures like ``like``, unlike ``unlike``, or all together.
+
+    A text may itself be a sum, such as ``2*golden retriever + beach - sea``. Of sums and pictures
+    there are similarities, no probabilities.
 
     ``galleries`` are ids, all unless given. ``k`` is how many results an answer has; ``cursor`` is
     ``next`` of the answer before, with all else as it was. ``threshold`` leaves out what is less
@@ -82,6 +85,7 @@ class SearchRequest(Shape):
 
     text: Text | None = None
     like: Annotated[tuple[Given, ...], Field(max_length=10)] = ()
+    unlike: Annotated[tuple[Given, ...], Field(max_length=10)] = ()
     galleries: Annotated[tuple[GalleryId, ...], Field(max_length=100)] = ()
     k: Count = 50
     cursor: Cursor | None = None
@@ -162,6 +166,9 @@ class Picture(Named):
     caption: str | None = None
     keywords: tuple[str, ...] = ()
     rating: int | None = None
+    place: str | None = None
+    words: str | None = None
+    """Those that were read in the picture."""
 
 
 class Pictures(Shape):

@@ -48,7 +48,9 @@ def describe(shelf: Shelf, picture: str) -> models.Picture:
     [known] = shelf.described([path])
     return models.Picture(
         **{
-            **{key: value for key, value in known.items() if value is not None},
+            **{
+                k: v for k, v in known.items() if k in models.Picture.model_fields and v is not None
+            },
             "gallery": shelf.id,
             "id": picture,
             "path": printable(path),

@@ -6,13 +6,14 @@ from importlib.metadata import version
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from visita.serve import browsing, models, pictures, reasons, searching
 from visita.serve.desk import Desk
 from visita.serve.keeping import add_collections, add_feedback, add_learning
 from visita.serve.learning import Learning
 from visita.serve.library import Library
+from visita.serve.metrics import MEDIA, Metrics
 from visita.serve.problems import DOCUMENTED
 
 GalleryPath = Annotated[str, Path(max_length=100, description="The gallery's id.")]
@@ -23,10 +24,10 @@ JPEG = {200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": 
 FILE = {200: {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}}
 
 
-def api(desk: Desk, learning: Learning) -> APIRouter:
+def api(desk: Desk, learning: Learning, metrics: Metrics) -> APIRouter:
     """Return all routes under ``/api/v1``."""
     router = APIRouter(prefix="/api/v1", responses=DOCUMENTED)
-    _add_state(router, desk)
+    _add_state(router, desk, metrics)
     _add_searching(router, desk)
     _add_pictures(router, desk)
     _add_reasons(router, desk)
@@ -36,7 +37,7 @@ def api(desk: Desk, learning: Learning) -> APIRouter:
     return router
 
 
-def _add_state(router: APIRouter, desk: Desk) -> None:
+def _add_state(router: APIRouter, desk: Desk, metrics: Metrics) -> None:
     @router.get("/health", tags=["state"])
     def health() -> models.Health:
         """Tell that the service runs."""
@@ -47,6 +48,11 @@ def _add_state(router: APIRouter, desk: Desk) -> None:
         """Tell whether every gallery can be searched: 200, or 503 until then."""
         told = models.Ready(ready=desk.library.ready, galleries=_told(desk.library))
         return JSONResponse(told.model_dump(mode="json"), 200 if told.ready else 503)
+
+    @router.get("/metrics", tags=["state"], response_class=PlainTextResponse)
+    def measured() -> Response:
+        """Return counts and times in the format of Prometheus."""
+        return Response(metrics.text(), media_type=MEDIA)
 
     @router.get("/galleries", tags=["galleries"])
     def galleries() -> models.Galleries:

@@ -18,6 +18,7 @@ from visita.serve.config import ServeConfig, is_loopback
 from visita.serve.desk import Desk
 from visita.serve.kept import Kept
 from visita.serve.learning import Learning
+from visita.serve.patience import patient
 
 BACKLOG = 2048
 CONNECTIONS = 1000
@@ -47,6 +48,7 @@ def serve(folders: Sequence[Path], config: ServeConfig, *, opens: bool = False) 
     server = Server(
         uvicorn.Config(
             app,
+            http=patient(config.seconds),
             log_level="warning",
             server_header=False,
             proxy_headers=False,

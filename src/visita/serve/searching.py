@@ -6,24 +6,22 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from visita.errors import DataError
 from visita.gallery.filter import Filter
+from visita.search.algebra import Term, terms_of
 from visita.search.galleries import find
 from visita.search.language import remarks
-from visita.search.matches import Match, Matches
-from visita.search.query import Kind, Query, kind_of
-from visita.search.search import SURE, search
+from visita.search.matches import Match
+from visita.search.query import Kind, kind_of
+from visita.search.search import SURE
 from visita.serve import models
 from visita.serve.fits import Fit, fits
 from visita.serve.library import Library
 from visita.serve.pages import end_of, start_of
 from visita.serve.shelf import Shelf
 from visita.serve.uploads import opened
-from visita.types import FloatArray
-from visita.vectors import unit
 
 DEEPEST = 10_000
 """Results that can be paged through."""
@@ -57,14 +55,25 @@ def answer(library: Library, asked: models.SearchRequest, most_pixels: int) -> m
     DataError, ConfigError
         If nothing is asked for, or the library refuses what is.
     """
-    if asked.text is None and not asked.like:
+    if asked.text is None and not (asked.like or asked.unlike):
         raise DataError("Nothing is searched for: give a text, or pictures to be like.")
     start = start_of(asked)
     where = filter_of(asked.among)
     shelves = holding(library.shelves(asked.galleries), asked.among.under)
     end = start + asked.k
-    page = Search(library, shelves, where, asked).matches(end, most_pixels)[start:]
-    kind: Kind = "picture" if asked.like else kind_of(asked.text or "")
+    wanted = terms(library, asked, most_pixels)
+    page = find(
+        [shelf.gallery for shelf in shelves],
+        wanted,
+        end,
+        threshold=asked.threshold,
+        where=where,
+        sort=asked.sort,
+        group=asked.group,
+    )[start:]
+    first = wanted[0].what
+    text = len(wanted) == 1 and isinstance(first, str)
+    kind: Kind = kind_of(str(first)) if text else "picture"
     return models.SearchAnswer(
         kind=kind,
         gallery_size=sum(_size(shelf, where) for shelf in shelves),
@@ -75,49 +84,25 @@ def answer(library: Library, asked: models.SearchRequest, most_pixels: int) -> m
     )
 
 
-class Search:
-    """One search among some shelves."""
+def terms(library: Library, asked: models.SearchRequest, most_pixels: int) -> Sequence[Term]:
+    """Return what is searched for; raises as ``opened`` and ``terms_of``.
 
-    def __init__(
-        self,
-        library: Library,
-        shelves: Sequence[Shelf],
-        where: Filter | None,
-        asked: models.SearchRequest,
-    ) -> None:
-        self._library = library
-        self._galleries = [shelf.gallery for shelf in shelves]
-        self._asked = asked
-        self._options: dict[str, Any] = {
-            "threshold": asked.threshold,
-            "where": where,
-            "sort": asked.sort,
-            "group": asked.group,
-        }
-
-    def matches(self, k: int, most_pixels: int) -> Matches[Match]:
-        """Return the k best."""
-        if not self._asked.like:
-            return find(self._galleries, self._asked.text or "", k, **self._options)
-        vectors = self._vectors(most_pixels)
-        return search(Query.from_vectors(vectors), self._galleries, k, **self._options)
-
-    def _vectors(self, most_pixels: int) -> FloatArray:
-        """Return the directions of what is looked for, float32 (p, d)."""
-        finder = self._library.finder
-        parts = [self._vector(given, most_pixels) for given in self._asked.like]
-        if self._asked.text:
-            query = finder.reading(self._asked.text).query(self._asked.text)
-            parts.append(query.pooled()[None])
-        return unit(np.concatenate(parts))
-
-    def _vector(self, given: models.Given, most_pixels: int) -> FloatArray:
-        if given.gallery is not None and given.id is not None:
-            shelf = self._library.of(given.gallery).shelf
-            row = shelf.row(given.id)
-            return shelf.snapshot.taken[row : row + 1]
-        picture = opened(given, self._library, most_pixels)
-        return self._library.finder.embed_pictures([picture])
+    Raises
+    ------
+    DataError
+        If a text names a file: whoever asks chooses no file to be read.
+    """
+    text = asked.text or ""
+    parts = terms_of(text) or [Term(text)]
+    if any(isinstance(part.what, Path) for part in parts):
+        raise DataError("The text names a file, and none is read: send the picture instead.")
+    signs = ((asked.like, 1.0), (asked.unlike, -1.0))
+    pictures = [
+        Term(opened(given, library, most_pixels), weight)
+        for some, weight in signs
+        for given in some
+    ]
+    return [*(parts if asked.text is not None else ()), *pictures]
 
 
 def _fits(
@@ -131,7 +116,7 @@ def _fits(
 def vector(match: Match, shelves: Sequence[Shelf]) -> FloatArray:
     """Return the vector of a picture that was found, float32 (d,)."""
     shelf, _ = located(match.path, shelves)
-    found: FloatArray = shelf.snapshot.taken[shelf.rows[str(match.path)]]
+    found: FloatArray = shelf.snapshot.vectors[shelf.rows[str(match.path)]]
     return found
 
 
