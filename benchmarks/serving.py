@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import re
 import subprocess
@@ -24,6 +25,9 @@ from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
 CLIENTS = (1, 8, 32, 128)
+HEAD = """\
+| clients | p50, ms | p99, ms | answers/s | processor, ms an answer | 429, % | failed | memory, MB |
+|--:|--:|--:|--:|--:|--:|--:|--:|"""
 LIMIT = 16 + 128
 """Requests that the service takes at once by default: twice as many clients saturate it."""
 
@@ -80,12 +84,19 @@ def memory(process: int) -> float:
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
 
 
-def row(clients: int, heard: Heard, took: float, before: float, after: float) -> str:
+def processor(process: int) -> float:
+    """Return the seconds of processor time that a process has had."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def row(clients: int, heard: Heard, took: float, used: float, before: float, after: float) -> str:
     """Return one line of the table."""
-    count = len(heard.seconds) + heard.refused
+    answers = len(heard.seconds)
     return (
         f"| {clients} | {share(heard.seconds, 0.5):.0f} | {share(heard.seconds, 0.99):.0f} "
-        f"| {len(heard.seconds) / took:.0f} | {100 * heard.refused / count:.1f} "
+        f"| {answers / took:.0f} | {1000 * used / answers:.1f} "
+        f"| {100 * heard.refused / (answers + heard.refused):.1f} "
         f"| {heard.failed} | {before:.0f} → {after:.0f} |"
     )
 
@@ -112,12 +123,12 @@ def main() -> None:
             time.sleep(1)
         asyncio.run(ask(address, texts, 4, 2))
         print(f"{asked.matcher}, {sum(g['pictures'] for g in galleries):,} pictures, k = 50\n")
-        print("| clients | p50, ms | p99, ms | answers a second | 429, % | failed | memory, MB |")
-        print("|---|---|---|---|---|---|---|")
+        print(HEAD)
         for clients in (*CLIENTS, 2 * LIMIT):
-            before = memory(process.pid)
+            before, begun = memory(process.pid), processor(process.pid)
             heard, took = asyncio.run(ask(address, texts, clients, asked.seconds))
-            print(row(clients, heard, took, before, memory(process.pid)), flush=True)
+            used = processor(process.pid) - begun
+            print(row(clients, heard, took, used, before, memory(process.pid)), flush=True)
     finally:
         process.kill()
 

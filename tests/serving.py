@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+import pytest
+
 API = "/api/v1"
 OWN = {"X-Visita": "1"}
 
@@ -74,7 +76,12 @@ class Service:
     def wait_until_ready(self) -> None:
         """Return once every gallery is in step."""
         while any(g["state"] == "indexing" for g in self.ask("galleries").json["galleries"]):
-            assert self.process.poll() is None
+            self.wait()
+
+    def wait(self) -> None:
+        """Let it work for a moment, in which it must not end."""
+        with pytest.raises(subprocess.TimeoutExpired):
+            self.process.wait(0.1)
 
     def stop(self) -> str:
         """End it as Ctrl-C does, and return what it said."""

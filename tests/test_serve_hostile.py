@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
+from contract import contract
 from PIL import Image
 from serving import Service, place, serving
 from zoo import draw_zoo, landmark
@@ -162,3 +163,10 @@ def test_clients_that_go_away_do_no_harm(service):
         nonsense.sendall(b"\x16\x03\x01 no HTTP\r\n\r\n")
         assert nonsense.recv(1000).startswith(b"HTTP/1.1 400")
     assert service.ask("search", text="a dog").status == 200
+
+
+@pytest.mark.slow
+def test_no_answer_is_undocumented(service, tmp_path):
+    status, told = contract(service, tmp_path, 1)
+    assert status == 0, told[-6000:]
+    assert "33 selected" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -66,8 +67,10 @@ def nearest(
         (snapshot, snapshot.directions if by_direction else snapshot.index)
         for snapshot in snapshots
     ]
-    hits = (hit for snapshot, engine in engines for hit in _best(snapshot, engine, vector, k))
-    return _distinct(in_order(hits))[:k]
+    best = [_best(snapshot, engine, vector, k) for snapshot, engine in engines]
+    hits = in_order(chain.from_iterable(best))
+    # What is distinct within a gallery already costs a look at the disk for each path.
+    return (hits if len(best) == 1 else _distinct(hits))[:k]
 
 
 def in_order(hits: Iterable[Hit]) -> list[Hit]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -24,6 +25,8 @@ from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 
 AT_ONCE = 64
 """Requests whose texts are encoded together."""
+KEPT = 1000
+"""Texts of the last that are kept, as one that is paged through is asked for again and again."""
 Asked = tuple[list[str], "Future[TextFeatures]"]
 
 
@@ -33,10 +36,14 @@ class BatchedTexts:
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
         self._waiting: SimpleQueue[Asked] = SimpleQueue()
+        self._kept = lru_cache(KEPT)(self._encoded)
         Thread(target=self._work, name="texts", daemon=True).start()
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Return what the encoder does, whoever else asks at the same time."""
+        return self._kept(tuple(texts))
+
+    def _encoded(self, texts: tuple[str, ...]) -> TextFeatures:
         future: Future[TextFeatures] = Future()
         self._waiting.put((list(texts), future))
         with stage("encode"):

@@ -11,7 +11,7 @@ from visita.search.recommend import Recommendation, recommend
 from visita.search.search import SURE
 from visita.serve import models
 from visita.serve.library import Library
-from visita.serve.searching import facts
+from visita.serve.searching import told
 from visita.serve.uploads import opened
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def recommendation(
         sure=SURE,
         remarks=tuple(remarks(text, library.finder.matcher)),
         matches=tuple(
-            models.Recommended(**facts(each, shelves), **_reason(each)) for each in found
+            models.Recommended(**fields, **_reason(each))
+            for fields, each in zip(told(found, shelves), found, strict=True)
         ),
     )
 

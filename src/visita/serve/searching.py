@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from visita.serve.library import Library
 from visita.serve.pages import end_of, start_of
 from visita.serve.shelf import Shelf
 from visita.serve.uploads import opened
+from visita.types import FloatArray
 
 DEEPEST = 10_000
 """Results that can be paged through."""
@@ -72,14 +73,20 @@ def answer(library: Library, asked: models.SearchRequest, most_pixels: int) -> m
         group=asked.group,
     )[start:]
     first = wanted[0].what
-    text = len(wanted) == 1 and isinstance(first, str)
-    kind: Kind = kind_of(str(first)) if text else "picture"
+    kind: Kind = "picture"
+    fitting: list[Fit] = [None] * len(page)
+    if len(wanted) == 1 and isinstance(first, str):
+        kind = kind_of(first)
+        fitting = fits(library.finder, first, [vector(match, shelves) for match in page])
     return models.SearchAnswer(
         kind=kind,
         gallery_size=sum(_size(shelf, where) for shelf in shelves),
         sure=SURE,
         remarks=tuple(remarks(asked.text, library.finder.matcher)) if asked.text else (),
-        matches=tuple(told(page, shelves, _fits(library, page, shelves, asked))),
+        matches=tuple(
+            models.Found(**fields, fit=fit)
+            for fields, fit in zip(told(page, shelves), fitting, strict=True)
+        ),
         next=end_of(end, asked) if len(page) == asked.k and end < DEEPEST else None,
     )
 
@@ -105,49 +112,40 @@ def terms(library: Library, asked: models.SearchRequest, most_pixels: int) -> Se
     return [*(parts if asked.text is not None else ()), *pictures]
 
 
-def _fits(
-    library: Library, page: Sequence[Match], shelves: Sequence[Shelf], asked: models.SearchRequest
-) -> list[Fit]:
-    if asked.like or asked.text is None:
-        return [None] * len(page)
-    return fits(library.finder, asked.text, [vector(match, shelves) for match in page])
-
-
 def vector(match: Match, shelves: Sequence[Shelf]) -> FloatArray:
     """Return the vector of a picture that was found, float32 (d,)."""
-    shelf, _ = located(match.path, shelves)
-    found: FloatArray = shelf.snapshot.vectors[shelf.rows[str(match.path)]]
+    path = str(match.path)
+    shelf = next(shelf for shelf in shelves if path in shelf.rows)
+    found: FloatArray = shelf.snapshot.vectors[shelf.rows[path]]
     return found
 
 
-def told(
-    matches: Iterable[Match], shelves: Sequence[Shelf], fit: Iterable[Fit]
-) -> Iterable[models.Found]:
-    """Yield matches by gallery and id, with what the grid needs to know of each."""
-    for match, fitting in zip(matches, fit, strict=True):
-        yield models.Found(**facts(match, shelves), fit=fitting)
+def told(matches: Sequence[Match], shelves: Sequence[Shelf]) -> list[dict[str, Any]]:
+    """Return the fields of ``models.Found`` of matches: their names, and what a grid needs."""
+    places = [located(match.path, shelves) for match in matches]
+    known: dict[str, dict[str, Any]] = {}
+    for shelf in shelves:
+        paths = [place.path for place in places if place.gallery == shelf.id]
+        known.update(zip(paths, shelf.described(paths), strict=True))
+    return [
+        {
+            **place.model_dump(),
+            "score": match.score,
+            "probability": match.probability,
+            "date": match.date or known[place.path].get("date"),
+            "width": known[place.path].get("width"),
+            "height": known[place.path].get("height"),
+            "alike": tuple(located(path, shelves) for path in match.alike),
+        }
+        for match, place in zip(matches, places, strict=True)
+    ]
 
 
-def facts(match: Match, shelves: Sequence[Shelf]) -> dict[str, Any]:
-    """Return the fields of ``models.Found``."""
-    shelf, place = located(match.path, shelves)
-    [known] = shelf.described([str(match.path)])
-    return {
-        **place.model_dump(),
-        "score": match.score,
-        "probability": match.probability,
-        "date": match.date or known.get("date"),
-        "width": known.get("width"),
-        "height": known.get("height"),
-        "alike": tuple(located(path, shelves)[1] for path in match.alike),
-    }
-
-
-def located(path: Path, shelves: Sequence[Shelf]) -> tuple[Shelf, models.Located]:
-    """Return the shelf of a path that was found there, and what the picture is called."""
+def located(path: Path, shelves: Sequence[Shelf]) -> models.Located:
+    """Return what a picture that was found on one of the shelves is called."""
     shelf = next(shelf for shelf in shelves if str(path) in shelf.rows)
     digest = shelf.snapshot.digests[shelf.rows[str(path)]]
-    return shelf, models.Located(gallery=shelf.id, id=digest, path=str(path))
+    return models.Located(gallery=shelf.id, id=digest, path=str(path))
 
 
 def filter_of(among: models.Among) -> Filter | None:

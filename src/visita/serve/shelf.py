@@ -111,16 +111,17 @@ class Shelf:
         dated = self.ask("SELECT digest, date FROM pictures WHERE date IS NOT NULL")
         return {digest.hex(): date for digest, date in dated}
 
-    def described(self, paths: Iterable[str]) -> list[dict[str, Any]]:
+    def described(self, paths: Sequence[str]) -> list[dict[str, Any]]:
         """Return what is written of the pictures of some absolute paths, by column, in order."""
         start = len(root_of(self.gallery.folder))
-        names = ", ".join(COLUMNS)
-        found = []
-        for path in paths:
-            key = key_of(path[start:])
-            rows = self.ask(f"SELECT {names} FROM pictures WHERE path = ? AND raw = ?", key)
-            found.append(dict(zip(COLUMNS, rows[0], strict=True)) if rows else {})
-        return found
+        keys = [key_of(path[start:]) for path in paths]
+        marks = ", ".join(["(?, ?)"] * len(keys))
+        query = f"SELECT raw, {', '.join(COLUMNS)} FROM pictures WHERE (path, raw) IN ({marks})"
+        found = {}
+        for raw, *values in self.ask(query, [part for key in keys for part in key]):
+            known = dict(zip(COLUMNS, values, strict=True))
+            found[known["path"], raw] = known
+        return [found.get(key, {}) for key in keys]
 
     def facets(self) -> models.Facets:
         """Return the commonest values of what can be filtered by."""
