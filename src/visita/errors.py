@@ -120,6 +120,7 @@ EXTRAS = {
     "rapidocr": "ocr",
     "ray": "ray",
     "sklearn": "train",
+    "threadpoolctl": "serve",
     "torch": "train",
     "transformers": "transformers",
     "uvicorn": "serve",

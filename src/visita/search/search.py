@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -94,8 +94,11 @@ def _best(snapshot: Snapshot, engine: Index, vector: FloatArray, k: int) -> list
 
 def _distinct(hits: Iterable[Hit]) -> list[Hit]:
     first: dict[str, Hit] = {}
+    real = cache(os.path.realpath)
     for hit in hits:
-        first.setdefault(os.path.realpath(hit.path), hit)
+        folder, name = os.path.split(hit.path)
+        linked = os.path.islink(hit.path)  # noqa: PTH114  of a str
+        first.setdefault(real(hit.path) if linked else os.path.join(real(folder), name), hit)  # noqa: PTH118
     return list(first.values())
 
 

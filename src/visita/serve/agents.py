@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from visita.errors import VisitaError
 from visita.serve import models, reasons, searching
 from visita.serve.config import ServeConfig
-from visita.serve.encode import serving_finder
+from visita.serve.encode import SharedFinder
 from visita.serve.library import Library
 from visita.serve.pictures import thumbnail
 
@@ -72,7 +72,7 @@ def serve_agents(folders: Sequence[Path], matcher: str, home: Path | None) -> No
     VisitaError
         If there is no such folder or matcher.
     """
-    library = Library(folders, serving_finder(matcher), matcher, home=home)
+    library = Library(folders, SharedFinder(matcher), matcher, home=home)
     library.start()
     agents_server(library).run("stdio")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from visita.errors import VisitaError
 from visita.progress import say
 from visita.serve.config import ServeConfig
-from visita.serve.encode import serving_finder
+from visita.serve.encode import SharedFinder
 from visita.serve.kept import Kept
 from visita.serve.library import Library
 
@@ -48,9 +48,7 @@ class Desk:
 
     def _open(self, matcher: str) -> tuple[Library, Past | None]:
         home, exclude = self.config.home, self.config.exclude
-        library = Library(
-            self._folders, serving_finder(matcher), matcher, home=home, exclude=exclude
-        )
+        library = Library(self._folders, SharedFinder(matcher), matcher, home=home, exclude=exclude)
         if self.config.past is None:
             return library, None
         from visita.search.past import Past  # noqa: PLC0415  brings scikit-learn

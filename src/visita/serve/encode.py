@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -19,6 +19,7 @@ from PIL.Image import Image
 
 from visita.encoders.engine import cores
 from visita.search.finder import Finder
+from visita.search.query import Query
 from visita.stages import stage
 from visita.store.pictures import RecipeEncoder
 from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
@@ -26,7 +27,7 @@ from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 AT_ONCE = 64
 """Requests whose texts are encoded together."""
 KEPT = 1000
-"""Texts of the last that are kept, as one that is paged through is asked for again and again."""
+"""Queries that are kept at most, as one that is paged through is asked for again and again."""
 Asked = tuple[list[str], "Future[TextFeatures]"]
 
 
@@ -36,14 +37,10 @@ class BatchedTexts:
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
         self._waiting: SimpleQueue[Asked] = SimpleQueue()
-        self._kept = lru_cache(KEPT)(self._encoded)
         Thread(target=self._work, name="texts", daemon=True).start()
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Return what the encoder does, whoever else asks at the same time."""
-        return self._kept(tuple(texts))
-
-    def _encoded(self, texts: tuple[str, ...]) -> TextFeatures:
         future: Future[TextFeatures] = Future()
         self._waiting.put((list(texts), future))
         with stage("encode"):
@@ -95,10 +92,27 @@ class PooledPictures(RecipeEncoder):
             return self._pool.submit(super().encode_pictures, pictures).result()
 
 
-def serving_finder(matcher: Matcher | str | Path) -> Finder:
-    """Return a finder for many threads, its encoders loaded."""
-    finder = Finder(matcher)
-    finder.pictures = PooledPictures(finder.matcher.recipe)
-    finder.__dict__["texts"] = BatchedTexts(finder.texts)
-    finder.embed_texts(["a dog"])
-    return finder
+class SharedFinder(Finder):
+    """A finder for many threads, whose encoders are loaded at once."""
+
+    def __init__(self, matcher: Matcher | str | Path) -> None:
+        super().__init__(matcher)
+        self.pictures = PooledPictures(self.matcher.recipe)
+        self._queries: dict[tuple[int, str], Query] = {}
+        self.embed_texts(["a dog"])
+
+    @cached_property
+    def texts(self) -> TextEncoder:
+        """The matcher's text encoder, which runs in one thread."""
+        return BatchedTexts(self.matcher.open_text_encoder())
+
+    def query(self, text: str) -> Query:
+        """Return all that follows from a text; see ``Finder``."""
+        key = id(self.matcher), text  # copies for other languages share what is kept
+        known = self._queries.get(key)
+        if known is None:
+            known = super().query(text)
+            if len(self._queries) >= KEPT:
+                self._queries.clear()
+            self._queries[key] = known
+        return known

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import uvicorn
+from threadpoolctl import threadpool_limits
 
 from visita.errors import ConfigError
 from visita.home import data_home
@@ -41,6 +42,7 @@ def serve(folders: Sequence[Path], config: ServeConfig, *, opens: bool = False) 
         If there is no such folder, or the matcher cannot be loaded.
     """
     listening = _listen(config)
+    threadpool_limits(1, "blas")  # requests run side by side: threads within one wait for another's
     home = (config.home or data_home()) / "serve"
     desk = Desk(folders, config, Kept(home))
     app = make_app(desk, Learning(desk, home / "learnt"))

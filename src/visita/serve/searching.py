@@ -116,7 +116,7 @@ def vector(match: Match, shelves: Sequence[Shelf]) -> FloatArray:
     """Return the vector of a picture that was found, float32 (d,)."""
     path = str(match.path)
     shelf = next(shelf for shelf in shelves if path in shelf.rows)
-    found: FloatArray = shelf.snapshot.vectors[shelf.rows[path]]
+    found: FloatArray = shelf.snapshot.taken[shelf.rows[path]]
     return found
 
 

@@ -115,10 +115,10 @@ class Shelf:
         """Return what is written of the pictures of some absolute paths, by column, in order."""
         start = len(root_of(self.gallery.folder))
         keys = [key_of(path[start:]) for path in paths]
-        marks = ", ".join(["(?, ?)"] * len(keys))
-        query = f"SELECT raw, {', '.join(COLUMNS)} FROM pictures WHERE (path, raw) IN ({marks})"
+        marks = ", ".join("?" * len(keys))
+        query = f"SELECT raw, {', '.join(COLUMNS)} FROM pictures WHERE path IN ({marks})"
         found = {}
-        for raw, *values in self.ask(query, [part for key in keys for part in key]):
+        for raw, *values in self.ask(query, [path for path, _ in keys]):
             known = dict(zip(COLUMNS, values, strict=True))
             found[known["path"], raw] = known
         return [found.get(key, {}) for key in keys]
