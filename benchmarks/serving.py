@@ -80,13 +80,13 @@ def share(values: list[float], part: float) -> float:
 
 def memory(process: int) -> float:
     """Return the resident memory of a process, in MB."""
-    status = Path(f"/proc/{process}/status").read_text()
+    status = Path(f"/proc/{process}/status").read_text("utf-8")
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
 
 
 def processor(process: int) -> float:
     """Return the seconds of processor time that a process has had."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

@@ -20,14 +20,14 @@ def contract(service: Service, folder: Path, examples: int, seed: int = 0) -> tu
     picture = service.ask("pictures", k=1).json["pictures"][0]
     known = {"path.gallery": picture["gallery"], "path.picture": picture["id"]}
     lines = [f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in known.items()]
-    (folder / "schemathesis.toml").write_text("[parameters]\n" + "".join(lines))
+    (folder / "schemathesis.toml").write_text("[parameters]\n" + "".join(lines), "utf-8")
     address = f"http://{service.host}:{service.port}/api/v1/openapi.json"
     words = ["run", address, "--header", "X-Visita: 1", "--checks", CHECKS, "--no-color"]
     words += ["--seed", str(seed), "--max-examples", str(examples)]
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", *words, "--phases", "examples,fuzzing"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         cwd=folder,
     )

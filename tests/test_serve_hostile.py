@@ -30,9 +30,9 @@ def service(tmp_path_factory) -> Service:
     exif[0x010E] = exif[0x0110] = MARKUP
     landmark().save(pictures / "<img src=x onerror=alert(1)>.jpg", exif=exif)
     landmark().save(pictures / "plain.png")
-    (pictures / "plain.txt").write_text(MARKUP)
+    (pictures / "plain.txt").write_text(MARKUP, "utf-8")
     config = folder / "serve.toml"
-    config.write_text("seconds = 2\nbody = 2000000\npixels = 4000000\n")
+    config.write_text("seconds = 2\nbody = 2000000\npixels = 4000000\n", "utf-8")
     with serving(pictures, "--gallery", folder / "home", "--config", config) as running:
         running.wait_until_ready()
         yield running

@@ -32,7 +32,7 @@ def test_what_is_marked_is_learnt_used_and_given_up(drawn_folder, tmp_path):
         pairs = []
         for picture in service.ask("pictures").json["pictures"]:
             name = {"gallery": picture["gallery"], "id": picture["id"]}
-            text = Path(picture["path"]).with_suffix(".txt").read_text().splitlines()[0]
+            text = Path(picture["path"]).with_suffix(".txt").read_text("utf-8").splitlines()[0]
             assert service.ask("feedback", {**name, "text": text, "fits": True}).status == 200
             pairs.append({"picture": name, "text": f"{text}, again"})
         begun = service.ask("jobs", {"pairs": pairs})
