@@ -77,7 +77,8 @@ class Desk:
                     library, past = self._open(matcher)
                     library.bring_in_step()
                     library.start()
-                    self.library, self.past = library, past
+                    former, self.library, self.past = self.library, library, past
+                    former.close()
             except VisitaError as error:
                 say(f"error: {matcher} cannot be searched with: {error}")
             finally:

@@ -6,12 +6,11 @@ and a text that comes alone does not wait for others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -37,35 +36,36 @@ class BatchedTexts:
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
         self._waiting: SimpleQueue[Asked] = SimpleQueue()
-        Thread(target=self._work, name="texts", daemon=True).start()
+        self._thread = ThreadPoolExecutor(1, "texts")
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Return what the encoder does, whoever else asks at the same time."""
         future: Future[TextFeatures] = Future()
         self._waiting.put((list(texts), future))
         with stage("encode"):
+            self._thread.submit(self._encode_waiting)
             return future.result()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
 
-    def _work(self) -> None:
-        while True:
-            batch = [self._waiting.get(), *self._more()]
-            try:
-                features = self._encoder.encode([text for texts, _ in batch for text in texts])
-            except Exception:  # one of them is at fault, and must not spoil the others
-                for texts, future in batch:
-                    _settle(self._encoder, texts, future)
-                continue
-            start = 0
+    def _encode_waiting(self) -> None:
+        batch = list(self._taken())
+        if not batch:
+            return  # they were taken together with those before
+        try:
+            features = self._encoder.encode([text for texts, _ in batch for text in texts])
+        except Exception:  # one of them is at fault, and must not spoil the others
             for texts, future in batch:
-                rows = np.arange(start, start + len(texts))
-                future.set_result(features.take(rows))
-                start += len(texts)
+                _settle(self._encoder, texts, future)
+            return
+        start = 0
+        for texts, future in batch:
+            future.set_result(features.take(np.arange(start, start + len(texts))))
+            start += len(texts)
 
-    def _more(self) -> Iterable[Asked]:
-        for _ in range(AT_ONCE - 1):
+    def _taken(self) -> Iterator[Asked]:
+        for _ in range(AT_ONCE):
             try:
                 yield self._waiting.get_nowait()
             except Empty:

@@ -133,7 +133,7 @@ class Library:
         each = [Served(folder, finder, home) for folder in folders]
         self.served = {one.id: one for one in each}
         self._exclude = exclude
-        self._wanted: SimpleQueue[Served] = SimpleQueue()
+        self._wanted: SimpleQueue[Served | None] = SimpleQueue()
         self._waiting: set[str] = set()
         self._lock = Lock()
 
@@ -157,6 +157,10 @@ class Library:
             if served.error is not None:
                 raise ArtifactError(served.error)
 
+    def close(self) -> None:
+        """Index no more, so that nothing holds what it has in memory."""
+        self._wanted.put(None)
+
     def want(self, name: str) -> Served:
         """Let a gallery be brought in step soon, once.
 
@@ -173,8 +177,7 @@ class Library:
         return served
 
     def _work(self) -> None:
-        while True:
-            served = self._wanted.get()
+        while (served := self._wanted.get()) is not None:
             with self._lock:
                 self._waiting.discard(served.id)
             served.sync(self._exclude)
