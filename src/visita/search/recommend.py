@@ -23,6 +23,7 @@ from visita.types import FloatArray, Matcher
 
 if TYPE_CHECKING:
     from visita.data import Data
+    from visita.gallery.filter import Filter
     from visita.search.past import Past, Precedent
 
 
@@ -63,6 +64,7 @@ def recommend(
     *,
     past: Past | Data | None = None,
     threshold: float | None = None,
+    where: Filter | None = None,
     matcher: Finder | Matcher | str | Path = DEFAULT,
 ) -> Matches[Recommendation]:
     """Return the k best pictures for an article of any length, each with a reason.
@@ -81,6 +83,8 @@ def recommend(
         Articles with their pictures, as pairs or as ``Past.learn`` made of them.
     threshold
         Leave out what is less probable.
+    where
+        Recommend only what passes, as if there were no other pictures.
 
     Raises
     ------
@@ -111,7 +115,7 @@ def recommend(
         asked = Query(
             advice.combine(query.pooled())[None], np.ones(1, np.float32), judge=learnt.judge
         )
-    matches = search(asked, galleries, k, threshold=threshold)
+    matches = search(asked, galleries, k, threshold=threshold, where=where)
     shown = _vectors(matches, galleries)
     fits = shown @ query.vectors.T
     best = fits.argmax(axis=1)

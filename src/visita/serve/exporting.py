@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import stat
 from collections.abc import Iterator, Sequence
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
@@ -17,6 +18,8 @@ COLUMNS = ("path", "gallery", "id", "date", "width", "height", "title", "caption
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What begins so, a spreadsheet would compute."""
 MISSING = "missing.txt"
+UNIX = 3
+"""The system of an entry that may be a link."""
 
 
 def found(
@@ -64,6 +67,17 @@ def as_zip(library: Library, pictures: Sequence[models.Picture]) -> Iterator[byt
         if missing:
             archive.writestr(MISSING, "\n".join(missing))
     yield sink.take()
+
+
+def as_links(pictures: Sequence[models.Picture]) -> bytes:
+    """Return an archive that unpacks, on the service's machine, to a folder of links to files."""
+    out = io.BytesIO()
+    with ZipFile(out, "w", ZIP_STORED) as archive:
+        for number, picture in enumerate(pictures, 1):
+            info = ZipInfo(f"{number:04d}-{picture.name}")
+            info.create_system, info.external_attr = UNIX, (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(info, picture.path)
+    return out.getvalue()
 
 
 class _Sink(io.RawIOBase):

@@ -11,10 +11,11 @@ from visita.serve import exporting, models
 from visita.serve.desk import Desk
 from visita.serve.learning import Learning
 from visita.serve.pictures import headers
+from visita.serve.quality import Quality, quality
 
 CollectionPath = Annotated[str, Path(max_length=64, description="The collection's id.")]
 JobPath = Annotated[str, Path(max_length=64, description="The run's id.")]
-Kind = Literal["csv", "zip"]
+Kind = Literal["csv", "zip", "links"]
 TABLE = "text/csv; charset=utf-8"
 ARCHIVE = "application/zip"
 FILES = {
@@ -90,14 +91,17 @@ def add_collections(router: APIRouter, desk: Desk) -> None:
     )
     def export(
         collection: CollectionPath,
-        kind: Annotated[Literal["csv", "zip"], Query(alias="as")] = "csv",
+        kind: Annotated[Kind, Query(alias="as")] = "csv",
     ) -> Response:
-        """Return a table of a collection's pictures, or an archive of the files themselves."""
+        """Return a table of a collection's pictures, or an archive of the files or of links."""
         name = kept.collection(collection).name
         pictures, _ = exporting.found(desk.library, kept.members(collection))
         if kind == "csv":
             content = exporting.as_csv(pictures)
             return Response(content, media_type=TABLE, headers=headers(f"{name}.csv"))
+        if kind == "links":
+            content = exporting.as_links(pictures)
+            return Response(content, media_type=ARCHIVE, headers=headers(f"{name}-links.zip"))
         archive = exporting.as_zip(desk.library, pictures)
         return StreamingResponse(archive, media_type=ARCHIVE, headers=headers(f"{name}.zip"))
 
@@ -132,6 +136,11 @@ def add_learning(router: APIRouter, desk: Desk, learning: Learning) -> None:
     def model() -> models.ModelInUse:
         """Return what is searched with."""
         return _in_use(desk)
+
+    @router.get("/quality", tags=["learning"])
+    def known_quality() -> Quality:
+        """Return the kernels of what is searched with, and its reliability on all marks."""
+        return quality(desk.library, desk.kept.marks())
 
     @router.post("/model", tags=["learning"], status_code=202)
     def choose(choice: models.ModelChoice) -> models.ModelInUse:

@@ -299,6 +299,7 @@ class RecommendRequest(Shape):
     """An article of any length, text or HTML; the rest as for a search."""
 
     article: Annotated[str, Field(max_length=LONGEST_ARTICLE)]
+    among: Among = Among()
     galleries: Annotated[tuple[GalleryId, ...], Field(max_length=100)] = ()
     k: Count = 10
     threshold: Annotated[float | None, Field(ge=0, le=1)] = None

@@ -11,7 +11,7 @@ from visita.search.recommend import Recommendation, recommend
 from visita.search.search import SURE
 from visita.serve import models
 from visita.serve.library import Library
-from visita.serve.searching import told
+from visita.serve.searching import filter_of, holding, size_of, told
 from visita.serve.uploads import opened
 
 if TYPE_CHECKING:
@@ -36,13 +36,19 @@ def recommendation(
     library: Library, asked: models.RecommendRequest, past: Past | None
 ) -> models.RecommendAnswer:
     """Return pictures for an article, and why; see ``visita.recommend``."""
-    shelves = library.shelves(asked.galleries)
+    where = filter_of(asked.among)
+    shelves = holding(library.shelves(asked.galleries), asked.among.under)
     text = read_article(asked.article.encode())
     found = recommend(
-        [shelf.gallery for shelf in shelves], text, asked.k, past=past, threshold=asked.threshold
+        [shelf.gallery for shelf in shelves],
+        text,
+        asked.k,
+        past=past,
+        threshold=asked.threshold,
+        where=where,
     )
     return models.RecommendAnswer(
-        gallery_size=sum(map(len, shelves)),
+        gallery_size=sum(size_of(shelf, where) for shelf in shelves),
         sure=SURE,
         remarks=tuple(remarks(text, library.finder.matcher)),
         matches=tuple(

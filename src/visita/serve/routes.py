@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
-from visita.serve import browsing, models, pictures, reasons, searching
+from visita.serve import browsing, captioning, models, pictures, reasons, searching
 from visita.serve.desk import Desk
 from visita.serve.keeping import add_collections, add_feedback, add_learning
 from visita.serve.learning import Learning
@@ -156,6 +156,11 @@ def _add_reasons(router: APIRouter, desk: Desk) -> None:
     def explain(asked: models.MatchRequest) -> models.ExplainAnswer:
         """Return where in a picture, by which words and kernels a score comes about."""
         return reasons.explanation(desk.library, asked, desk.config.pixels)
+
+    @router.post("/texts", tags=["reasons"])
+    def texts(asked: captioning.TextsRequest) -> captioning.TextsAnswer:
+        """Return which of some texts fit a picture, best first."""
+        return captioning.texts(desk.library, asked, desk.config.pixels)
 
     @router.post("/recommend", tags=["reasons"])
     def recommend(asked: models.RecommendRequest) -> models.RecommendAnswer:

@@ -80,7 +80,7 @@ def answer(library: Library, asked: models.SearchRequest, most_pixels: int) -> m
         fitting = fits(library.finder, first, [vector(match, shelves) for match in page])
     return models.SearchAnswer(
         kind=kind,
-        gallery_size=sum(_size(shelf, where) for shelf in shelves),
+        gallery_size=sum(size_of(shelf, where) for shelf in shelves),
         sure=SURE,
         remarks=tuple(remarks(asked.text, library.finder.matcher)) if asked.text else (),
         matches=tuple(
@@ -174,5 +174,6 @@ def holding(shelves: Sequence[Shelf], under: str | None) -> list[Shelf]:
     return found
 
 
-def _size(shelf: Shelf, where: Filter | None) -> int:
+def size_of(shelf: Shelf, where: Filter | None) -> int:
+    """Return how many pictures of a shelf pass a filter."""
     return len(shelf if where is None else shelf.gallery.passing(where))

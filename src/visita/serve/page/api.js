@@ -71,3 +71,24 @@ export const thumbnail = (named, side) => `${BASE}thumbnails/${place(named)}?sid
 export const original = (named) => `${BASE}originals/${place(named)}`;
 /** Return only what names a picture. */
 export const key = ({ gallery, id }) => ({ gallery, id });
+
+export const alike = (named, signal) => ask("GET", `pictures/${place(named)}/alike`, { signal });
+export const duplicates = (gallery, cursor) => ask("GET", `duplicates?${query({ gallery, cursor, k: 30 })}`);
+export const fitting = (named, texts) => ask("POST", "texts", { body: { picture: key(named), texts } });
+
+export const collections = () => ask("GET", "collections");
+export const members = (id) => ask("GET", `collections/${id}`);
+export const makeCollection = (name) => ask("POST", "collections", { body: { name } });
+export const renameCollection = (id, name) => ask("PATCH", `collections/${id}`, { body: { name } });
+export const removeCollection = (id) => ask("DELETE", `collections/${id}`);
+export const changeCollection = (id, change) => ask("POST", `collections/${id}/pictures`, { body: change });
+export const exported = (id, kind) => `${BASE}collections/${id}/export?as=${kind}`;
+
+export const marks = () => ask("GET", "feedback");
+export const judge = (named, words, fits) => ask("POST", "feedback", { body: { ...key(named), text: words, fits } });
+export const jobs = () => ask("GET", "jobs");
+export const learn = (pairs) => ask("POST", "jobs", { body: { pairs } });
+export const stop = (job) => ask("DELETE", `jobs/${job}`);
+export const quality = () => ask("GET", "quality");
+export const model = () => ask("GET", "model");
+export const choose = (job) => ask("POST", "model", { body: { job } });

@@ -12,7 +12,7 @@ export function h(tag, props = {}, ...children) {
 
 /** Put other children into an element, in place of those that it has. */
 export function fill(element, ...children) {
-  element.replaceChildren(...children.flat().filter((child) => child != null && typeof child !== "boolean"));
+  element.replaceChildren(...children.flat(Infinity).filter((child) => child != null && typeof child !== "boolean"));
   return element;
 }
 
@@ -39,4 +39,13 @@ export function settled(wait, call) {
     clearTimeout(timer);
     timer = setTimeout(call, wait, ...values);
   };
+}
+
+/** Do something for an element; if it fails, say why in its place. */
+export async function attempt(element, act) {
+  try {
+    await act();
+  } catch (error) {
+    fill(element, h("p", { role: "alert" }, error.message));
+  }
 }

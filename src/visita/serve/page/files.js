@@ -23,3 +23,14 @@ export function download(address) {
 
 /** Return the pictures among files that were dropped or pasted. */
 export const picturesOf = (transfer) => [...(transfer?.files ?? [])].filter((file) => file.type.startsWith("image/"));
+
+/** Return a file in base64, as a request brings it. */
+export async function fileOf(file) {
+  const address = await new Promise((done, failed) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result);
+    reader.onerror = () => failed(reader.error);
+    reader.readAsDataURL(file);
+  });
+  return address.slice(address.indexOf(",") + 1);
+}

@@ -12,8 +12,10 @@ import { Query } from "./query.js";
 import { Results } from "./results.js";
 import { SearchBox } from "./searchbox.js";
 import { Selection } from "./selection.js";
+import { SelectionBar } from "./selectionbar.js";
 import { text } from "./strings.js";
 import { Reading, Toolbar } from "./toolbar.js";
+import { Views } from "./views.js";
 
 const query = new Query();
 const results = new Results();
@@ -29,6 +31,7 @@ function tell(sentence) {
   fades = setTimeout(() => (toast.hidden = true), 5000);
 }
 
+const copy = async (value) => tell((await copied(value)) ? text.copied(value) : text.notCopied(value));
 const grid = new Grid(results, query, selection);
 const box = new SearchBox(query, tell, () => grid.focus());
 const large = new Large({ query, results, selection, grid, tell });
@@ -36,6 +39,8 @@ const shortcuts = help();
 const reading = new Reading(api.galleries, () => query.kind === "browse" && results.ask(query));
 const toolbar = new Toolbar(results, query, new Filters(query));
 const searching = h("main", { id: "main" }, reading.element, toolbar.element, grid.element);
+const desk = { tell, copy, words: () => query.text.trim(), open: (picture) => large.show(picture) };
+const views = new Views(searching, desk);
 
 document.body.append(
   h("a", { class: "skip", href: "#main", onclick: (event) => (event.preventDefault(), grid.focus()) }, text.skip),
@@ -44,9 +49,16 @@ document.body.append(
     { class: "top" },
     h("a", { class: "wordmark", href: "#", onclick: () => query.clear() }, "visita"),
     box.element,
-    h("button", { class: "quiet keys", "aria-label": text.keys, onclick: () => shortcuts.showModal() }, "?"),
+    h(
+      "div",
+      { class: "end" },
+      views.links,
+      h("button", { class: "quiet keys", "aria-label": text.keys, onclick: () => shortcuts.showModal() }, "?"),
+    ),
   ),
   searching,
+  views.element,
+  new SelectionBar(selection, desk).element,
   large.element,
   shortcuts,
   toast,
@@ -58,6 +70,8 @@ grid.addEventListener("open", ({ detail }) => {
 });
 query.addEventListener("change", () => {
   history.replaceState(null, "", `#${query}`);
+  views.search.href = `#${query}`;
+  views.show("");
   results.ask(query);
 });
 keys(
@@ -66,11 +80,17 @@ keys(
     query,
     selection,
     search: () => box.focus(),
-    copy: async ({ path }) => tell((await copied(path)) ? text.copied(path) : text.notCopied(path)),
+    copy: ({ path }) => copy(path),
     download: (item) => download(api.original(item)),
     help: () => shortcuts.showModal(),
   }),
-  () => !document.querySelector("dialog[open]"),
+  () => !searching.hidden && !document.querySelector("dialog[open]"),
 );
-addEventListener("hashchange", () => query.read(location.hash.slice(1)));
-query.read(location.hash.slice(1));
+
+/** Show what the address names: a view, or what is searched for. */
+async function go() {
+  const address = location.hash.slice(1);
+  if (!(await views.show(address))) query.read(address);
+}
+addEventListener("hashchange", go);
+go();

@@ -4,8 +4,10 @@ import * as api from "./api.js";
 import { fit } from "./cell.js";
 import { fill, h } from "./dom.js";
 import { copied, download } from "./files.js";
+import { fitting } from "./fitting.js";
 import { keys } from "./keys.js";
 import { bytes, date, number, percent, text } from "./strings.js";
+import { thumbs } from "./thumbs.js";
 import { Why } from "./why.js";
 
 const SMALL = 640;
@@ -22,7 +24,6 @@ export class Large {
   #item = null;
 
   constructor({ query, results, selection, grid, tell }) {
-    Object.assign(this, { onactions: null });
     [this.#query, this.#results, this.#selection, this.#grid, this.#tell] = [query, results, selection, grid, tell];
     this.image = h("img", { alt: "" });
     this.why = new Why();
@@ -70,7 +71,7 @@ export class Large {
 
   #step(by) {
     const index = this.#grid.active + by;
-    if (!this.#results.items[index]) return;
+    if (this.element.classList.contains("alone") || !this.#results.items[index]) return;
     this.#grid.active = index;
     if (index > this.#results.items.length - 20) this.#results.extend();
     this.show(this.#results.items[index]);
@@ -78,7 +79,7 @@ export class Large {
 
   #closed() {
     this.#asked?.abort();
-    this.#grid.focus();
+    if (!this.element.classList.contains("alone")) this.#grid.focus();
   }
 
   /** Show a picture of the results, or another one. */
@@ -87,18 +88,19 @@ export class Large {
     this.#asked = new AbortController();
     const { signal } = this.#asked;
     this.#item = item;
+    this.element.classList.toggle("alone", !this.#results.items.includes(item));
     this.why.clear();
     this.#showImage(item);
     this.actions = h("div", { class: "actions" });
     this.facts = h("div", { class: "facts" }, h("p", { class: "path" }, item.path));
     this.alike = h("section", { class: "alikes" });
-    fill(this.side, this.#title(item), this.actions, this.#reason(item), this.why.element, this.facts, this.alike);
+    fill(this.side, this.#title(item), this.actions, this.#reason(item), this.why.element, this.facts, this.alike, fitting(item));
     this.#showActions();
     if (!this.element.open) this.element.showModal();
     try {
       const known = await api.picture(item, signal);
       fill(this.facts, ...facts(known, (near) => this.#near(near)));
-      this.#showAlike(item);
+      this.#showAlike((await api.alike(item, signal)).pictures);
     } catch (error) {
       if (error.name !== "AbortError") this.facts.append(h("p", { role: "alert" }, error.message));
     }
@@ -157,7 +159,8 @@ export class Large {
       button(text.copyPath, () => this.#copy()),
       button(text.download, () => download(api.original(item))),
       this.#words() && button(text.why, () => this.#explain()),
-      this.onactions?.(item),
+      this.#words() && button(text.right, () => this.#judge(true)),
+      this.#words() && button(text.wrong, () => this.#judge(false)),
     );
   }
 
@@ -168,6 +171,15 @@ export class Large {
 
   #explain() {
     if (this.#words()) this.why.ask(this.#item, this.#words());
+  }
+
+  async #judge(fits) {
+    try {
+      await api.judge(this.#item, this.#words(), fits);
+      this.#tell(text.judged(1, this.#words(), fits));
+    } catch (error) {
+      this.#tell(error.message);
+    }
   }
 
   async #copy() {
@@ -185,13 +197,8 @@ export class Large {
     this.#query.change({ among: { ...this.#query.among, near } });
   }
 
-  #showAlike(item) {
-    const alike = item.alike ?? [];
-    if (!alike.length) return;
-    const open = async (named) => this.show({ ...item, alike: [], ...(await api.picture(named)), passage: null });
-    const each = (named) =>
-      h("li", {}, h("button", { onclick: () => open(named), "aria-label": text.openAlike }, h("img", { src: api.thumbnail(named, 160), alt: "" })));
-    fill(this.alike, h("h3", {}, text.alikes(alike.length)), h("ul", {}, ...alike.map(each)));
+  #showAlike(pictures) {
+    if (pictures.length) fill(this.alike, h("h3", {}, text.alikes(pictures.length)), thumbs(pictures, (each) => this.show(each)));
   }
 }
 

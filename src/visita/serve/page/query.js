@@ -1,6 +1,7 @@
 /** What is searched for: words, pictures marked + or −, filters, an order. It is kept in the address. */
 
 import { key, thumbnail } from "./api.js";
+import { fileOf } from "./files.js";
 
 const ARTICLE = 300;
 const ENOUGH_ALIKE = 0.6;
@@ -73,7 +74,7 @@ export class Query extends EventTarget {
     if (this.kind === "browse") {
       return { ...among, order: this.sort === "date" ? "date" : "path", k: PAGE, cursor };
     }
-    if (this.kind === "article") return { article: this.text, k: RECOMMENDED };
+    if (this.kind === "article") return { article: this.text, among, k: RECOMMENDED };
     const given = (sign) => this.marks.filter((mark) => mark.sign === sign).map((mark) => mark.given);
     const request = { like: given(1), among, sort: this.sort, k: PAGE };
     if (given(-1).length) request.unlike = given(-1);
@@ -128,12 +129,5 @@ function markOf(picture, sign) {
 
 /** Return the mark of a picture file that the user gave. */
 export async function markOfFile(file, sign = 1) {
-  const address = await new Promise((done, failed) => {
-    const reader = new FileReader();
-    reader.onload = () => done(reader.result);
-    reader.onerror = () => failed(reader.error);
-    reader.readAsDataURL(file);
-  });
-  const data = address.slice(address.indexOf(",") + 1);
-  return { sign, given: { data }, address: URL.createObjectURL(file), name: file.name };
+  return { sign, given: { data: await fileOf(file) }, address: URL.createObjectURL(file), name: file.name };
 }
