@@ -14,6 +14,7 @@ from serving import Service
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 Context, Page, expect = sync_api.BrowserContext, sync_api.Page, sync_api.expect
 
+expect.set_options(timeout=30_000)  # ms; machines may be busy
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 LAPTOP = {"width": 1280, "height": 800}
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import stat
 from itertools import pairwise
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from PIL import Image
@@ -35,6 +37,7 @@ def album(tmp_path_factory) -> Path:
         cat.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(
             folder / "cats" / ("cat <b> &amp; " + "long " * 30 + ".jpg"), exif=exif
         )
+    shutil.copy(source / "gravel.png", folder / "z again.png")
     return folder
 
 
@@ -79,8 +82,15 @@ def search(page: Page, text: str) -> None:
     expect(page.locator(".cell .bar").first).to_be_visible()
 
 
-def names(page: Page) -> list[str]:
-    return [cell.get_attribute("title") for cell in cells(page).all()]
+def named(service: Service, name: str) -> dict[str, str]:
+    pictures = service.ask("pictures").json["pictures"]
+    return next({key: p[key] for key in ("gallery", "id")} for p in pictures if p["name"] == name)
+
+
+def assert_found(page: Page, service: Service, request: dict) -> None:
+    """See that the page shows what the service answers to a request."""
+    for place, match in enumerate(service.ask("search", request).json["matches"][:6]):
+        expect(cells(page).nth(place)).to_have_attribute("title", Path(match["path"]).name)
 
 
 def test_typing_finds_and_a_line_is_drawn_where_nothing_matches(page, service):
@@ -180,14 +190,14 @@ def test_a_picture_that_is_chosen_or_pasted_finds_those_like_it(page, album):
     expect(cells(page).first).to_have_attribute("title", "coffee.png")
 
 
-def test_pictures_marked_plus_are_searched_for_with_the_words(page):
+def test_pictures_marked_plus_are_searched_for_with_the_words(page, service):
     search(page, "a man with a camera")
     coffee = page.locator(".cell[title='coffee.png']")
     coffee.hover()
     coffee.get_by_role("button", name="More like coffee.png").click()
     expect(page.get_by_alt_text("Like coffee.png")).to_be_visible()
-    expect(cells(page).first).to_have_attribute("title", re.compile("coffee|camera"))
-    assert {"coffee.png", "camera.png"} <= set(names(page)[:3])
+    plus = named(service, "coffee.png")
+    assert_found(page, service, {"text": "a man with a camera", "like": [plus]})
     page.get_by_role("button", name="Remove coffee.png").click()
     expect(cells(page).first).to_have_attribute("title", "camera.png")
 
@@ -302,3 +312,141 @@ def test_recent_queries_are_kept_in_the_browser(page):
     page.get_by_role("button", name="a cup of coffee").click()
     expect(box(page)).to_have_value("a cup of coffee")
     expect(cells(page).first).to_have_attribute("title", "coffee.png")
+
+
+def test_pictures_marked_minus_are_kept_away_from(page, service):
+    search(page, "an animal")
+    horse = page.locator(".cell[title='horse.png']")
+    horse.hover()
+    horse.get_by_role("button", name="Less like horse.png").click()
+    expect(page.get_by_alt_text("Unlike horse.png")).to_be_visible()
+    expect(page.locator(".cell.unwanted")).to_have_attribute("title", "horse.png")
+    minus = named(service, "horse.png")
+    assert_found(page, service, {"text": "an animal", "unlike": [minus]})
+    expect(cells(page).first).not_to_have_attribute("title", "horse.png")
+
+
+def test_selected_pictures_become_a_collection_that_is_exported(page, album):
+    search(page, "a cat")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+ArrowRight")
+    bar = page.get_by_role("region", name="Selected pictures")
+    expect(bar).to_contain_text("2 pictures selected")
+    bar.get_by_text("Add to …").click()
+    bar.get_by_label("Name of a collection").fill(HOSTILE)
+    bar.get_by_role("button", name="Make it").click()
+    expect(bar).to_be_hidden()
+    page.get_by_role("link", name="Collections").click()
+    page.get_by_role("link", name=HOSTILE).click()
+    expect(page.locator(".thumbs li")).to_have_count(2)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Table (CSV)").click()
+    assert str(album / "chelsea.png") in download.value.path().read_text("utf-8-sig")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Links (zip)").click()
+    with ZipFile(download.value.path()) as archive:
+        links = {archive.read(entry).decode() for entry in archive.infolist()}
+        assert all(entry.external_attr >> 28 == stat.S_IFLNK >> 12 for entry in archive.infolist())
+    assert str(album / "chelsea.png") in links and len(links) == 2
+    page.get_by_role("button", name="Remove chelsea.png").click()
+    expect(page.locator(".thumbs li")).to_have_count(1)
+    page.get_by_role("button", name="Delete the collection").click()
+    expect(page.get_by_text("There is none yet.")).to_be_visible()
+
+
+def test_marks_are_counted_and_held_against_what_was_said(page, service):
+    search(page, "a cat")
+    for name, word in (("chelsea.png", "Right"), ("brick.png", "Wrong")):
+        page.locator(f".cell[title='{name}']").click()
+        page.get_by_role("dialog").get_by_role("button", name=word).click()
+        expect(page.locator(".toast")).to_contain_text(f"marked {word.lower()} for: a cat")
+        page.keyboard.press("Escape")
+    page.get_by_role("link", name="Teach").click()
+    expect(page.get_by_text("1 right, 1 wrong, for 1 text.")).to_be_visible()
+    page.get_by_role("link", name="Quality").click()
+    expect(page.get_by_text("What it said of 2 pictures that you marked")).to_be_visible()
+    rows = page.locator(".reliability tbody tr")
+    expect(rows.last).to_contain_text("80% – 100%")
+    expect(rows.last.locator("td").nth(1)).to_have_text("100%")
+    expect(page.get_by_text("Pairs of flickr8k. 6,000 pictures")).to_be_visible()
+    weights = [kernel["weight"] for kernel in service.ask("quality").json["kernels"]]
+    assert sum(weights) == pytest.approx(1)
+    expect(page.locator(".kernels li")).to_have_count(len(weights))
+
+
+def test_too_little_to_learn_from_is_said(chromium, service):
+    with looking(chromium, service, expected="422") as page:
+        page.goto("/#teach")
+        page.get_by_role("button", name="Learn").click()
+        expect(page.locator(".toast")).to_contain_text("12")
+
+
+def test_pictures_of_one_content_are_shown_as_duplicates(page, album):
+    page.goto("/#duplicates")
+    expect(page.get_by_role("heading", name="album: 1 group")).to_be_visible()
+    group = page.get_by_role("article")
+    expect(group).to_contain_text(str(album / "z again.png"))
+    group.get_by_role("button").first.click()
+    expect(page.get_by_role("dialog", name="Picture")).to_contain_text("z again.png")
+
+
+def test_texts_are_ordered_by_how_well_they_fit_a_picture(page):
+    page.locator(".cell[title='coffee.png']").click()
+    page.get_by_text("Which of some texts fits?").click()
+    page.get_by_label("Texts, one a line", exact=True).fill(
+        "a rocket\na cup of coffee on a table\na cat"
+    )
+    page.get_by_role("button", name="Order them").click()
+    expect(page.locator(".fitting li").first).to_contain_text("a cup of coffee on a table")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_shut_out(chromium, service, scheme):
+    """axe knows the rules of WCAG that a program can check."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with looking(chromium, service, color_scheme=scheme, reduced_motion="reduce") as page:
+        for place in ("", "text=a+cat+with+green+eyes", "collections", "teach", "quality"):
+            page.goto("about:blank")
+            page.goto(f"/#{place}")
+            expect(page.locator("main:visible")).not_to_contain_text("…")
+            assert serious(axe.run(page)) == [], place
+        page.goto("/#text=a+cat")
+        page.get_by_text("Date", exact=True).click()
+        expect(page.get_by_label("From")).to_be_visible()
+        assert serious(axe.run(page)) == []
+        page.keyboard.press("Escape")
+        cells(page).first.click()
+        expect(page.get_by_role("dialog")).to_contain_text("Pixels")
+        assert serious(axe.run(page)) == []
+
+
+def serious(results) -> list[tuple[str, str]]:
+    return [
+        (violation["id"], node["html"])
+        for violation in results.response["violations"]
+        if violation["impact"] in {"serious", "critical"}
+        for node in violation["nodes"]
+    ]
+
+
+def test_every_language_has_the_same_words(page):
+    shapes = page.evaluate(
+        """async () => {
+          const shape = (value) => Array.isArray(value) ? value.length
+            : value && typeof value === "object"
+            ? Object.fromEntries(Object.entries(value).map(([name, each]) => [name, shape(each)]))
+            : typeof value;
+          const [english, german] = await Promise.all(
+            ["en", "de"].map((name) => import(`./strings/${name}.js`)));
+          return [shape(english.default), shape(german.default)];
+        }"""
+    )
+    assert shapes[0] == shapes[1]
+
+
+def test_the_page_speaks_german_to_who_reads_it(chromium, service):
+    with looking(chromium, service, locale="de-AT") as page:
+        page.goto("/")
+        expect(page.get_by_label("Bilder suchen")).to_be_visible()
+        assert page.evaluate("document.documentElement.lang") == "de"

@@ -105,7 +105,8 @@ export class SearchBox {
 
   #fit() {
     this.field.style.height = "auto";
-    this.field.style.height = `${this.field.scrollHeight}px`;
+    const { scrollHeight } = this.field; // 0 before it is in the page
+    if (scrollHeight) this.field.style.height = `${scrollHeight}px`;
   }
 
   #mark(mark) {
