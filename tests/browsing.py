@@ -52,8 +52,16 @@ def looking(
         "request", lambda asked: wrong.append(asked.url) if leaves(asked.url, address) else None
     )
     yield page
+    _keep(page)
     context.close()
     assert [each for each in wrong if expected not in each] == []
+
+
+def _keep(page: Page) -> None:
+    """Keep what the tab shows at the end of a test, where a folder for that is named."""
+    if folder := os.environ.get("VISITA_SCREENSHOTS"):
+        name = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].split(" ")[0]
+        page.screenshot(path=Path(folder, f"{name}.png"))
 
 
 def leaves(url: str, address: str) -> bool:

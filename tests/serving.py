@@ -91,11 +91,14 @@ class Service:
 
 
 @contextmanager
-def serving(*words: object, **settings: Any) -> Iterator[Service]:
-    """Run ``visita serve`` until the block ends."""
-    command = [sys.executable, "-m", "visita", "serve", "--port", "0", "--no-open"]
+def serving(
+    *words: object,
+    command: tuple[str, ...] = ("serve", "--port", "0", "--no-open"),
+    **settings: Any,
+) -> Iterator[Service]:
+    """Run ``visita serve``, or another command that serves, until the block ends."""
     process = subprocess.Popen(
-        [*command, *map(str, words)],
+        [sys.executable, "-m", "visita", *command, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",

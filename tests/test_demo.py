@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from serving import serving
 
 from visita.errors import ConfigError
 from visita.reports.demo import PICTURES, QUERIES, Answer, draw_answers
@@ -88,3 +90,14 @@ def test_a_sheet_that_cannot_be_written_says_what_to_do(answers, tmp_path):
     for name, message in (("sheet.xyz", "end it in .png"), ("no/folder/sheet.png", "name a file")):
         with pytest.raises(ConfigError, match=re.escape(message)):
             draw_answers(answers, Path(tmp_path, name))
+
+
+def test_the_photographs_are_shown_on_the_page():
+    pytest.importorskip("skimage", reason="needs the extra demo")
+    pytest.importorskip("fastapi", reason="needs the extra serve")
+    environment = {**os.environ, "VISITA_SERVE_PORT": "0", "BROWSER": "true"}
+    with serving(command=("demo", "--serve"), env=environment) as service:
+        page = service.ask("/")
+        assert page.status == 200 and b"main.js" in page.body
+        service.wait_until_ready()
+        assert service.ask("pictures").json["total"] == len(PICTURES)

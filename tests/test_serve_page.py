@@ -450,3 +450,16 @@ def test_the_page_speaks_german_to_who_reads_it(chromium, service):
         page.goto("/")
         expect(page.get_by_label("Bilder suchen")).to_be_visible()
         assert page.evaluate("document.documentElement.lang") == "de"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width, height", [(390, 844), (1280, 800), (1920, 1080)])
+def test_nothing_sticks_out_at_any_size(chromium, service, width, height, scheme):
+    size = {"width": width, "height": height}
+    with looking(chromium, service, viewport=size, color_scheme=scheme) as page:
+        for place in ("duplicates", "quality", "text=a+cat"):
+            page.goto("about:blank")
+            page.goto(f"/#{place}")
+            expect(page.locator("main:visible")).not_to_contain_text("…")
+            page.wait_for_function("[...document.images].every((each) => each.complete)")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
