@@ -36,7 +36,9 @@ const grid = new Grid(results, query, selection);
 const box = new SearchBox(query, tell, () => grid.focus());
 const large = new Large({ query, results, selection, grid, tell });
 const shortcuts = help();
-const reading = new Reading(api.galleries, () => query.kind === "browse" && results.ask(query));
+/** Show pictures that were read meanwhile, unless the user has gone on among the others. */
+const readMore = () => query.kind === "browse" && scrollY < innerHeight && results.ask(query);
+const reading = new Reading(api.galleries, readMore);
 const toolbar = new Toolbar(results, query, new Filters(query));
 const searching = h("main", { id: "main" }, reading.element, toolbar.element, grid.element);
 const desk = { tell, copy, words: () => query.text.trim(), open: (picture) => large.show(picture) };

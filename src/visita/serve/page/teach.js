@@ -12,7 +12,8 @@ export async function show(view, desk) {
   const pairs = new Pairs(desk);
   const told = h("div", { class: "jobs" });
   const marked = h("p", {});
-  const begin = h("button", { class: "primary", onclick: () => tried(desk, () => api.learn(pairs.given).then(again)) }, text.learn);
+  const beginning = h("small", { role: "status" });
+  const begin = h("button", { class: "primary", onclick: () => start() }, text.learn);
   fill(
     view,
     h("p", { class: "prose" }, text.teachHow),
@@ -20,12 +21,20 @@ export async function show(view, desk) {
     marked,
     h("h2", {}, text.ownPairs),
     pairs.element,
-    h("p", { class: "line-form" }, begin),
+    h("p", { class: "line-form" }, begin, beginning),
     h("h2", {}, text.runs),
     told,
   );
   let waits;
   await again();
+
+  async function start() {
+    begin.disabled = true;
+    beginning.textContent = text.beginning;
+    await tried(desk, () => api.learn(pairs.given));
+    beginning.textContent = "";
+    await tried(desk, again);
+  }
 
   async function again() {
     clearTimeout(waits);
@@ -50,7 +59,7 @@ async function tried(desk, act) {
 /** Say what is searched with, and offer the way back. */
 function inUse(desk, model, again) {
   const back = h("button", { onclick: () => tried(desk, () => api.choose(null).then(again)) }, text.back(model.base));
-  return h("p", { class: "line-form" }, model.switching ? text.switching : text.inUse(model.name), model.learnt && back);
+  return h("p", { class: "line-form" }, model.switching ? text.switching : model.learnt ? text.isLearnt(model.base) : text.inUse(model.name), model.learnt && back);
 }
 
 function run(desk, job, again) {
@@ -71,11 +80,17 @@ function run(desk, job, again) {
 
 const lastLine = (detail) => detail.trim().split("\n").pop();
 
+/** Tell what the whole interval of a difference says; of a median rank, less is better. */
+function verdict(metric, { low, high }) {
+  const [worst, best] = metric.endsWith("MedR") ? [-high, -low] : [low, high];
+  return worst > 0 ? "better" : best < 0 ? "worse" : null;
+}
+
 /** Return each metric before and after, with intervals. */
 function table(changes) {
   const cell = ({ value, low, high }, sign = "") => h("td", {}, `${sign && value > 0 ? "+" : ""}${score(value)}`, h("small", {}, ` ${score(low)} – ${score(high)}`));
   const row = ({ metric, before, after, difference }) =>
-    h("tr", { class: difference.low > 0 ? "better" : difference.high < 0 ? "worse" : null }, h("th", { scope: "row" }, metric), cell(before), cell(after), cell(difference, "+"));
+    h("tr", { class: verdict(metric, difference) }, h("th", { scope: "row" }, metric), cell(before), cell(after), cell(difference, "+"));
   const head = [text.metric, text.before, text.after, text.difference].map((name) => h("th", { scope: "col" }, name));
   return h("div", { class: "scrolls", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...changes.map(row))));
 }

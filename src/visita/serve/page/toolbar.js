@@ -8,6 +8,7 @@ import { number, text } from "./strings.js";
 /** Return the sentence that says what was found. */
 function found(results) {
   const { kind, size, items, matching, more, sure } = results;
+  if (!items.length) return "";
   if (kind === "browse") return text.all(number(size), size);
   if (kind === "article") return text.forArticle(number(items.length), number(size), items.length);
   const judged = sure != null && items.some((item) => share(item) != null);

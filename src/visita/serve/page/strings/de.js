@@ -160,6 +160,7 @@ export default {
   pairsHow: "Wählen Sie Bilder zusammen mit Textdateien derselben Namen, ein Bildtext je Zeile.",
   pairsGiven: (count, pictures) => `${count} ${texte(count)} zu ${pictures} ${bilder(pictures)}.`,
   learn: "Lernen",
+  beginning: "Was zu lernen ist, wird gesendet …",
   runs: "Was gelernt wurde",
   noRuns: "Noch nichts.",
   state: { running: "Lernt", done: "Gelernt", failed: "Gescheitert", stopped: "Beendet" },

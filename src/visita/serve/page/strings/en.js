@@ -159,6 +159,7 @@ export default {
   pairsHow: "Choose pictures together with text files of the same names, a caption a line.",
   pairsGiven: (texts, pictures) => `${texts} text${s(texts)} for ${pictures} picture${s(pictures)}.`,
   learn: "Learn",
+  beginning: "Sending what there is to learn from …",
   runs: "What was learnt",
   noRuns: "Nothing yet.",
   state: { running: "Learning", done: "Learnt", failed: "Failed", stopped: "Stopped" },
