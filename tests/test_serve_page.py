@@ -406,7 +406,8 @@ def test_nobody_is_shut_out(chromium, service, scheme):
     """axe knows the rules of WCAG that a program can check."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     with looking(chromium, service, color_scheme=scheme, reduced_motion="reduce") as page:
-        for place in ("", "text=a+cat+with+green+eyes", "collections", "teach", "quality"):
+        places = ("", "text=a+cat+with+green+eyes", "collections", "teach", "quality")
+        for place in places if scheme == "light" else places[1:2]:
             page.goto("about:blank")
             page.goto(f"/#{place}")
             expect(page.locator("main:visible")).not_to_contain_text("…")
@@ -452,14 +453,14 @@ def test_the_page_speaks_german_to_who_reads_it(chromium, service):
         assert page.evaluate("document.documentElement.lang") == "de"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width, height", [(390, 844), (1280, 800), (1920, 1080)])
+SHOWN = [(390, 844, "dark"), (1280, 800, "light"), (1280, 800, "dark"), (1920, 1080, "light")]
+
+
+@pytest.mark.parametrize("width, height, scheme", SHOWN)
 def test_nothing_sticks_out_at_any_size(chromium, service, width, height, scheme):
     size = {"width": width, "height": height}
     with looking(chromium, service, viewport=size, color_scheme=scheme) as page:
-        for place in ("duplicates", "quality", "text=a+cat"):
-            page.goto("about:blank")
-            page.goto(f"/#{place}")
-            expect(page.locator("main:visible")).not_to_contain_text("…")
-            page.wait_for_function("[...document.images].every((each) => each.complete)")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.goto("/#text=a+cat")
+        expect(page.locator(".cell .bar").first).to_be_visible()
+        page.evaluate("Promise.all([...document.images].map((each) => each.decode()))")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
