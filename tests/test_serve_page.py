@@ -462,5 +462,5 @@ def test_nothing_sticks_out_at_any_size(chromium, service, width, height, scheme
     with looking(chromium, service, viewport=size, color_scheme=scheme) as page:
         page.goto("/#text=a+cat")
         expect(page.locator(".cell .bar").first).to_be_visible()
-        page.evaluate("Promise.all([...document.images].map((each) => each.decode()))")
+        page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
