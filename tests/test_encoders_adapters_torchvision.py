@@ -114,7 +114,8 @@ def test_inception_v3_has_the_papers_two_levels():
         encoder.network(["mixed_9"])
 
 
-def test_the_papers_recipe_is_4096_features(photographs):
+def test_the_papers_recipe_is_4096_features(photographs, monkeypatch):
+    monkeypatch.setenv("VISITA_PRECISION", "float32")
     encoder = RecipeEncoder(Recipe({"inception-v3": ("mixed9", "fc")}))
     (batch,) = encoder.encode([(path.name, path) for path in photographs])
     assert {name: values.shape for name, values in batch.columns.items()} == {
