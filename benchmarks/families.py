@@ -1,9 +1,10 @@
 """What a matcher of each pretrained family costs at full size, in float32 and in int8.
 
-python benchmarks/families.py FOLDER [--families clip align …] [--pictures 8]
+python benchmarks/families.py FOLDER [--families clip blip …] [--pictures 8]
 
 The networks are those of the library's own configurations, with random weights and a vocabulary
-of a few words: the table of a real one adds its numbers to memory and nothing to time. Each row is
+of a few words: the table of a real one adds its numbers to memory and nothing to time. ALIGN and
+open_clip's own are not among them. Each row is
 a process of its own whose graphs were made before; a query is read, not searched for. ``graphs`` is
 what both networks take on disk.
 """
@@ -30,7 +31,6 @@ FAMILIES = {
     "chinese-clip": ("chinese-clip", tiny.chinese_clip, 224, "ViT-B/32"),
     "altclip": ("altclip", tiny.altclip, 224, "ViT-B/32, XLM-R"),
     "blip": ("blip", tiny.blip, 384, "ViT-B/16"),
-    "align": ("align", tiny.align, 289, "EfficientNet-B7"),
     "blip2": ("blip2", tiny.blip2, 224, "ViT-g/14"),
 }
 HEAD = """| family | in | pictures a CPU second | ms a query | memory, GB | graphs, MB | cosine |
