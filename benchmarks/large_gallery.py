@@ -54,7 +54,9 @@ def main() -> None:
         made, listed = make(gallery, np.load(options.vectors, mmap_mode="r"), matcher)
         print(f"made in {made:.0f} s, put into lists in {listed:.0f} s of the processor")
     command = [sys.executable, __file__, options.vectors, "--home", options.home, "--cold"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, encoding="utf-8", check=True
+    )
     for part, value in json.loads(done.stdout).items():
         print(f"{part}: {value:.2f}")
     print("| passing | recall@10 | first ms | p50 ms | p99 ms |\n|--:|--:|--:|--:|--:|")
@@ -135,7 +137,9 @@ def searches(gallery: StoredGallery, matcher: Any, count: int) -> Iterator[str]:
 
 def memory() -> dict[str, int]:
     """Return the kilobytes of this process that are in memory, and of those the anonymous."""
-    words = (line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
+    words = (
+        line.split() for line in Path("/proc/self/smaps_rollup").read_text("utf-8").splitlines()[1:]
+    )
     return {name.rstrip(":"): int(size) for name, size, *_ in words}
 
 

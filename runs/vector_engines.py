@@ -53,12 +53,12 @@ def main() -> None:
     for size in options.sizes:
         prepare(options.data, options.scratch, size)
     kept = options.scratch / "measured.json"
-    rows = json.loads(kept.read_text()) if kept.exists() else {}
+    rows = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
     for size in options.sizes:
         for engine in options.engines:
             if f"{engine} {size}" not in rows:
                 rows[f"{engine} {size}"] = in_a_process(options, engine, size)
-                kept.write_text(json.dumps(rows, indent=1))
+                kept.write_text(json.dumps(rows, indent=1), "utf-8")
     page = "\n".join([*HEAD, *lines(rows), ""])
     print(page)
     if options.out:
@@ -139,7 +139,7 @@ def in_a_process(options: argparse.Namespace, engine: str, size: int) -> dict[st
         [*map(str, command), "--one", engine, str(size)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     print(engine, size, done.stdout.strip() or done.stderr[-300:], flush=True)
@@ -173,7 +173,9 @@ def measured(scratch: Path, engine: str, size: int) -> dict[str, Any]:
 
 def memory() -> dict[str, int]:
     """Return the kilobytes of this process that are in memory, and of those the anonymous."""
-    words = (line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
+    words = (
+        line.split() for line in Path("/proc/self/smaps_rollup").read_text("utf-8").splitlines()[1:]
+    )
     return {name.rstrip(":"): int(size) for name, size, *_ in words}
 
 

@@ -38,7 +38,7 @@ def serving() -> Iterator[str]:
         port = listening.getsockname()[1]
     words = [str(shutil.which(SERVER)), "-H", "127.0.0.1", "-p", str(port)]
     alone = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=alone) as server:
+    with subprocess.Popen(words, stderr=subprocess.PIPE, encoding="utf-8", env=alone) as server:
         assert server.stderr
         address = f"http://127.0.0.1:{port}"
         try:

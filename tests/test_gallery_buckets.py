@@ -61,7 +61,7 @@ def folder(tmp_path) -> Path:
         entries = exif({0x0110: "Canon R5"}, {0x9003: f"202{i}:01:01 00:00:00"}, at(1, 2))
         save(folder / f"year {i}" / "ä +&.jpg", i, exif=entries)
     shutil.copy(folder / "year 0" / "ä +&.jpg", folder / "copy.jpg")
-    (folder / "copy.txt").write_text("a copy")
+    (folder / "copy.txt").write_text("a copy", "utf-8")
     (folder / "broken.png").write_bytes(b"none")
     return folder
 

@@ -51,7 +51,7 @@ def place(tmp_path_factory) -> visita.Gallery:
         path.with_suffix(".txt").unlink(missing_ok=True)
     said = {3: "The Invoice, 2023: paid", 7: "invoice of 2023", 9: "an INVOICE 2023"}
     for number, words in said.items():
-        next(folder.glob(f"{number:05}.*")).with_suffix(".txt").write_text(words)
+        next(folder.glob(f"{number:05}.*")).with_suffix(".txt").write_text(words, "utf-8")
     found = visita.Gallery.open(folder, home=folder.parent / "home")
     found.sync()
     return found

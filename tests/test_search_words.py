@@ -30,7 +30,7 @@ def place(tmp_path_factory) -> visita.Gallery:
     draw_pairs(folder, 30)
     for path in folder.glob("*.txt"):
         path.unlink()
-    (folder / "00003.txt").write_text("At the Lindenhof with Anna")
+    (folder / "00003.txt").write_text("At the Lindenhof with Anna", "utf-8")
     (folder / "00004.xmp").write_bytes(xmp("", bag("lindenhof")))
     found = visita.Gallery.open(folder, home=folder.parent / "home")
     found.sync()
@@ -58,7 +58,7 @@ def test_what_has_the_words_is_lifted_by_what_each_kernel_adds(place):
 @pytest.mark.slow
 def test_a_search_for_one_finds_it_however_far_its_vector_is(place):
     worst = place.search("a red star", 30)[-1].path.stem
-    (place.folder / f"{worst}.txt").write_text("zweisimmen, a red star")
+    (place.folder / f"{worst}.txt").write_text("zweisimmen, a red star", "utf-8")
     place.sync()
     [first] = place.search("zweisimmen", 1)
     assert first.path.stem == worst
