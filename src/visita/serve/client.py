@@ -195,7 +195,7 @@ def _matches(found: models.SearchAnswer) -> Matches[Match]:
 
 
 def _fields(found: models.Found) -> dict[str, Any]:
-    fields = ("score", "probability", "date")
+    fields = ("score", "probability", "date", "said")
     alike = tuple(Path(other.path) for other in found.alike)
     values = {name: getattr(found, name) for name in fields}
     return {"path": Path(found.path), "alike": alike, **values}

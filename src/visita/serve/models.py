@@ -121,6 +121,8 @@ class Found(Located):
     width: int | None
     height: int | None
     alike: tuple[Located, ...] = ()
+    said: tuple[tuple[str, float], ...] = ()
+    """What words that are written of it, or in it, add to the score, by column."""
 
 
 class SearchAnswer(Shape):

@@ -136,6 +136,7 @@ def told(matches: Sequence[Match], shelves: Sequence[Shelf]) -> list[dict[str, A
             "width": known[place.path].get("width"),
             "height": known[place.path].get("height"),
             "alike": tuple(located(path, shelves) for path in match.alike),
+            "said": match.said,
         }
         for match, place in zip(matches, places, strict=True)
     ]
