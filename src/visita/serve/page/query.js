@@ -5,7 +5,7 @@ import { fileOf } from "./files.js";
 
 const ARTICLE = 300;
 const ENOUGH_ALIKE = 0.6;
-const PAGE = 200;
+const PAGE = 100;
 const RECOMMENDED = 100;
 const MOST_MARKS = 10;
 
