@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 
 import numpy as np
 import pytest
@@ -91,3 +92,8 @@ def test_one_that_cannot_be_encoded_does_not_spoil_the_others(sentences):
     errors = [future.exception() for future in asked_for]
     assert errors[len(CAPTIONS)] is not None
     assert sum(error is None for error in errors) == 2 * len(CAPTIONS)
+
+
+def test_a_copy_encodes_too(sentences):
+    found = copy(BatchedTexts(sentences)).encode(CAPTIONS[:2])
+    np.testing.assert_array_equal(found.vectors, sentences.encode(CAPTIONS[:2]).vectors)

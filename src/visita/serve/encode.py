@@ -47,6 +47,8 @@ class BatchedTexts:
             return future.result()
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # as a copy asks for before it has an encoder
+            raise AttributeError(name)
         return getattr(self._encoder, name)
 
     def _encode_waiting(self) -> None:
