@@ -164,7 +164,7 @@ CALLS = {
     "evaluate(3, pairs)": "A matcher is a Matcher.* not an int",
     "load(None)": "A matcher is .* not None",
     "find('folder', 'a dog')": "Galleries are a list of Gallery; number 1 is a str",
-    "find([gallery], None)": "A text is a str; not None",
+    "find([gallery], None)": "What is searched for is a str or a list of Term; not None",
     "find_like([gallery], array)": "A picture is a PIL image .*Image.fromarray.* not a ndarray",
     "recommend([gallery], 3)": "An article is a text.* not an int",
     "answer(finder, 'a.png', 'red?', 'red')": "Choices are a list of str; not a str alone",

@@ -246,7 +246,7 @@ def test_it_refuses_to_be_open_to_others_and_wrong_settings(pictures):
     done = run("serve", pictures, "--host", "0.0.0.0", "--no-open")
     assert done.status == 2 and "VISITA_SERVE_TOKEN" in done.err
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VISITA_SERVE_PROT", "1")
+        patch.setenv("VISITA_SERVE_PORTS", "1")
         done = run("serve", pictures, "--no-open")
     assert done.status == 2 and "Did you mean 'port'?" in done.err
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -393,6 +393,8 @@ def test_pictures_of_one_content_are_shown_as_duplicates(page, album):
 
 def test_texts_are_ordered_by_how_well_they_fit_a_picture(page):
     page.locator(".cell[title='coffee.png']").click()
+    # Where the picture comes only now, all below it moves.
+    expect(page.locator("dialog figure img")).to_have_js_property("complete", True)
     page.get_by_text("Which of some texts fits?").click()
     page.get_by_label("Texts, one a line", exact=True).fill(
         "a rocket\na cup of coffee on a table\na cat"

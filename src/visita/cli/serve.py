@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from visita.cli.options import Config, Home
+from visita.cli.options import Config, Home, Root
 from visita.cli.options import folders as checked
 
 
@@ -34,6 +34,7 @@ def serve(
         str | None,
         typer.Option(metavar="PAIRS", help="Past articles with their pictures, to recommend by."),
     ] = None,
+    root: Root = None,
     gallery: Home = None,
     matcher: Annotated[
         str | None,
@@ -56,7 +57,7 @@ def serve(
 
     flags = {
         **{"port": port, "host": host, "token": token, "exclude": exclude, "past": past},
-        **{"home": gallery, "matcher": matcher},
+        **{"root": root, "home": gallery, "matcher": matcher},
     }
     settings = ServeConfig.of_everything(config, os.environ, flags)
     if "matcher" not in settings.model_fields_set:

@@ -31,8 +31,8 @@ class Match:
     alike : tuple of Path
         Others that are nearly the same picture, where they were asked to be put together.
     said : tuple of (str, float)
-        What words of the text add to the score that stand in a column of the gallery's table, such
-        as ``caption``, or in the picture (``words``); see ``visita.search.words``.
+        What words of the text add to the score that were read in the picture, as ``words``; see
+        ``visita.search.words``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What is written of pictures and in them, as kernels beside that of the vectors.
+"""The words read in pictures, as a kernel beside that of the vectors.
 
 The score of a text is that of the vectors plus Σ β_f k_f(text, field f), where k_f is the part of
 the text's words that the field holds. No common words count, and a plural is its singular.
@@ -11,13 +11,10 @@ import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 
-WEIGHTS = {
-    "words": 0.8,
-    **{"title": 0.4, "caption": 0.4, "keywords": 0.4},
-    **{"folder": 0.2, "place": 0.2},
-}
-"""The betas, by column of a gallery's table. That of words read in pictures was chosen on such, see
-``docs/results/words-kernels.md``; the others count half and a quarter of it, unmeasured."""
+WEIGHTS = {"words": 0.8}
+"""The betas, by column of a gallery's table, chosen on pictures with signs
+(``docs/results/words-kernels.md``). Of titles, captions, keywords, folders and places they are 0:
+none was measured, and one that is guessed makes probabilities too high."""
 _WORD = re.compile(r"\w+")
 _COMMON = frozenset(
     _WORD.findall(

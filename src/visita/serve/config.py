@@ -38,6 +38,8 @@ class ServeConfig(Settings):
         Patterns of files and folders to leave out.
     past : str or None
         Past articles with their pictures, ``READER:PATH``, to recommend by.
+    root : tuple of Path
+        More folders that their pictures may lie in.
     threads : int
         Requests that are worked on at once.
     waiting : int
@@ -64,6 +66,7 @@ class ServeConfig(Settings):
     home: Path | None = None
     exclude: tuple[str, ...] = ()
     past: str | None = None
+    root: tuple[Path, ...] = ()
     threads: Annotated[int, Field(ge=1, le=256)] = 16
     waiting: Annotated[int, Field(ge=0, le=10_000)] = 128
     body: Annotated[int, Field(ge=1_000)] = 32_000_000

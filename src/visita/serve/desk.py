@@ -51,9 +51,10 @@ class Desk:
         library = Library(self._folders, SharedFinder(matcher), matcher, home=home, exclude=exclude)
         if self.config.past is None:
             return library, None
+        from visita.data import Source  # noqa: PLC0415  most services need none
         from visita.search.past import Past  # noqa: PLC0415  brings scikit-learn
 
-        return library, Past.learn(library.finder, self.config.past)
+        return library, Past.learn(library.finder, Source(self.config.past, self.config.root))
 
     def start(self) -> None:
         """Begin to index in the background."""

@@ -25,6 +25,8 @@ from visita.types import Skipped
 
 DELIMITERS = ",;\t|"
 SHOWN = 10
+LONGEST_CELL = 2**17
+"""Characters."""
 
 
 def read_delimited(
@@ -74,6 +76,7 @@ def _header(path: Path, text: str, choose: Choose) -> tuple[str, list[str], Mapp
 def _cells(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the cells of each row that is not blank."""
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    csv.field_size_limit(LONGEST_CELL)  # of the process: a library may have lifted it
     try:
         for cells in filter(None, lines):
             yield lines.line_num, cells
