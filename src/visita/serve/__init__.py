@@ -3,5 +3,5 @@
 A request goes one way: ``guard`` (who may ask) → ``limits`` (how much) → a route (``searching``,
 ``pictures``, ``reasons``) → one call of the library → an answer of ``models``. ``library`` holds
 the galleries that are served and keeps them in step. Every request and answer has its shape in
-``models``; a running service has them with examples at ``/api/v1/openapi.json``.
+``models`` and ``kept_models``; a running service has them with examples at ``/api/v1/openapi.json``.
 """

@@ -17,7 +17,7 @@ from typing import Any
 
 from visita.durable import make_folder
 from visita.errors import ArtifactError, DamagedError, UnwritableError
-from visita.serve import models
+from visita.serve import kept_models, models
 from visita.serve.problems import NotFoundError
 
 FILE = "kept.sqlite"
@@ -71,7 +71,7 @@ class Kept:
                 for statement in _SCHEMA.strip().split(";"):
                     self._connection.execute(statement)
 
-    def mark(self, mark: models.Mark) -> None:
+    def mark(self, mark: kept_models.Mark) -> None:
         """Note whether a picture fits a text, in place of what was noted before, or nothing."""
         of = mark.gallery, mark.id, mark.text
         with self._writing():
@@ -79,23 +79,23 @@ class Kept:
             if mark.fits is not None:
                 self._do("INSERT INTO marks VALUES (?, ?, ?, ?, ?)", (*of, mark.fits, _now()))
 
-    def marks(self) -> tuple[models.Mark, ...]:
+    def marks(self) -> tuple[kept_models.Mark, ...]:
         """Return all marks, in the order in which they were made."""
         rows = self._read("SELECT gallery, picture, text, fits FROM marks ORDER BY marked")
         return tuple(
-            models.Mark(gallery=gallery, id=picture, text=text, fits=bool(fits))
+            kept_models.Mark(gallery=gallery, id=picture, text=text, fits=bool(fits))
             for gallery, picture, text, fits in rows
         )
 
-    def collections(self) -> tuple[models.Collection, ...]:
+    def collections(self) -> tuple[kept_models.Collection, ...]:
         """Return all collections, by name."""
         rows = self._read(
             "SELECT id, name, (SELECT count(*) FROM members WHERE collection = id) "
             "FROM collections ORDER BY name, made"
         )
-        return tuple(models.Collection(id=i, name=name, size=size) for i, name, size in rows)
+        return tuple(kept_models.Collection(id=i, name=name, size=size) for i, name, size in rows)
 
-    def collection(self, name: str) -> models.Collection:
+    def collection(self, name: str) -> kept_models.Collection:
         """Return one collection by its id.
 
         Raises
@@ -117,9 +117,9 @@ class Kept:
         )
         return [models.Named(gallery=gallery, id=picture) for gallery, picture in rows]
 
-    def make_collection(self, name: str) -> models.Collection:
+    def make_collection(self, name: str) -> kept_models.Collection:
         """Make a collection that is empty."""
-        made = models.Collection(id=uuid.uuid4().hex, name=name, size=0)
+        made = kept_models.Collection(id=uuid.uuid4().hex, name=name, size=0)
         with self._writing():
             self._do("INSERT INTO collections VALUES (?, ?, ?)", (made.id, name, _now()))
         return made

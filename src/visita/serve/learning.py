@@ -20,7 +20,7 @@ from typing import Any
 
 from visita.durable import make_folder, write_durably
 from visita.errors import ConfigError, DamagedError, DataError
-from visita.serve import models
+from visita.serve import kept_models, models
 from visita.serve.desk import Desk
 from visita.serve.problems import NotFoundError, NotReadyError
 from visita.serve.uploads import opened
@@ -54,9 +54,9 @@ class Run:
         """The folder of what it learnt."""
         return str(self.folder / MATCHER)
 
-    def told(self, in_use: str) -> models.Job:
+    def told(self, in_use: str) -> kept_models.Job:
         """Return what there is to say of it."""
-        return models.Job(
+        return kept_models.Job(
             id=self.id,
             state=self.state,  # type: ignore[arg-type]
             started=self.started,
@@ -93,7 +93,7 @@ class Learning:
             raise NotFoundError(f"There is no run of learning {name[:40]!r}.")
         return self._runs[name]
 
-    def begin(self, asked: models.LearnRequest) -> Run:
+    def begin(self, asked: kept_models.LearnRequest) -> Run:
         """Begin a run on all marks that say right, and on the pairs that are sent.
 
         Raises
@@ -213,15 +213,15 @@ def _read_runs(folder: Path) -> Iterable[Run]:
             raise DamagedError(f"{path} is damaged: delete its folder.") from error
 
 
-def _changes(comparison: dict[str, Any]) -> Iterable[models.Change]:
+def _changes(comparison: dict[str, Any]) -> Iterable[kept_models.Change]:
     for metric, values in _flat(comparison.get("difference", {})):
         sides = (_at(comparison[side], metric) for side in ("before", "after"))
         before, after, difference = (
-            models.Interval(**{key: side[key] for key in ("value", "low", "high")})
+            kept_models.Interval(**{key: side[key] for key in ("value", "low", "high")})
             for side in (*sides, values)
         )
         name = " ".join(metric).replace("_", " ")
-        yield models.Change(metric=name, before=before, after=after, difference=difference)
+        yield kept_models.Change(metric=name, before=before, after=after, difference=difference)
 
 
 def _flat(

@@ -12,8 +12,9 @@ import numpy as np
 from visita.matchers.shares import split
 from visita.search.finder import Finder
 from visita.serve.fits import Fit, fits
+from visita.serve.kept_models import Mark
 from visita.serve.library import Library
-from visita.serve.models import Mark, Shape
+from visita.serve.models import Shape
 from visita.serve.problems import NotFoundError, NotReadyError
 from visita.types import FloatArray
 
