@@ -6,15 +6,14 @@ X and Y are nouns of dev's captions of which a picture of X often has the other.
 text, "X without Y" is matched as it stands; understood, it is P(X) times 1 - P(Y).
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dev_page import write_page
 from single_words import SEED, SHIPPED, said_by, words_of
 
 import visita
-from visita.data import PairSet, open_pairs
+from visita.data import PairSet
 from visita.evaluation import Words
 from visita.evaluation.intervals import estimates, mean_statistic
 from visita.evaluation.measure import features_for, vectors
@@ -28,16 +27,7 @@ OFTEN = (0.2, 0.8)
 
 def main() -> None:
     """Measure each matcher and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("matchers", nargs="*", default=SHIPPED)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    dev = open_pairs(options.data).take("dev")
-    page = "\n".join([*HEAD, *(line for name in options.matchers for line in rows(name, dev)), ""])
-    print(page)
-    if options.out:
-        options.out.write_text(page, encoding="utf-8")
+    write_page(__doc__, HEAD, rows, SHIPPED)
 
 
 def rows(name: str, dev: PairSet) -> list[str]:

@@ -7,18 +7,18 @@ its synonyms, kinds and what is seldom seen without it. Absent: every picture wi
 a caption is removed. Present: they are there, and one of them comes first.
 """
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dev_page import write_page
 from numpy.typing import NDArray
 from single_words import SEED, SHIPPED
 from sklearn.linear_model import LogisticRegression
 
 import visita
-from visita.data import PairSet, open_pairs
+from visita.data import PairSet
 from visita.evaluation.intervals import estimates
 from visita.evaluation.keywords import find_nouns, keyword_queries, words_held
 from visita.evaluation.measure import features_for, vectors
@@ -47,16 +47,7 @@ class Asked:
 
 def main() -> None:
     """Measure each matcher and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("matchers", nargs="*", default=SHIPPED)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    dev = open_pairs(options.data).take("dev")
-    page = "\n".join([*HEAD, *(line for name in options.matchers for line in rows(name, dev)), ""])
-    print(page)
-    if options.out:
-        options.out.write_text(page, encoding="utf-8")
+    write_page(__doc__, HEAD, rows, SHIPPED)
 
 
 def rows(name: str, dev: PairSet) -> list[str]:

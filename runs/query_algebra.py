@@ -8,17 +8,16 @@ other pictures have both; and "X - Y" for nouns of which pictures often have bot
 term in units of how its similarities vary; beside it is the sum of unit vectors.
 """
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dev_page import write_page
 from negation import FIRST, often_together
 from single_words import SEED, SHIPPED, words_of
 
 import visita
-from visita.data import PairSet, open_pairs
+from visita.data import PairSet
 from visita.evaluation import Words
 from visita.evaluation.intervals import estimates, mean_statistic
 from visita.evaluation.measure import features_for, vectors
@@ -33,16 +32,7 @@ Case = tuple[int, int, int]
 
 def main() -> None:
     """Measure each matcher and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("matchers", nargs="*", default=SHIPPED)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    dev = open_pairs(options.data).take("dev")
-    page = "\n".join([*HEAD, *(line for name in options.matchers for line in rows(name, dev)), ""])
-    print(page)
-    if options.out:
-        options.out.write_text(page, encoding="utf-8")
+    write_page(__doc__, HEAD, rows, SHIPPED)
 
 
 def rows(name: str, dev: PairSet) -> list[str]:

@@ -7,16 +7,15 @@ by the same losses, with batches of all pictures of one half of dev; so they are
 checkpoint's can be. They are tried on the texts of the other half.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
+from dev_page import write_page
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 import visita
-from visita.data import PairSet, open_pairs
+from visita.data import PairSet
 from visita.evaluation import fit_calibration, reliability
 from visita.evaluation.calibrate import logistic
 from visita.evaluation.measure import features_for, vectors
@@ -33,16 +32,7 @@ Rule = Callable[[FloatArray], FloatArray]
 
 def main() -> None:
     """Measure each matcher and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("matchers", nargs="*", default=["visita-small"])
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    dev = open_pairs(options.data).take("dev")
-    page = "\n".join([*HEAD, *(line for name in options.matchers for line in rows(name, dev)), ""])
-    print(page)
-    if options.out:
-        options.out.write_text(page, encoding="utf-8")
+    write_page(__doc__, HEAD, rows, ["visita-small"])
 
 
 def rows(name: str, dev: PairSet) -> Iterator[str]:
