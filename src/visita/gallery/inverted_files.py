@@ -14,7 +14,7 @@ these; one that is damaged is as if it were not there.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def _read(folder: Path, store: FeatureStore) -> Kept | None:
         card = read_sealed(folder / CARD)
         if folder.name != _folder_name(store, card["vectors"]):
             return None
-        if any(checksum_of(folder / _file(name)) != card["files"][name] for name in ARRAYS):
+        if not _is_whole(folder, card):
             raise DamagedError(f"{folder} is damaged.")
         arrays: dict[str, Any] = {
             name: np.asarray(np.load(folder / _file(name), mmap_mode="r", allow_pickle=False))
@@ -104,10 +104,14 @@ def damaged_inverted(place: Path) -> list[str]:
 
 def _is_sound(folder: Path) -> bool:
     try:
-        files = read_sealed(folder / CARD)["files"]
-        return all(checksum_of(folder / _file(name)) == files[name] for name in ARRAYS)
+        return _is_whole(folder, read_sealed(folder / CARD))
     except (DamagedError, OSError, KeyError, TypeError):
         return False
+
+
+def _is_whole(folder: Path, card: Mapping[str, Any]) -> bool:
+    files = card["files"]
+    return all(checksum_of(folder / _file(name)) == files[name] for name in ARRAYS)
 
 
 def keep_inverted(place: Path, store: FeatureStore, matcher: Matcher) -> None:
