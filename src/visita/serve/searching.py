@@ -114,9 +114,8 @@ def terms(library: Library, asked: models.SearchRequest, most_pixels: int) -> Se
 
 def vector(match: Match, shelves: Sequence[Shelf]) -> FloatArray:
     """Return the vector of a picture that was found, float32 (d,)."""
-    path = str(match.path)
-    shelf = next(shelf for shelf in shelves if path in shelf.rows)
-    found: FloatArray = shelf.snapshot.taken[shelf.rows[path]]
+    shelf, row = _place(match.path, shelves)
+    found: FloatArray = shelf.snapshot.taken[row]
     return found
 
 
@@ -144,9 +143,14 @@ def told(matches: Sequence[Match], shelves: Sequence[Shelf]) -> list[dict[str, A
 
 def located(path: Path, shelves: Sequence[Shelf]) -> models.Located:
     """Return what a picture that was found on one of the shelves is called."""
-    shelf = next(shelf for shelf in shelves if str(path) in shelf.rows)
-    digest = shelf.snapshot.digests[shelf.rows[str(path)]]
+    shelf, row = _place(path, shelves)
+    digest = shelf.snapshot.digests[row]
     return models.Located(gallery=shelf.id, id=digest, path=str(path))
+
+
+def _place(path: Path, shelves: Sequence[Shelf]) -> tuple[Shelf, int]:
+    shelf = next(shelf for shelf in shelves if str(path) in shelf.rows)
+    return shelf, shelf.rows[str(path)]
 
 
 def filter_of(among: models.Among) -> Filter | None:
