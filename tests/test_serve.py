@@ -43,24 +43,24 @@ def digest(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
+def galleries(tmp_path_factory) -> Path:
     """Return where its galleries are kept."""
     return tmp_path_factory.mktemp("serve-home")
 
 
 @pytest.fixture(scope="module")
-def service(pictures, home) -> Service:
+def service(pictures, galleries) -> Service:
     """Yield a service in step."""
-    with serving(pictures, "--gallery", home) as running:
+    with serving(pictures, "--gallery", galleries) as running:
         running.wait_until_ready()
         yield running
 
 
 @pytest.fixture(scope="module")
-def gallery(pictures, home, service) -> visita.Gallery:
+def gallery(pictures, galleries, service) -> visita.Gallery:
     """Return the same gallery, through the library."""
     assert service.process.poll() is None
-    return visita.Gallery.open(pictures, home=home)
+    return visita.Gallery.open(pictures, home=galleries)
 
 
 def test_it_says_how_it_is(service, pictures):
