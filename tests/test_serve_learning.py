@@ -29,6 +29,7 @@ def test_what_is_marked_is_learnt_used_and_given_up(drawn_folder, tmp_path):
         service.wait_until_ready()
         too_few = service.ask("jobs", {})
         assert too_few.status == 422 and "12 pictures" in too_few.json["detail"]
+        assert not list(tmp_path.glob("home/**/learnt/*"))
         pairs = []
         for picture in service.ask("pictures").json["pictures"]:
             name = {"gallery": picture["gallery"], "id": picture["id"]}
@@ -50,8 +51,11 @@ def test_what_is_marked_is_learnt_used_and_given_up(drawn_folder, tmp_path):
         model = until(service, "model", lambda model: model["learnt"])
         assert model["facts"]["base"] and service.ask(where).json["in_use"]
         assert service.ask("search", text="a red star").status == 200
+    (learnt,) = tmp_path.glob("home/**/learnt")
+    (learnt / "torn").mkdir()
+    (learnt / "torn" / "job.json").write_text("{", "utf-8")
     with serving(folder, "--gallery", tmp_path / "home") as service:
         assert service.ask("model").json["learnt"]
         assert service.ask("model", {"job": None}).status == 202
         until(service, "model", lambda model: not model["learnt"])
-        assert service.ask("jobs").json["jobs"][0]["state"] == "done"
+        assert [job["state"] for job in service.ask("jobs").json["jobs"]] == ["done"]

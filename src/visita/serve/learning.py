@@ -7,6 +7,8 @@ and leaves a matcher in a folder. Nothing is searched with it until somebody say
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 import subprocess
 import sys
 import uuid
@@ -19,12 +21,13 @@ from threading import Lock, Thread
 from typing import Any
 
 from visita.durable import make_folder, write_durably
-from visita.errors import ConfigError, DamagedError, DataError
+from visita.errors import ConfigError, DataError
 from visita.serve import kept_models, models
 from visita.serve.desk import Desk
 from visita.serve.problems import NotFoundError, NotReadyError
 from visita.serve.uploads import opened
 
+LOG = logging.getLogger("visita.serve")
 PAIRS, RESULT, MATCHER = "pairs.jsonl", "job.json", "matcher"
 ENOUGH = 12
 """Pictures that learning needs at least."""
@@ -108,15 +111,12 @@ class Learning:
                 raise ConfigError("The service is learning already: wait until that is done.")
             folder = self._folder / uuid.uuid4().hex
             make_folder(folder)
-            rows = [*self._marked(), *self._sent(asked.pairs, folder)]
-            if len({row["image"] for row in rows}) < ENOUGH:
-                raise DataError(
-                    f"Learning needs texts of {ENOUGH} pictures or more that were marked right, "
-                    f"and there are {len({row['image'] for row in rows})}."
-                )
-            lines = "".join(json.dumps(row) + "\n" for row in rows)
-            write_durably(folder / PAIRS, lines.encode())
-            run = Run(folder, datetime.now(UTC).isoformat(timespec="seconds"), len(rows))
+            try:
+                pairs = self._write_pairs(asked, folder)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)  # nothing was begun
+                raise
+            run = Run(folder, datetime.now(UTC).isoformat(timespec="seconds"), pairs)
             self._runs[run.id] = run
             run.process = self._process(run)
         Thread(target=self._follow, args=(run,), name="learning", daemon=True).start()
@@ -150,6 +150,18 @@ class Learning:
         if run.state != "done":
             raise ConfigError("That run did not end with something to search with.")
         self._desk.switch(run.matcher)
+
+    def _write_pairs(self, asked: kept_models.LearnRequest, folder: Path) -> int:
+        """Write what a run learns from into its folder, and return how many pairs that is."""
+        rows = [*self._marked(), *self._sent(asked.pairs, folder)]
+        pictures = len({row["image"] for row in rows})
+        if pictures < ENOUGH:
+            raise DataError(
+                f"Learning needs texts of {ENOUGH} pictures or more that were marked right, "
+                f"and there are {pictures}."
+            )
+        write_durably(folder / PAIRS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        return len(rows)
 
     def _marked(self) -> Iterable[dict[str, str]]:
         for mark in self._desk.kept.marks():
@@ -210,7 +222,7 @@ def _read_runs(folder: Path) -> Iterable[Run]:
             lines = deque(facts.pop("lines"), maxlen=TOLD)
             yield Run(path.parent, lines=lines, **facts)
         except (ValueError, TypeError, KeyError, OSError) as error:
-            raise DamagedError(f"{path} is damaged: delete its folder.") from error
+            LOG.error("%s is damaged (%s): its run is left out; delete its folder.", path, error)
 
 
 def _changes(comparison: dict[str, Any]) -> Iterable[kept_models.Change]:
