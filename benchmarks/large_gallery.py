@@ -19,7 +19,7 @@ import numpy as np
 
 import visita
 from visita.gallery.captions import captions
-from visita.gallery.catalog import INDEX
+from visita.gallery.catalog import INDEX, Catalog
 from visita.gallery.columns import VECTOR
 from visita.gallery.gallery import StoredGallery
 from visita.gallery.inverted import neighbours
@@ -77,6 +77,8 @@ def make(gallery: StoredGallery, vectors: Any, matcher: Any) -> tuple[float, flo
             store.append([digest(row) for row in range(at, at + len(part))], {VECTOR: part})
         made = time.process_time()
         keep_inverted(gallery.path, store, matcher)
+        store.checkpoint()
+    Catalog(gallery.path).checkpoint()
     return made - start, time.process_time() - made
 
 

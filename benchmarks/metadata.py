@@ -19,7 +19,8 @@ import numpy as np
 
 import visita
 from visita.gallery import attempt, sync, table
-from visita.gallery.catalog import Catalog, Entry
+from visita.gallery.catalog import Catalog
+from visita.gallery.entries import Entry
 from visita.gallery.filter import Filter
 from visita.gallery.metadata import METADATA, MetadataFile
 from visita.store.lock import WriterLock

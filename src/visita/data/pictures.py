@@ -312,11 +312,12 @@ class _Walk:
         return self._excluded(path, is_folder=entry.is_dir)
 
     def _note(self, entry: os.DirEntry[str]) -> None:
-        if is_left_out(entry.name) and entry.is_dir():
+        is_folder = entry.is_dir()
+        if is_folder and is_left_out(entry.name):
             self.left_out[printable(entry.name)] += 1
         elif entry.name.startswith("."):
             return
-        elif entry.is_dir():
+        elif is_folder:
             (self.links if entry.is_symlink() else self.folders).append(entry.path)
         elif entry.is_file():
             self._note_file(entry)

@@ -118,6 +118,7 @@ class Attempt:
         if self.tabled:
             work |= bool(surveyed.undescribed) or not table.is_in_step(self.place)
             work |= vectors is not None and is_wanting(vectors.store, vectors.kept)
+            work |= not (catalog.is_quick and (vectors is None or vectors.store.is_quick))
         return catalog.is_sound and not work and self._card_is_right()
 
     def _card_is_right(self) -> bool:
@@ -179,11 +180,14 @@ class Attempt:
             sync.run(self.read, self.encoder, self.progress)
             with self._writing(lock):
                 stores.keep_inverted(self.place)
+                stores.checkpoint()
         if self.tabled:
             sync.describe(surveyed.undescribed, self.progress)
             if lost := table.write_table(self.place, catalog.there(), lock):
                 sync.describe(lost, self.progress)
                 table.write_table(self.place, catalog.there(), lock)
+        with self._writing(lock):
+            catalog.checkpoint()
         return sync
 
     @contextmanager

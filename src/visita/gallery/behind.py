@@ -19,7 +19,7 @@ def behind(matcher_fingerprint: str, home: str | Path | None = None) -> list[Gal
 
 
 def _is_behind(gallery: GalleryInfo, matcher_fingerprint: str) -> bool:
-    shown = set(Catalog(gallery.path).shown().values())
+    shown = set(Catalog(gallery.path).shown().digests)
     try:
         return not shown <= read_vectors(gallery.path, matcher_fingerprint).rows.keys()
     except (DataError, ArtifactError):

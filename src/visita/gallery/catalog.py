@@ -10,13 +10,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing
-from dataclasses import astuple, dataclass
+from contextlib import closing, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from visita.errors import ArtifactError, DamagedError
+from visita.gallery.entries import Entry, Shown, arrays_of, entries_of
 from visita.progress import say_once
+from visita.store.checkpoint import LONG, has_checkpoint, read_checkpoint, write_checkpoint
 from visita.store.journal import append_line, read_lines, write_lines
 from visita.store.lock import WriterLock
 
@@ -75,44 +79,11 @@ _ROOM = 1000
 """Entries that may be out of date in the file before it is written anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file as it was when it was last read.
-
-    Attributes
-    ----------
-    size, mtime_ns, inode : int
-        Bytes, time of the last change, and the file system's number; while all stay, so does
-        the content. A number of 0 is not known.
-    digest : str
-        Hex SHA-256 of the content.
-    error : str or None
-        Why it is no picture, if so.
-    decoder : str or None
-        Versions of what could not decode it: others may succeed.
-    gone : int or None
-        Since when it has not been there, in seconds since 1970, if so.
-    described : str or None
-        Which metadata of it is kept, see ``metadata.stamp_of``; None if none was read yet.
-    """
-
-    size: int
-    mtime_ns: int
-    inode: int
-    digest: str
-    error: str | None = None
-    decoder: str | None = None
-    gone: int | None = None
-    described: str | None = None
-
-
 class Catalog:
     """The files that the gallery in ``place`` has seen.
 
     Attributes
     ----------
-    entries : dict of Entry
-        By path.
     is_sound : bool
         Whether the file is there, of today's format, and as it was written.
     is_whole : bool
@@ -124,7 +95,12 @@ class Catalog:
         self._path = place / INDEX
         self._written = 0
         self._torn = False
-        self.entries: dict[str, Entry] = {}
+        self._kept = read_checkpoint(self._path)
+        if self._kept:
+            self._written = int(self._kept["written"][0])
+            self.is_sound = self.is_whole = True
+            return
+        self.entries = {}
         try:
             self.is_sound = self.is_whole = self._read()
         except (FileNotFoundError, NotADirectoryError):
@@ -142,17 +118,24 @@ class Catalog:
             say_once(f"{self._path} is damaged: what is lost of it is looked at again")
         return not lines.damaged
 
-    def shown(self) -> dict[str, str]:
-        """Return the digests of the pictures that are there, by path, in the order of the paths."""
-        return {path: entry.digest for path, entry in sorted(self.there().items())}
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """All that is known, by path; of what is kept as arrays, made when first asked for."""
+        return entries_of(self._kept or {})
+
+    def shown(self) -> Shown:
+        """Return the pictures that are there."""
+        if self._kept and "entries" not in self.__dict__:
+            return Shown.from_arrays(self._kept)
+        return Shown.of(self.entries)
 
     def there(self) -> dict[str, Entry]:
         """Return the entries of the pictures that are there, by path."""
-        return {
-            path: entry
-            for path, entry in self.entries.items()
-            if entry.error is None and entry.gone is None
-        }
+        return {path: entry for path, entry in self.entries.items() if entry.is_there}
+
+    def __bool__(self) -> bool:
+        """Tell whether any file is known."""
+        return bool(self._kept or self.entries)
 
     def update(self, entries: Mapping[str, Entry], remove: Iterable[str], lock: WriterLock) -> None:
         """Remove some paths, then add or replace others, in one step that is then on disk.
@@ -164,7 +147,7 @@ class Catalog:
         UnwritableError
             If the disk refuses.
         """
-        line = {"files": [[p, *astuple(e)] for p, e in entries.items()], "removed": list(remove)}
+        line = {"files": [[p, *e] for p, e in entries.items()], "removed": list(remove)}
         with lock.writing():
             append_line(self._path, line)
         self._take_in(line)
@@ -177,15 +160,35 @@ class Catalog:
         OSError
             If the disk refuses.
         """
-        outgrown = self._written > 2 * len(self.entries) + _ROOM
-        if outgrown or self._torn or not self.is_sound:
-            files = [[path, *astuple(entry)] for path, entry in sorted(self.entries.items())]
+        if self._torn or not self.is_sound or self._is_outgrown():
+            files = [[path, *entry] for path, entry in sorted(self.entries.items())]
             starts = range(0, len(files), _ROOM)
             write_lines(
                 self._path, ({"files": files[at : at + _ROOM], "removed": []} for at in starts)
             )
             self._written, self._torn, self.is_sound = len(files), False, True
         remove_index(self._place)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is opened as quickly as it can be."""
+        return len(self.entries) < LONG or has_checkpoint(self._path)
+
+    def checkpoint(self) -> None:
+        """Let a long catalogue that is sound be opened quickly, until it is added to.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses.
+        """
+        if self.is_sound and not self.is_quick:
+            with suppress(OverflowError):  # then its lines are read each time
+                written = {"written": np.array([self._written])}
+                write_checkpoint(self._path, arrays_of(self.entries) | written)
+
+    def _is_outgrown(self) -> bool:
+        return self._written > 2 * len(self.entries) + _ROOM
 
     def _take_in(self, line: Mapping[str, Any]) -> None:
         for path in line["removed"]:

@@ -5,6 +5,7 @@
     home/galleries/<folder's name>-<8 hex digits of its path>/
       gallery.json        the folder
       index.jsonl         its files, by path
+      index-<…>.checkpoint  the same as arrays, of many files
       metadata.jsonl      what is written in and beside them: dates, cameras, places, words
       words.jsonl         words that were read in them, where that was asked for
       table-<…>.sqlite    a row a picture, made from these three
@@ -22,6 +23,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from visita.brief import counted
 from visita.data.locations import in_bucket, location
@@ -232,9 +235,7 @@ class StoredGallery:
         """
         catalog = Catalog(self.path)
         # Opened after the catalogue was read, so it has what the catalogue knows.
-        vectors = (
-            read_vectors(self.path, matcher_fingerprint, whole=whole) if catalog.entries else None
-        )
+        vectors = read_vectors(self.path, matcher_fingerprint, whole=whole) if catalog else None
         return self._snapshot(catalog, vectors, Exclusion(exclude, self.folder))
 
     def passing(self, snapshot: Snapshot, where: Filter) -> Snapshot:
@@ -272,7 +273,7 @@ class StoredGallery:
             raise DataError(f"{self} is not indexed yet: synchronize it first.")
         shown = catalog.shown()
         if excluded:
-            shown = {path: digest for path, digest in shown.items() if not excluded.hides(path)}
+            shown = shown.only(np.array([not excluded.hides(path) for path in shown.paths]))
         return Snapshot.of(root_of(self.folder), shown, vectors)
 
     def __str__(self) -> str:

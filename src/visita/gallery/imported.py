@@ -25,8 +25,9 @@ from visita.data.metadata.columns import CAPTION, cleaned, text, whole
 from visita.data.pictures import printable
 from visita.durable import make_folder
 from visita.errors import ConfigError, DataError, extras_named
-from visita.gallery.catalog import Catalog, Entry
+from visita.gallery.catalog import Catalog
 from visita.gallery.columns import PARTS, VECTOR
+from visita.gallery.entries import Entry
 from visita.gallery.exported import ABOUT, FORMAT, KEPT
 from visita.gallery.gallery import StoredGallery
 from visita.gallery.listing import write_card

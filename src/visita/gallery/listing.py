@@ -198,7 +198,7 @@ def _info(path: Path) -> GalleryInfo:
     except ArtifactError as error:
         folder = ""
         say_once(str(error))
-    return GalleryInfo(path.name, folder, len(Catalog(path).shown()), _bytes(path), path)
+    return GalleryInfo(path.name, folder, len(Catalog(path).shown().paths), _bytes(path), path)
 
 
 def _bytes(folder: Path) -> int:

@@ -19,7 +19,8 @@ from visita.brief import Brief
 from visita.data.decode import decode
 from visita.data.pictures import printable
 from visita.errors import PictureError
-from visita.gallery.catalog import Catalog, Entry
+from visita.gallery.catalog import Catalog
+from visita.gallery.entries import Entry
 from visita.gallery.metadata import MetadataFile, Sources, words_file
 from visita.gallery.survey import root_of
 from visita.gallery.sync import ProgressBar

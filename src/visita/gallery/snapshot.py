@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,24 +16,40 @@ from visita.data.locations import location
 from visita.errors import DamagedError, DataError
 from visita.gallery.columns import PARTS, VECTOR, Taken
 from visita.gallery.engines import Index, chosen_engine
+from visita.gallery.entries import Shown
 from visita.gallery.inverted_files import Kept
 from visita.gallery.inverted_index import InvertedIndex
 from visita.progress import say_once
 from visita.store.store import FeatureStore
+from visita.store.texts import find
 from visita.types import FloatArray
 from visita.vectors import unit
 
 
-class Vectors(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Vectors:
     """The vectors of one matcher as a reader finds them.
 
-    Those that were damaged are not there; with an inverted file, that is asked of what is found.
+    Attributes
+    ----------
+    store : FeatureStore
+    damaged : bool (m,)
+        Of each id of ``store.table``, whether its row is; with an inverted file, that is asked of
+        what is found.
+    kept : Kept or None
+        The inverted file.
     """
 
     store: FeatureStore
-    rows: dict[str, int]
-    """By digest."""
+    damaged: NDArray[np.bool_]
     kept: Kept | None = None
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """The row of each digest whose vector is not damaged."""
+        ids, rows = self.store.table()
+        sound = zip(ids, rows.tolist(), self.damaged.tolist(), strict=True)
+        return {digest: row for digest, row, damaged in sound if not damaged}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,12 +58,12 @@ class Snapshot:
 
     Attributes
     ----------
-    paths : list of str (n)
+    paths : sequence of str (n)
         Absolute; strings, as a million of them are quick to read and to sort. Iterating gives
         ``Path``.
     taken : Taken
         Their vectors, float32 (n, d), at most 1 long.
-    digests : list of str (n)
+    digests : sequence of str (n)
         Hex SHA-256 of each file's content.
     store : FeatureStore or None
         Where the vectors are and, where the matcher has a second stage, packed parts beside them.
@@ -57,32 +73,33 @@ class Snapshot:
         When each was taken, as in ``Metadata``; empty where that was not asked for.
     """
 
-    paths: list[str]
+    paths: Sequence[str]
     taken: Taken
-    digests: list[str]
+    digests: Sequence[str]
     store: FeatureStore | None = None
     kept: Kept | None = None
     dates: Sequence[str | None] = ()
 
     @classmethod
-    def of(cls, root: str, digests: Mapping[str, str], vectors: Vectors) -> Self:
+    def of(cls, root: str, shown: Shown, vectors: Vectors) -> Self:
         """Return the pictures of a folder that there are vectors of.
 
         Parameters
         ----------
         root
             What paths are added to.
-        digests
-            By path.
         """
-        store, places, kept = vectors
-        stored = {path: digest for path, digest in digests.items() if digest in places}
-        damaged = {d for d in digests.values() if d not in places and d in store}
-        if damaged:
-            say_once(f"{store.folder} is damaged: {counted(len(damaged), 'picture')} left out")
-        rows = np.array([places[digest] for digest in stored.values()], np.int64)
-        taken = Taken(store.column(VECTOR), rows)
-        return cls([root + path for path in stored], taken, list(stored.values()), store, kept)
+        store = vectors.store
+        ids, rows = store.table()
+        places = find(shown.digests, ids)
+        stored = places >= 0
+        damaged = stored & vectors.damaged[places] if len(ids) else stored
+        if damaged.any():
+            lost = counted(len(np.unique(places[damaged])), "picture")
+            say_once(f"{store.folder} is damaged: {lost} left out")
+        paths, digests = shown.only(stored & ~damaged)
+        taken = Taken(store.column(VECTOR), rows[places[stored & ~damaged]])
+        return cls(paths.beginning(root), taken, digests, store, vectors.kept)
 
     def only(self, rows: Sequence[int], dates: Sequence[str | None]) -> Self:
         """Return some of the pictures, by ascending rows, with the dates of these."""
@@ -131,14 +148,15 @@ class Snapshot:
         return chosen_engine()(unit(self.vectors))
 
     def _check_vectors(self, rows: NDArray[np.int64]) -> None:
-        self._check(rows.tolist(), VECTOR)
+        self._check(rows, VECTOR)
 
-    def _check(self, rows: Sequence[int], name: str) -> None:
-        store = self.store
-        damaged = store.damaged([self.digests[row] for row in rows], [name]) if store else []
-        if store and damaged:
-            first = next(row for row in rows if self.digests[row] == damaged[0])
-            raise DamagedError(f"{store.folder} is damaged: {self.paths[first]}.")
+    def _check(self, rows: NDArray[np.int64], name: str) -> None:
+        if self.store is None:
+            return
+        altered = self.store.altered(self.taken.rows[rows], [name])
+        if altered.any():
+            first = self.paths[rows[int(altered.argmax())]]
+            raise DamagedError(f"{self.store.folder} is damaged: {first}.")
 
     def packed(self, row: int) -> NDArray[np.float16]:
         """Return the packed parts of one picture, float16 (parts, numbers).
@@ -155,5 +173,5 @@ class Snapshot:
                 "This gallery has nothing for a second stage to look at: synchronize it with the "
                 "matcher that is searched with."
             )
-        self._check([row], PARTS)
+        self._check(np.array([row]), PARTS)
         return np.array(self.store.column(PARTS)[self.taken.rows[row]])

@@ -83,6 +83,11 @@ class Stores:
         """
         keep_inverted(place, self._vectors, self._matcher)
 
+    def checkpoint(self) -> None:
+        """Let both stores be opened quickly, until they are added to; raises as ``add``."""
+        self._features.checkpoint()
+        self._vectors.checkpoint()
+
     def _embed(self, digests: Sequence[str], columns: Mapping[str, FloatArray]) -> None:
         rows: dict[str, NDArray[Any]] = {VECTOR: self._matcher.embed_images(columns)}
         if self._matcher.reranker:
@@ -174,8 +179,9 @@ def read_vectors(place: Path, matcher_fingerprint: str, *, whole: bool = False) 
         if is_store(folder):
             store = FeatureStore.open(folder)
             kept = read_inverted(place, store)
-            looked_at = None if whole else [] if kept else [VECTOR]
-            return Vectors(store, store.intact(looked_at), kept)
+            looked_at = store.columns if whole else [] if kept else [VECTOR]
+            _, rows = store.table()
+            return Vectors(store, store.altered(rows, looked_at), kept)
     except DamagedError as error:
         say_once(str(error))
     raise DataError("This gallery was never synchronized with this matcher: do that first.")

@@ -8,7 +8,7 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path, PurePath
@@ -19,7 +19,7 @@ from visita.data.files import open_at_once
 from visita.data.locations import ObjectPath
 from visita.data.pictures import SUFFIXES, Exclusion, Found, PictureFile, find_pictures, printable
 from visita.errors import DataError, PassingError, PictureError
-from visita.gallery.catalog import Entry
+from visita.gallery.entries import Entry
 from visita.gallery.metadata import stamp_of
 from visita.types import Skipped
 
@@ -224,7 +224,7 @@ def survey(
                 surveyed.undescribed.append(path)
         else:
             surveyed.broken.append(path)
-        updated = replace(entry, inode=file.inode, gone=None)
+        updated = entry._replace(inode=file.inode, gone=None)
         if updated != entry:
             surveyed.changes[path] = updated
     for path, entry in entries.items():
@@ -232,7 +232,7 @@ def survey(
             continue
         if entry.gone is None:
             surveyed.gone.append(path)
-            surveyed.changes[path] = replace(entry, gone=now)
+            surveyed.changes[path] = entry._replace(gone=now)
         elif now - entry.gone > KEPT_DAYS * 24 * 3600:
             surveyed.expired.append(path)
     return surveyed

@@ -11,12 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from visita.brief import Brief
 from visita.data.pictures import Found, PictureFile, printable
 from visita.encoders.contract import PictureEncoder
-from visita.gallery.catalog import Catalog, Entry
+from visita.gallery.catalog import Catalog
+from visita.gallery.entries import Entry
 from visita.gallery.metadata import MetadataFile
 from visita.gallery.reading import Outcome, Part, Reader, Reading
 from visita.gallery.stores import Stores
@@ -156,7 +157,7 @@ class Sync:
     def _commit_described(self, part: Part) -> None:
         entries = self._catalog.entries
         self._write(
-            part, {o.path: replace(entries[o.path], described=o.described) for o in part.outcomes}
+            part, {o.path: entries[o.path]._replace(described=o.described) for o in part.outcomes}
         )
 
     def _write(self, part: Part, entries: Mapping[str, Entry]) -> None:
@@ -191,4 +192,4 @@ class Sync:
         """Leave a file for the next sync; what was known of it is kept, and not shown."""
         self._skipped.append(Skipped(printable(str(self._files[path].path)), reason, passing=True))
         entry = self._known.get(path)
-        return entry and replace(entry, gone=entry.gone or int(time.time()))
+        return entry and entry._replace(gone=entry.gone or int(time.time()))

@@ -20,7 +20,8 @@ from visita.data.pictures import printable
 from visita.durable import checksum, checksum_of, draft_beside, sync_file, sync_folder
 from visita.errors import UnwritableError
 from visita.gallery import places
-from visita.gallery.catalog import INDEX, Catalog, Entry
+from visita.gallery.catalog import INDEX, Catalog
+from visita.gallery.entries import Entry
 from visita.gallery.metadata import (
     METADATA,
     WORDS,
@@ -31,6 +32,7 @@ from visita.gallery.metadata import (
     words_file,
 )
 from visita.progress import say_once
+from visita.store.checkpoint import mark_of
 from visita.store.lock import WriterLock
 
 COLUMNS = {
@@ -59,7 +61,6 @@ FULL_TEXT = ("title", "caption", "keywords", "folder", "place", "words")
 """The columns with words to be searched for."""
 _NAME = "table.sqlite"
 _LAYOUT = 3
-_TAIL = 64
 _OF = "digest, described, mtime_ns"
 _QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;"
 """A draft needs no protection; 64 MB hold the parts of the indices that rows are added to."""
@@ -86,15 +87,8 @@ def is_in_step(place: Path) -> bool:
 def _made_from(place: Path) -> str:
     """Return what changes when a line is added to what it is made from, or that is written anew."""
     named = b"named" if places.is_installed() else b""
-    return checksum(b"|".join([*(_end(place / name) for name in (INDEX, METADATA, WORDS)), named]))
-
-
-def _end(path: Path) -> bytes:
-    with suppress(OSError), path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL))
-        return b"%d %b" % (size, file.read())
-    return b""
+    marks = (mark_of(place / name) for name in (INDEX, METADATA, WORDS))
+    return checksum(b"|".join([*marks, named]))
 
 
 def write_table(place: Path, entries: Mapping[str, Entry], lock: WriterLock) -> list[str]:

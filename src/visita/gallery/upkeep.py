@@ -15,6 +15,8 @@ from visita.gallery.listing import CARD, read_card
 from visita.gallery.metadata import METADATA, WORDS, MetadataFile, keys_of
 from visita.gallery.stores import discard
 from visita.gallery.table import damaged_tables, write_table
+from visita.store.checkpoint import damaged_checkpoints, drop_checkpoints, has_checkpoint
+from visita.store.journal import is_damaged
 from visita.store.lock import WriterLock
 from visita.store.store import FeatureStore
 
@@ -49,6 +51,10 @@ def verify_gallery(path: Path) -> Verdict:
     The next search makes that again, from the rest or from the pictures.
     """
     verdict = Verdict(path.name)
+    verdict.damaged += damaged_checkpoints(path)
+    for lines in path.rglob("*.jsonl"):
+        if has_checkpoint(lines) and is_damaged(lines):
+            drop_checkpoints(lines)  # lest what reads it not notice
     try:
         read_card(path)
     except DamagedError:
@@ -127,7 +133,10 @@ def compact_gallery(path: Path) -> int:
         catalog.update({}, gone, lock)
         live = {entry.digest for entry in catalog.entries.values()}
         freed = sum(_compact(folder, live) for folder in store_folders(path))
-        return freed + _compact_metadata(path, catalog, lock)
+        freed += _compact_metadata(path, catalog, lock)
+        with lock.writing():
+            catalog.checkpoint()
+        return freed
     finally:
         lock.release()
 
@@ -147,6 +156,7 @@ def _compact(folder: Path, live: set[str]) -> int:
         before = store.nbytes
         if not live.issuperset(store.ids):
             store.compact(live)
+        store.checkpoint()
         return before - store.nbytes
 
 

@@ -17,6 +17,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.durable import sync_handle, write_durably
+from visita.store.checkpoint import LONG, Arrays, has_checkpoint, read_checkpoint, write_checkpoint
+from visita.store.texts import Texts
 from visita.types import Skipped
 
 _LINE_SEAL = ',"crc32":"%08x"}'
@@ -77,6 +80,11 @@ def each_line(path: Path) -> Iterator[dict[str, Any] | None]:
                 yield _opened(line[:-1])
 
 
+def is_damaged(path: Path) -> bool:
+    """Tell whether a line of a file is not as it was written; raises as ``each_line``."""
+    return any(line is None for line in each_line(path))
+
+
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
     """Add a line; on return it is on disk."""
     append_bytes(path, _sealed(value))
@@ -128,8 +136,6 @@ class Journal:
 
     Attributes
     ----------
-    rows : dict
-        Row of each id, in the order of the rows.
     skipped : dict
         Reason of each item that failed and has not succeeded since.
     count : int
@@ -146,18 +152,66 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        lines = read_lines(path)
         self.path = path
-        self.rows: dict[str, int] = {}
         self.skipped: dict[str, str] = {}
-        self.count = 0
+        self.count = self.damaged = self._torn = 0
         self.starts: list[int] = []
-        self.damaged = lines.damaged
-        self._torn = lines.torn
         self._sums: list[tuple[int, Sums]] = []
         self._table: tuple[Sums, NDArray[np.bool_]] | None = None
+        self._kept = Texts.of(()), np.empty(0, np.int64)
+        if kept := read_checkpoint(path):
+            self._restore(kept)
+        else:
+            self._read()
+
+    def _restore(self, kept: Arrays) -> None:
+        names = (Texts.from_arrays(kept, name) for name in ("skipped", "reasons"))
+        self.skipped = dict(zip(*names, strict=True))
+        self.starts = kept["starts"].tolist()
+        self.count = len(kept["sums"])
+        self._sums = [(0, kept["sums"])]
+        self._kept = Texts.from_arrays(kept, "ids"), kept["rows"]
+
+    def _read(self) -> None:
+        lines = read_lines(self.path)
+        self.damaged, self._torn = lines.damaged, lines.torn
         for batch in lines.whole:
             self._take_in(batch)
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Row of each id, in the order of the rows."""
+        ids, rows = self._kept
+        return dict(zip(ids, rows.tolist(), strict=True))
+
+    def table(self) -> tuple[Texts, NDArray[np.int64]]:
+        """Return all ids and their rows, (n,)."""
+        if "rows" not in self.__dict__:
+            return self._kept
+        return Texts.of(self.rows), np.fromiter(self.rows.values(), np.int64, len(self.rows))
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is opened as quickly as it can be."""
+        return self.count < LONG or has_checkpoint(self.path)
+
+    def keep(self, columns: int) -> None:
+        """Write a checkpoint of a journal that is sound, where it is long and has none.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses.
+        """
+        if self.is_quick:
+            return
+        sums, known = self.sums(columns)
+        if known.all():
+            ids, rows = self.table()
+            arrays = {"rows": rows, "starts": np.array(self.starts, np.int64), "sums": sums}
+            reasons = Texts.of(self.skipped.values()).to_arrays("reasons")
+            skipped = Texts.of(self.skipped).to_arrays("skipped")
+            write_checkpoint(self.path, arrays | ids.to_arrays("ids") | skipped | reasons)
 
     def append(self, ids: Sequence[str], sums: Sums, skipped: Sequence[Skipped] = ()) -> None:
         """Commit one batch; on return it is on disk."""

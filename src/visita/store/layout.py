@@ -9,6 +9,7 @@ Rows of features keyed by id, on disk: append-only, memory-mapped, safe to kill.
       data-1/              the number grows when the store is compacted
         00-lite2-head-avg  one file a column: its rows, one after the other
         journal.jsonl      which rows are whole, their ids and their checksums
+        journal-<…>.checkpoint  the same as arrays, of many rows
         store.json         a copy
 
 A batch counts once its line is in the journal, written after its columns are on disk.
@@ -36,6 +37,7 @@ from visita.artifact import read_sealed, write_sealed
 from visita.durable import checksum, sync_folder
 from visita.errors import ArtifactError, DamagedError, DataError, MismatchError
 from visita.progress import say_once
+from visita.store.checkpoint import SUFFIX
 from visita.store.journal import Journal, Sums, append_bytes
 from visita.types import Skipped
 
@@ -206,7 +208,7 @@ def clear_data(folder: Path, header: Mapping[str, Any]) -> None:
     for path in folder.iterdir():
         data = number_of(path) > 0 and path.is_dir()
         names = [inner.name for inner in path.iterdir()] if data else [path.name]
-        if not all(name in ours or name.startswith(".") for name in names):
+        if not all(name in ours or name.startswith(".") or name.endswith(SUFFIX) for name in names):
             raise ArtifactError(f"{folder} holds other files; choose an empty or new folder.")
     for path in folder.iterdir():
         if number_of(path) > 0:
@@ -342,7 +344,11 @@ class Rows:
     def damaged(self, ids: Iterable[str], columns: Iterable[str]) -> list[str]:
         """Return which of some ids have a row in some columns that is not as it was written."""
         asked = list(ids)
-        rows = np.array(self.rows(asked), np.int64)
+        altered = self.altered(np.array(self.rows(asked), np.int64), columns)
+        return [asked[at] for at in np.flatnonzero(altered)]
+
+    def altered(self, rows: NDArray[np.int64], columns: Iterable[str]) -> NDArray[np.bool_]:
+        """Tell of some rows (n,) whether they are not as they were written in some columns."""
         sums, known = self.journal.sums(len(self.columns))
         bad = np.zeros(len(rows), np.bool_)
         places = {name: place for place, name in enumerate(self.columns)}
@@ -350,7 +356,7 @@ class Rows:
             for block in blocks(len(rows)):
                 actual = self.columns[name].sums(self.maps[name][rows[block]])
                 bad[block] |= actual != sums[rows[block], places[name]]
-        return [asked[at] for at in np.flatnonzero(bad & known[rows])]
+        return bad & known[rows]
 
     def checksum(self, name: str, count: int) -> str:
         """Return the checksum of the checksums of the first rows of a column."""

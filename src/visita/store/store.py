@@ -7,6 +7,7 @@
       data-1/              the number grows when the store is compacted
         00-lite2-head-avg  one file a column: its rows, one after the other
         journal.jsonl      which rows are whole, their ids and their checksums
+        journal-<…>.checkpoint  the same as arrays, of many rows
         store.json         a copy
 
 A batch counts once its line is in the journal, written after its columns are on disk.
@@ -22,6 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from visita.brief import counted
@@ -47,6 +49,7 @@ from visita.store.layout import (
     write_header,
 )
 from visita.store.lock import WriterLock, unwritable
+from visita.store.texts import Texts
 from visita.types import Skipped
 
 
@@ -293,6 +296,30 @@ class FeatureStore:
         """
         damaged = set(self.damaged(columns=columns))
         return {key: row for key, row in self._rows.journal.rows.items() if key not in damaged}
+
+    def table(self) -> tuple[Texts, NDArray[np.int64]]:
+        """Return all ids and their rows, (n,)."""
+        return self._rows.journal.table()
+
+    def altered(self, rows: NDArray[np.int64], columns: Iterable[str]) -> NDArray[np.bool_]:
+        """Tell of some rows (n,) whether they are not as they were written in some columns."""
+        return self._rows.altered(rows, columns)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is opened as quickly as it can be; see ``checkpoint``."""
+        return self._rows.journal.is_quick
+
+    def checkpoint(self) -> None:
+        """Let a store of many rows be opened quickly, until it is added to.
+
+        Raises
+        ------
+        ArtifactError
+            As for ``append``.
+        """
+        with _writing(self.folder, self._writer()):
+            self._rows.journal.keep(len(self.columns))
 
     def append(
         self,
