@@ -60,7 +60,7 @@ SECTIONS = {
         "visita",
         (
             *("load", "train", "adapt", "Trained", "fuse", "Fused"),
-            *("train_encoder", "TrainedEncoder"),
+            *("train_encoder", "TrainedEncoder", "teach_languages", "TaughtLanguages"),
             *("evaluate", "compare", "robustness", "reproduce"),
         ),
     ),
@@ -68,7 +68,7 @@ SECTIONS = {
         "visita",
         (
             *("FusionConfig", "AdaptConfig", "MklVisitaConfig", "EndToEndConfig"),
-            *("PaperConfig", "MklVisitaPaperConfig"),
+            *("LanguagesConfig", "PaperConfig", "MklVisitaPaperConfig"),
         ),
     ),
     "Pairs": ("visita", ("open_pairs", "PairSet")),

@@ -45,6 +45,7 @@ ELSEWHERE = {
     "train fusion": "test_cli.py",
     "train mkl-visita": "test_training_cross_modal.py",
     "train encoder": "test_training_end_to_end.py",
+    "train languages": "test_teaching_languages.py",
     "train baseline": "test_baselines.py",
     "reproduce fusion": "test_reproduce.py",
     "reproduce mkl-visita": "test_reproduce_mkl.py",

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from visita.search.recommend import Recommendation, recommend
     from visita.serve.client import Client
     from visita.training.adapt import adapt
-    from visita.training.config import AdaptConfig, FusionConfig, PaperConfig
+    from visita.training.config import AdaptConfig, FusionConfig, LanguagesConfig, PaperConfig
     from visita.training.encoder import TrainedEncoder, train_encoder
     from visita.training.fuse import Fused, fuse
+    from visita.training.languages import TaughtLanguages, teach_languages
     from visita.training.mkl_config import EndToEndConfig, MklVisitaConfig, MklVisitaPaperConfig
     from visita.training.train import Trained, train
     from visita.vectors import unit_and_length
@@ -51,6 +52,7 @@ __all__ = [
     "Fused",
     "FusionConfig",
     "Gallery",
+    "LanguagesConfig",
     "Match",
     "Matches",
     "MklVisitaConfig",
@@ -59,6 +61,7 @@ __all__ = [
     "PaperConfig",
     "Past",
     "Recommendation",
+    "TaughtLanguages",
     "Term",
     "Trained",
     "TrainedEncoder",
@@ -77,6 +80,7 @@ __all__ = [
     "recommend",
     "reproduce",
     "robustness",
+    "teach_languages",
     "terms_of",
     "train",
     "train_encoder",
@@ -96,6 +100,7 @@ _MODULES = {
     "Fused": "visita.training.fuse",
     "FusionConfig": "visita.training.config",
     "Gallery": "visita.search.galleries",
+    "LanguagesConfig": "visita.training.config",
     "Match": "visita.search.matches",
     "Matches": "visita.search.matches",
     "MklVisitaConfig": "visita.training.mkl_config",
@@ -104,6 +109,7 @@ _MODULES = {
     "PaperConfig": "visita.training.config",
     "Past": "visita.search.past",
     "Recommendation": "visita.search.recommend",
+    "TaughtLanguages": "visita.training.languages",
     "Term": "visita.search.algebra",
     "Trained": "visita.training.train",
     "TrainedEncoder": "visita.training.encoder",
@@ -121,6 +127,7 @@ _MODULES = {
     "recommend": "visita.search.recommend",
     "reproduce": "visita.papers.reproduce",
     "robustness": "visita.reports.robustness",
+    "teach_languages": "visita.training.languages",
     "terms_of": "visita.search.algebra",
     "train": "visita.training.train",
     "train_encoder": "visita.training.encoder",

@@ -11,6 +11,7 @@ import typer
 import visita
 from visita.brief import counted
 from visita.cli.options import (
+    DEFAULT,
     Config,
     Features,
     Force,
@@ -271,6 +272,73 @@ def encoder(
     )
     print(f"trained in {trained.seconds:.0f} s, features not counted")
     print(f"encoder: {trained.folder}  (--image-encoder tuned:{trained.folder})")
+
+
+@train.command()
+def languages(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the matcher goes.")],
+    base: Annotated[
+        str, typer.Option("--from", metavar="NAME|FOLDER", help="The matcher that is taught.")
+    ] = DEFAULT,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="PAIRS",
+            help="Pictures with texts in several languages, as a table with a column language.",
+        ),
+    ] = None,
+    parallel: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TSV",
+            help="Sentences that say the same, a column a language: en, de, fr in the first line.",
+        ),
+    ] = None,
+    force: Force = False,
+    config: Config = None,
+    settings: Settings = None,
+    features: Features = None,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Teach a matcher texts of other languages; its galleries stay as they are.
+
+    Another encoder reads them into the matcher's space. It learns from pictures
+    with texts in these languages, from sentences beside what they mean in the
+    matcher's own language, which need no pictures, or from both.
+
+    [bold]visita train languages --from visita-small --parallel sentences.tsv --out polyglot[/bold]
+    [bold]visita train languages --from mine --data captions.csv --out polyglot[/bold]
+    """
+    check_out(out, force)
+    fresh = visita.LanguagesConfig.read(config, settings or ())
+    taught = visita.teach_languages(
+        base,
+        out,
+        data=None if data is None else rooted(data, root),
+        parallel=parallel,
+        config=fresh,
+        features=features,
+    )
+    if not speaks():
+        return
+    if as_json:
+        facts = {"seconds": taught.seconds, "parallel": taught.sentences, "dev": taught.report}
+        print_json({"name": taught.matcher.name, "folder": str(taught.folder), **facts})
+        return
+    for code, count in taught.sentences.items():
+        print(f"{code}: {counted(count, 'parallel sentence')} learnt")
+    for code, found in taught.report.items():
+        recalls = ", ".join(
+            f"{name} {value['value']:.1f} [{value['low']:.1f}, {value['high']:.1f}]"
+            for name, value in found["text_to_image"].items()
+        )
+        print(f"{code}: {counted(found['texts'], 'text')} of dev, which chose the epoch: {recalls}")
+    if not taught.report:
+        print("Without pictures nothing was measured: visita evaluate does that on captions.")
+    print(f"trained in {taught.seconds:.0f} s")
+    print(f"matcher: {taught.folder}")
 
 
 @train.command()

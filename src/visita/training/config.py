@@ -21,6 +21,7 @@ __all__ = [
     "ContrastConfig",
     "FeatureConfig",
     "FusionConfig",
+    "LanguagesConfig",
     "LoopConfig",
     "PaperConfig",
 ]
@@ -114,6 +115,36 @@ class AdaptConfig(ContrastConfig):
     neighbours: Annotated[int, Field(ge=0)] = NEIGHBOURS
     """Of local scaling, in a bank of your own pairs and of those of a base that has it. 0 leaves it
     out; where the base has none, so does no gain on dev."""
+
+
+class LanguagesConfig(LoopConfig):
+    """Teaching a matcher texts of other languages, with the values that ``visita-small`` has.
+
+    Examples
+    --------
+    >>> visita.LanguagesConfig(sentences=1000).captions
+    3
+    """
+
+    text_encoder: str = "e5"
+    text_levels: Levels = ("layer4", "layer6", "layer8", "layer10", "layer12")
+    captions: Annotated[int, Field(ge=1)] = 3
+    """Of a picture in each language, at most."""
+    teachers: Annotated[int, Field(ge=1)] = 2
+    """Captions of a picture in the matcher's own language whose vectors teach."""
+    sentences: Annotated[int, Field(ge=1)] = 5000
+    """Rows of parallel sentences that are learnt from, drawn."""
+    ridge: Annotated[float, Field(gt=0)] = 0.005
+    """Of the linear map, a share of the number of texts."""
+    picture: Annotated[float, Field(ge=0)] = 0.5
+    """How much what the linear map is to reach is of the picture, beside its captions."""
+    hidden: Annotated[int, Field(ge=1)] = 512
+    dropout: Share = 0.4
+    input_dropout: Share = 0.2
+    epochs: Annotated[int, Field(ge=0)] = 4
+    batch: Annotated[int, Field(ge=2)] = 512
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    temperature: Annotated[float, Field(gt=0)] = 0.07
 
 
 class FeatureConfig(LoopConfig):
