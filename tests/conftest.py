@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 # Before anyone imports numpy or torch, and for every subprocess: the same seed gives the same
-# bits at one thread count only.
-os.environ["OMP_NUM_THREADS"] = "1"
+# bits at one thread count only. The other cores are for the other workers.
+os.environ["OMP_NUM_THREADS"] = os.environ["VISITA_CORES"] = "1"
 
 import shutil
 from collections import Counter

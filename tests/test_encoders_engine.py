@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,14 @@ from visita.store.pictures import RecipeEncoder
 from visita.types import Recipe
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_cores() -> Iterator[None]:
+    """Compute on two cores, also where the other workers have the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISITA_CORES", "2")
+        yield
 
 
 class Small(nn.Module):
@@ -289,6 +300,19 @@ def shift(model: ov.Model) -> None:
     (result,) = model.get_results()
     shifted = ov.opset13.add(result.input_value(0), ov.opset13.constant(np.float32(0.01)))
     result.input(0).replace_source_output(shifted.output(0))
+
+
+def test_the_last_graphs_stay_compiled_and_older_ones_go():
+    first, *others = (replace(built(shift), name=f"small {n}", int8=None) for n in range(5))
+    graph = weakref.ref(first.runner())
+    assert first.runner() is graph()
+    for other in others[:3]:
+        other.runner()
+    gc.collect()
+    assert graph() is not None and first.runner() is graph()
+    others[3].runner()
+    gc.collect()
+    assert graph() is None
 
 
 def spoil(model: ov.Model) -> None:

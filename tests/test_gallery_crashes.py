@@ -21,7 +21,7 @@ def test_work_that_ends_at_some_change_of_the_disk_loses_nothing(tmp_path, numbe
     total = points(scenario, tmp_path / "count")
     assert total > 20
     rng = np.random.default_rng(number)
-    for at in rng.choice(total, 6, replace=False).tolist():
+    for at in rng.choice(total, 3, replace=False).tolist():
         for seed in (None, at):
             outcome = crash(scenario, tmp_path / "work", at, seed)
             assert outcome.right and outcome.resumed, (scenario.name, at, seed)

@@ -102,6 +102,7 @@ def test_nothing_is_asked_of_python_that_windows_lacks(tmp_path):
 
 def test_cores_are_counted_where_none_are_set_aside_for_a_process(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.delenv("VISITA_CORES")
     assert cores() == os.cpu_count()
 
 

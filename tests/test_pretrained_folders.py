@@ -16,7 +16,7 @@ import torch
 import transformers as tf
 from huggingface_hub import constants
 from library_vectors import CASES, TEXTS, ours, pictures, theirs
-from refusing import refusal
+from refusing import refusals
 from safetensors.torch import save_file
 
 import visita
@@ -90,19 +90,22 @@ def test_a_repository_in_that_layout_is_read_from_the_cache(clip, tmp_path, monk
     assert found.fingerprint() == visita.load(f"clip:{clip}").fingerprint()
 
 
-@pytest.mark.parametrize(
-    ("modules", "said"),
-    [
+def test_what_is_more_than_two_towers_is_refused(tmp_path, monkeypatch):
+    cases = (
         ([(f"{PREFIX}CLIPModel", ""), (f"{PREFIX}Dense", "1_Dense")], "CLIPModel; Dense"),
         ([("theirs.CLIPModel", "")], "code of its own"),
         ([(f"{PREFIX}CLIPModel", "../clip")], "no sound modules.json"),
         ([], "no sound modules.json"),
-    ],
-)
-def test_what_is_more_than_two_towers_is_refused(tmp_path, monkeypatch, modules, said):
-    (tmp_path / "model").mkdir()
-    listing(tmp_path / "model", *modules)
-    assert said in refusal(f"clip:{tmp_path / 'model'}", tmp_path, monkeypatch)
+    )
+    names = []
+    for number, (modules, _) in enumerate(cases):
+        folder = tmp_path / f"model{number}"
+        folder.mkdir()
+        listing(folder, *modules)
+        names.append(f"clip:{folder}")
+    told = refusals(names, tmp_path, monkeypatch)
+    for one, (_, said) in zip(told, cases, strict=True):
+        assert said in one
 
 
 def test_as_a_text_encoder_it_is_named_by_its_family(clip, tmp_path):
@@ -202,20 +205,20 @@ def test_pefts_own_adapters_give_its_own_vectors(tmp_path, name):
     assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
-        ({"use_dora": True}, "use_dora is True"),
-        ({"bias": "all"}, "bias is 'all'"),
-        ({"modules_to_save": ["visual_projection"]}, "modules_to_save is ['visual_projection']"),
-        ({"base_model_name_or_path": None}, "it names no base"),
-    ],
-)
-def test_other_kinds_of_adapters_are_refused_at_once(clip, tmp_path, monkeypatch, settings, said):
-    name = f"clip:{adapter(clip, tmp_path / 'adapter', **settings)}"
-    told = refusal(name, tmp_path, monkeypatch)
-    assert f"cannot be merged: {said}" in told and "merge_and_unload" in told
+def test_other_kinds_of_adapters_are_refused_at_once(clip, tmp_path, monkeypatch):
+    cases = {
+        "peft_type is 'IA3'": {"peft_type": "IA3"},
+        "use_dora is True": {"use_dora": True},
+        "bias is 'all'": {"bias": "all"},
+        "modules_to_save is ['visual_projection']": {"modules_to_save": ["visual_projection"]},
+        "it names no base": {"base_model_name_or_path": None},
+    }
+    names = [
+        f"clip:{adapter(clip, tmp_path / f'adapter{number}', **settings)}"
+        for number, settings in enumerate(cases.values())
+    ]
+    for told, said in zip(refusals(names, tmp_path, monkeypatch), cases, strict=True):
+        assert f"cannot be merged: {said}" in told and "merge_and_unload" in told
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -23,6 +24,14 @@ TWO = Recipe(
     {"efficientnet-lite0": ("stem:max", "block2:grid"), "efficientnet-lite1": ("block1:avg",)},
     mirror=True,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_cores() -> Iterator[None]:
+    """Read on two cores, also where the other workers have the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISITA_CORES", "2")
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ check_loss(toy_loss, temperature=0.5)
 
 import numpy as np
 from visita.kernels import Kernel
-print(Kernel(function="toy-kernel")(np.eye(2)).tolist())
+print(Kernel(function="toy-kernel")(np.eye(2)).tolist(), end="\\0")
 """
 
 
@@ -40,6 +40,7 @@ for words in json.loads(sys.argv[1]):
     except SystemExit as ended:
         if ended.code == 2:
             raise
+    print(end="\\0")
 """
 """Runs commands one after the other, each of which finds something or nothing."""
 
@@ -64,6 +65,7 @@ class Outside:
             ]
             texts.unlink()
         (self.pairs / "pairs.toy").write_text("".join(captions), "utf-8")
+        self.picture = str(min(self.pairs.glob("*.png")))
 
     def python(self, *words: str, engine: str = "") -> subprocess.CompletedProcess[str]:
         paths = [str(self.folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -85,10 +87,11 @@ class Outside:
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
-    def each(self, *lines: tuple[str, ...]) -> str:
-        done = self.python("-c", EACH, json.dumps(lines))
+    def each(self, *lines: tuple[str, ...], before: str = "") -> tuple[list[str], str]:
+        """Return what each command prints, after what a program did, and what all said."""
+        done = self.python("-c", before + EACH, json.dumps(lines))
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return done.stdout.split("\0")[:-1], done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +100,20 @@ def outside(tmp_path_factory) -> Outside:
 
 
 @pytest.fixture(scope="module")
-def trained(outside) -> subprocess.CompletedProcess[str]:
+def learnt(outside) -> tuple[list[str], str]:
+    """Return what one process says that checks the parts, and trains with them and matches."""
     levels = {"toy-eyes": ["pixels", "mean"]}
     settings = {"image_levels": levels, "text_encoder": "toy-words", "class_names_weight": 0}
     small = {"keywords_per_image": 0, "dim": 16, "fusion_dim": 16, "hidden": 16, "epochs": 1}
     words = ["train", "fusion", "--data", "toy-pairs:pairs", "--out", "trained"]
     for name, value in {**settings, **small, "mirror": False, "loss": "toy-loss"}.items():
         words += ["--set", f"{name}={json.dumps(value)}"]
-    done = outside.visita(*words)
-    assert done.returncode == 0, done.stderr
-    return done
+    cca = ["train", "baseline", "toy-cca", "--data", "toy-pairs:pairs", "--out", "cca"]
+    eyes = f"image_levels={json.dumps({'toy-eyes': ['pixels']})}"
+    for setting in (eyes, "text_encoder=toy-words", "directions=8"):
+        cca += ["--set", setting]
+    match = ("match", outside.picture, "a star", "--matcher", "cca")
+    return outside.each(tuple(words), tuple(cca), match, before=CHECKS)
 
 
 def test_every_part_is_listed_and_nothing_heavy_is_imported_for_it(outside):
@@ -143,9 +150,11 @@ def test_every_group_of_entry_points_in_contributing_is_used_here():
 
 
 def test_a_command_is_run_and_one_that_cannot_be_imported_is_told(outside):
-    assert outside.visita("hello", "--name", "you").stdout == "hello you\n"
-    assert json.loads(outside.visita("hello", "--json").stdout) == {"hello": "world"}
-    assert "Greet." in outside.visita("hello", "-h").stdout
+    (you, world, described), _ = outside.each(
+        ("hello", "--name", "you"), ("hello", "--json"), ("hello", "-h")
+    )
+    assert you == "hello you\n" and json.loads(world) == {"hello": "world"}
+    assert "Greet." in described
     broken = outside.visita("broken", "a", "--word")
     assert (broken.returncode, broken.stdout) == (2, "")
     assert "toybox.no_such_module:hello, cannot be imported" in broken.stderr
@@ -156,18 +165,17 @@ def test_a_command_is_run_and_one_that_cannot_be_imported_is_told(outside):
     assert "hello Greet." in shown and "cannot be imported" in shown
 
 
-def test_parts_from_outside_keep_the_contracts_and_a_kernel_computes(outside):
-    done = outside.python("-c", CHECKS)
-    assert (done.returncode, done.stdout) == (0, "[[2.0, 0.0], [0.0, 2.0]]\n"), done.stderr
+def test_parts_from_outside_keep_the_contracts_and_a_kernel_computes(learnt):
+    assert learnt[0][0] == "[[2.0, 0.0], [0.0, 2.0]]"
 
 
-def test_reader_encoders_and_loss_train_a_matcher(outside, trained):
-    assert "toy loss at work" in trained.stderr
+def test_reader_encoders_and_loss_train_a_matcher(outside, learnt):
+    assert "toy loss at work" in learnt[1]
     manifest = (outside.folder / "trained" / "manifest.json").read_text("utf-8")
     assert all(name in manifest for name in ("toy-eyes", "toy-words", "toy-loss", "toy-pairs"))
 
 
-@pytest.mark.usefixtures("trained")
+@pytest.mark.usefixtures("learnt")
 def test_an_engine_and_a_family_of_matchers_search(outside):
     words = ("search", "a red star", "pairs", "--gallery", "kept", "-k", "5", "--matcher")
     exact = outside.visita(*words, "trained")
@@ -180,24 +188,17 @@ def test_an_engine_and_a_family_of_matchers_search(outside):
     assert unknown.returncode == 2 and "Did you mean 'toy-engine'?" in unknown.stderr
 
 
-@pytest.mark.usefixtures("trained")
+@pytest.mark.usefixtures("learnt")
 def test_a_saved_matcher_of_a_kind_from_outside_is_loaded(outside):
     kept = outside.folder / "kind"
     kept.mkdir()
     manifest = {"visita": "toy kind", "matcher": str(outside.folder / "trained")}
     (kept / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-    picture = str(next(outside.pairs.glob("*.png")))
-    words = ("match", picture, "a star", "--matcher")
-    of_kind, of_trained = outside.each((*words, "kind"), (*words, "trained")).splitlines()
+    words = ("match", outside.picture, "a star", "--matcher")
+    (of_kind, of_trained), _ = outside.each((*words, "kind"), (*words, "trained"))
     assert of_kind == of_trained
 
 
-def test_a_baseline_trains_a_network_from_outside(outside):
-    encoder = json.dumps({"toy-eyes": ["pixels"]})
-    words = ["train", "baseline", "toy-cca", "--data", "toy-pairs:pairs", "--out", "cca"]
-    settings = [f"image_levels={encoder}", "text_encoder=toy-words", "directions=8"]
-    words += [word for s in settings for word in ("--set", s)]
-    picture = str(next(outside.pairs.glob("*.png")))
-    told = outside.each(tuple(words), ("match", picture, "a star", "--matcher", "cca"))
+def test_a_baseline_trains_a_network_from_outside(outside, learnt):
     assert '"toy-projection"' in (outside.folder / "cca" / "manifest.json").read_text("utf-8")
-    assert re.search(r"0\.\d+", told.splitlines()[-1])
+    assert re.search(r"0\.\d+", learnt[0][-1])

@@ -62,12 +62,12 @@ class Together(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def together(named_folder, tmp_path_factory) -> Together:
+def together(drawn_folder, tmp_path_factory) -> Together:
     """Return what two processes make of two trainings of one network, and of a command."""
     folder = tmp_path_factory.mktemp("together")
     script = folder / "script.py"
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)), "utf-8")
-    data, out = f"folder:{named_folder}", str(folder / "command" / "both")
+    data, out = f"folder:{drawn_folder}", str(folder / "command" / "both")
     line = ["train", "mkl-visita", "--data", data, "--out", out, "--json", *words_of(DEFAULT)]
     runs = {"step": {**STEP, **STILL}, "run": RUN}
     said = process(script, json.dumps(runs), folder, json.dumps(line), command=LAUNCH)
@@ -116,7 +116,7 @@ def test_they_learn_and_agree(together):
     assert notes[0]["best"] == notes[1]["best"] and float(notes[0]["best"]) > 30
 
 
-def test_the_main_process_alone_speaks_and_writes(together, named_folder):
+def test_the_main_process_alone_speaks_and_writes(together, drawn_folder):
     # Of two trainings before, and of both stages of the command.
     assert together.said.err.count("before training") == 4
     out = together.folder / "command" / "both"
@@ -124,7 +124,7 @@ def test_the_main_process_alone_speaks_and_writes(together, named_folder):
     found, saved = together.said.json, visita.load(out)
     assert found["fingerprint"] == saved.fingerprint()
     assert MklVisitaConfig.of(saved.facts["config"]) == MklVisitaConfig.of(DEFAULT)
-    again = visita.evaluate(out, f"folder:{named_folder}", split="dev")
+    again = visita.evaluate(out, f"folder:{drawn_folder}", split="dev")
     assert json.loads(json.dumps(again["protocols"])) == found["dev"]["protocols"]
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from drawn import draw_pairs
@@ -61,25 +60,22 @@ def test_a_command_that_trains_names_its_extra_and_shows_no_traceback():
     assert "pip install 'visita[train]'" in done.stderr
 
 
-@pytest.fixture(scope="module")
-def own_home(tmp_path_factory) -> Path:
-    """Return a home where nothing was made with the extras."""
-    return tmp_path_factory.mktemp("home")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("matcher", ["visita-small", "visita-base"])
-def test_the_core_finds_matches_and_explains(tmp_path, own_home, matcher):
+def test_the_core_finds_matches_and_explains(tmp_path):
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     drawn = draw_pairs(pictures, 4)
     text = drawn[0].with_suffix(".txt").read_text("utf-8").splitlines()[0]
     lines = [["search", text, pictures, "-k", 4], ["match", drawn[0], text]]
     lines.append(["explain", drawn[0], text])
-    given = [[*map(str, words), "--json", "--matcher", matcher] for words in lines]
-    done = run(EACH, json.dumps(given), VISITA_HOME=str(own_home))
+    matchers = ("visita-small", "visita-base")
+    given = [[*map(str, line), "--json", "--matcher", one] for one in matchers for line in lines]
+    home = tmp_path / "home"  # where nothing was made with the extras
+    done = run(EACH, json.dumps(given), VISITA_HOME=str(home))
     assert done.returncode == 0, done.stderr
-    found, pair, explained = json.loads(f"[{done.stdout[:-1]}]")
-    assert {match["path"] for match in found["matches"]} == set(map(str, drawn))
-    assert 0 <= pair["probability"] <= 1
-    assert explained
+    told = json.loads(f"[{done.stdout[:-1]}]")
+    assert len(told) == len(given)
+    for found, pair, explained in zip(told[::3], told[1::3], told[2::3], strict=True):
+        assert {match["path"] for match in found["matches"]} == set(map(str, drawn))
+        assert 0 <= pair["probability"] <= 1
+        assert explained

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,13 +131,13 @@ class BuiltNetwork:
             return gpu_runner(self.name, self.module, half=self.half)
         precision = self.precision()
         key = (self.name, fingerprint_of(self.facts), precision, self.streams, os.getpid())
-        graph = COMPILED.get(key)
-        if graph is None:
-            model = self.graph()
-            if self.int8 and precision == INT8:
-                self.int8.quantize(model)
-            graph = COMPILED[key] = Graph(model, streams=self.streams)
-        return graph
+        return compiled(key, lambda: Graph(self._model(precision), streams=self.streams))
+
+    def _model(self, precision: str) -> ov.Model:
+        model = self.graph()
+        if self.int8 and precision == INT8:
+            self.int8.quantize(model)
+        return model
 
     def precision(self) -> str:
         """Return what it is computed in here, "float32" or "int8".
@@ -171,6 +172,17 @@ class BuiltNetwork:
 
 COMPILED: WeakValueDictionary[tuple[Any, ...], Graph] = WeakValueDictionary()
 """Graphs in use in this process: each is compiled once, however many encoders are opened."""
+_RECENT: deque[Graph] = deque(maxlen=4)
+"""The last ones stay in use: training and measuring open one encoder again and again."""
+
+
+def compiled(key: tuple[Any, ...], compile_it: Callable[[], Graph]) -> Graph:
+    """Return the graph of a key that is in use in this process, or compile it."""
+    graph = COMPILED.get(key)
+    if graph is None:
+        graph = COMPILED[key] = compile_it()
+        _RECENT.append(graph)
+    return graph
 
 
 def least_cosine(expected: Sequence[FloatArray], outputs: Sequence[FloatArray]) -> float:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from visita.artifact import fingerprint_of, read_sealed, write_sealed
 from visita.durable import checksum_of, draft_beside, make_folder, sync_folder, sync_tree
 from visita.encoders.device import gpu_runner, on_gpu
-from visita.encoders.engine import COMPILED, MIN_COSINE, Graph, Runner, least_cosine
+from visita.encoders.engine import MIN_COSINE, Graph, Runner, compiled, least_cosine
 from visita.encoders.int8 import weight_steps
 from visita.encoders.openvino import ov, trace
 from visita.encoders.post_training import (
@@ -320,10 +320,7 @@ class CachedNetwork:
     def _compiled(self) -> Graph:
         state = (self.folder / BIN).stat()  # a graph reads from the file that it was made of
         key = (self.folder / XML, self.streams, state.st_ino, state.st_mtime_ns, os.getpid())
-        graph = COMPILED.get(key)
-        if graph is None:
-            graph = COMPILED[key] = Graph(self.folder / XML, streams=self.streams)
-        return graph
+        return compiled(key, lambda: Graph(self.folder / XML, streams=self.streams))
 
 
 def cached_runner(
