@@ -58,6 +58,11 @@ def pytest_runtest_call() -> Generator[None, None, None]:
         return (yield)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one worker more than there are cores: each waits at times for a disk or a process."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the files with few tests first: theirs are the long ones, and workers end together."""
     tests = Counter(item.path for item in items)

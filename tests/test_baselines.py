@@ -50,6 +50,7 @@ SMALL: Mapping[str, dict[str, Any]] = {
 QUICK = {"epochs": 3, "batch": 32, "learning_rate": 3e-3}
 CLOSED = ("adpm", "bag-of-words", "cca")
 PAIRS = ("m-cnn", "nic", "scan")
+LONG = ("m-cnn", "scan")
 
 
 def config_of(name: str, **more: Any) -> Any:
@@ -71,7 +72,12 @@ def trained(drawn_pairs, tmp_path_factory):
     return of
 
 
-@pytest.fixture(params=sorted(BASELINES.names()))
+@pytest.fixture(
+    params=[
+        pytest.param(one, marks=[pytest.mark.campaign] * (one in LONG))
+        for one in sorted(BASELINES.names())
+    ]
+)
 def name(request) -> str:
     return request.param
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runs"))
 
 import few_shot
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]
 
 SIZES = (20, 40)
 SETTINGS = (

@@ -23,7 +23,13 @@ ALWAYS = (
 )
 
 
-@pytest.mark.parametrize("chosen", [("--only", *ALWAYS), ("--only", *QUICK, "--sample", "12")])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ("--only", *ALWAYS),
+        pytest.param(("--only", *QUICK, "--sample", "12"), marks=pytest.mark.campaign),
+    ],
+)
 def test_what_a_stranger_hands_over_is_read_or_refused(tmp_path, chosen):
     out = tmp_path / "out.md"
     script = Path(__file__).parents[1] / "runs" / "hostile_data.py"

@@ -10,7 +10,14 @@ from powercuts import after_cut, record
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 
 
-@pytest.mark.parametrize("kind", ["save over an old matcher", "first export", "gallery sync"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "save over an old matcher",
+        pytest.param("first export", marks=pytest.mark.campaign),
+        "gallery sync",
+    ],
+)
 def test_a_power_cut_loses_nothing_that_was_said_to_be_kept(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("VISITA_HOME", str(tmp_path))  # a look at what is left names the disk
     rng = np.random.default_rng([3, *kind.encode()])

@@ -12,12 +12,14 @@ from visita.errors import UnknownNameError
 
 pytestmark = pytest.mark.slow
 
-SAMPLE = [
+SAMPLE = [("metaclip2", "`--from`"), ("align", "local scaling"), ("naflex", "explain")]
+MORE = [
     ("naflex", "fusion"),
-    ("metaclip2", "`--from`"),
-    ("align", "local scaling"),
-    ("naflex", "explain"),
+    ("chinese-clip", "MKL-VisITA"),
+    ("altclip", "fuse"),
+    ("align", "explain"),
     ("blip2", "head"),
+    ("albef", "head"),
 ]
 """CLIP, SigLIP, BLIP and ALBEF are in files of their own."""
 SPOKEN = ("chinese-clip", "metaclip2", "altclip", "align")
@@ -26,7 +28,7 @@ SPOKEN = ("chinese-clip", "metaclip2", "altclip", "align")
 @pytest.fixture(scope="module")
 def names(tmp_path_factory) -> dict[str, str]:
     """Return the matcher's name of each row that is tried here."""
-    rows = {row for row, _ in SAMPLE}.union(SPOKEN)
+    rows = {row for row, _ in [*SAMPLE, *MORE]}.union(SPOKEN)
     return {row: matcher_of(row, tmp_path_factory.mktemp("family")) for row in rows}
 
 
@@ -39,7 +41,10 @@ def few(drawn_folder, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("row", "trial"), SAMPLE)
+@pytest.mark.parametrize(
+    ("row", "trial"),
+    [*SAMPLE, *(pytest.param(*one, marks=pytest.mark.campaign) for one in MORE)],
+)
 def test_what_visita_adds_works_on_it(names, few, tmp_path, row, trial):
     TRIALS[trial](names[row], few, tmp_path / "out")
 

@@ -57,7 +57,7 @@ from visita.training.config import FusionConfig, PaperConfig
 from visita.training.cross_modal import all_scores, train_cross_modal
 from visita.training.mkl_config import CrossModalConfig, MklVisitaConfig, PaperCrossModalConfig
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]
 
 LEVELS = {"efficientnet-lite0": ("block10:avg", "head:avg")}
 GRIDS = {"efficientnet-lite0": ("block11:5x5", "block15:5x5")}

@@ -26,7 +26,7 @@ from visita.reports.robustness_report import Condition, Subject, plan
 from visita.store.pictures import RecipeEncoder
 from visita.types import Matcher
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]
 
 CELLS = 1 + len(CORRUPTIONS) * len(STRENGTHS)
 

@@ -22,7 +22,7 @@ from visita.training.cross_modal import train_cross_modal
 from visita.training.loop import set_apart
 from visita.training.mkl_config import MklVisitaConfig
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]
 
 LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 STEP = {"batch": 30, "epochs": 1, "optimizer": "sgd", "learning_rate": 0.1, "kernel_rate": 1.0}
