@@ -8,7 +8,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from visita.errors import DataError
 from visita.evaluation import best_f1_threshold, fit_threshold, pairs
 from visita.evaluation.intervals import components, estimates
-from visita.evaluation.pairs import draw_pairs, ranking_metrics, score_pairs
+from visita.evaluation.pairs import (
+    DRAWS,
+    draw_pairs,
+    pairs_to_measure,
+    ranking_metrics,
+    score_pairs,
+)
 
 
 def split(rng, images=40, width=8, noise=0.5):
@@ -71,6 +77,22 @@ def test_every_image_meets_as_many_false_texts_as_it_has_true_ones(seed):
     assert (other.texts != drawn.texts).any()
 
 
+def test_what_is_measured_meets_other_false_texts_than_what_is_fitted():
+    _, _, truth = split(np.random.default_rng(0), images=30)
+    measured = pairs_to_measure(truth, seed=0)
+    draws = [
+        (measured.texts[rows], measured.labels[rows], measured.images[rows])
+        for rows in measured.rows()
+    ]
+    draws += [(d.texts, d.labels, d.images) for d in (draw_pairs(truth, seed=s) for s in range(9))]
+    assert len(measured.labels) == (1 + DRAWS) * truth.nnz
+    for texts, labels, images in draws:
+        assert labels.sum() * 2 == len(labels) == 2 * truth.nnz
+        assert (truth.toarray()[images, texts] == labels).all()
+    false = {texts[~labels].tobytes() for texts, labels, _ in draws}
+    assert len(false) == len(draws)
+
+
 def test_false_texts_are_drawn_evenly_from_all_that_are_not_true():
     truth = np.zeros((2, 6), dtype=bool)
     truth[0, [1, 4]] = truth[1, 0] = True
@@ -117,7 +139,7 @@ def test_metrics_and_intervals_are_those_of_naive_resampling(rounded):
         images, texts = np.round(images), np.round(texts)
     measured = pairs(images, texts, truth, threshold=4.0, seed=7, resamples=40)
     found = measured.to_dict()
-    drawn = draw_pairs(truth, seed=7)
+    drawn = pairs_to_measure(truth, seed=7)
     scores = score_pairs(images, texts, drawn)
     owners = np.unique(components(truth).images[drawn.images], return_inverse=True)[1]
     weightings = []
@@ -127,20 +149,22 @@ def test_metrics_and_intervals_are_those_of_naive_resampling(rounded):
         seed=7,
         resamples=40,
     )
-    rows = [
-        naive_metrics(
-            np.repeat(scores, weights[owners].astype(int)).tolist(),
-            np.repeat(drawn.labels, weights[owners].astype(int)).tolist(),
-            4.0,
+
+    def naive(weights, draw):
+        of_draw = drawn.labels | (drawn.draws == draw)
+        times = (weights[owners] * of_draw).astype(int)
+        return naive_metrics(
+            np.repeat(scores, times).tolist(), np.repeat(drawn.labels, times).tolist(), 4.0
         )
-        for weights in weightings
-    ]
+
+    value = np.mean([naive(weightings[0], draw) for draw in range(DRAWS)], axis=0)
+    rows = [naive(weights, turn % DRAWS) for turn, weights in enumerate(weightings[1:])]
     names = ("precision", "recall", "F1", "mAP", "AUC")
-    np.testing.assert_allclose([found[name]["value"] for name in names], rows[0])
-    low, high = np.percentile(rows[1:], [2.5, 97.5], axis=0)
+    np.testing.assert_allclose([found[name]["value"] for name in names], value)
+    low, high = np.percentile(rows, [2.5, 97.5], axis=0)
     np.testing.assert_allclose([found[name]["low"] for name in names], low)
     np.testing.assert_allclose([found[name]["high"] for name in names], high)
-    assert len(rows) == 41
+    assert len(rows) == 40
 
 
 def test_the_dictionary_is_json_with_exactly_these_keys():

@@ -169,6 +169,24 @@ def mean_statistic(values: Values, groups: NDArray[np.int64]) -> Statistic:
     return lambda weights: weights @ sums / (weights @ counts)[:, None]
 
 
+def over_draws(statistics: Sequence[Statistic]) -> Statistic:
+    """Return what is the mean over draws for a sample as it is, and one draw's for a resample.
+
+    So an interval holds the spread between draws; and two systems that are compared on the same
+    resamples have the same draw in each.
+    """
+
+    def statistic(weights: Values) -> Values:
+        if (weights == 1).all():
+            return np.mean([of_draw(weights) for of_draw in statistics], axis=0)
+        turns = np.arange(len(weights)) % len(statistics)
+        values = [of_draw(weights[turns == draw]) for draw, of_draw in enumerate(statistics)]
+        order = np.argsort(turns, kind="stable")
+        return np.concatenate(values)[np.argsort(order)]
+
+    return statistic
+
+
 def group_sums(values: Values, groups: NDArray[np.int64], count: int = 0) -> Values:
     """Sum ``values``, (q,) or (q, k), over the queries of each group → float64 (g, k)."""
     columns = np.reshape(values, (len(groups), -1)).T

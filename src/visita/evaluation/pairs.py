@@ -1,7 +1,9 @@
 """The protocol ``pairs``: does this text match this image?
 
 Every true pair, and as many false ones: an image with t true texts also meets t
-random texts that are not true for it. Precision, recall and F1 are those of
+random texts that are not true for it. What is measured meets several such draws, none of them one
+that anything was fitted on: values are means over them, and a resample has one of them, so that
+intervals hold their spread. Precision, recall and F1 are those of
 ``score >= threshold``. mAP is the mean of the average precisions of the two classes
 *match* and *no match* (for the latter, the lowest scores come first): our reading
 of eq. 7 of the MKL-VisITA paper with N = 2, since the paper names neither
@@ -11,7 +13,7 @@ equal scores being one step of the curve.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,6 +31,7 @@ from visita.evaluation.intervals import (
     components,
     estimates,
     group_sums,
+    over_draws,
 )
 from visita.types import FloatArray
 
@@ -69,6 +72,8 @@ def _share(part: Values, rest: Values) -> Values:
 
 
 METRICS = ("precision", "recall", "F1", "mAP", "AUC")
+DRAWS = 5
+"""Draws of false pairs that are measured on."""
 _ROWS = 4096
 
 
@@ -108,12 +113,26 @@ class LabelledPairs(Brief):
     images, texts : int64 (p,)
         Rows of each pair.
     labels : bool (p,)
-        True for a match; half of the pairs are.
+        True for a match.
+    draws : int64 (p,)
+        Of which draw a false pair is, from 0; a true one, which all share, is of -1.
     """
 
     images: NDArray[np.int64]
     texts: NDArray[np.int64]
     labels: NDArray[np.bool_]
+    draws: NDArray[np.int64]
+
+    def rows(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the rows of each draw, half of them true."""
+        for draw in range(int(self.draws.max()) + 1):
+            yield np.flatnonzero(self.labels | (self.draws == draw))
+
+    def of_images(self, images: NDArray[np.bool_]) -> tuple[LabelledPairs, NDArray[np.int64]]:
+        """Return the pairs of some images, bool (n,), and their rows."""
+        rows = np.flatnonzero(images[self.images])
+        fields = (self.images, self.texts, self.labels, self.draws)
+        return LabelledPairs(*(field[rows] for field in fields)), rows
 
 
 PairScores = Callable[[LabelledPairs], Values]
@@ -121,7 +140,7 @@ PairScores = Callable[[LabelledPairs], Values]
 
 
 def draw_pairs(truth: Truth, *, seed: int) -> LabelledPairs:
-    """Return every true pair of ``truth``, csr bool (n, m), and as many false ones.
+    """Return every true pair of ``truth``, csr bool (n, m), and as many false ones, to fit on.
 
     An image's false texts differ from each other unless it has too few of them.
 
@@ -130,16 +149,34 @@ def draw_pairs(truth: Truth, *, seed: int) -> LabelledPairs:
     DataError
         If all texts are true for some image.
     """
+    return _drawn(truth, [np.random.default_rng(seed)])
+
+
+def pairs_to_measure(truth: Truth, *, seed: int) -> LabelledPairs:
+    """Return every true pair and ``DRAWS`` times as many false ones, as ``draw_pairs`` draws them.
+
+    No draw is one of ``draw_pairs``, whatever its seed.
+
+    Raises
+    ------
+    DataError
+        As there.
+    """
+    return _drawn(truth, [np.random.default_rng((seed, draw)) for draw in range(1, 1 + DRAWS)])
+
+
+def _drawn(truth: Truth, generators: Sequence[np.random.Generator]) -> LabelledPairs:
     truth = check_truth(truth, truth.shape)
-    rng = np.random.default_rng(seed)
+    spans = list(zip(truth.indptr[:-1], truth.indptr[1:], strict=True))
     false = [
         _false_texts(truth.indices[start:stop], truth.shape[1], rng)
-        for start, stop in zip(truth.indptr[:-1], truth.indptr[1:], strict=True)
+        for rng in generators
+        for start, stop in spans
     ]
     images = np.repeat(np.arange(truth.shape[0]), np.diff(truth.indptr))
+    draws = np.repeat(np.arange(-1, len(generators)), truth.nnz)
     texts = np.concatenate([truth.indices, *false]).astype(np.int64)
-    labels = np.arange(len(texts)) < truth.nnz
-    return LabelledPairs(np.concatenate([images, images]), texts, labels)
+    return LabelledPairs(np.tile(images, 1 + len(generators)), texts, draws < 0, draws)
 
 
 def score_pairs(image_vectors: FloatArray, text_vectors: FloatArray, of: LabelledPairs) -> Values:
@@ -230,7 +267,7 @@ def pairs(
         all images hang together through shared texts.
     """
     truth = check_truth(truth, (len(image_vectors), len(text_vectors)))
-    drawn = draw_pairs(truth, seed=seed)
+    drawn = pairs_to_measure(truth, seed=seed)
     scores = pair_scores or partial(score_pairs, image_vectors, text_vectors)
     return measure_pairs(
         scores(drawn),
@@ -256,12 +293,14 @@ def measure_pairs(
     """Measure scores that are known, as ``pairs`` does: float64 (p,) of the pairs ``drawn``."""
     # Numbered anew: components without a true pair have nothing to draw.
     _, groups = np.unique(components(truth).images[drawn.images], return_inverse=True)
-    decided = decision_statistic((scores >= threshold)[:, None], drawn.labels, groups)
-    ranked = ranking_metrics(scores, drawn.labels, groups)
+    called = (scores >= threshold)[:, None]
 
-    def statistic(weights: Values) -> Values:
-        return 100 * np.concatenate([decided(weights), ranked(weights)], axis=1)
+    def of_draw(rows: NDArray[np.int64]) -> Statistic:
+        decided = decision_statistic(called[rows], drawn.labels[rows], groups[rows])
+        ranked = ranking_metrics(scores[rows], drawn.labels[rows], groups[rows])
+        return lambda weights: 100 * np.concatenate([decided(weights), ranked(weights)], axis=1)
 
+    statistic = over_draws([of_draw(rows) for rows in drawn.rows()])
     metrics = estimates(statistic, int(groups.max()) + 1, seed=seed, resamples=resamples)
     return Pairs(dict(zip(METRICS, metrics, strict=True)), float(threshold), threshold_from)
 

@@ -23,6 +23,7 @@ from visita.evaluation.pairs import (
     best_f1_threshold,
     draw_pairs,
     measure_pairs,
+    pairs_to_measure,
     score_pairs,
 )
 from visita.evaluation.protocols import check_protocols
@@ -273,7 +274,7 @@ class RerankedPairs:
             results["retrieval"], results["first stage"] = mean.to_dict(), first.to_dict()
         if "pairs" in protocols:
             assert threshold is not None  # a caller fits one, or the matcher has it
-            drawn = draw_pairs(truth, seed=seed)
+            drawn = pairs_to_measure(truth, seed=seed)
             results["pairs"] = measure_pairs(
                 self.match_scores(drawn),
                 drawn,

@@ -16,7 +16,7 @@ from visita.data.pairs import PairSet, held_out
 from visita.encoders.vocabulary import Vocabulary
 from visita.evaluation.blocks import BothWays, Truth, scores_both_ways
 from visita.evaluation.intervals import Groups, components
-from visita.evaluation.pairs import LabelledPairs, draw_pairs
+from visita.evaluation.pairs import LabelledPairs, draw_pairs, pairs_to_measure
 from visita.evaluation.rerank import RerankedBlocks
 from visita.matchers.cross_modal import stack_grids
 from visita.matchers.rerank import DEPTH
@@ -95,7 +95,11 @@ class MklVisitaBench:
     @cached_property
     def drawn(self) -> Mapping[str, LabelledPairs]:
         """The pairs that are classified, of dev, where the threshold is chosen, and of test."""
-        return {part: draw_pairs(self.truth[part], seed=self.config.seed) for part in (DEV, TEST)}
+        seed = self.config.seed
+        return {
+            DEV: draw_pairs(self.truth[DEV], seed=seed),
+            TEST: pairs_to_measure(self.truth[TEST], seed=seed),
+        }
 
     @cached_property
     def groups(self) -> Groups:

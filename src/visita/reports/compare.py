@@ -20,7 +20,7 @@ from visita.data.pairs import LEAST, PairSet, check_enough
 from visita.encoders.engine import cores
 from visita.errors import ArtifactError, DataError, PictureError, TrainingError, VisitaError
 from visita.evaluation.measure import caveats, features_for
-from visita.evaluation.pairs import LabelledPairs, draw_pairs
+from visita.evaluation.pairs import LabelledPairs, pairs_to_measure
 from visita.evaluation.rerank import fitted_threshold, pair_scores, ranks
 from visita.matchers import NAMES, load
 from visita.progress import bar, say
@@ -148,7 +148,7 @@ class ComparisonBench:
     @cached_property
     def drawn(self) -> LabelledPairs:
         """The pairs that are told apart."""
-        return draw_pairs(self.measured.truth.tocsr(), seed=self.seed)
+        return pairs_to_measure(self.measured.truth.tocsr(), seed=self.seed)
 
     @cached_property
     def shared(self) -> dict[str, object]:

@@ -18,6 +18,7 @@ from visita.evaluation.intervals import (
     differences,
     estimates,
     mean_statistic,
+    over_draws,
 )
 from visita.evaluation.pairs import LabelledPairs, decision_statistic, ranking_metrics
 from visita.evaluation.ranks import hits
@@ -173,15 +174,20 @@ def pair_statistic(
     called = np.stack(
         [run >= threshold for run, threshold in zip(scores, thresholds, strict=True)], axis=1
     )
-    decided = decision_statistic(called, drawn.labels, owners)
-    ranked = [ranking_metrics(run, drawn.labels, owners) for run in scores]
 
-    def statistic(weights: Values) -> Values:
-        mean_precision = np.mean([of_run(weights)[:, :1] for of_run in ranked], axis=0)
-        recall_first = decided(weights)[:, [1, 0, 2]]
-        return np.asarray(100 * np.concatenate([recall_first, mean_precision], axis=1))
+    def of_draw(rows: NDArray[np.int64]) -> Statistic:
+        labels, owned = drawn.labels[rows], owners[rows]
+        decided = decision_statistic(called[rows], labels, owned)
+        ranked = [ranking_metrics(run[rows], labels, owned) for run in scores]
 
-    return statistic
+        def statistic(weights: Values) -> Values:
+            mean_precision = np.mean([of_run(weights)[:, :1] for of_run in ranked], axis=0)
+            recall_first = decided(weights)[:, [1, 0, 2]]
+            return np.asarray(100 * np.concatenate([recall_first, mean_precision], axis=1))
+
+        return statistic
+
+    return over_draws([of_draw(rows) for rows in drawn.rows()])
 
 
 @dataclass(frozen=True, eq=False)
