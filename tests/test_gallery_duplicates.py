@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageFilter
 from standin import ColourMeans, LetterCounts, LinearMatcher
 
+from visita.data.looks import perceptual_hash
 from visita.gallery.duplicates import find_duplicates, near_pairs
 from visita.gallery.gallery import StoredGallery
-from visita.gallery.looks import perceptual_hash
 from visita.search.grouping import grouped
 from visita.search.query import Query
 from visita.search.search import search_snapshots

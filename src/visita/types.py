@@ -367,6 +367,10 @@ class Matcher(Judge, Protocol):
         """
 
     @property
+    def seen(self) -> Any:
+        """The pictures that it learnt from and was chosen on, a ``Seen``; None if not known."""
+
+    @property
     def facts(self) -> Mapping[str, Any]:
         """What ran: configuration, seeds, versions, data, numbers."""
 

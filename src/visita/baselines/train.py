@@ -63,7 +63,7 @@ def train_baseline(
     matcher = replace(learnt.matcher, facts=facts)
     fields, report = _measured(matcher, features_for(matcher, run.dev, features), config.seed)
     matcher = replace(matcher, **fields)
-    run.save(matcher, learnt.history)
+    matcher = run.save(matcher, learnt.history)
     warnings = warnings_about(matcher, learnt.history)
     return Trained(matcher, run.out, report, None, warnings, learnt.seconds)
 

@@ -62,4 +62,7 @@ def evaluate(
         sizes = ", ".join(f"{size:,}" for size in report["protocols"]["retrieval"]["folds"])
         print(f"retrieval: the mean over {folds} folds of {sizes} images")
     print_protocols(report["protocols"])
+    if rest := report.get("without_seen"):
+        print(f"{counted(rest['images'], 'picture')} that {name} never saw, in the same gallery")
+        print_protocols(rest["protocols"])
     print_languages(report.get("by_language", {}))

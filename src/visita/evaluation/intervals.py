@@ -178,11 +178,12 @@ def over_draws(statistics: Sequence[Statistic]) -> Statistic:
 
     def statistic(weights: Values) -> Values:
         if (weights == 1).all():
-            return np.mean([of_draw(weights) for of_draw in statistics], axis=0)
+            means: Values = np.mean([of_draw(weights) for of_draw in statistics], axis=0)
+            return means
         turns = np.arange(len(weights)) % len(statistics)
         values = [of_draw(weights[turns == draw]) for draw, of_draw in enumerate(statistics)]
-        order = np.argsort(turns, kind="stable")
-        return np.concatenate(values)[np.argsort(order)]
+        order = np.argsort(np.argsort(turns, kind="stable"))
+        return np.asarray(np.concatenate(values)[order])
 
     return statistic
 

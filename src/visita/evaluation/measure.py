@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from visita.arguments import listed, one_of, whole
+from visita.brief import counted
 from visita.data import SPLITS, Data, PairSet, open_pairs
 from visita.data.join import interchangeable
 from visita.data.pairs import LEAST, check_enough
 from visita.evaluation import PROTOCOLS, evaluate_vectors, recall_by_language
 from visita.evaluation.rerank import RerankedPairs, fitted_threshold, ranks, vector_pair_scores
 from visita.evaluation.retrieval import CUTOFFS
+from visita.evaluation.unseen import overlap, without_seen
 from visita.matchers import opened
+from visita.matchers.seen import Overlap
 from visita.store.extract import PairFeatures, pair_features
 from visita.types import FloatArray, Matcher
 
@@ -37,7 +40,10 @@ def evaluate(
     Where the texts are in two languages or more, retrieval in one gallery comes with
     ``by_language``: how many texts each has, and the recall of pictures for them.
 
-    ``split`` may be "all"; ``warnings`` says what makes the numbers too optimistic. Of exact copies
+    ``split`` may be "all"; ``warnings`` says what makes the numbers too optimistic. ``seen`` says
+    from how many of the pictures the matcher learnt (``train``) and on how many others it was
+    chosen (``dev``), None where that is not known; ``without_seen`` has the numbers of the rest,
+    in the same gallery. Of exact copies
     of a picture any will do, and equal scores count as the mean over their orders. With
     ``folds``, retrieval is the mean over that many galleries: 5 on the test split of
     ``karpathy-with-restval:dataset_coco.json`` is COCO's 1K protocol, 1 its 5K. The
@@ -90,13 +96,22 @@ def evaluate(
         )
     one_gallery = "retrieval" in protocols and folds == 1
     by_language = _by_language(matcher, measured, scored, seed) if one_gallery else {}
+    seen = overlap(matcher, measured.pairs)
+    rest = without_seen(
+        *(matcher, measured, seen, protocols, threshold, source),
+        folds=folds,
+        seed=seed,
+        scored=scored,
+    )
     return {
         "matcher": {"name": matcher.name, "fingerprint": matcher.fingerprint()},
         "data": {"source": pairs.source, "fingerprint": pairs.fingerprint()},
         "split": split,
-        "warnings": caveats(matcher),
+        "warnings": [*caveats(matcher), *caveats_on_seen(matcher.name, seen)],
+        "seen": None if seen is None else seen.to_dict(),
         **numbers,
         **by_language,
+        **rest,
     }
 
 
@@ -128,6 +143,19 @@ def caveats(matcher: Matcher) -> list[str]:
     return [
         "The topic model was fitted on all texts of its data, dev and test included, as the "
         "fusion paper does on Flickr30K: numbers on that data are too optimistic."
+    ]
+
+
+def caveats_on_seen(name: str, seen: Overlap | None) -> list[str]:
+    """Return what is to be said of pictures that a matcher saw before it is measured on them."""
+    if seen is None or not seen.any.any():
+        return []
+    learnt, chosen, of = seen.to_dict().values()
+    parts = [(learnt, "learnt from"), (chosen, "was chosen and calibrated on")]
+    saw = " and ".join(f"{how} {count:,}" for count, how in parts if count)
+    return [
+        f"{name} {saw} of these {counted(of, 'picture')}: numbers that include them are too "
+        "optimistic."
     ]
 
 

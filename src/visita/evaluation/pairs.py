@@ -131,8 +131,10 @@ class LabelledPairs(Brief):
     def of_images(self, images: NDArray[np.bool_]) -> tuple[LabelledPairs, NDArray[np.int64]]:
         """Return the pairs of some images, bool (n,), and their rows."""
         rows = np.flatnonzero(images[self.images])
-        fields = (self.images, self.texts, self.labels, self.draws)
-        return LabelledPairs(*(field[rows] for field in fields)), rows
+        some = LabelledPairs(
+            self.images[rows], self.texts[rows], self.labels[rows], self.draws[rows]
+        )
+        return some, rows
 
 
 PairScores = Callable[[LabelledPairs], Values]

@@ -17,9 +17,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from visita.data.locations import location
+from visita.data.looks import COSINE, Content, Looks
 from visita.data.metadata.columns import NOTHING
 from visita.data.metadata.embedded import read_embedded
-from visita.gallery.looks import COSINE, Content, Looks
 from visita.gallery.snapshot import Snapshot
 from visita.types import FloatArray
 from visita.vectors import unit

@@ -30,6 +30,7 @@ from visita.matchers.probability import (
     KeywordCalibration,
     MatchProbability,
 )
+from visita.matchers.seen import Seen
 from visita.matchers.words import WordMap
 from visita.registry import Registry
 from visita.types import FloatArray, Matcher, Recipe, Reranker, TextEncoder, TextFeatures
@@ -73,6 +74,8 @@ def load_folder(folder: Path) -> Matcher:
     stages = 1 if matcher.reranker is None else 2
     if isinstance(probability, MatchProbability) and probability.stages != stages:
         raise ArtifactError(f"{folder} tells matches by other stages than it has.")
+    if (seen := Seen.read(folder)) is not None:
+        matcher = cast(Matcher, replace(cast(Any, matcher), seen=seen))
     if not (folder / OTHERS / MANIFEST).is_file():
         return matcher
     from visita.matchers.others import TextSide  # noqa: PLC0415 - it is one of these
@@ -205,10 +208,13 @@ class BaseMatcher(MatcherDefaults, Calibrated, Kept):
         What ran: configuration, seeds, versions, data, numbers.
     others : TextSide or None
         What reads texts of other languages into the same space, where that was learnt.
+    seen : Seen or None
+        The pictures that it learnt from and was chosen on, where they are known.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     others: Any = None
+    seen: Seen | None = None
 
     @property
     @abstractmethod
@@ -234,6 +240,8 @@ class BaseMatcher(MatcherDefaults, Calibrated, Kept):
         def write(draft: Path) -> None:
             if self.others is not None:
                 self.others.save(draft / OTHERS)
+            if self.seen is not None:
+                self.seen.save(draft)
             if beside:
                 beside(draft)
 

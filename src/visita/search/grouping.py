@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from visita.gallery.looks import COSINE, Looks
+from visita.data.looks import COSINE, Looks
 from visita.gallery.snapshot import Snapshot
 from visita.search.matches import Match, Matches
 from visita.types import FloatArray

@@ -118,7 +118,7 @@ def adapt(
             "The numbers are of the vectors, which were adapted. The image-text head, which "
             f"re-ranks the first {original.depth}, is the one that it was."
         )
-    run.save(matcher, history)
+    matcher = run.save(replace(matcher, seen=original.seen), history)
     return Trained(matcher, run.out, report, comparison, warnings, seconds)
 
 

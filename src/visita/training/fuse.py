@@ -127,6 +127,7 @@ def fuse(
         raise ConfigError(f"A plot is a file ending in {', '.join(FORMATS)}, unlike {drawing}.")
     run = Run.begin(data, out, seed, least={"dev": HALVED}, doing="Fusing")
     read = _read(sources, run.pairs, dim, seed)
+    seen = run.seen
 
     started = time.perf_counter()
     parts = [read.matcher(name, part) for name, part in zip(names, sources, strict=True)]
@@ -146,6 +147,9 @@ def fuse(
     facts = {**recorded, **provenance(run.pairs), **_too_good(matcher.parts)}
     matcher, report = calibrated(matcher, read.dev, embedded, seed, facts)
     seconds = time.perf_counter() - started
+    for part in matcher.parts:
+        seen = seen.joined(part.seen)
+    matcher = replace(matcher, seen=seen)
     matcher.save(run.out)
     if drawing:
         save_bars(_bars(names, learnt), drawing)

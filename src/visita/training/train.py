@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 from visita.arguments import expect
 from visita.artifact import check_free
@@ -17,6 +17,7 @@ from visita.data import Data, PairSet, open_pairs
 from visita.data.join import interchangeable
 from visita.data.pairs import LEAST, check_enough
 from visita.evaluation.measure import caveats
+from visita.matchers.seen import Seen
 from visita.training.calibrate import caveats_on_words, provenance
 from visita.training.config import FusionConfig
 from visita.training.loop import History, partial_folder, resumable
@@ -30,6 +31,7 @@ TAKEN = (
     "config is a FusionConfig, PaperConfig, MklVisitaConfig or MklVisitaPaperConfig, or that of a "
     "baseline"
 )
+Saved = TypeVar("Saved")
 TRAIN_AND_DEV = {"train": LEAST, "dev": LEAST}
 NEAR_CHANCE = 0.98
 OVERFIT = 0.03
@@ -170,6 +172,11 @@ class Run:
         """Split dev, where exact copies of a picture are as good as it."""
         return interchangeable(self.pairs.take("dev"))
 
+    @cached_property
+    def seen(self) -> Seen:
+        """The pictures that are learnt from and chosen on."""
+        return Seen.of(self.pairs)
+
     def facts(self, config: Settings, history: History) -> dict[str, Any]:
         """Return what ran, for the facts of what was learnt."""
         return {
@@ -186,9 +193,15 @@ class Run:
         with resumable(out, run) if team.is_main else nullcontext(partial_folder(out)) as folder:
             yield folder
 
-    def save(self, matcher: Any, history: History) -> None:
-        """Save a matcher of any kind, with its loss curve."""
-        matcher.save(self.out, beside=lambda draft: save_curve(history, draft / "curve.png"))
+    def save(self, matcher: Saved, history: History) -> Saved:
+        """Save a matcher of any kind, with its loss curve, and return it.
+
+        It keeps which pictures it saw: those of these pairs beside what it had.
+        """
+        any_kind: Any = matcher
+        any_kind = replace(any_kind, seen=self.seen.joined(any_kind.seen))
+        any_kind.save(self.out, beside=lambda draft: save_curve(history, draft / "curve.png"))
+        return cast(Saved, any_kind)
 
 
 def save_curve(history: History, path: Path) -> None:

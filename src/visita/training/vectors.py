@@ -49,7 +49,7 @@ def train_vectors(
     matcher, history, seconds = learn(run.name, run.train, dev, config, text, features, recipe)
     facts = {**run.facts(config, history), **topic_facts(config)}
     matcher, report = calibrated(matcher, dev, vectors(matcher, dev), config.seed, facts)
-    run.save(matcher, history)
+    matcher = run.save(matcher, history)
     return Trained(matcher, run.out, report, None, warnings_about(matcher, history), seconds)
 
 

@@ -42,7 +42,7 @@ class Looks:
         """Return what is compared of a picture; None if it cannot be read."""
         path, digest = content
         if digest not in self._known:
-            self._known[digest] = _look_at(path)
+            self._known[digest] = look_at(path)
         return self._known[digest]
 
     def alike(self, one: Content, other: Content) -> bool:
@@ -72,7 +72,8 @@ def _sharpness(grey: FloatArray) -> float:
     return float(np.var(around - 4 * inner))
 
 
-def _look_at(path: Path) -> Look | None:
+def look_at(path: Path) -> Look | None:
+    """Return what is compared of the picture in a file; None if it cannot be read."""
     try:
         with decoding(path, reduced=True) as picture:
             small = picture.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
