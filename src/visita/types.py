@@ -346,10 +346,7 @@ class Matcher(Judge, Protocol):
 
     @property
     def reranker(self) -> Reranker | None:
-        """What scores the first few again, if anything; the recipe is then of both.
-
-        Threshold and probability are then for scores of both.
-        """
+        """What scores the first few again, if anything; recipe and probability are then of both."""
 
     @property
     def weight(self) -> float:
@@ -361,10 +358,7 @@ class Matcher(Judge, Protocol):
 
     @property
     def others(self) -> Matcher | None:
-        """What reads texts of other languages into the same space, if anything.
-
-        It is that of the ``retriever``.
-        """
+        """What reads other languages into the same space, if anything: that of ``retriever``."""
 
     @property
     def seen(self) -> Any:

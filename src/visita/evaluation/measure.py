@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from visita.evaluation.rerank import RerankedPairs, fitted_threshold, ranks, vec
 from visita.evaluation.retrieval import CUTOFFS
 from visita.evaluation.unseen import overlap, without_seen
 from visita.matchers import opened
-from visita.matchers.seen import Overlap
 from visita.store.extract import PairFeatures, pair_features
 from visita.types import FloatArray, Matcher
 
@@ -97,6 +96,7 @@ def evaluate(
     one_gallery = "retrieval" in protocols and folds == 1
     by_language = _by_language(matcher, measured, scored, seed) if one_gallery else {}
     seen = overlap(matcher, measured.pairs)
+    counts = None if seen is None else seen.to_dict()
     rest = without_seen(
         *(matcher, measured, seen, protocols, threshold, source),
         folds=folds,
@@ -107,8 +107,8 @@ def evaluate(
         "matcher": {"name": matcher.name, "fingerprint": matcher.fingerprint()},
         "data": {"source": pairs.source, "fingerprint": pairs.fingerprint()},
         "split": split,
-        "warnings": [*caveats(matcher), *caveats_on_seen(matcher.name, seen)],
-        "seen": None if seen is None else seen.to_dict(),
+        "warnings": [*caveats(matcher), *caveats_on_seen(matcher.name, counts)],
+        "seen": counts,
         **numbers,
         **by_language,
         **rest,
@@ -146,11 +146,14 @@ def caveats(matcher: Matcher) -> list[str]:
     ]
 
 
-def caveats_on_seen(name: str, seen: Overlap | None) -> list[str]:
-    """Return what is to be said of pictures that a matcher saw before it is measured on them."""
-    if seen is None or not seen.any.any():
+def caveats_on_seen(name: str, seen: Mapping[str, int] | None) -> list[str]:
+    """Return what is to be said of pictures that a matcher saw before it is measured on them.
+
+    ``seen`` is what ``Overlap.to_dict`` gives, or None.
+    """
+    if seen is None or not (seen["train"] or seen["dev"]):
         return []
-    learnt, chosen, of = seen.to_dict().values()
+    learnt, chosen, of = (seen[key] for key in ("train", "dev", "of"))
     parts = [(learnt, "learnt from"), (chosen, "was chosen and calibrated on")]
     saw = " and ".join(f"{how} {count:,}" for count, how in parts if count)
     return [

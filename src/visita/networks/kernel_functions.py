@@ -1,5 +1,13 @@
 """The kernels of the kernel layer, between unit vectors: functions of their cosine alone.
 
+The functions of ``FAMILIES`` are positive definite between vectors of one space, polynomials where
+their degree is a whole number (Schölkopf & Smola, Learning with Kernels, 2002, chapter 4). What
+``kernel`` makes of them is not: a constant is taken off, so that a Gram matrix of it has one large
+negative eigenvalue. It is conditionally so, which is positive definite once it is centred, and that
+is all that a machine with a bias needs (Schölkopf, The Kernel Trick for Distances, 2000). The
+kernel layer needs neither: it averages k between a picture's parts and a text's and inverts no
+Gram matrix, and the kernels of the machine that refits its weights are products z(x) z(x').
+
 They are written once for torch, which learns through them, numpy and graphs: each takes the
 ``Maths`` to compute with, and otherwise only operators, which all three have.
 """
@@ -103,6 +111,8 @@ def kernel_shares(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 def kernel(name: str, maths: Maths) -> Callable[[Any], Any]:
     """Return a kernel as a function of the cosine that is -1 at -1 and 1 at 1.
+
+    Conditionally positive definite; see above.
 
     Raises
     ------

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visita.data.identity import identities
 from visita.data.pairs import PairSet, held_out
 from visita.encoders.topics.model import most_topics
 from visita.errors import ConfigError
@@ -25,7 +26,9 @@ from visita.evaluation.blocks import Truth, dot_blocks
 from visita.evaluation.intervals import components
 from visita.evaluation.ranks import best_ranks, hits
 from visita.evaluation.retrieval import recall_sum
+from visita.evaluation.unseen import kept
 from visita.gallery.engines import ExactIndex
+from visita.matchers.seen import Overlap, Seen
 from visita.papers.fusion_claims import DIRECT, RECOMMEND, SYSTEMS
 from visita.progress import say
 from visita.reports.cells import Cell, Result, seeded
@@ -41,7 +44,8 @@ from visita.training.vectors import text_encoder_of
 from visita.types import FloatArray, TextEncoder
 from visita.vectors import unit
 
-SMALL, WHOLE = "small", "whole"
+SMALL, WHOLE, UNSEEN = "small", "whole", "unseen"
+"""Galleries; the last is the second, asked for pictures that are not in train or dev too."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,10 @@ class FusionBench:
     last : int
         Width of the last image level.
     galleries : dict of TestGallery
-        ``whole`` and, where there are more pictures than it has, ``small``.
+        ``whole`` and, where there are more pictures than it has, ``small``; ``unseen`` where
+        measured pictures are in train or dev too.
+    seen : Overlap
+        Which those are.
     """
 
     pairs: PairSet
@@ -91,6 +98,7 @@ class FusionBench:
     config: PaperConfig
     last: int
     galleries: Mapping[str, TestGallery]
+    seen: Overlap
 
     @cached_property
     def remembered(self) -> NDArray[np.int64]:
@@ -142,6 +150,10 @@ def make_bench(
     used = pair_features(pairs, config.recipe(), text, features)
     train, dev, test = (used.take(part) for part in ("train", "dev", "test"))
     last = config.recipe().columns()[-1]
+    seen = Seen.of(used.pairs).among(identities(test.pairs.image_paths))
+    galleries = _galleries(test.pairs.truth, small, config.seed)
+    if seen.any.any():
+        galleries[UNSEEN] = _asked_for(test.pairs.truth, ~seen.any)
     return FusionBench(
         pairs=used.pairs,
         train=PairTensors.of(train, config.recipe()),
@@ -150,7 +162,8 @@ def make_bench(
         text=text,
         config=config,
         last=used.columns[last].shape[1],
-        galleries=_galleries(test.pairs.truth, small, config.seed),
+        galleries=galleries,
+        seen=seen,
     )
 
 
@@ -182,6 +195,19 @@ def _gallery(truth: Truth, images: NDArray[np.int64]) -> TestGallery:
     own = own[:, texts]
     name = f"{len(images):,} images"
     return TestGallery(name, images, texts, own.T.tocsr(), components(own).texts)
+
+
+def _asked_for(truth: Truth, wanted: NDArray[np.bool_]) -> TestGallery:
+    """Return all pictures, of which only some, bool (n,), are asked for."""
+    images, texts, groups = kept(components(truth), wanted)
+    name = f"{len(images):,} images, asked for {images.sum():,} that were not seen"
+    return TestGallery(
+        name,
+        np.arange(len(images)),
+        np.flatnonzero(texts),
+        truth.T.tocsr()[texts],
+        groups.texts,
+    )
 
 
 def plan(config: PaperConfig, seeds: int) -> list[Cell]:

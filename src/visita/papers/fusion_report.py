@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from visita.evaluation.intervals import Estimate, Statistic, estimates, mean_statistic
+from visita.evaluation.measure import caveats_on_seen
 from visita.evaluation.ranks import mean_ranks
 from visita.evaluation.retrieval import CUTOFFS
 from visita.papers.fusion import SMALL, WHOLE, FusionBench, FusionOutcomes, TestGallery
@@ -138,6 +139,7 @@ def _warnings(bench: FusionBench, outcomes: FusionOutcomes) -> Iterator[str]:
             "The topics were fitted on all texts, those that are measured included, as the paper "
             "does on Flickr30K: the numbers are too optimistic."
         )
+    yield from caveats_on_seen("What is trained here", bench.seen.to_dict())
     if SMALL not in bench.galleries:
         yield "There are too few pictures for a small gallery, so its claims are not measured."
     yield from cell_warnings(outcomes.results)

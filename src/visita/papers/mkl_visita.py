@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visita.errors import UnknownNameError, did_you_mean
 from visita.evaluation.blocks import BothWays, scores_both_ways
@@ -311,6 +312,10 @@ class MklVisitaOutcomes(Outcomes):
     plan: Plan
     results: Mapping[str, Result]
     others: tuple[str, ...]
+
+    def seen(self) -> NDArray[np.bool_]:
+        """Return which images are in train or dev too, or ``others`` saw before, bool (n,)."""
+        return super().seen() | self.bench.seen.any
 
     @classmethod
     def of_plan(

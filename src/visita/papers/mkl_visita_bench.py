@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from visita.data.identity import identities
 from visita.data.pairs import PairSet, held_out
 from visita.encoders.vocabulary import Vocabulary
 from visita.evaluation.blocks import BothWays, Truth, scores_both_ways
@@ -20,6 +21,7 @@ from visita.evaluation.pairs import LabelledPairs, draw_pairs, pairs_to_measure
 from visita.evaluation.rerank import RerankedBlocks
 from visita.matchers.cross_modal import stack_grids
 from visita.matchers.rerank import DEPTH
+from visita.matchers.seen import Overlap, Seen
 from visita.reports.outcomes import FOUND
 from visita.store.altered import view_features
 from visita.store.extract import PairFeatures, pair_features
@@ -105,6 +107,12 @@ class MklVisitaBench:
     def groups(self) -> Groups:
         """What is drawn together when the measured pictures are resampled."""
         return components(self.truth[TEST])
+
+    @cached_property
+    def seen(self) -> Overlap:
+        """Which measured pictures are among those that are learnt from or chosen by, too."""
+        known = Seen(*(identities(self.pairs(part).image_paths) for part in (TRAIN, DEV)))
+        return known.among(identities(self.pairs(TEST).image_paths))
 
     def pooled(self, part: str, config: FusionConfig) -> PairTensors:
         """Return what the first stage learns from or embeds."""

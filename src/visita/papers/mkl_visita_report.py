@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from visita.evaluation.intervals import Estimate
+from visita.evaluation.measure import caveats_on_seen
 from visita.evaluation.ranks import mean_ranks
 from visita.matchers.rerank import DEPTH
 from visita.papers.mkl_visita import MklVisitaOutcomes
@@ -35,6 +36,7 @@ from visita.reports.outcomes import (
     best_and_worst,
     count_of,
 )
+from visita.reports.overlaps import sentences, unseen_table
 from visita.training.grids import VALIDATED
 from visita.types import Skipped
 
@@ -103,6 +105,8 @@ def _lead(
     )
     if reached:
         yield f"rsum: {reached}."
+    yield from caveats_on_seen("What is trained here", outcomes.bench.seen.to_dict())
+    yield from sentences({name: outcomes.of(name)[0] for name in outcomes.others})
     if BOTH in numbers:
         matching = {name: numbers[BOTH][name].value for name in PAIR_METRICS}
         yield (
@@ -116,6 +120,7 @@ def _parts(outcomes: MklVisitaOutcomes, numbers: Numbers) -> Iterator[Table | Cu
     tabled = [*(system for system in TABLED if system in outcomes.plan), *outcomes.others]
     yield _pair_table(tabled, numbers)
     yield _retrieval_table(outcomes, tabled, numbers)
+    yield from unseen_table(outcomes, tabled)
     lines = {system: outcomes.recalls(system, POINTS) for system in MAIN if system in numbers}
     if lines:
         note = "Text to image, among all pictures. The bands are 95 % intervals."

@@ -22,6 +22,7 @@ from visita.papers.mkl_visita_claims import BOTH
 from visita.report import Report, write_report
 from visita.report.content import command, reader_of, shown
 from visita.reports.cells import Cell, Result, run_cells
+from visita.reports.overlaps import with_seen
 from visita.training.config import PaperConfig
 from visita.training.mkl_config import MklVisitaConfig
 from visita.training.settings import Settings
@@ -195,7 +196,7 @@ def _measured(matcher: Matcher, bench: mkl_visita_bench.MklVisitaBench) -> Resul
         pair_scores(matcher, dev, bench.drawn[DEV]), bench.drawn[DEV].labels
     )
     arrays = {"images": images, "texts": texts, "pairs": scores}
-    return Result({"threshold": threshold}, arrays)
+    return with_seen(Result({"threshold": threshold}, arrays), matcher, test.pairs)
 
 
 def levels_of(

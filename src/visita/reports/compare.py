@@ -29,6 +29,7 @@ from visita.report.content import command, reader_of, shown
 from visita.reports.cells import Cell, Result, run_cells, source_fingerprint
 from visita.reports.comparison_report import ComparisonOutcomes, make_report
 from visita.reports.costs import PICTURES, TEXTS, measure_apart
+from visita.reports.overlaps import with_seen
 from visita.reports.systems import TRAIN, Fresh, Given, System, read_systems
 from visita.training.adapt import adapt
 from visita.training.config import AdaptConfig
@@ -173,7 +174,8 @@ class ComparisonBench:
         """Train a member where that is asked and not yet done, and measure it.
 
         The arrays are the ranks, int64 ``images`` (n, 3) and ``texts`` (m, 3), and the scores of
-        the drawn pairs, float64 ``pairs`` (p,).
+        the drawn pairs, float64 ``pairs`` (p,); which images it saw before, bool ``seen`` (n,), and
+        the fact ``seen`` are those of ``overlaps.with_seen``.
 
         Raises
         ------
@@ -192,7 +194,11 @@ class ComparisonBench:
         images, texts = ranks(matcher, features, self.folds)
         facts = {"threshold": threshold, "training_seconds": seconds, "warnings": caveats(matcher)}
         scores = pair_scores(matcher, features, self.drawn)
-        return Result(facts, {"images": images, "texts": texts, "pairs": scores})
+        return with_seen(
+            Result(facts, {"images": images, "texts": texts, "pairs": scores}),
+            matcher,
+            self.measured,
+        )
 
     def had(self, member: Given | Fresh) -> tuple[str, float | None]:
         """Return the name or folder of a member, trained if need be, and the seconds that took."""

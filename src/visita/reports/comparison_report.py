@@ -28,6 +28,7 @@ from visita.reports.outcomes import (
     Outcomes,
     count_of,
 )
+from visita.reports.overlaps import sentences, unseen_table
 from visita.reports.systems import System
 from visita.types import Skipped
 
@@ -113,6 +114,7 @@ def _lead(outcomes: ComparisonOutcomes, verdicts: Sequence[Verdict]) -> Iterator
     sure = sum(verdict.outcome == "holds" for verdict in verdicts)
     if verdicts:
         yield f"It is better than {sure} of the {len(verdicts)} others beyond doubt (p < 0.05)."
+    yield from sentences({name: outcomes.of(name)[0] for name in outcomes.numbers})
     for scatter in _scatters(outcomes):
         yield f"{scatter.title}, Pareto set: {', '.join(scatter.front())}."
 
@@ -121,6 +123,7 @@ def _parts(outcomes: ComparisonOutcomes) -> Iterator[Table | Sheet | Scatter]:
     if not outcomes.numbers:
         return
     yield _retrieval(outcomes)
+    yield from unseen_table(outcomes, list(outcomes.numbers))
     yield _pairs(outcomes)
     if len(outcomes.languages()) > 1:
         yield _by_language(outcomes)

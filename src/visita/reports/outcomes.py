@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.data.pairs import PairSet
+from visita.data.pairs import LEAST, PairSet
 from visita.evaluation.intervals import (
     Difference,
     Estimate,
@@ -24,6 +25,7 @@ from visita.evaluation.pairs import LabelledPairs, decision_statistic, ranking_m
 from visita.evaluation.ranks import hits
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, rank_statistic
 from visita.evaluation.retrieval import METRICS as RANK_METRICS
+from visita.evaluation.unseen import kept
 from visita.report import Column, Example, Examples, Picture
 from visita.report.claims import Claim, Measured, Verdict, decide
 from visita.reports.cells import Result
@@ -62,7 +64,8 @@ class Outcomes:
     runs : mapping
         The result of each seed, by system. Its arrays are the rank of the best true item, int64
         ``images`` (n, 3) and ``texts`` (m, 3), and the scores of the pairs ``drawn``, float64
-        ``pairs`` (p,); its fact ``threshold`` is from which score a pair counts as a match.
+        ``pairs`` (p,), and bool ``seen`` (n,), which images it saw before, where that is known;
+        its fact ``threshold`` is from which score a pair counts as a match.
     groups : Groups
         What is drawn together when images are resampled.
     drawn : LabelledPairs
@@ -88,6 +91,31 @@ class Outcomes:
     def measured(self, systems: Sequence[str]) -> list[str]:
         """Return those of ``systems`` that are measured."""
         return [system for system in systems if system in self.runs]
+
+    def seen(self) -> NDArray[np.bool_]:
+        """Return which images any system saw before, bool (n,); one may not be known to."""
+        seen = np.zeros(len(self.groups.images), bool)
+        for result in (result for runs in self.runs.values() for result in runs):
+            seen |= result.arrays.get("seen", False)
+        return seen
+
+    def unseen(self) -> Self | None:
+        """Return the outcomes on what no system saw, in the same gallery.
+
+        None where nothing was seen, or so much that there is no interval.
+        """
+        seen = self.seen()
+        images, texts, groups = kept(self.groups, ~seen)
+        if not seen.any() or groups.count < LEAST:
+            return None
+        drawn, rows = self.drawn.of_images(images)
+        left = {"images": images, "texts": texts, "pairs": rows}
+
+        def of(result: Result) -> Result:
+            return Result(result.facts, {key: result.arrays[key][at] for key, at in left.items()})
+
+        runs = {system: [of(result) for result in self.runs[system]] for system in self.runs}
+        return replace(self, runs=runs, groups=groups, drawn=drawn)
 
     def estimates(self, system: str) -> dict[str, Estimate]:
         """Return every one of ``METRICS``, a mean over seeds."""

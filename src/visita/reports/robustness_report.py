@@ -14,11 +14,14 @@ from hashlib import sha256
 import numpy as np
 
 from visita.data.corruptions import CORRUPTIONS, RULES, SIDE, STRENGTHS
-from visita.data.pairs import PairSet
+from visita.data.pairs import LEAST, PairSet
 from visita.errors import DataError
 from visita.evaluation.intervals import Estimate, components
+from visita.evaluation.measure import caveats_on_seen
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, Retrieval, measure_ranks
 from visita.evaluation.tail import Bin, rarest_words, recall_by_frequency
+from visita.evaluation.unseen import kept, overlap
+from visita.matchers.seen import Overlap
 from visita.report import Column, Curves, Report, Row, Table, versions
 from visita.reports.cells import Cell, Result
 from visita.reports.outcomes import WAYS
@@ -45,6 +48,24 @@ class Subject:
     data: str
     matcher: Matcher
     features: PairFeatures
+
+    @cached_property
+    def seen(self) -> Overlap | None:
+        """Which of the pictures the matcher saw before; None where that is not known."""
+        return overlap(self.matcher, self.features.pairs)
+
+    def unseen(self, retrieval: Retrieval, seed: int) -> Retrieval | None:
+        """Return the metrics of what it did not see, in the same gallery; None if that is all.
+
+        None too where so little is left that there is no interval.
+        """
+        if self.seen is None or not self.seen.any.any():
+            return None
+        images, texts, groups = kept(retrieval.groups, ~self.seen.any)
+        if groups.count < LEAST:
+            return None
+        ranks = retrieval.image_ranks[:, images], retrieval.text_ranks[:, texts]
+        return measure_ranks(*ranks, groups, seed=seed)
 
     @cached_property
     def encoders(self) -> list[RecipeEncoder]:
@@ -209,6 +230,10 @@ def make_report(
 
 def _lead(findings: RobustnessOutcomes, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[str]:
     strongest = STRENGTHS[-1]
+    for subject in (*findings.home, *findings.travel):
+        if subject.seen:
+            name = f"On {subject.data}, {subject.name}"
+            yield from caveats_on_seen(name, subject.seen.to_dict())
     for subject in findings.home:
         curves = {name: findings.curve(subject, name) for name in CORRUPTIONS}
         left = ", ".join(
@@ -239,6 +264,7 @@ def _parts(
         yield from _long_tail(findings, tails)
     if findings.travel:
         yield _other_pairs(findings)
+    yield from _unseen(findings)
 
 
 def _worse_pictures(findings: RobustnessOutcomes, subject: Subject) -> Iterator[Curves]:
@@ -303,6 +329,23 @@ def _other_pairs(findings: RobustnessOutcomes) -> Table:
         "hard: compare matchers within a column."
     )
     return Table("Other pairs", note, columns, rows)
+
+
+def _unseen(findings: RobustnessOutcomes) -> Iterator[Table]:
+    rows = []
+    for subject in (*findings.home, *findings.travel):
+        whole = findings.of(subject)
+        rest = whole and subject.unseen(whole, findings.seed)
+        if rest:
+            name = f"{subject.name}, {len(rest.groups.images):,} pictures of {subject.data}"
+            rows.append(Row(name, tuple(_recalls(rest))))
+    columns = tuple(Column(way, f"R@{cutoff}") for way in WAYS.values() for cutoff in SHOWN)
+    note = (
+        "Recall in percent, with 95 % intervals, of pictures as they are that the matcher neither "
+        "learnt from nor was chosen on, in the same gallery as above."
+    )
+    if rows:
+        yield Table("Without pictures that were seen", note, columns, tuple(rows))
 
 
 def _recalls(retrieval: Retrieval | None) -> list[Estimate | None]:
