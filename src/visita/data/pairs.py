@@ -119,6 +119,7 @@ class PairSet:
             listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
             raise DataError(
                 f"{self.source} has no images in split {split!r}; images by split: {listed}."
+                f"{_choices(self.source) if split == 'test' else ''}"
             )
         return self._pick(
             np.flatnonzero(self.image_split == split), np.flatnonzero(self.text_split == split)
@@ -176,6 +177,19 @@ class PairSet:
 
 
 SPLITS = ("train", "dev", "test")
+VAL = "val"
+"""What many data sets call dev."""
+
+
+def _choices(source: str) -> str:
+    """Return what to measure COCO on, whose captions for test were never published."""
+    if source.partition(":")[0] != "coco":
+        return ""
+    return (
+        " COCO's captions for test were never published: choose its val by --split val, all by "
+        "--split all, a drawn 70 / 15 / 15 by coco-drawn:PATH and --seed, or Karpathy's 5,000 by "
+        "karpathy-with-restval:dataset_coco.json."
+    )
 
 
 def label_components(truth: sparse.csr_array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,8 +11,10 @@ from visita.arguments import listed, one_of, whole
 from visita.brief import counted
 from visita.data import SPLITS, Data, PairSet, open_pairs
 from visita.data.join import interchangeable
-from visita.data.pairs import LEAST, check_enough
+from visita.data.pairs import LEAST, VAL, check_enough
 from visita.evaluation import PROTOCOLS, evaluate_vectors, recall_by_language
+from visita.evaluation.intervals import components
+from visita.evaluation.news import NEWSIMAGES, news
 from visita.evaluation.rerank import RerankedPairs, fitted_threshold, ranks, vector_pair_scores
 from visita.evaluation.retrieval import CUTOFFS
 from visita.evaluation.unseen import overlap, without_seen
@@ -39,10 +41,11 @@ def evaluate(
     Where the texts are in two languages or more, retrieval in one gallery comes with
     ``by_language``: how many texts each has, and the recall of pictures for them.
 
-    ``split`` may be "all"; ``warnings`` says what makes the numbers too optimistic. ``seen`` says
-    from how many of the pictures the matcher learnt (``train``) and on how many others it was
-    chosen (``dev``), None where that is not known; ``without_seen`` has the numbers of the rest,
-    in the same gallery. Of exact copies
+    ``split`` may be "all", and "val" is dev; ``warnings`` says what makes the numbers too
+    optimistic. ``seen`` says from how many of the pictures the matcher learnt (``train``) and on
+    how many others it was chosen (``dev``), None where that is not known; ``without_seen`` has
+    the numbers of the rest, in the same gallery. The protocol ``newsimages``, MediaEval's numbers
+    for articles, is measured where it is asked for. Of exact copies
     of a picture any will do, and equal scores count as the mean over their orders. With
     ``folds``, retrieval is the mean over that many galleries: 5 on the test split of
     ``karpathy-with-restval:dataset_coco.json`` is COCO's 1K protocol, 1 its 5K. The
@@ -66,7 +69,7 @@ def evaluate(
     True
     """
     matcher = opened(matcher)
-    one_of(split, "split", (*SPLITS, "all"))
+    split = "dev" if split == VAL else one_of(split, "split", (*SPLITS, "all"))
     protocols = listed(protocols, str, "Protocols are a list of str")
     whole(folds, "folds", 1)
     pairs = open_pairs(data, seed=seed)
@@ -79,20 +82,25 @@ def evaluate(
         threshold = fitted_threshold(matcher, dev, seed)
         source = "dev"
     scored = RerankedPairs(matcher, measured) if matcher.reranker else None
+    usual = [name for name in protocols if name != NEWSIMAGES]
     if scored:
-        numbers = scored.report(protocols, threshold, source, seed, folds)
+        numbers = scored.report(usual, threshold, source, seed, folds)
     else:
         embedded = vectors(matcher, measured)
         numbers = evaluate_vectors(
             *embedded,
             measured.pairs.truth.tocsr(),
-            protocols=protocols,
+            protocols=usual,
             folds=folds,
             threshold=threshold,
             threshold_from=source,
             pair_scores=partial(vector_pair_scores, matcher, embedded, measured.pairs.texts),
             seed=seed,
         )
+    if NEWSIMAGES in protocols:
+        _, of_texts = scored.ranks() if scored else ranks(matcher, measured)
+        groups = components(measured.pairs.truth)
+        numbers["protocols"][NEWSIMAGES] = news(of_texts, groups, seed=seed)
     one_gallery = "retrieval" in protocols and folds == 1
     by_language = _by_language(matcher, measured, scored, seed) if one_gallery else {}
     seen = overlap(matcher, measured.pairs)

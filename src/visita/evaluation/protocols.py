@@ -7,6 +7,7 @@ from typing import Any
 
 from visita.errors import ConfigError, UnknownNameError, did_you_mean
 from visita.evaluation.blocks import Truth
+from visita.evaluation.news import NEWSIMAGES
 from visita.evaluation.pairs import PairScores, pairs
 from visita.evaluation.retrieval import retrieval, retrieval_in_folds
 from visita.types import FloatArray
@@ -94,11 +95,12 @@ def check_protocols(protocols: Sequence[str], folds: int) -> None:
     ConfigError
         If folds are asked for without ``retrieval``.
     """
+    known = (*PROTOCOLS, NEWSIMAGES)
     for name in protocols:
         if name not in PROTOCOLS:
             raise UnknownNameError(
-                f"No protocol is called {name!r}.{did_you_mean(name, PROTOCOLS)} "
-                f"Known: {', '.join(PROTOCOLS)}."
+                f"No protocol is called {name!r}.{did_you_mean(name, known)} "
+                f"Known: {', '.join(known)}."
             )
     if folds != 1 and "retrieval" not in protocols:
         raise ConfigError("Folds are of the protocol 'retrieval'; ask for it too.")

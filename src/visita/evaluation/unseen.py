@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from visita.data.identity import identities
 from visita.data.pairs import LEAST, PairSet
 from visita.evaluation.intervals import Groups, components
+from visita.evaluation.news import NEWSIMAGES, news
 from visita.evaluation.pairs import measure_pairs, pairs_to_measure
 from visita.evaluation.rerank import RerankedPairs, pair_scores, ranks
 from visita.evaluation.retrieval import measure_ranks
@@ -68,11 +69,15 @@ def without_seen(
     if groups.count < LEAST:
         return {}
     results: dict[str, Any] = {}
-    if "retrieval" in protocols:
+    if {"retrieval", NEWSIMAGES} & {*protocols}:
         at_hand = scored.ranks() if scored and folds == 1 else None
         found = at_hand or ranks(matcher, features, folds)
-        left = found[0][None, images], found[1][None, texts]
-        results["retrieval"] = measure_ranks(*left, groups, seed=seed).to_dict()
+        of_images, of_texts = found[0][images], found[1][texts]
+    if "retrieval" in protocols:
+        measured = measure_ranks(of_images[None], of_texts[None], groups, seed=seed)
+        results["retrieval"] = measured.to_dict()
+    if NEWSIMAGES in protocols:
+        results[NEWSIMAGES] = news(of_texts, groups, seed=seed)
     if "pairs" in protocols:
         assert threshold is not None  # the caller has one
         drawn, _ = pairs_to_measure(truth, seed=seed).of_images(images)

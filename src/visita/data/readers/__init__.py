@@ -24,6 +24,7 @@ READERS = Registry(
     {
         "flickr8k": "visita.data.readers.flickr8k:Flickr8k",
         "coco": "visita.data.readers.coco:Coco",
+        "coco-drawn": "visita.data.readers.coco:CocoDrawn",
         "folder": "visita.data.readers.folder:Folder",
         "table": "visita.data.readers.table:Table",
         "sohu": "visita.data.readers.sohu:Sohu",
@@ -36,6 +37,7 @@ READERS = Registry(
         "croissant": "visita.data.readers.croissant:Croissant",
         "webdataset": "visita.data.readers.webdataset:WebDataset",
         "multi30k": "visita.data.readers.multi30k:Multi30k",
+        "newsimages": "visita.data.readers.newsimages:NewsImages",
     },
 )
 

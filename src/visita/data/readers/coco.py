@@ -26,9 +26,12 @@ SPLITS = {"train": "train", "val": "dev", "test": "test"}
 class Coco:
     """Reads one captions file, or all of one year.
 
-    Where there are files for train and val, these are train and dev; else splits are drawn.
+    Where there are files for train and val, these are train and dev; else splits are drawn. The
+    captions of COCO's own test pictures were never published.
     """
 
+    name = "coco"
+    drawn = False
     looks_for = "a JSON file, or a folder with annotations/captions_*.json and picture folders"
 
     def recognises(self, path: Path) -> bool:
@@ -41,7 +44,7 @@ class Coco:
         if len({year for _, year in files.values()}) > 1:
             names = ", ".join(file.name for file in files)
             raise DataError(f"{path} holds several years: {names}. Name one of these files.")
-        official = {part for part, _ in files.values()} >= {"train", "val"}
+        official = {part for part, _ in files.values()} >= {"train", "val"} and not self.drawn
         folders = {file: _picture_folder(file) for file in files}
         bounds = Bounds(path if path.is_dir() else _common(path, folders[path]), roots)
         problems: list[Skipped] = []
@@ -51,7 +54,17 @@ class Coco:
                 bounds.check(file)
             split = SPLITS[part] if official else None
             captions += _read(file, folders[file], split, bounds, problems)
-        return assemble(f"coco:{path}", _unique_names(captions), problems, seed, bounds)
+        return assemble(f"{self.name}:{path}", _unique_names(captions), problems, seed, bounds)
+
+
+class CocoDrawn(Coco):
+    """The same pictures, split anew: 70 % train, 15 % dev and 15 % test, drawn by the seed."""
+
+    name = "coco-drawn"
+    drawn = True
+
+    def recognises(self, path: Path) -> bool:  # noqa: ARG002 - it is a choice
+        return False
 
 
 def _captions_files(folder: Path) -> dict[Path, tuple[str, str]]:
