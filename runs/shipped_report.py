@@ -87,7 +87,8 @@ def markdown(result: Facts) -> str:
         f"Written by `runs/shipped.py {name}`, with all numbers by seed in [{name}.json]"
         f"({name}.json). Dev: 1,000 images, 5,000 captions; it chose epoch, settings, threshold "
         "and calibration, so its numbers are a little too good. coco80: 80 images of MSCOCO, 400 "
-        f"captions, never trained on. Seeds {seeds}; seed 0, fixed beforehand, ships.",
+        "captions, pictures never trained on (the text encoder read COCO's captions). "
+        f"Seeds {seeds}; seed 0, fixed beforehand, ships.",
         "",
         *_retrieval(result["dev"], f"Flickr8k dev, mean of {count} seeds"),
         *_difference(result.get("difference")),

@@ -204,8 +204,12 @@ def test_matchers_and_pairs_of_one_name_are_told_apart(base, drawn_pairs, recipe
         f"base {visita.load(one).fingerprint()[:6]}" for one in (base, tmp_path / "other/base")
     ]
     assert len(set(names)) == 2
-    [table] = report["tables"]
+    table, unseen = report["tables"]
     assert [row["name"] for row in table["rows"]] == names
+    seen = np.isin(["train", "dev"], few.image_split).all() and few.splits()
+    assert sum(f"from {seen['train']}" in warning for warning in report["warnings"]) == 2
+    whole = [row for row in unseen["rows"] if f"{names[1]}, " in row["name"]]
+    assert len(whole) == 2  # of dev it saw all
     groups = list(dict.fromkeys(column["group"] for column in table["columns"]))
     assert [one.rpartition(",")[0] for one in groups[::2]] == [
         "folder dev, 18 pictures",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ from visita.types import FloatArray, Matcher
 
 TOPICS_FROM = "topics_from"
 """Fact of a matcher with a topic model: fitted on a "corpus", on texts of "train" or "all"."""
+CAPTIONS = re.compile("coco|flickr|multi30k")
+"""Data whose captions all-MiniLM-L6-v2 learnt from, as its card says."""
 
 
 def evaluate(
@@ -115,7 +118,11 @@ def evaluate(
         "matcher": {"name": matcher.name, "fingerprint": matcher.fingerprint()},
         "data": {"source": pairs.source, "fingerprint": pairs.fingerprint()},
         "split": split,
-        "warnings": [*caveats(matcher), *caveats_on_seen(matcher.name, counts)],
+        "warnings": [
+            *caveats(matcher),
+            *caveats_on_seen(matcher.name, counts),
+            *caveats_on_texts(matcher, pairs),
+        ],
         "seen": counts,
         **numbers,
         **by_language,
@@ -151,6 +158,17 @@ def caveats(matcher: Matcher) -> list[str]:
     return [
         "The topic model was fitted on all texts of its data, dev and test included, as the "
         "fusion paper does on Flickr30K: numbers on that data are too optimistic."
+    ]
+
+
+def caveats_on_texts(matcher: Matcher, pairs: PairSet) -> list[str]:
+    """Return what is to be said of captions that a matcher's text encoder learnt from itself."""
+    if "minilm" not in matcher.text_encoder.lower() or not CAPTIONS.search(pairs.source.lower()):
+        return []
+    return [
+        f"{matcher.name} reads texts by MiniLM, which learnt, without pictures, from sentences "
+        "among which are COCO's and Flickr30k's captions: it may have read the captions of any "
+        "picture of COCO, Flickr30k or Flickr8k."
     ]
 
 

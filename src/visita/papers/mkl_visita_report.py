@@ -36,7 +36,7 @@ from visita.reports.outcomes import (
     best_and_worst,
     count_of,
 )
-from visita.reports.overlaps import sentences, unseen_table
+from visita.reports.overlaps import first_runs, sentences, unseen_table
 from visita.training.grids import VALIDATED
 from visita.types import Skipped
 
@@ -76,7 +76,11 @@ def make_report(
     return Report(
         title=f"MKL-VisITA, reproduced on {source}",
         lead=tuple(_lead(outcomes, verdicts, numbers)),
-        warnings=tuple(cell_warnings(outcomes.results)),
+        warnings=(
+            *caveats_on_seen("What is trained here", outcomes.bench.seen.to_dict()),
+            *sentences(first_runs(outcomes, outcomes.others)),
+            *cell_warnings(outcomes.results),
+        ),
         verdicts=tuple(verdicts),
         verdicts_note=HOW_TESTED,
         parts=tuple(_parts(outcomes, numbers)),
@@ -105,8 +109,6 @@ def _lead(
     )
     if reached:
         yield f"rsum: {reached}."
-    yield from caveats_on_seen("What is trained here", outcomes.bench.seen.to_dict())
-    yield from sentences({name: outcomes.of(name)[0] for name in outcomes.others})
     if BOTH in numbers:
         matching = {name: numbers[BOTH][name].value for name in PAIR_METRICS}
         yield (

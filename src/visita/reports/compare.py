@@ -19,7 +19,7 @@ from visita.data.join import interchangeable
 from visita.data.pairs import LEAST, PairSet, check_enough
 from visita.encoders.engine import cores
 from visita.errors import ArtifactError, DataError, PictureError, TrainingError, VisitaError
-from visita.evaluation.measure import caveats, features_for
+from visita.evaluation.measure import caveats, caveats_on_texts, features_for
 from visita.evaluation.pairs import LabelledPairs, pairs_to_measure
 from visita.evaluation.rerank import fitted_threshold, pair_scores, ranks
 from visita.matchers import NAMES, load
@@ -192,7 +192,8 @@ class ComparisonBench:
             dev = features_for(matcher, self.pairs.take("dev"), self.features)
             threshold = fitted_threshold(matcher, dev, self.seed)
         images, texts = ranks(matcher, features, self.folds)
-        facts = {"threshold": threshold, "training_seconds": seconds, "warnings": caveats(matcher)}
+        warnings = [*caveats(matcher), *caveats_on_texts(matcher, self.pairs)]
+        facts = {"threshold": threshold, "training_seconds": seconds, "warnings": warnings}
         scores = pair_scores(matcher, features, self.drawn)
         return with_seen(
             Result(facts, {"images": images, "texts": texts, "pairs": scores}),

@@ -28,7 +28,7 @@ from visita.reports.outcomes import (
     Outcomes,
     count_of,
 )
-from visita.reports.overlaps import sentences, unseen_table
+from visita.reports.overlaps import first_runs, sentences, unseen_table
 from visita.reports.systems import System
 from visita.types import Skipped
 
@@ -80,7 +80,7 @@ def make_report(
     return Report(
         title=f"Matchers compared on {source}",
         lead=tuple(_lead(outcomes, verdicts)),
-        warnings=tuple(warnings),
+        warnings=(*sentences(first_runs(outcomes, outcomes.numbers)), *warnings),
         verdicts=tuple(verdicts),
         verdicts_title="Against the best",
         verdicts_note=AGAINST,
@@ -114,7 +114,6 @@ def _lead(outcomes: ComparisonOutcomes, verdicts: Sequence[Verdict]) -> Iterator
     sure = sum(verdict.outcome == "holds" for verdict in verdicts)
     if verdicts:
         yield f"It is better than {sure} of the {len(verdicts)} others beyond doubt (p < 0.05)."
-    yield from sentences({name: outcomes.of(name)[0] for name in outcomes.numbers})
     for scatter in _scatters(outcomes):
         yield f"{scatter.title}, Pareto set: {', '.join(scatter.front())}."
 

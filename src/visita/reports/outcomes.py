@@ -109,6 +109,7 @@ class Outcomes:
         if not seen.any() or groups.count < LEAST:
             return None
         drawn, rows = self.drawn.of_images(images)
+        drawn = replace(drawn, images=(np.cumsum(images) - 1)[drawn.images])
         left = {"images": images, "texts": texts, "pairs": rows}
 
         def of(result: Result) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from visita.data.pairs import PairSet
@@ -31,13 +31,18 @@ def with_seen(result: Result, matcher: Matcher, pairs: PairSet) -> Result:
     return Result({**result.facts, "seen": seen.to_dict()}, {**result.arrays, "seen": seen.any})
 
 
+def first_runs(outcomes: Outcomes, systems: Iterable[str]) -> dict[str, Result]:
+    """Return the first result of each system: all of one saw the same."""
+    return {name: outcomes.of(name)[0] for name in systems}
+
+
 def sentences(results: Mapping[str, Result]) -> Iterator[str]:
     """Yield what is to be said of each system that saw pictures it is measured on."""
     for name, result in results.items():
         yield from caveats_on_seen(name, result.facts.get("seen"))
 
 
-def unseen_table(outcomes: Outcomes, systems: list[str]) -> Iterator[Table]:
+def unseen_table(outcomes: Outcomes, systems: Sequence[str]) -> Iterator[Table]:
     """Yield retrieval on what no system saw; nothing where all is, or all but too little was."""
     rest = outcomes.unseen()
     if rest is None:

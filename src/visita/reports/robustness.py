@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from visita.arguments import listed, one_of, whole
@@ -11,7 +11,7 @@ from visita.data import SPLITS, Data, PairSet, open_pairs
 from visita.data.join import interchangeable
 from visita.data.pairs import LEAST, check_enough
 from visita.errors import ConfigError
-from visita.evaluation.measure import caveats, features_for
+from visita.evaluation.measure import caveats, caveats_on_texts, features_for
 from visita.evaluation.rerank import ranks
 from visita.matchers import GIVEN, MATCHERS, opened
 from visita.report import Report, write_report
@@ -102,11 +102,17 @@ def robustness(
     report = make_report(
         RobustnessOutcomes(home, travel, retrievals, learnt, seed),
         failed,
-        sorted({warning for matcher in read for warning in caveats(matcher)}),
+        sorted({w for matcher in read for w in _caveats(matcher, [pairs, *others])}),
         command(["robustness", *(matcher.name for matcher in read)], pairs, options),
     )
     write_report(report, Path(out))
     return report
+
+
+def _caveats(matcher: Matcher, sets: Sequence[PairSet]) -> Iterator[str]:
+    yield from caveats(matcher)
+    for pairs in sets:
+        yield from caveats_on_texts(matcher, pairs)
 
 
 def ranks_of(one: Condition) -> Result:

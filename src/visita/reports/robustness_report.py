@@ -220,7 +220,7 @@ def make_report(
     return Report(
         title=f"Robustness and generalisation on {findings.home[0].data}",
         lead=tuple(_lead(findings, tails)),
-        warnings=(*warnings, *flat),
+        warnings=(*warnings, *_on_seen(findings), *flat),
         parts=tuple(_parts(findings, tails)),
         failed=tuple(failed),
         setting=_setting(findings),
@@ -228,12 +228,15 @@ def make_report(
     )
 
 
-def _lead(findings: RobustnessOutcomes, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[str]:
-    strongest = STRENGTHS[-1]
+def _on_seen(findings: RobustnessOutcomes) -> Iterator[str]:
     for subject in (*findings.home, *findings.travel):
         if subject.seen:
             name = f"On {subject.data}, {subject.name}"
             yield from caveats_on_seen(name, subject.seen.to_dict())
+
+
+def _lead(findings: RobustnessOutcomes, tails: Mapping[str, Mapping[str, Bin]]) -> Iterator[str]:
+    strongest = STRENGTHS[-1]
     for subject in findings.home:
         curves = {name: findings.curve(subject, name) for name in CORRUPTIONS}
         left = ", ".join(
