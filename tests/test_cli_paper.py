@@ -47,7 +47,7 @@ def test_a_leak_is_in_every_report(leaking, drawn_folder):
     assert f"warning: {leak}" in done.err.splitlines()
     words = ("evaluate", folder, "--data", f"folder:{drawn_folder}")
     assert f"warning: {leak}" in run(*words).err.splitlines()
-    assert run(*words, "--json").json["warnings"] == [leak]
+    assert run(*words, "--json").json["warnings"][0] == leak
 
 
 def test_a_corpus_of_texts_alone_teaches_the_topics(drawn_folder, tmp_path):

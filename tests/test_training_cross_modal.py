@@ -297,7 +297,7 @@ def test_the_paper_preset_trains_one_network_for_both_stages(paper, whole, drawn
     assert report["protocols"] == paper.json["dev"]["protocols"]
     assert set(report["protocols"]) == {"retrieval", "first stage", "pairs"}
     assert {path.name for path in Path(paper.json["folder"]).iterdir()} == {
-        *("manifest.json", "curve.png", "first", "second")
+        *("manifest.json", "curve.png", "seen.safetensors", "first", "second")
     }
 
 

@@ -146,7 +146,8 @@ def test_it_learns_from_pairs(trained, drawn_pairs):
     report = visita.evaluate(trained.matcher, drawn_pairs, split="dev")
     # By chance 10 of 18 images: 55.6 %.
     assert report["protocols"]["retrieval"]["text_to_image"]["R@10"]["value"] > 75
-    assert report["warnings"] == []
+    [seen] = report["warnings"]
+    assert "was chosen and calibrated on" in seen
     [one] = trained.warnings
     assert "fewer than 20 nouns" in one
     facts = trained.matcher.facts
@@ -299,11 +300,11 @@ def test_topics_of_test_texts_are_flagged_wherever_numbers_are(leaking, drawn_pa
         == "all"
     )
     report = visita.evaluate(leaking.folder, drawn_pairs)
-    assert any("dev and test included" in warning for warning in report["warnings"])
-    assert set(report["warnings"]) <= set(leaking.warnings)
+    leak = report["warnings"][0]
+    assert "dev and test included" in leak and leak in leaking.warnings
     settings = AdaptConfig(epochs=1, batch=32)
     tuned = visita.adapt(leaking.folder, drawn_pairs, tmp_path / "tuned", config=settings)
-    assert visita.evaluate(tuned.folder, drawn_pairs)["warnings"] == report["warnings"]
+    assert visita.evaluate(tuned.folder, drawn_pairs)["warnings"][0] == leak
 
 
 def test_topics_are_fitted_on_the_texts_that_were_asked_for(drawn_pairs, tmp_path):
