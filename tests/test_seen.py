@@ -157,6 +157,24 @@ def test_pictures_that_share_a_text_with_one_that_was_seen_are_left_out_with_it(
     assert groups.images.tolist() == groups.texts.tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("name", ["visita-small", "visita-base"])
+def test_what_ships_knows_its_pictures_in_other_sizes_and_no_others(
+    name, flickr8k, coco80, tmp_path
+):
+    pairs = visita.open_pairs(f"flickr8k:{flickr8k}")
+    paths = [*pairs.take("train").image_paths[::300], *pairs.take("dev").image_paths[::200]]
+    for number, path in enumerate(paths):
+        with Image.open(path) as picture:
+            picture.resize((500, 375)).save(tmp_path / f"{number:03d}.jpg", quality=80)
+    saved = sorted(tmp_path.glob("*.jpg"))
+    others = visita.open_pairs(f"coco:{coco80}").image_paths
+    seen = visita.load(name).seen
+    overlap = seen.among(identities([*saved, *others]))
+    assert overlap.train.tolist() == 20 * [True] + 85 * [False]
+    assert overlap.dev.tolist() == 20 * [False] + 5 * [True] + 80 * [False]
+    assert (len(seen.train), len(seen.dev)) == (6000, 1000)
+
+
 def test_the_command_shows_both(trained, drawn_folder, tmp_path):
     pairs = visita.open_pairs(f"folder:{drawn_folder}")
     own = identities(pairs.take("test").image_paths)
