@@ -192,6 +192,10 @@ def test_encoders_say_which_languages_they_know(tmp_path):
     assert SIGLIP.spoken("", [config]) is None
 
 
+def test_a_long_text_is_told_by_its_beginning():
+    assert foreign("собака бежит " * 100 + "the dog runs " * 1000, ["en"]) == "in another script"
+
+
 def sentences(folder: Path) -> Any:
     return TEXT_ENCODERS.load(f"sentence-transformers:{folder}")()
 

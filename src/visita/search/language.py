@@ -71,13 +71,14 @@ def foreign(text: str, languages: Sequence[str]) -> str:
 
 def foreign_code(text: str, languages: Sequence[str]) -> str:
     """Return the code of a text's language if it is none of ``languages``, or ``""``."""
+    text = text[:ENOUGH]
     if not LANGUAGES.keys() & set(languages):
         return ""
     if set(languages) <= IN_LATIN_LETTERS.keys() and not is_latin(text):
         return UNDETERMINED
     if kind_of(text) == "keywords" or ("en" in languages and plainly_english(text)):
         return ""
-    shares = _shares(text[:ENOUGH])
+    shares = _shares(text)
     likely = max(shares, key=lambda code: shares[code])
     share = sum(shares.get(code, 0.0) for code in languages)
     return likely if likely not in languages and share < CERTAIN else ""
