@@ -165,6 +165,7 @@ class MatcherDefaults:
     reranker: Reranker | None = None
     weight: float = 0.0
     depth: int = 0
+    seen: Seen | None = None
 
     @property
     def retriever(self) -> Any:
