@@ -64,7 +64,10 @@ def test_levels_have_the_shapes_that_are_promised(number):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_levels_are_the_outputs_of_the_packages_own_network(number):
-    network = encoder(number).network(["head:avg"]).network
+    network = EfficientNet.from_name(f"efficientnet-lite{number}").eval()
+    shipped = weights.restored(weights.shipped(encoder(number).name))
+    tensors = {name: torch.from_numpy(array) for name, array in shipped.items()}
+    network.load_state_dict(tensors, strict=False)
     outputs: dict[str, torch.Tensor] = {}
     hooks = [
         block.register_forward_hook(lambda _m, _i, out, n=n: outputs.update({f"block{n}": out}))

@@ -111,7 +111,6 @@ EXTRAS = {
     "accelerate": "train",
     "boto3": "s3",
     "botocore": "s3",
-    "efficientnet_lite_pytorch": "train",
     "fastapi": "serve",
     "mcp": "mcp",
     "matplotlib": "report",

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -136,18 +135,15 @@ class EfficientNetLite:
         layers = _Layers(weights, self.side)
         x = layers(x, "_conv_stem", "_bn0", stride=2)
         yield "stem", x
-        block = 0
-        for repeats, first_stride in zip(self._size.repeats, STAGE_STRIDES, strict=True):
-            for stride in (first_stride, *[1] * (repeats - 1)):
-                name, before = f"_blocks.{block}.", x
-                if f"{name}_expand_conv.weight" in weights:
-                    x = layers(x, f"{name}_expand_conv", f"{name}_bn0")
-                x = layers(x, f"{name}_depthwise_conv", f"{name}_bn1", stride=stride)
-                x = layers(x, f"{name}_project_conv", f"{name}_bn2", bounded=False)
-                if x.get_output_partial_shape(0) == before.get_output_partial_shape(0):
-                    x = ops.add(x, before)
-                yield f"block{block}", x
-                block += 1
+        for block, stride in enumerate(self._strides()):
+            name, before = f"_blocks.{block}.", x
+            if f"{name}_expand_conv.weight" in weights:
+                x = layers(x, f"{name}_expand_conv", f"{name}_bn0")
+            x = layers(x, f"{name}_depthwise_conv", f"{name}_bn1", stride=stride)
+            x = layers(x, f"{name}_project_conv", f"{name}_bn2", bounded=False)
+            if x.get_output_partial_shape(0) == before.get_output_partial_shape(0):
+                x = ops.add(x, before)
+            yield f"block{block}", x
         yield "head", layers(x, "_conv_head", "_bn1")
 
     def network(self, levels: Sequence[str]) -> Any:
@@ -163,14 +159,16 @@ class EfficientNetLite:
             If the weights in the package are not the ones this file was written for.
         """
         check_levels(self.name, levels, self.level_shapes())
-        import torch  # noqa: PLC0415 - searching must not import torch
-        from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415
+        # Searching must not import torch.
+        from visita.encoders.efficientnet_torch import LevelNetwork, Network  # noqa: PLC0415
 
-        network = EfficientNet.from_name(self.name)
-        weights = restored(shipped(self.name))
-        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
-        network.load_state_dict(tensors, strict=False)  # no batches were counted
-        return _level_network()(network, levels).eval()
+        network = Network(restored(shipped(self.name)), self._strides(), EPSILON)
+        return LevelNetwork(network, levels).eval()
+
+    def _strides(self) -> list[int]:
+        """Return the stride of each block."""
+        stages = zip(self._size.repeats, STAGE_STRIDES, strict=True)
+        return [stride for repeats, first in stages for stride in (first, *[1] * (repeats - 1))]
 
 
 _Map = tuple[str, op.Node]
@@ -223,56 +221,6 @@ def _pooled_and_grid(name: str, channels: int, grid: int) -> dict[str, tuple[int
         f"{name}:5x5": (25, channels),
         f"{name}:grid": (grid * grid, channels),
     }
-
-
-@cache
-def _level_network() -> Any:
-    """Return the class of torch modules that read named levels off an EfficientNet-Lite."""
-    import torch  # noqa: PLC0415 - searching must not import torch
-    from torch import Tensor, nn  # noqa: PLC0415
-    from torch.nn.functional import adaptive_avg_pool2d  # noqa: PLC0415
-
-    class LevelNetwork(nn.Module):
-        """Run the network once and return the asked levels, in the asked order.
-
-        Source: the levels and their pooling are eqs. 1-3 of the multi-level fusion paper.
-        """
-
-        def __init__(self, network: Any, levels: Sequence[str]) -> None:
-            super().__init__()
-            self.network = network
-            self.levels = tuple(levels)
-            parts = {level.partition(":")[0] for level in levels}
-            blocks = [int(p.removeprefix("block")) for p in parts if p.startswith("block")]
-            self.needs_head = bool(parts & {"head", "classes"})
-            self.depth = len(network._blocks) if self.needs_head else max(blocks, default=-1) + 1
-
-        def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-            """Map pixels, uint8 (b, side, side, 3), to float32 (b, d) or (b, cells, d) a level."""
-            net = self.network
-            x = (pixels.permute(0, 3, 1, 2).to(torch.float32) - 127.0) / 128.0
-            x = net._swish(net._bn0(net._conv_stem(x)))
-            maps = {"stem": x}
-            for number in range(self.depth):
-                x = net._blocks[number](x)
-                maps[f"block{number}"] = x
-            if self.needs_head:
-                maps["head"] = net._swish(net._bn1(net._conv_head(x)))
-            return tuple(self._level(maps, level) for level in self.levels)
-
-        def _level(self, maps: dict[str, Tensor], level: str) -> Tensor:
-            part, _, pooling = level.partition(":")
-            if part == "classes":
-                logits: Tensor = self.network._fc(maps["head"].mean((2, 3)))
-                return torch.softmax(logits, dim=-1)
-            if pooling == "avg":
-                return maps[part].mean((2, 3))
-            if pooling == "max":
-                return maps[part].amax((2, 3))
-            grid = adaptive_avg_pool2d(maps[part], 5) if pooling == "5x5" else maps[part]
-            return grid.flatten(2).transpose(1, 2)  # (b, cells, d), row-major
-
-    return LevelNetwork
 
 
 def lite0() -> EfficientNetLite:
