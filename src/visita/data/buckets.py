@@ -178,9 +178,9 @@ class _Listing:
         beside = (*self._beside.get(path, ()), *self._beside.get(path[: path.rfind(".")], ()))
         tag = str(item["ETag"])
         number = int(hashlib.sha256(tag.encode()).hexdigest()[:15], 16)
-        place = location(f"{self._folder}/{path}")
+        name = str(location(f"{self._folder}/{path}"))
         return ObjectFile(
-            place, item["Size"], _changed(item), number, tuple(sorted(beside)), etag=tag
+            name, item["Size"], _changed(item), number, tuple(sorted(beside)), etag=tag
         )
 
 
@@ -207,13 +207,13 @@ def fetch(file: PictureFile, folder: Path) -> PictureFile:
         If the bucket cannot be used.
     """
     tag = file.etag if isinstance(file, ObjectFile) else ""
-    copy = _fetched(str(file.path), folder, file.size, IfMatch=tag)
+    copy = _fetched(file.name, folder, file.size, IfMatch=tag)
     beside = [
         BesideFile(str(_fetched(each.path, folder, each.size)), each.size, each.mtime_ns)
         for each in file.beside
     ]
     status = copy.stat()
-    return PictureFile(copy, status.st_size, status.st_mtime_ns, status.st_ino, tuple(beside))
+    return PictureFile(str(copy), status.st_size, status.st_mtime_ns, status.st_ino, tuple(beside))
 
 
 def _fetched(uri: str, folder: Path, size: int, **asked: str) -> Path:

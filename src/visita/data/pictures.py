@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from visita.data.formats import is_raw_name, reads_raw
+from visita.data.locations import location
 from visita.errors import DataError
 from visita.types import Skipped
 
@@ -161,7 +162,8 @@ class BesideFile(NamedTuple):
 class PictureFile:
     """A file that is named like a picture, with what tells whether it has changed since."""
 
-    path: Path
+    name: str
+    """Its path; a string, as there may be a million."""
     size: int
     """Bytes."""
     mtime_ns: int
@@ -170,6 +172,11 @@ class PictureFile:
     where Windows lists a folder."""
     beside: tuple[BesideFile, ...] = ()
     """Such as ``a.xmp`` and ``a.jpg.xmp`` of ``a.jpg``."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return location(self.name)
 
 
 @dataclass(frozen=True)
@@ -230,9 +237,7 @@ def find_pictures(folder: Path, exclude: Iterable[str] = ()) -> Found:
         except OSError as error:
             walk.skip(inner, f"cannot be read: {error.strerror}")
     pictures = [
-        PictureFile(
-            Path(path), status.st_size, status.st_mtime_ns, status.st_ino, walk.beside(path)
-        )
+        PictureFile(path, status.st_size, status.st_mtime_ns, status.st_ino, walk.beside(path))
         for path, status in sorted(walk.pictures.items())
     ]
     return Found(pictures, walk.skipped, walk.other_kinds, walk.left_out, excluded.unmatched())

@@ -131,7 +131,7 @@ class Walk:
                 f"that end in {', '.join(SUFFIXES)}."
             )
         start = len(root_of(folder))
-        files = {str(file.path)[start:]: file for file in found.pictures}
+        files = {file.name[start:]: file for file in found.pictures}
         return cls(folder, files, found, Exclusion(patterns, folder))
 
     def hides(self, path: str) -> bool:
@@ -224,9 +224,8 @@ def survey(
                 surveyed.undescribed.append(path)
         else:
             surveyed.broken.append(path)
-        updated = entry._replace(inode=file.inode, gone=None)
-        if updated != entry:
-            surveyed.changes[path] = updated
+        if entry.inode != file.inode or entry.gone is not None:
+            surveyed.changes[path] = entry._replace(inode=file.inode, gone=None)
     for path, entry in entries.items():
         if path in files or is_hidden(path):
             continue
