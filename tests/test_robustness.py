@@ -208,7 +208,7 @@ def test_matchers_and_pairs_of_one_name_are_told_apart(base, drawn_pairs, recipe
     assert len(set(names)) == 2
     table, unseen = report["tables"]
     assert [row["name"] for row in table["rows"]] == names
-    seen = visita.load(other).seen.among(identities(few.image_paths))
+    seen = other.seen.among(identities(few.image_paths))
     of_few = f"all of folder {few.fingerprint()[:6]}"
     said = f"On {of_few}, {names[1]} learnt from {seen.train.sum()} and was chosen"
     assert any(warning.startswith(said) for warning in report["warnings"])
