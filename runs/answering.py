@@ -29,7 +29,7 @@ from visita.data import PairSet
 from visita.evaluation.intervals import estimates, group_sums, paired_difference
 from visita.evaluation.keywords import find_nouns
 from visita.evaluation.measure import features_for
-from visita.matchers.probability import match_features, match_scores, word_counts
+from visita.matchers.pair_probability import match_features, match_scores, word_counts
 from visita.search.answer import claim, shares, statement
 from visita.search.pair import Seen
 from visita.store.extract import text_features
@@ -236,7 +236,8 @@ def pair_scores(
             at = np.flatnonzero(rows == row)
             second[at] = matcher.reranker.scores(seen.packed[pictures[at]], packed)
         found = matcher.combine(found, second)
-    features = match_features(*both, word_counts(texts), second)
+    others = matcher.retriever.any_texts
+    features = match_features(*both, word_counts(texts), second, others)
     return found, match_scores(matcher, found, features)
 
 

@@ -22,7 +22,7 @@ from visita.data import PairSet
 from visita.evaluation.intervals import estimates
 from visita.evaluation.keywords import find_nouns, keyword_queries, words_held
 from visita.evaluation.measure import features_for, vectors
-from visita.matchers.probability import usual_scores
+from visita.matchers.usual import usual_scores
 
 CONCEPTS = 100
 MOST_ABSENT = 0.05

@@ -36,11 +36,13 @@ from visita.evaluation import (
     retrieval,
 )
 from visita.evaluation.blocks import as_vectors
+from visita.evaluation.calibrate import VectorStage
 from visita.evaluation.intervals import components
 from visita.evaluation.match_probability import features_of_pairs
 from visita.evaluation.measure import evaluate, features_for, vectors
 from visita.evaluation.pairs import draw_pairs
 from visita.evaluation.rerank import RerankedPairs, vector_pair_scores
+from visita.evaluation.search_calibration import fit_standing
 from visita.store.extract import PairFeatures
 from visita.training.config import FusionConfig
 from visita.training.mkl_config import MklVisitaConfig
@@ -112,7 +114,10 @@ def measured(matcher: Matcher, dev: PairFeatures) -> tuple[dict[str, Any], dict[
         ranked = retrieval(*embedded, truth, seed=0)
         image_ranks, text_ranks = ranked.image_ranks[0], ranked.text_ranks[0]
         scores = vector_pair_scores(matcher, words, queries.nouns, named)
-        features = features_of_pairs(embedded, dev.pairs.texts, drawn)
+        others = matcher.any_texts
+        features = features_of_pairs(embedded, dev.pairs.texts, drawn, others=others)
+    images = scored.vectors if matcher.reranker else embedded
+    stage = VectorStage(*images, matcher.background)
     right = (scores >= matcher.threshold) == named.labels
     _, groups = np.unique(named.texts, return_inverse=True)
     found, said = cross_fitted_pairs(features, drawn, truth, seed=0)
@@ -121,7 +126,9 @@ def measured(matcher: Matcher, dev: PairFeatures) -> tuple[dict[str, Any], dict[
         "match probability": reliability(said, drawn.labels),
         "noun pairs": mean(100.0 * right, groups, seed=0),
         "keywords": keywords(*words, queries.relevance, seed=0).to_dict(),
-        "calibration": cross_fitted_calibration_error(*embedded, truth, seed=0),
+        "calibration": cross_fitted_calibration_error(
+            *embedded, truth, fit=fit_standing, stage=stage, seed=0
+        ),
     }
     return facts, {"images": image_ranks, "texts": text_ranks}
 

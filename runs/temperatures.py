@@ -19,7 +19,7 @@ from visita.data import PairSet
 from visita.evaluation import fit_calibration, reliability
 from visita.evaluation.calibrate import logistic
 from visita.evaluation.measure import features_for, vectors
-from visita.matchers.probability import sigmoid
+from visita.matchers.coefficients import sigmoid
 from visita.types import FloatArray
 from visita.vectors import unit
 

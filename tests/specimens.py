@@ -26,7 +26,8 @@ from visita.matchers.base import load_folder
 from visita.matchers.combine import FusedMatcher, ScaledMatcher
 from visita.matchers.cross_modal import CrossModalReranker, reranker_of
 from visita.matchers.embed import JointMatcher, encoder_fingerprints, level_shapes
-from visita.matchers.probability import Calibration, MatchProbability
+from visita.matchers.pair_probability import MatchProbability
+from visita.matchers.probability import Calibration
 from visita.matchers.rerank import RerankedMatcher
 from visita.matchers.whole import WholeMatcher
 from visita.networks.cross_modal import MklVisita

@@ -112,7 +112,12 @@ class LinearMatcher(MatcherDefaults):
         return self._project(texts.pooled())
 
     def probability(
-        self, scores: FloatArray, gallery_size: int, *, keywords: FloatArray | None = None
+        self,
+        scores: FloatArray,
+        gallery_size: int,
+        *,
+        keywords: FloatArray | None = None,
+        crowd: object = None,  # noqa: ARG002
     ) -> FloatArray | None:
         if not self.calibrated:
             return None

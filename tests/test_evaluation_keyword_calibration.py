@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from visita.errors import ArtifactError, DataError
 from visita.evaluation import Words, fit_keyword_calibration
 from visita.evaluation.keywords import LEAST_WORDS, shown_weights
-from visita.matchers.probability import NOT_KNOWN, STANDARD, KeywordCalibration, Usual, usual_scores
+from visita.matchers.probability import STANDARD, KeywordCalibration
+from visita.matchers.usual import NOT_KNOWN, Usual, usual_scores
 
 pytestmark = pytest.mark.slow
 

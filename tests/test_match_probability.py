@@ -18,7 +18,7 @@ from visita.evaluation import cross_fitted_pairs, fit_match_probability
 from visita.evaluation.measure import features_for, vectors
 from visita.evaluation.pairs import draw_pairs, pairs_to_measure
 from visita.evaluation.rerank import RerankedPairs
-from visita.matchers.probability import MatchProbability, match_features
+from visita.matchers.pair_probability import MatchProbability, match_features
 
 pytestmark = pytest.mark.slow
 
@@ -135,7 +135,8 @@ def test_it_decides_the_protocol_pairs(stages, drawn_pairs):
         only = sparse.csr_array(([True], ([image], [text])), shape=measured.pairs.truth.shape)
         reranker_scores = [scored.reranked(only)[image, text]] if scored else None
         words = [len(measured.pairs.texts[text].split())]
-        known = (images[image][None], texts[text][None], np.array(words), reranker_scores)
+        others = matcher.retriever.any_texts
+        known = (images[image][None], texts[text][None], np.array(words), reranker_scores, others)
         said.append(matcher.match_probability.of(match_features(*known))[0] >= 0.5)
     said = np.array(said)
     expected = np.mean(
@@ -158,7 +159,7 @@ def test_a_pair_is_told_by_one_stage_as_by_its_numbers(drawn_folder):
     pair = finder.match(drawn_folder / "00000.jpg", text)
     image, vector = finder.embed_pictures([drawn_folder / "00000.jpg"]), finder.embed_texts([text])
     known = finder.matcher.match_probability
-    features = match_features(image, vector, np.array([5]))
+    features = match_features(image, vector, np.array([5]), None, finder.matcher.any_texts)
     assert pair.probability == pytest.approx(float(known.of(features)[0]), abs=1e-5)
     assert pair.score == pytest.approx(float(image[0] @ vector[0]), abs=1e-5)
     assert str(pair).endswith(f"match: probability {pair.probability:.3f}, score {pair.score:.3f}")

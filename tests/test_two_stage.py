@@ -35,13 +35,15 @@ from visita.gallery.stores import discard, vectors_folder
 from visita.gallery.upkeep import compact_gallery
 from visita.matchers import shipped_folder
 from visita.matchers.cross_modal import CrossModalReranker
-from visita.matchers.probability import KeywordCalibration, usual_scores
+from visita.matchers.probability import KeywordCalibration
 from visita.matchers.rerank import DEPTH, RerankedMatcher
+from visita.matchers.usual import usual_scores
 from visita.reports.costs import measure, parameters
 from visita.reports.demo import run as run_demo
 from visita.reports.demo import sample_pictures
 from visita.reports.robustness import ranks_of
 from visita.reports.robustness_report import Condition, Subject
+from visita.search.crowd import crowd_of
 from visita.search.matches import Match
 from visita.search.passages import passages
 from visita.search.query import RERANKED_PASSAGES, Query, kind_of
@@ -130,14 +132,14 @@ def naive_probability(finder: visita.Finder, path: str, text: str) -> float:
     ]
     lengths = [sum(float(x) ** 2 for x in side) ** 0.5 for side in (image, text_vector)]
     product = sum(float(x) * float(y) for x, y in zip(image, text_vector, strict=True))
-    known = matcher.match_probability
+    known, others = matcher.match_probability, matcher.first.any_texts.astype(float)
+    usual = [float(other @ image) / lengths[0] for other in others]
+    height = (product / (lengths[0] * lengths[1]) - np.median(usual)) / np.std(usual)
     odds = (
         known.intercept
         + known.second * sum(w * s for w, s in zip(weights, second, strict=True))
-        + known.cosine * product / (lengths[0] * lengths[1])
-        + known.image_length * math.log(lengths[0])
+        + known.height * height
         + known.text_length * math.log(lengths[1])
-        + known.words * math.log(sum(w * len(c.split()) for w, c in zip(weights, cut, strict=True)))
     )
     return 1 / (1 + math.exp(-odds))
 
@@ -400,8 +402,9 @@ def test_the_best_of_the_first_stage_come_in_the_order_of_both(gallery, matcher,
     assert_same(found, expected[:k])
     scores = [match.score for match in found]
     assert scores == sorted(scores, reverse=True)
-    calibrated = matcher.calibration.probability(np.array(scores, np.float32), 60)
-    assert [match.probability for match in found] == calibrated.tolist()
+    crowd = crowd_of(query, [gallery.snapshot], np.array([score for _, score in expected[:7]]))
+    calibrated = matcher.probability(np.array(scores, np.float32), 60, crowd=crowd)
+    assert [match.probability for match in found] == pytest.approx(calibrated.tolist(), abs=1e-6)
     first = gallery.snapshot.vectors @ query.pooled()
     order = [list(gallery.snapshot)[row] for row in np.argsort(-first)]
     assert {m.path for m in found[:7]} <= set(order[:7])

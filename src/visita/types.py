@@ -269,11 +269,17 @@ class Judge(Protocol):
     def name(self) -> str: ...
 
     def probability(
-        self, scores: FloatArray, gallery_size: int, *, keywords: FloatArray | None = None
+        self,
+        scores: FloatArray,
+        gallery_size: int,
+        *,
+        keywords: FloatArray | None = None,
+        crowd: Any = None,
     ) -> FloatArray | None:
         """Return P(match | score, gallery size) for each score, or None if never calibrated.
 
         ``keywords`` is the vector of one to three words: then P that a picture shows them.
+        ``crowd`` is the ``Crowd`` that the results of a search stand among, where it is known.
         """
         ...
 
@@ -339,6 +345,10 @@ class Matcher(Judge, Protocol):
     @property
     def background(self) -> FloatArray | None:
         """Vectors of pictures that stand for any, float32 (b, dim); None if there are none."""
+
+    @property
+    def any_texts(self) -> NDArray[np.float16] | None:
+        """Directions of texts that stand for any, (t, dim), where pairs are told by them."""
 
     @property
     def retriever(self) -> Matcher:

@@ -142,6 +142,7 @@ def _measured(
         few = RerankedPairs(matcher, dev.of_images(dev.pairs.some_images(CALIBRATED, seed)))
         fields = _calibrated(
             *(matcher, few.features.pairs, as_vectors(few.dense()), seed),
+            vectors=few.vectors,
             words=lambda texts: as_vectors(few.of_texts(texts).dense()),
         )
         scored = RerankedPairs(matcher, dev)

@@ -32,6 +32,7 @@ from visita.evaluation.retrieval import (
     retrieval,
     retrieval_in_folds,
 )
+from visita.evaluation.search_calibration import fit_search_calibration
 from visita.evaluation.tail import (
     FREQUENCIES,
     rarest_words,
@@ -63,6 +64,7 @@ __all__ = [
     "fit_calibration",
     "fit_keyword_calibration",
     "fit_match_probability",
+    "fit_search_calibration",
     "fit_threshold",
     "hits",
     "keyword_queries",

@@ -8,9 +8,9 @@ right more often than a fifth.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from visita.errors import DataError
 from visita.evaluation.blocks import Truth, blocks_with_truth, check_truth, dot_blocks
 from visita.evaluation.intervals import components
 from visita.matchers.probability import Calibration, score_feature
+from visita.matchers.standing_out import Crowd, SearchCalibration, usual_in_search
+from visita.matchers.usual import NOT_KNOWN, Usual, usual_scores
 from visita.types import FloatArray
 
 
@@ -54,12 +56,39 @@ class GalleryResults:
     """The first results of q queries in galleries of about one size.
 
     ``scores`` float32 (q, TOP), best first, -inf where a gallery has fewer pictures;
-    ``labels`` bool (q, TOP); ``size`` is what the galleries hold.
+    ``labels`` bool (q, TOP); ``size`` is what the galleries hold. ``usual`` is how the vectors
+    score all of a gallery, (q, 1) each, where what stands for any is known.
     """
 
     size: int
     scores: FloatArray
     labels: NDArray[np.bool_]
+    usual: Usual = NOT_KNOWN
+
+    @property
+    def crowd(self) -> Crowd:
+        """What the results stand among."""
+        best, second = self.scores[:, :1], self.scores[:, 1:2]
+        return Crowd(self.size, self.usual, best, np.where(np.isfinite(second), second, best))
+
+
+class VectorStage(NamedTuple):
+    """Vectors of images (n, d) and texts (m, d), and of pictures that stand for any (b, d)."""
+
+    images: FloatArray
+    texts: FloatArray
+    background: FloatArray
+
+    def of_texts(self, rows: NDArray[np.int64]) -> VectorStage:
+        """Return the same with some of the texts."""
+        return self._replace(texts=self.texts[rows])
+
+    def usual(self, rows: slice, held: NDArray[np.bool_], size: int) -> Usual:
+        """Return how some texts score the pictures that their galleries hold, (q, 1) each."""
+        texts = self.texts[rows]
+        scores = np.where(held, texts @ self.images.T, np.nan)
+        usual = usual_in_search(scores, size, usual_scores(self.background, texts))
+        return Usual(usual.median[:, None], usual.spread[:, None])
 
 
 def draw_galleries(
@@ -68,6 +97,7 @@ def draw_galleries(
     truth: Truth,
     sizes: Sequence[int],
     seed: int,
+    stage: VectorStage | None = None,
 ) -> Iterator[GalleryResults]:
     """Search with each text in a random gallery of each size, one result a size.
 
@@ -81,6 +111,8 @@ def draw_galleries(
     truth : csr bool (n, m)
     sizes : sequence of int
         At least 1.
+    stage : VectorStage or None
+        The vectors that a search is by, to know what is usual in a gallery.
 
     Raises
     ------
@@ -96,31 +128,37 @@ def draw_galleries(
         )
     rng = np.random.default_rng(seed)
     if len(text_vectors) > _QUERIES:
-        rows = np.sort(rng.choice(len(text_vectors), _QUERIES, replace=False))
-        text_vectors, images_of = text_vectors[rows], images_of[rows]
+        some = np.sort(rng.choice(len(text_vectors), _QUERIES, replace=False))
+        text_vectors, images_of = text_vectors[some], images_of[some]
+        stage = stage and stage.of_texts(some)
     blocks = dot_blocks(text_vectors, image_vectors)
     for size in sorted({min(size, len(image_vectors)) for size in sizes}):
-        searches = [
-            _search(scores, true, size, rng)
-            for _, scores, true in blocks_with_truth(blocks, images_of)
-        ]
-        scores, labels = (np.concatenate(part) for part in zip(*searches, strict=True))
-        yield GalleryResults(size, scores, labels)
+        parts = []
+        for rows, scores, true in blocks_with_truth(blocks, images_of):
+            held = _held(true, size, rng)
+            usual = stage.usual(rows, held, size) if stage else NOT_KNOWN
+            parts.append(GalleryResults(size, *_first(scores, true, held), usual))
+        yield _join(parts)
 
 
-def _search(
-    scores: FloatArray, true: Truth, size: int, rng: np.random.Generator
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Draw one gallery a query and return its first results, as in ``GalleryResults``."""
-    queries = len(scores)
-    matches = true.toarray()
+def _held(true: Truth, size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw one gallery a query: which pictures it holds, bool (q, n)."""
+    queries, matches = true.shape[0], true.toarray()
     # The gallery is the pictures with the smallest keys: a true one for sure, or none.
-    keys = np.where(matches, 2, rng.random(scores.shape))
+    keys = np.where(matches, 2, rng.random(matches.shape))
     present = np.flatnonzero(rng.random(queries) < 0.5)
     picked = true.indptr[:-1] + (rng.random(queries) * np.diff(true.indptr)).astype(int)
     keys[present, true.indices[picked[present]]] = -1
     last = np.partition(keys, size - 1, axis=1)[:, size - 1, None]
-    held = np.where(keys <= np.minimum(last, 1), scores, -np.inf).astype(np.float32)
+    return np.asarray(keys <= np.minimum(last, 1))
+
+
+def _first(
+    scores: FloatArray, true: Truth, inside: NDArray[np.bool_]
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the first results of galleries, scores and labels as in ``GalleryResults``."""
+    queries, matches = len(scores), true.toarray()
+    held = np.where(inside, scores, -np.inf).astype(np.float32)
     first = np.argsort(-held, axis=1, kind="stable")[:, :TOP]
     top = np.full((queries, TOP), -np.inf, dtype=np.float32)
     labels = np.zeros((queries, TOP), dtype=bool)
@@ -208,12 +246,18 @@ def calibration_error(
 
 
 def cross_fitted_calibration_error(
-    image_vectors: FloatArray, text_vectors: FloatArray, truth: Truth, *, seed: int
+    image_vectors: FloatArray,
+    text_vectors: FloatArray,
+    truth: Truth,
+    *,
+    fit: Callable[[Iterable[GalleryResults]], Calibration | SearchCalibration] = fit_results,
+    stage: VectorStage | None = None,
+    seed: int,
 ) -> dict[str, Any]:
     """Fit on the texts of one half of the images, measure on the other, and the other way round.
 
-    Galleries are drawn from all images. Images that share a text are in one half.
-    Returns the same as ``calibration_error``.
+    Galleries are drawn from all images, as by ``draw_galleries``. Images that share a text are in
+    one half. Returns the same as ``calibration_error``.
 
     Raises
     ------
@@ -228,21 +272,26 @@ def cross_fitted_calibration_error(
     halves = [np.flatnonzero(first[groups]), np.flatnonzero(~first[groups])]
     calibrations = []
     for fitted, measured in (halves, halves[::-1]):
-        calibration = fit_calibration(
-            image_vectors, text_vectors[fitted], truth[:, fitted], seed=seed
+        own, others = (
+            draw_galleries(
+                image_vectors,
+                text_vectors[rows],
+                truth[:, rows],
+                sizes,
+                seed,
+                stage and stage.of_texts(rows),
+            )
+            for rows, sizes in ((fitted, FIT_SIZES), (measured, MEASURED_SIZES))
         )
-        drawn = draw_galleries(
-            image_vectors, text_vectors[measured], truth[:, measured], MEASURED_SIZES, seed
-        )
-        calibrations.append((calibration, list(drawn)))
+        calibrations.append((fit(own), list(others)))
     return measure_results(calibrations)
 
 
 def measure_results(
-    fitted: Sequence[tuple[Calibration, Sequence[GalleryResults]]],
+    fitted: Sequence[tuple[Calibration | SearchCalibration, Sequence[GalleryResults]]],
 ) -> dict[str, Any]:
     """Return the calibration error over several calibrations, each on results of its own."""
-    predicted = [[_predict(fit, results) for results in drawn] for fit, drawn in fitted]
+    predicted = [[predict(fit, results) for results in drawn] for fit, drawn in fitted]
     return _report([_join(parts) for parts in zip(*predicted, strict=True)])
 
 
@@ -275,17 +324,31 @@ def _examples(
     """Return features (e, 2), labels (e,) and weights (e,) that sum to the number of queries."""
     shown = np.isfinite(results.scores)
     scores = results.scores[shown]
-    weights = np.broadcast_to(np.where(np.arange(TOP) == 0, TOP - 1.0, 1.0), shown.shape)[shown]
     features = np.stack([score_feature(scores), np.full(len(scores), np.log(results.size))], axis=1)
-    return features, results.labels[shown], weights * (len(shown) / weights.sum())
+    return features, results.labels[shown], result_weights(shown)
 
 
-def _predict(calibration: Calibration, results: GalleryResults) -> GalleryResults:
+def result_weights(shown: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how much each result that is shown counts, (e,), with the sum of the queries.
+
+    The first counts as much as the other nine together.
+    """
+    places = np.where(np.arange(TOP) == 0, TOP - 1.0, 1.0)
+    weights = np.broadcast_to(places, shown.shape)[shown]
+    return np.asarray(weights * (len(shown) / weights.sum()))
+
+
+def predict(
+    calibration: Calibration | SearchCalibration, results: GalleryResults
+) -> GalleryResults:
     """Return the results with probabilities in place of scores, NaN where there is no result."""
     shown = np.isfinite(results.scores)
-    probabilities = np.full_like(results.scores, np.nan)
-    probabilities[shown] = calibration.probability(results.scores[shown], results.size)
-    return GalleryResults(results.size, probabilities, results.labels)
+    scores = np.where(shown, results.scores, 0)
+    if isinstance(calibration, SearchCalibration):
+        said = calibration.probability(scores, results.crowd)
+    else:
+        said = calibration.probability(scores, results.size)
+    return GalleryResults(results.size, np.where(shown, said, np.nan), results.labels)
 
 
 def _report(predicted: Sequence[GalleryResults]) -> dict[str, Any]:
@@ -305,4 +368,5 @@ def _join(parts: Sequence[GalleryResults]) -> GalleryResults:
         parts[0].size,
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.labels for part in parts]),
+        Usual(*map(np.vstack, zip(*(part.usual for part in parts), strict=True))),
     )

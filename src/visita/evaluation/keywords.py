@@ -31,7 +31,8 @@ from visita.errors import DataError
 from visita.evaluation.blocks import Truth, blocks_with_truth, check_scores, check_truth, dot_blocks
 from visita.evaluation.calibrate import logistic
 from visita.evaluation.intervals import Estimate, estimates
-from visita.matchers.probability import KeywordCalibration, Usual, keyword_features
+from visita.matchers.probability import KeywordCalibration, keyword_features
+from visita.matchers.usual import Usual
 from visita.types import FloatArray
 
 # Ratios over the captions; chosen by reading the words they give on Flickr8k's dev split.

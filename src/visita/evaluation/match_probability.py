@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +13,30 @@ from visita.evaluation.blocks import Truth, check_truth
 from visita.evaluation.calibrate import logistic
 from visita.evaluation.intervals import components
 from visita.evaluation.pairs import LabelledPairs, Pairs, measure_pairs
-from visita.matchers.probability import EVEN, MatchProbability, match_features, word_counts
+from visita.matchers.pair_probability import (
+    EVEN,
+    HeightProbability,
+    MatchProbability,
+    match_features,
+    word_counts,
+)
 from visita.types import FloatArray
 
+CORE = 4
+"""Features of pairs where there are no texts that stand for any; with those there are fewer."""
 _ROWS = 4096
 """Pairs at once, so that their vectors take some megabytes."""
 
 
 def fit_match_probability(
     features: NDArray[np.float64], labels: NDArray[np.bool_]
-) -> MatchProbability:
+) -> HeightProbability | MatchProbability:
     """Fit P(match) by logistic regression, on a split that was not trained on.
 
     Parameters
     ----------
-    features : float64 (p, 4) or (p, 5)
-        ``match_features`` of the pairs.
+    features : float64 (p, f)
+        ``match_features`` of the pairs; by their number it is known of what.
     labels : bool (p,)
 
     Raises
@@ -37,7 +46,8 @@ def fit_match_probability(
     """
     if labels.all() or not labels.any():
         raise DataError("Telling matches takes pairs that are one and pairs that are none.")
-    return MatchProbability(*logistic(features, labels))
+    kind = MatchProbability if features.shape[1] >= CORE else HeightProbability
+    return kind(*logistic(features, labels))
 
 
 def features_of_pairs(
@@ -45,8 +55,9 @@ def features_of_pairs(
     texts: Sequence[str],
     of: LabelledPairs,
     second: FloatArray | None = None,
+    others: NDArray[Any] | None = None,
 ) -> NDArray[np.float64]:
-    """Return ``match_features`` of each pair, float64 (p, 4), or (p, 5) with a second stage.
+    """Return ``match_features`` of each pair, float64 (p, f).
 
     Parameters
     ----------
@@ -55,13 +66,16 @@ def features_of_pairs(
     texts : sequence of str
     second : float32 (p,) or None
         The second stage's scores of the pairs.
+    others : float (t, d) or None
+        Directions of texts that stand for any.
     """
     features, starts = [], range(0, len(of.labels), _ROWS)
     words = word_counts(texts)
     for rows in (slice(start, start + _ROWS) for start in starts):
         images, text = of.images[rows], of.texts[rows]
         own = None if second is None else second[rows]
-        features.append(match_features(vectors[0][images], vectors[1][text], words[text], own))
+        known = vectors[0][images], vectors[1][text], words[text], own, others
+        features.append(match_features(*known))
     return np.concatenate(features)
 
 

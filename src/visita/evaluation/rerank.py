@@ -29,7 +29,7 @@ from visita.evaluation.pairs import (
 from visita.evaluation.protocols import check_protocols
 from visita.evaluation.ranks import Ranks, best_ranks
 from visita.evaluation.retrieval import fold_rows, recall_sum
-from visita.matchers.probability import match_scores
+from visita.matchers.pair_probability import match_scores
 from visita.progress import bar
 from visita.store.extract import PairFeatures
 from visita.types import FloatArray, Matcher, Reranker
@@ -189,13 +189,16 @@ class RerankedPairs:
         reranked = self._reranked_pairs(pairs)
         first = score_pairs(*self.vectors, pairs).astype(np.float32)
         scores = self.matcher.combine(first, reranked)
-        features = features_of_pairs(self.vectors, self.features.pairs.texts, pairs, reranked)
+        features = self._known(pairs, reranked)
         return match_scores(self.matcher, scores, features).astype(np.float64)
 
     def match_features(self, pairs: LabelledPairs) -> NDArray[np.float64]:
-        """Return what ``MatchProbability`` is of, float64 (p, 5)."""
-        reranked = self._reranked_pairs(pairs)
-        return features_of_pairs(self.vectors, self.features.pairs.texts, pairs, reranked)
+        """Return what ``match_probability`` is of, float64 (p, f)."""
+        return self._known(pairs, self._reranked_pairs(pairs))
+
+    def _known(self, pairs: LabelledPairs, reranked: FloatArray) -> NDArray[np.float64]:
+        texts, others = self.features.pairs.texts, self.matcher.retriever.any_texts
+        return features_of_pairs(self.vectors, texts, pairs, reranked, others)
 
     def _reranked_pairs(self, pairs: LabelledPairs) -> FloatArray:
         at = pairs.images, pairs.texts
@@ -319,7 +322,7 @@ def vector_pair_scores(
     drawn: LabelledPairs,
 ) -> Values:
     """Return what ``pair_scores`` does, by a matcher's vectors of images and of ``texts``."""
-    features = features_of_pairs(vectors, texts, drawn)
+    features = features_of_pairs(vectors, texts, drawn, others=matcher.any_texts)
     return match_scores(matcher, score_pairs(*vectors, drawn), features).astype(np.float64)
 
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, cast
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,22 +19,22 @@ from visita.artifact import (
     Manifest,
     Name,
     fingerprint_of,
+    read_arrays,
     read_json,
     read_manifest,
+    write_arrays,
     write_folder,
 )
 from visita.encoders.library.hub import no_fetching
-from visita.errors import ArtifactError, ConfigError, MismatchError
-from visita.matchers.probability import (
-    Calibrated,
-    Calibration,
-    KeywordCalibration,
-    MatchProbability,
-)
+from visita.errors import ArtifactError, MismatchError
+from visita.matchers.defaults import MatcherDefaults
+from visita.matchers.pair_probability import HeightProbability, MatchProbability
+from visita.matchers.probability import Calibrated, Calibration, KeywordCalibration
 from visita.matchers.seen import Seen
+from visita.matchers.standing_out import SearchCalibration
 from visita.matchers.words import WordMap
 from visita.registry import Registry
-from visita.types import FloatArray, Matcher, Recipe, Reranker, TextEncoder, TextFeatures
+from visita.types import FloatArray, Matcher, Recipe, TextEncoder, TextFeatures
 
 KIND = "matcher"
 KINDS = Registry(
@@ -47,6 +48,7 @@ KINDS = Registry(
         "pretrained matcher": "visita.matchers.pretrained:OfCheckpoint",
     },
 )
+ANY_TEXTS = "any-texts.safetensors"
 OTHERS = "others"
 """Folder of what reads other languages, in that of the matcher that it is for."""
 
@@ -70,10 +72,7 @@ def load_folder(folder: Path) -> Matcher:
             matcher: Matcher = kinds.load(folder)
     except RecursionError as error:
         raise ArtifactError(f"{folder} holds too many matchers within each other.") from error
-    probability = matcher.match_probability
-    stages = 1 if matcher.reranker is None else 2
-    if isinstance(probability, MatchProbability) and probability.stages != stages:
-        raise ArtifactError(f"{folder} tells matches by other stages than it has.")
+    _check_pairs(matcher, folder)
     if (seen := Seen.read(folder)) is not None:
         matcher = cast(Matcher, replace(cast(Any, matcher), seen=seen))
     if not (folder / OTHERS / MANIFEST).is_file():
@@ -82,6 +81,26 @@ def load_folder(folder: Path) -> Matcher:
 
     others = TextSide.beside(folder / OTHERS, matcher)
     return cast(Matcher, replace(cast(Any, matcher), others=others))
+
+
+def _check_pairs(matcher: Matcher, folder: Path) -> None:
+    """Refuse a matcher that cannot do what it tells pairs by."""
+    probability: Any = matcher.match_probability
+    if probability is None:
+        return
+    if probability.stages != (1 if matcher.reranker is None else 2):
+        raise ArtifactError(f"{folder} tells matches by other stages than it has.")
+    if isinstance(probability, HeightProbability) and matcher.retriever.any_texts is None:
+        raise ArtifactError(f"{folder} tells matches by texts that it does not have.")
+
+
+def _read_any_texts(folder: Path, dim: int) -> NDArray[np.float16]:
+    """Return the directions of texts that stand for any, (t, dim)."""
+    arrays = read_arrays(folder / ANY_TEXTS)
+    texts = arrays.get("texts", np.zeros(0))
+    if len(arrays) != 1 or not len(texts) or texts.dtype != np.float16 or texts.shape[1:] != (dim,):
+        raise ArtifactError(f"{folder / ANY_TEXTS} is no table of texts for {dim} numbers.")
+    return texts
 
 
 class Kept(ABC):
@@ -156,49 +175,6 @@ class Kept(ABC):
         return cls.read(folder, read_manifest(folder, cls.kind, cls.schema))
 
 
-class MatcherDefaults:
-    """What a matcher answers that is neither re-ranked, nor scaled, nor to be adapted.
-
-    One that is says so instead.
-    """
-
-    reranker: Reranker | None = None
-    weight: float = 0.0
-    depth: int = 0
-    seen: Seen | None = None
-
-    @property
-    def retriever(self) -> Any:
-        """What makes the vectors."""
-        return self
-
-    @property
-    def unscaled(self) -> Any:
-        """What makes the vectors before local scaling."""
-        return self
-
-    def lengthened(self, images: FloatArray, texts: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the vectors of images and texts, given those of ``unscaled``."""
-        return images, texts
-
-    def adaptable(self) -> Any:
-        """Return the matcher whose vectors are adapted to one's own pairs.
-
-        Raises
-        ------
-        ConfigError
-            If there is none.
-        """
-        raise ConfigError(
-            f"{getattr(self, 'name', self)!r} is made of several matchers: adapt one of them (they "
-            "are in its folder, as part0, part1 …), and fuse again."
-        )
-
-    def combine(self, first: FloatArray, reranked: FloatArray) -> FloatArray:
-        """Return the score of pairs from those of vectors and re-ranker, of one shape."""
-        return (1 - self.weight) * first + self.weight * reranked
-
-
 @dataclass(frozen=True, kw_only=True, repr=False)
 class BaseMatcher(MatcherDefaults, Calibrated, Kept):
     """A ``Matcher`` but for its vectors and what a kind says of itself.
@@ -211,11 +187,14 @@ class BaseMatcher(MatcherDefaults, Calibrated, Kept):
         What reads texts of other languages into the same space, where that was learnt.
     seen : Seen or None
         The pictures that it learnt from and was chosen on, where they are known.
+    any_texts : float16 (t, dim) or None
+        Directions of texts that stand for any, where pairs are told by them.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     others: Any = None
     seen: Seen | None = None
+    any_texts: NDArray[np.float16] | None = None
 
     @property
     @abstractmethod
@@ -243,10 +222,20 @@ class BaseMatcher(MatcherDefaults, Calibrated, Kept):
                 self.others.save(draft / OTHERS)
             if self.seen is not None:
                 self.seen.save(draft)
+            if self.any_texts is not None:
+                write_arrays(draft / ANY_TEXTS, {"texts": self.any_texts})
             if beside:
                 beside(draft)
 
         super().save(folder, beside=write)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what was saved; for what is raised see ``Kept.load``."""
+        matcher = super().load(folder)
+        if not (folder / ANY_TEXTS).is_file():
+            return matcher
+        return replace(matcher, any_texts=_read_any_texts(folder, matcher.dim))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -359,15 +348,17 @@ class SavedMatcher(Manifest):
     keyword_calibration: dict[str, float] | None = None
     """Of another formula, once."""
     shows: KeywordCalibration | None = None
-    match_probability: MatchProbability | None = None
-    """There was none always."""
+    standing_out: SearchCalibration | None = None
+    match_probability: HeightProbability | MatchProbability | None = None
+    """There was none always, nor of the first kind."""
     fingerprint: Name
     facts: dict[str, Any]
 
     def shared(self) -> dict[str, Any]:
         """Return the fields that every matcher has."""
         names = ("name", "threshold", "calibration", "match_probability", "facts")
-        return {name: getattr(self, name) for name in names} | {"keyword_calibration": self.shows}
+        renamed = {"keyword_calibration": self.shows, "search_calibration": self.standing_out}
+        return {name: getattr(self, name) for name in names} | renamed
 
 
 class SavedRecipe(BaseModel):

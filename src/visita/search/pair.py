@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.errors import ConfigError
-from visita.matchers.probability import EVEN, match_features
+from visita.matchers.pair_probability import EVEN, match_features
 from visita.search.query import Query
 from visita.types import FloatArray, Matcher
 
@@ -145,5 +145,7 @@ class Seen:
         probability, judge = None, query.matcher.match_probability
         if judge is not None:
             words = np.array([query.words()], np.float32)
-            probability = float(judge.of(match_features(image, text[None], words, second))[0])
+            others = query.matcher.retriever.any_texts
+            features = match_features(image, text[None], words, second, others)
+            probability = float(judge.of(features)[0])
         return Pair(float(score[0]), probability, query.matcher.threshold)

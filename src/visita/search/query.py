@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from visita.arguments import expect
 from visita.brief import Brief
 from visita.errors import DataError
-from visita.matchers.probability import usual_scores, word_counts
+from visita.matchers.pair_probability import word_counts
+from visita.matchers.standing_out import Crowd
+from visita.matchers.usual import usual_scores
 from visita.progress import bar
 from visita.search.passages import agreement, passages, pooled
 from visita.types import FloatArray, Judge, Matcher, Reranker, TextEncoder
@@ -275,16 +277,23 @@ class Query(Brief):
         return self.combine(first, self.rerank_scores(packed))
 
     def probability(
-        self, scores: FloatArray, gallery_size: int, *, shows: bool = False
+        self,
+        scores: FloatArray,
+        gallery_size: int,
+        *,
+        shows: bool = False,
+        crowd: Crowd | None = None,
     ) -> FloatArray | None:
         """Return P(match | score, gallery size) for each score; None if nothing knows it.
 
-        ``shows``: that a picture shows what the text names, as for keywords.
+        ``shows``: that a picture shows what the text names, as for keywords. ``crowd`` is what
+        the results of a search stand among.
         """
         if self.judge is None or self.kind == "picture":
             return None
         keywords = self.pooled() if shows or self.kind == "keywords" else None
-        return self.judge.probability(scores, max(1, gallery_size), keywords=keywords)
+        size = max(1, gallery_size)
+        return self.judge.probability(scores, size, keywords=keywords, crowd=crowd)
 
     def words(self) -> float:
         """Return how many words a text has, in the mean by weight."""

@@ -18,6 +18,7 @@ from visita.gallery.engines import Index
 from visita.gallery.mentions import Fields
 from visita.gallery.snapshot import Snapshot
 from visita.progress import say
+from visita.search.crowd import probable
 from visita.search.grouping import grouped
 from visita.search.matches import Match, Matches
 from visita.search.query import Query
@@ -306,16 +307,17 @@ def _nearest_reranked(
 ) -> Judged:
     vector, by_direction = query.pooled(), query.kind == "picture"
     if query.reranker is None or query.matcher is None:
-        hits = nearest(snapshots, vector, k, by_direction=by_direction)
+        # The best but one tells how sure the best is.
+        hits = nearest(snapshots, vector, max(k, 2), by_direction=by_direction)
         hits = _with_said(hits, said, vector)
     else:
         depth = query.matcher.depth
         depth = max(k, depth) if query.kind == "keywords" else depth
         hits = _with_said(nearest(snapshots, vector, max(k, depth)), said, vector)
         hits = rerank(query, hits, depth)
-    hits = _adding(hits, said)[:k]
+    hits = _adding(hits, said)
     scores = np.array([hit.score for hit in hits], np.float32)
-    return hits, query.probability(scores, sum(map(len, snapshots)))
+    return hits[:k], probable(query, snapshots, scores, k)
 
 
 def _with_said(hits: list[Hit], said: Sequence[Said], vector: FloatArray) -> list[Hit]:
@@ -379,7 +381,6 @@ def _without_unwanted(query: Query, snapshots: Sequence[Snapshot], k: int) -> Ju
     wanted = [query] if query.texts else []
     reranked = hits and any(part.reranker for part in (*wanted, *query.unwanted))
     packed = _packed(hits) if reranked else None
-    size = sum(map(len, snapshots))
     chances, against = [], []
     for part in query.unwanted:
         against.append(part.scores(vectors, packed))
@@ -387,7 +388,7 @@ def _without_unwanted(query: Query, snapshots: Sequence[Snapshot], k: int) -> Ju
         chances.append(None if shown is None else 1 - shown)
     scores = query.scores(vectors, packed) if wanted else -np.max(against, axis=0)
     if wanted:
-        chances.append(query.probability(scores, size))
+        chances.append(probable(query, snapshots, scores, len(scores)))
     known = [chance for chance in chances if chance is not None]
     sure = len(known) == len(chances)
     values = np.prod(known, axis=0) if sure else scores - np.sum(against, axis=0)

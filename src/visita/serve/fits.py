@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from visita.matchers.probability import match_features
+from visita.matchers.pair_probability import match_features
 from visita.search.finder import Finder
 from visita.types import FloatArray
 
@@ -36,4 +36,5 @@ def fits(finder: Finder, text: str, vectors: Sequence[FloatArray]) -> list[Fit]:
     pictures = np.stack(vectors)
     texts = np.broadcast_to(query.pooled(), pictures.shape)
     words = np.full(len(vectors), query.words(), np.float32)
-    return list(map(float, judge.of(match_features(pictures, texts, words))))
+    others = query.matcher.any_texts if query.matcher else None
+    return list(map(float, judge.of(match_features(pictures, texts, words, others=others))))

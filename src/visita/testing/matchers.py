@@ -147,7 +147,8 @@ def _check_probability(matcher: Matcher) -> None:
         assert (np.diff(probabilities) >= 0).all(), "a better score must not be less probable"
     estimator = matcher.match_probability
     if estimator is not None:
-        features = np.random.default_rng(0).uniform(-1, 1, (9, 4 + bool(matcher.reranker)))
+        known = 4 if matcher.retriever.any_texts is None else 2
+        features = np.random.default_rng(0).uniform(-1, 1, (9, known + bool(matcher.reranker)))
         probabilities = estimator.of(features)
         assert probabilities.shape == (9,), "match_probability must return one number a pair"
         assert ((probabilities >= 0) & (probabilities <= 1)).all(), (

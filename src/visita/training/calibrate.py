@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visita.data import PairSet
+from visita.encoders.efficientnet import class_names
 from visita.errors import DataError
 from visita.evaluation import (
     LEAST_WORDS,
@@ -22,20 +23,27 @@ from visita.evaluation import (
     fit_calibration,
     fit_keyword_calibration,
     fit_match_probability,
+    fit_search_calibration,
     keyword_queries,
 )
+from visita.evaluation.calibrate import VectorStage
 from visita.evaluation.match_probability import features_of_pairs
 from visita.evaluation.pairs import LabelledPairs, draw_pairs
 from visita.evaluation.rerank import vector_pair_scores
-from visita.matchers.probability import EVEN, Calibrated, KeywordCalibration, Usual, usual_scores
+from visita.matchers.pair_probability import EVEN
+from visita.matchers.probability import Calibrated, KeywordCalibration
+from visita.matchers.usual import Usual, usual_scores
 from visita.matchers.words import WordMap
 from visita.store.extract import PairFeatures
 from visita.training.tuning import Vectors
 from visita.training.words import fit_word_map, named_things
 from visita.types import FloatArray, Matcher
+from visita.vectors import unit
 
 BACKGROUND = 200
 """Pictures that stand for any, or somewhat more, where a matcher has none."""
+EVERY = 4
+"""Of the 1,000 names of ImageNet's classes every fourth stands for any text."""
 LEAST_IMAGES = (5, 2)
 """Pictures of dev that a noun needs to be calibrated on; the second where that leaves too few."""
 M = TypeVar("M", bound=Matcher)
@@ -61,11 +69,20 @@ def calibrate(matcher: Matcher, dev: PairSet, embedded: Vectors, seed: int) -> d
 
     ``embedded`` are the matcher's vectors of ``dev``.
     """
-    features = partial(features_of_pairs, embedded, dev.texts)
+    texts = any_texts_of(matcher)
+    features = partial(features_of_pairs, embedded, dev.texts, others=texts)
     return {
         **calibrate_searches(matcher, dev, embedded, seed),
         **calibrate_pairs(dev, features, seed),
+        "any_texts": texts,
     }
+
+
+def any_texts_of(matcher: Matcher) -> NDArray[np.float16]:
+    """Return the directions of texts that stand for any: names of things, float16 (t, dim)."""
+    texts = class_names()[::EVERY]
+    vectors = matcher.embed_texts(matcher.open_text_encoder().encode(texts))
+    return unit(vectors).astype(np.float16)
 
 
 def calibrate_searches(
@@ -74,19 +91,24 @@ def calibrate_searches(
     embedded: Vectors,
     seed: int,
     *,
-    images: FloatArray | None = None,
+    vectors: Vectors | None = None,
     words: Callable[[Sequence[str]], Vectors] | None = None,
 ) -> dict[str, Any]:
-    """Return the fields calibration and keyword_calibration, fitted on dev.
+    """Return the fields that say how probable the results of searches are, fitted on dev.
 
     ``embedded`` are the matcher's vectors of ``dev``, or others whose inner products are its
-    scores: then ``images`` are those that it embeds, and ``words`` gives such for other texts.
+    scores: then ``vectors`` are those that it embeds, and ``words`` gives such for other texts.
     """
-    own = embedded[0] if images is None else images
-    return {
-        "calibration": fit_calibration(*embedded, dev.truth.tocsr(), seed=seed),
-        "keyword_calibration": _keyword_calibration(matcher, dev, own, words),
+    images, texts = vectors or embedded
+    truth, known = dev.truth.tocsr(), matcher.background
+    fields: dict[str, Any] = {
+        "calibration": fit_calibration(*embedded, truth, seed=seed),
+        "keyword_calibration": _keyword_calibration(matcher, dev, images, words),
     }
+    if known is not None:
+        stage = VectorStage(images, texts, known)
+        fields["search_calibration"] = fit_search_calibration(embedded, truth, stage, seed=seed)
+    return fields
 
 
 def calibrate_pairs(

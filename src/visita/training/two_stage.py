@@ -104,7 +104,7 @@ def _finished(
     matcher, scored, dense = join_stages(run.name, replace(vector_stage, **fields), reranker, dev)
     fields = calibrate_searches(
         *(matcher, dev.pairs, as_vectors(dense), config.seed),
-        images=scored.vectors[0],
+        vectors=scored.vectors,
         words=lambda texts: as_vectors(scored.of_texts(texts).dense()),
     )
     fields |= calibrate_pairs(dev.pairs, scored.match_features, config.seed)
