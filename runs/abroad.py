@@ -310,8 +310,9 @@ coco80, but which of the formulas tried is used was chosen on both. *Error* is t
 calibration error in points over 15 bins, with a 95 % interval over pictures (over nouns for words).
 *Chance* is what a perfect probability would show with so few pictures. *Said / true* are the means
 in percent. First results of sentences are drawn as for fitting: half of the texts have their
-picture in the gallery. A pair is one to one. A word is right where one caption of the picture has
-it, so what captions leave out counts as wrong.
+picture in the gallery. A pair is one to one. An interval is corrected for what resampling adds to
+an error, its bias, so it may lie below the error, which chance alone raises. A word is right where
+one caption of the picture has it, so what captions leave out counts as wrong.
 
 | | where | error | chance | said / true |
 |---|---|---|--:|---|
