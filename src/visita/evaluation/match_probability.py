@@ -89,7 +89,7 @@ def cross_fitted_pairs(
 
     Parameters
     ----------
-    features : float64 (p, 4) or (p, 5)
+    features : float64 (p, f)
         ``match_features`` of the pairs ``drawn``.
     truth : csr bool (n, m)
 

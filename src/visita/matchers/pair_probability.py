@@ -138,7 +138,7 @@ def match_scores(
     ----------
     scores : float (p,)
         Those of a search.
-    features : float64 (p, 4) or (p, 5)
+    features : float64 (p, f)
         ``match_features`` of the pairs.
     """
     probability = matcher.match_probability
