@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visita.artifact import read_arrays, write_arrays
 from visita.data.identity import Identities, are_among, identities
-from visita.data.pairs import PairSet
 from visita.errors import ArtifactError
+
+if TYPE_CHECKING:  # a search needs no pairs
+    from visita.data.pairs import PairSet
 
 SEEN = "seen.safetensors"
 SPLITS = ("train", "dev")
