@@ -139,18 +139,19 @@ def test_the_command_writes_the_report_and_prints_every_verdict(made):
     }
     assert done.out.endswith(f"report: {out / 'report.html'}\n")
     assert report["failed"] == []
-    titles = [table["title"] for table in report["tables"]]
-    assert titles == [
+    # Drawn pictures may look like others that were learnt from, which has a table of its own.
+    tables = [table for table in report["tables"] if "seen" not in table["title"]]
+    assert [table["title"] for table in tables] == [
         "Tables 1 and 2: does this text belong to this picture?",
         "Retrieval",
         "Ablations of the second stage",
         "Kernel weights",
     ]
-    assert [row["name"] for row in report["tables"][0]["rows"]] == [
+    assert [row["name"] for row in tables[0]["rows"]] == [
         *(one for one in TABLED if one != FUSION),
         "clip:tiny",
     ]
-    assert [row["name"] for row in report["tables"][2]["rows"]] == [REFERENCE, *ABLATIONS]
+    assert [row["name"] for row in tables[2]["rows"]] == [REFERENCE, *ABLATIONS]
     assert [one["title"] for one in report["examples"]] == ["Best answers", "Worst answers"]
 
 
