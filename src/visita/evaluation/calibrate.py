@@ -210,10 +210,7 @@ def fit_results(drawn: Iterable[GalleryResults]) -> Calibration:
     DataError
         If all labels are alike.
     """
-    parts = [_examples(results) for results in drawn]
-    features, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
-    if labels.all() or not labels.any():
-        raise DataError("There are too few texts to calibrate with; give twenty or more.")
+    features, labels, weights = joined(_examples(results) for results in drawn)
     intercept, score_weight, size_weight = logistic(features, labels, weights)
     if score_weight < 0:  # worse than chance: no score tells anything
         features[:, 0] = 0
@@ -318,9 +315,25 @@ def reliability(probabilities: FloatArray, labels: NDArray[np.bool_]) -> dict[st
     return {"error": error, "bins": bins}
 
 
-def _examples(
-    results: GalleryResults,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+Examples = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]
+"""Features (e, …), labels (e,) and weights (e,)."""
+
+
+def joined(parts: Iterable[Examples]) -> Examples:
+    """Return the examples of all parts.
+
+    Raises
+    ------
+    DataError
+        If all labels are alike.
+    """
+    features, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+    if labels.all() or not labels.any():
+        raise DataError("There are too few texts to calibrate with; give twenty or more.")
+    return features, labels, weights
+
+
+def _examples(results: GalleryResults) -> Examples:
     """Return features (e, 2), labels (e,) and weights (e,) that sum to the number of queries."""
     shown = np.isfinite(results.scores)
     scores = results.scores[shown]

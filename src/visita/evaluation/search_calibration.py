@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from visita.errors import DataError
 from visita.evaluation.blocks import Truth
 from visita.evaluation.calibrate import (
+    Examples,
     GalleryResults,
     VectorStage,
     draw_galleries,
+    joined,
     logistic,
     result_weights,
 )
@@ -63,10 +63,7 @@ def fit_standing(drawn: Iterable[GalleryResults]) -> SearchCalibration:
     DataError
         If all labels are alike.
     """
-    parts = [_examples(results) for results in drawn]
-    features, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
-    if labels.all() or not labels.any():
-        raise DataError("There are too few texts to calibrate with; give twenty or more.")
+    features, labels, weights = joined(_examples(results) for results in drawn)
     fitted = logistic(features, labels, weights)
     while falling := [column for column in (HEIGHT, LEAD) if fitted[1 + column] < 0]:
         features[:, falling[0]] = 0  # worse than chance: it tells nothing
@@ -74,9 +71,7 @@ def fit_standing(drawn: Iterable[GalleryResults]) -> SearchCalibration:
     return SearchCalibration(*fitted)
 
 
-def _examples(
-    results: GalleryResults,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+def _examples(results: GalleryResults) -> Examples:
     """Return features (e, 4), labels (e,) and weights (e,) that sum to the number of queries."""
     shown = np.isfinite(results.scores)
     features = standing(np.where(shown, results.scores, 0), results.crowd)

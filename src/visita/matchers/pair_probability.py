@@ -22,8 +22,22 @@ EVEN = 0.5
 """A pair from this probability is a match: it is more likely one than not."""
 
 
+class _OfPairs(Coefficients):
+    """A formula of the ``match_features``, in their order; ``second`` is that of a second stage."""
+
+    @property
+    def stages(self) -> int:
+        """Of a matcher that it is for: 2 where that re-ranks."""
+        return 2 if "second" in self.to_dict() else 1
+
+    def of(self, features: NDArray[np.float64]) -> FloatArray:
+        """Return P(match) of each row of ``match_features``, float32 (p,)."""
+        intercept, *weights = self.to_dict().values()
+        return sigmoid(intercept + features @ weights)
+
+
 @dataclass(frozen=True)
-class MatchProbability(Coefficients):
+class MatchProbability(_OfPairs):
     """P(match) = sigmoid(intercept + weights · ``match_features``), where half of the pairs are.
 
     The weights are called as the features are; ``second`` is None where there is no second
@@ -42,19 +56,9 @@ class MatchProbability(Coefficients):
     words: float
     second: float | None = None
 
-    @property
-    def stages(self) -> int:
-        """Of a matcher that it is for: 2 where that re-ranks."""
-        return 1 if self.second is None else 2
-
-    def of(self, features: NDArray[np.float64]) -> FloatArray:
-        """Return P(match) of each row of ``match_features``, float32 (p,)."""
-        intercept, *weights = self.to_dict().values()
-        return sigmoid(intercept + features @ weights)
-
 
 @dataclass(frozen=True)
-class HeightProbability(Coefficients):
+class HeightProbability(_OfPairs):
     """P(match) of pairs as ``MatchProbability``, of the features by a picture's other texts.
 
     How near a picture comes to texts is otherwise with pictures that are unlike those learnt from.
@@ -78,16 +82,6 @@ class HeightProbability(Coefficients):
     height: float
     text_length: float
     second: float | None = None
-
-    @property
-    def stages(self) -> int:
-        """Of a matcher that it is for: 2 where that re-ranks."""
-        return 1 if self.second is None else 2
-
-    def of(self, features: NDArray[np.float64]) -> FloatArray:
-        """Return P(match) of each row of ``match_features``, float32 (p,)."""
-        intercept, *weights = self.to_dict().values()
-        return sigmoid(intercept + features @ weights)
 
 
 def match_features(

@@ -21,7 +21,7 @@ from typing import Any
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
-from visita.durable import checksum, checksum_of, draft_beside, sync_file, sync_folder
+from visita.durable import checksum, checksum_of, write_durably
 from visita.progress import say_once
 
 SUFFIX = ".checkpoint"
@@ -65,12 +65,7 @@ def write_checkpoint(lines: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """
     content = save(dict(arrays))
     made = lines.with_name(f"{_start(lines)}{checksum(mark_of(lines))}-{checksum(content)}{SUFFIX}")
-    with draft_beside(made) as folder:
-        draft = folder / made.name
-        draft.write_bytes(content)
-        sync_file(draft)
-        draft.replace(made)
-        sync_folder(made.parent)
+    write_durably(made, content)
     drop_checkpoints(lines, but=made)
 
 
