@@ -94,11 +94,11 @@ def at_scale(count: int, place: Path) -> None:
         entries = {path(n): Entry(10**6, n * 10**9, n, f"{n:064x}", described="1") for n in numbers}
         metadata.add({entry.digest: [said(rng)] for entry in entries.values()}, lock)
         catalog.update(entries, (), lock)
-    taken = {"made": cpu(lambda: table.write_table(place, catalog.there(), lock))}
+    taken = {"made": cpu(lambda: table.write_table(place, catalog.entries, lock))}
     metadata.add({f"{count + n:064x}": [said(rng)] for n in range(10)}, lock)
     changes = {path(n): Entry(1, 1, n, f"{count + n:064x}", described="1") for n in range(10)}
     catalog.update(changes, (), lock)
-    taken["ten changed"] = cpu(lambda: table.write_table(place, catalog.there(), lock))
+    taken["ten changed"] = cpu(lambda: table.write_table(place, catalog.entries, lock))
     lock.release()
     sizes = [sum(p.stat().st_size for p in place.glob(n)) for n in (METADATA, "table-*")]
     print(f"\n{count:,} rows: {sizes[0] / count:.0f} bytes each in the journal, ", end="")

@@ -11,7 +11,7 @@ from standin import draw_noise
 from test_gallery_damage import Place, flip
 
 from visita.gallery.catalog import INDEX, Catalog
-from visita.gallery.entries import Entry, Shown, arrays_of, entries_of
+from visita.gallery.entries import Entries, Entry
 from visita.gallery.upkeep import compact_gallery, verify_gallery
 from visita.store.checkpoint import has_checkpoint
 from visita.store.lock import WriterLock
@@ -126,20 +126,61 @@ def test_a_checkpoint_that_is_damaged_is_not_used_and_made_again(place, harm, wh
     assert place.truth.items() < place.vectors().items()
 
 
+KNOWN = {
+    ODD: Entry(1, -5, 2**64 - 1, "ab" * 32, described="1"),
+    "a.png": Entry(0, 0, 0, "cd" * 32, "is broken", "pillow 1", 17, None),
+    "c.png": Entry(2**62, 2**62, 7, "ef" * 32, described="1-x"),
+    "d.png": Entry(3, 3, 3, "ab" * 32, gone=0, described="1"),
+}
+
+
+def filled(known: dict[str, Entry]) -> Entries:
+    entries = Entries()
+    entries.update(known)
+    return entries
+
+
 def test_entries_come_back_from_arrays_as_they_were():
-    entries = {
-        ODD: Entry(1, -5, 2**64 - 1, "ab" * 32, described="1"),
-        "a.png": Entry(0, 0, 0, "cd" * 32, "is broken", "pillow 1", 17, None),
-        "c.png": Entry(2**62, 2**62, 7, "ef" * 32, described="1-x"),
-        "d.png": Entry(3, 3, 3, "ab" * 32, gone=0, described="1"),
-    }
-    arrays = arrays_of(entries)
-    assert entries_of(arrays) == entries
-    assert list(entries_of(arrays)) == sorted(entries)
-    assert Shown.from_arrays(arrays) == Shown.of(entries)
-    assert list(Shown.of(entries).paths) == [ODD, "c.png"]
+    arrays = filled(KNOWN).to_arrays()
+    entries = Entries(arrays)
+    assert entries == KNOWN and list(entries) == sorted(KNOWN) and len(entries) == 4
+    assert {path: entries[path] for path in entries} == KNOWN
+    assert list(entries.shown().paths) == list(filled(KNOWN).shown().paths) == [ODD, "c.png"]
+    assert entries.rows(["x", *sorted(KNOWN)]).tolist() == [-1, 0, 1, 2, 3]
     with pytest.raises(OverflowError):
-        arrays_of({"a": Entry(2**70, 0, 0, "")})
+        filled({"a": Entry(2**70, 0, 0, "")}).to_arrays()
+    assert list(filled({"a": Entry(2**70, 0, 0, "")}).shown().paths) == ["a"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_entries_that_change_are_as_a_dict_would_be(seed):
+    """Whatever is changed, taken out and added, in whatever order, between two checkpoints."""
+    rng = np.random.default_rng(seed)
+    names = [f"{chr(97 + at % 7)}{at}\u00fc.png" for at in range(30)] + list(KNOWN)
+    truth: dict[str, Entry] = {}
+    entries = Entries()
+    for _ in range(4):
+        for name in rng.choice(names, 15):
+            if rng.random() < 0.3:
+                assert entries.pop(name, None) == truth.pop(name, None)
+            else:
+                size, gone = int(rng.integers(5)), [None, 3][int(rng.integers(2))]
+                error, stamp = [None, "no"][int(rng.integers(2))], str(rng.integers(4))
+                entry = Entry(size, size, size, f"{size:064x}", error, None, gone, stamp)
+                truth[name] = entries[name] = entry
+        there = {path: e.digest for path, e in sorted(truth.items()) if e.is_there}
+        before, apart = Entries(entries.to_arrays()), entries.copy()
+        apart["only.there"] = Entry(1, 1, 1, "")
+        for some in (entries, before):
+            assert some == truth and len(some) == len(truth) and set(some) == truth.keys()
+            assert all(some.get(name) == truth.get(name) for name in names)
+            assert some.digests() == {entry.digest for entry in truth.values()}
+            shown = some.shown()
+            assert dict(zip(shown.paths, shown.digests, strict=True)) == there
+            assert list(shown.paths) == list(there)
+        words = before.arrays["described.words.ends"]
+        assert len(words) == len({entry.described for entry in truth.values()})
+        entries = before if rng.random() < 0.7 else entries
 
 
 def test_strings_in_one_array_are_those_they_were_made_of():

@@ -273,6 +273,37 @@ def test_a_table_stays_in_step(place, monkeypatch):
     assert rows(place) == rows_anew(place)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_table_of_which_little_changes_is_as_if_it_were_made_anew(place, seed):
+    """A row in forty changes: the full text is added to; where many do, it is made anew."""
+    rng = np.random.default_rng(seed)
+    for i in range(40):
+        save(place.folder / "many" / f"{i}.jpg", i, exif=exif({0x010E: f"number {i}"}))
+    place.sync()
+    for _ in range(6):
+        name = place.folder / "many" / f"{rng.integers(40)}.jpg"
+        aside = place.folder / "many" / f"aside {rng.integers(99)}.jpg"
+        change = rng.integers(4)
+        if change == 0 and name.exists():
+            name.rename(aside)
+        elif change == 1:
+            name.unlink(missing_ok=True)
+        elif change == 2:
+            save(aside, 99, exif=exif({0x010E: "number of trips"}))
+        else:
+            aside.with_suffix(".txt").write_text("a number beside it")
+            shutil.copy(place.folder / "many" / "7.jpg", aside) if name.exists() else None
+        place.sync()
+        (path,) = place.gallery.path.glob("table-*")
+        with closing(sqlite3.connect(path)) as connection:  # fails where the two disagree
+            connection.execute(
+                "INSERT INTO full_text (full_text, rank) VALUES ('integrity-check', 1)"
+            )
+        kept, content = rows(place), path.read_bytes()
+        assert kept == rows_anew(place)
+        path.write_bytes(content)
+
+
 def rows(place: Place) -> list[tuple]:
     names = ", ".join(table.COLUMNS)
     with table.open_table(place.gallery.path) as connection:

@@ -96,7 +96,7 @@ class Attempt:
             changed=0,
             renamed=0,
             removed=0,
-            unchanged=len(surveyed.current),
+            unchanged=surveyed.current,
             unreadable=unreadable(surveyed, self.walk.files, catalog.entries),
             skipped=tuple(self.walk.found.skipped),
             seconds=self._seconds(),
@@ -160,8 +160,9 @@ class Attempt:
                 if not self._card_is_right():
                     write_card(self.place, self.walk.folder)
                 catalog = Catalog(self.place)
+                before = table.made_from(self.place) if catalog.is_sound else ""
                 catalog.mend()
-            sync = self._synchronized(catalog, lock)
+            sync = self._synchronized(catalog, lock, table.Since(before, catalog.updated))
         except ArtifactError:
             lock.check()  # what was removed is missing, or cannot be written
             raise
@@ -169,7 +170,7 @@ class Attempt:
             lock.release()
         return self._checked(sync.report(self.walk.found, self._seconds()))
 
-    def _synchronized(self, catalog: Catalog, lock: WriterLock) -> Sync:
+    def _synchronized(self, catalog: Catalog, lock: WriterLock, since: table.Since) -> Sync:
         with open_stores(self.place, self.matcher, self.encoder) as stores:
             stores.embed_stored(whole=self.whole)
             surveyed = survey(
@@ -183,9 +184,9 @@ class Attempt:
                 stores.checkpoint()
         if self.tabled:
             sync.describe(surveyed.undescribed, self.progress)
-            if lost := table.write_table(self.place, catalog.there(), lock):
+            if lost := table.write_table(self.place, catalog.entries, lock, since):
                 sync.describe(lost, self.progress)
-                table.write_table(self.place, catalog.there(), lock)
+                table.write_table(self.place, catalog.entries, lock)
         with self._writing(lock):
             catalog.checkpoint()
         return sync

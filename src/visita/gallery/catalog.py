@@ -11,14 +11,13 @@ import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from visita.errors import ArtifactError, DamagedError
-from visita.gallery.entries import Entry, Shown, arrays_of, entries_of
+from visita.gallery.entries import Entries, Entry, Shown
 from visita.progress import say_once
 from visita.store.checkpoint import LONG, has_checkpoint, read_checkpoint, write_checkpoint
 from visita.store.journal import append_line, read_lines, write_lines
@@ -88,6 +87,10 @@ class Catalog:
         Whether the file is there, of today's format, and as it was written.
     is_whole : bool
         Whether it was when it was read, or had all in the older format.
+    entries : Entries
+        All that is known, by path.
+    updated : set of str
+        The paths that ``update`` was given.
     """
 
     def __init__(self, place: Path) -> None:
@@ -95,16 +98,17 @@ class Catalog:
         self._path = place / INDEX
         self._written = 0
         self._torn = False
-        self._kept = read_checkpoint(self._path)
-        if self._kept:
-            self._written = int(self._kept["written"][0])
+        self.updated: set[str] = set()
+        kept = read_checkpoint(self._path)
+        self.entries = Entries(kept)
+        if kept:
+            self._written = int(kept["written"][0])
             self.is_sound = self.is_whole = True
             return
-        self.entries = {}
         try:
             self.is_sound = self.is_whole = self._read()
         except (FileNotFoundError, NotADirectoryError):
-            self.entries = {path: Entry(*facts) for path, facts in _before(place).items()}
+            self.entries.update((path, Entry(*facts)) for path, facts in _before(place).items())
             self.is_sound, self.is_whole = False, bool(self.entries)
         except OSError as error:
             raise ArtifactError(f"{self._path} cannot be read: {error.strerror}.") from error
@@ -118,16 +122,9 @@ class Catalog:
             say_once(f"{self._path} is damaged: what is lost of it is looked at again")
         return not lines.damaged
 
-    @cached_property
-    def entries(self) -> dict[str, Entry]:
-        """All that is known, by path; of what is kept as arrays, made when first asked for."""
-        return entries_of(self._kept or {})
-
     def shown(self) -> Shown:
         """Return the pictures that are there."""
-        if self._kept and "entries" not in self.__dict__:
-            return Shown.from_arrays(self._kept)
-        return Shown.of(self.entries)
+        return self.entries.shown()
 
     def there(self) -> dict[str, Entry]:
         """Return the entries of the pictures that are there, by path."""
@@ -135,7 +132,7 @@ class Catalog:
 
     def __bool__(self) -> bool:
         """Tell whether any file is known."""
-        return bool(self._kept or self.entries)
+        return bool(self.entries)
 
     def update(self, entries: Mapping[str, Entry], remove: Iterable[str], lock: WriterLock) -> None:
         """Remove some paths, then add or replace others, in one step that is then on disk.
@@ -147,10 +144,12 @@ class Catalog:
         UnwritableError
             If the disk refuses.
         """
-        line = {"files": [[p, *e] for p, e in entries.items()], "removed": list(remove)}
+        removed = list(remove)
+        line = {"files": [[p, *e] for p, e in entries.items()], "removed": removed}
         with lock.writing():
             append_line(self._path, line)
         self._take_in(line)
+        self.updated.update(entries, removed)
 
     def mend(self) -> None:
         """Write anew what is damaged, half out of date or of an older format.
@@ -185,7 +184,7 @@ class Catalog:
         if self.is_sound and not self.is_quick:
             with suppress(OverflowError):  # then its lines are read each time
                 written = {"written": np.array([self._written])}
-                write_checkpoint(self._path, arrays_of(self.entries) | written)
+                write_checkpoint(self._path, self.entries.to_arrays() | written)
 
     def _is_outgrown(self) -> bool:
         return self._written > 2 * len(self.entries) + _ROOM

@@ -87,7 +87,7 @@ def import_gallery(file: Path, gallery: StoredGallery) -> int:
             if read := dict(_words(rows)):
                 words.add(read, lock)
             catalog.update({_path(row): _entry(row) for row in rows}, (), lock)
-        write_table(place, catalog.there(), lock)
+        write_table(place, catalog.entries, lock)
         return len(catalog.entries)
 
 

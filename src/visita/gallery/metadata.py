@@ -8,7 +8,7 @@ catalogue names it.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from visita.artifact import fingerprint_of
 from visita.data.metadata.columns import Metadata, merged
 from visita.data.pictures import PictureFile, printable
 from visita.errors import ArtifactError
-from visita.store.journal import append_line, each_line, mend_lines, write_lines
+from visita.store.journal import append_line, each_line, last_lines, mend_lines, write_lines
 from visita.store.lock import WriterLock
 
 METADATA = "metadata.jsonl"
@@ -114,14 +114,17 @@ class MetadataFile:
             If the file cannot be read.
         """
         found: Sources = {}
-        for line in self._lines():
+        wanted = set(keys)
+        lines = self._lines(last_lines)  # what is asked for is mostly new, and what is new counts
+        while wanted and (line := next(lines, _END)) is not _END:
             kept = (line or {}).get("metadata", {})
-            found.update((key, kept[key]) for key in kept.keys() & keys)
+            found.update((key, kept[key]) for key in kept.keys() & wanted)
+            wanted -= kept.keys()
         return found
 
     def damaged(self) -> int:
         """Return how many lines are not as they were written."""
-        return sum(line is None for line in self._lines())
+        return sum(line is None for line in self._lines(each_line))
 
     def mend(self) -> None:
         """Take out what is damaged.
@@ -146,9 +149,11 @@ class MetadataFile:
             items = iter(self.read(live).items())
             write_lines(self._path, iter(lambda: {"metadata": dict(islice(items, _LINE))}, _END))
 
-    def _lines(self) -> Iterator[dict[str, Any] | None]:
+    def _lines(
+        self, reading: Callable[[Path], Iterator[dict[str, Any] | None]]
+    ) -> Iterator[dict[str, Any] | None]:
         try:
-            yield from each_line(self._path)
+            yield from reading(self._path)
         except FileNotFoundError:
             return
         except OSError as error:

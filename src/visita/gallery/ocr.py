@@ -126,6 +126,6 @@ def _tabulate(place: Path, lock: WriterLock) -> None:
         return
     lock.acquire()
     try:
-        write_table(place, Catalog(place).there(), lock)
+        write_table(place, Catalog(place).entries, lock)
     finally:
         lock.release()

@@ -11,16 +11,21 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
+from itertools import compress
 from pathlib import Path, PurePath
 from typing import IO, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from visita.data.buckets import ObjectFile, find_objects
 from visita.data.files import open_at_once
 from visita.data.locations import ObjectPath
 from visita.data.pictures import SUFFIXES, Exclusion, Found, PictureFile, find_pictures, printable
 from visita.errors import DataError, PassingError, PictureError
-from visita.gallery.entries import Entry
-from visita.gallery.metadata import stamp_of
+from visita.gallery.entries import Entries, Entry
+from visita.gallery.metadata import VERSION, stamp_of
+from visita.store.texts import Texts
 from visita.types import Skipped
 
 CHANGED = "changed or disappeared while it was read; it is tried again at the next sync"
@@ -155,14 +160,14 @@ KEPT_DAYS = 30
 """How long what is gone is kept; it may be on a disk that comes back."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Survey:
     """The files of a folder beside what the catalogue says of them.
 
     Attributes
     ----------
-    current : list of str
-        Paths of pictures that are as they were read.
+    current : int
+        How many pictures are as they were read.
     broken : list of str
         Paths of files that are as they were and no pictures.
     outdated : list of str
@@ -178,7 +183,7 @@ class Survey:
         Paths of pictures that are as they were, and of which other metadata is to be read.
     """
 
-    current: list[str]
+    current: int
     broken: list[str]
     outdated: list[str]
     changes: dict[str, Entry]
@@ -189,7 +194,7 @@ class Survey:
 
 def survey(
     files: Mapping[str, PictureFile],
-    entries: Mapping[str, Entry],
+    entries: Entries,
     stored: Container[str],
     decoder: str,
     is_hidden: Callable[[str], bool],
@@ -207,9 +212,11 @@ def survey(
         read. Its entry stays as it is.
     """
     now = int(time.time())
-    surveyed = Survey([], [], [], {}, [], [], [])
-    is_same = _same_content(files, entries)
-    for path, file in files.items():
+    settled = _settled(files, entries, stored)
+    surveyed = Survey(int(np.count_nonzero(settled)), [], [], {}, [], [], [])
+    rest = {path: files[path] for path in compress(files, ~settled)}
+    is_same = _same_content(rest, entries, surveyed.current)
+    for path, file in rest.items():
         entry = entries.get(path)
         if entry is None or not is_same(path) or not _is_known(entry, stored, decoder):
             surveyed.outdated.append(path)
@@ -219,22 +226,46 @@ def survey(
             surveyed.outdated.append(path)  # what has to be fetched anyway is read whole
             continue
         if entry.error is None:
-            surveyed.current.append(path)
+            surveyed.current += 1
             if not is_described:
                 surveyed.undescribed.append(path)
         else:
             surveyed.broken.append(path)
         if entry.inode != file.inode or entry.gone is not None:
             surveyed.changes[path] = entry._replace(inode=file.inode, gone=None)
-    for path, entry in entries.items():
+    for path in entries:
         if path in files or is_hidden(path):
             continue
+        entry = entries[path]
         if entry.gone is None:
             surveyed.gone.append(path)
             surveyed.changes[path] = entry._replace(gone=now)
         elif now - entry.gone > KEPT_DAYS * 24 * 3600:
             surveyed.expired.append(path)
     return surveyed
+
+
+def _settled(
+    files: Mapping[str, PictureFile], entries: Entries, stored: Container[str]
+) -> NDArray[np.bool_]:
+    """Tell of which files (n,) arrays tell that nothing is to be done: of nearly all, mostly."""
+    rows, arrays = entries.rows(files), entries.arrays
+    settled = rows >= 0
+    if not settled.any():
+        return settled
+    for name in ("size", "mtime_ns", "inode"):
+        numbers = (getattr(file, name) for file in files.values())
+        try:
+            settled &= np.fromiter(numbers, arrays[name].dtype, len(files)) == arrays[name][rows]
+        except OverflowError:  # no array can hold one of them
+            return np.zeros(len(files), np.bool_)
+    words = Texts.from_arrays(arrays, "described.words")
+    plain = [number for number, word in enumerate(words) if word == VERSION]
+    is_picture = (arrays["error"] < 0) & (arrays["gone"] < 0) & np.isin(arrays["described"], plain)
+    has_vector = map(stored.__contains__, Texts.from_arrays(arrays, "digest"))
+    is_picture &= np.fromiter(has_vector, np.bool_, len(is_picture))
+    alone = np.fromiter((not file.beside for file in files.values()), np.bool_, len(files))
+    return np.asarray(settled & alone & is_picture[rows])
 
 
 def unreadable(
@@ -252,22 +283,22 @@ def _is_known(entry: Entry, stored: Container[str], decoder: str) -> bool:
 
 
 def _same_content(
-    files: Mapping[str, PictureFile], entries: Mapping[str, Entry]
+    files: Mapping[str, PictureFile], entries: Entries, settled: int
 ) -> Callable[[str], bool]:
     """Return what tells whether a file that has an entry still has the content it was read with.
 
     Size and time of change tell, and the inode, as two files of equal size and time may have
     changed places. Some file systems number their files anew each time that they are mounted:
     where most inodes are others, only files that could be taken for each other are in doubt.
+    So many others are ``settled``.
     """
-    similar = [
-        path for path in files if path in entries and _looks_same(entries[path], files[path])
-    ]
-    moved = [path for path in similar if entries[path].inode not in (0, files[path].inode)]
+    known = {path: entry for path in files if (entry := entries.get(path))}
+    similar = [path for path, entry in known.items() if _looks_same(entry, files[path])]
+    moved = [path for path in similar if known[path].inode not in (0, files[path].inode)]
     doubtful = set(moved)
-    if 2 * len(moved) > len(similar):
+    if 2 * len(moved) > len(similar) + settled:
         alike = Counter((entry.size, entry.mtime_ns) for entry in entries.values())
-        doubtful = {p for p in moved if alike[entries[p].size, entries[p].mtime_ns] > 1}
+        doubtful = {p for p in moved if alike[known[p].size, known[p].mtime_ns] > 1}
     same = set(similar) - doubtful
     return same.__contains__
 

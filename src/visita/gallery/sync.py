@@ -99,7 +99,7 @@ class Sync:
         self._stores = stores
         self._lock = lock
         self._decoder = decoder_versions()
-        self._known = dict(catalog.entries)
+        self._known = catalog.entries.copy()
         lost = [path for path in self._known if path not in files]
         self._lost_digests = Counter(self._known[path].digest for path in lost)
         self._counts: Counter[str] = Counter()
@@ -116,7 +116,7 @@ class Sync:
                 read(self._files, survey.outdated, encoder, self._stores, self._commit)
         # What is in no entry is of no use, unless entries were lost.
         if (survey.outdated or survey.expired) and self._catalog.is_whole:
-            self._stores.drop_orphans({entry.digest for entry in self._catalog.entries.values()})
+            self._stores.drop_orphans(self._catalog.entries.digests())
 
     def describe(self, paths: Iterable[str], progress: ProgressBar) -> None:
         """Read what is written about pictures that are known, and nothing else of them."""
@@ -136,7 +136,7 @@ class Sync:
             changed=count["changed"],
             renamed=count["renamed"],
             removed=max(0, len(self._found.gone) - count["renamed"]),
-            unchanged=count["unchanged"] + len(self._found.current),
+            unchanged=count["unchanged"] + self._found.current,
             unreadable=unreadable(self._found, self._files, self._known),
             skipped=(*seen.skipped, *self._skipped),
             seconds=seconds,

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from visita.data.pictures import printable
 from visita.durable import checksum, checksum_of, draft_beside, sync_file, sync_folder
@@ -62,6 +63,8 @@ FULL_TEXT = ("title", "caption", "keywords", "folder", "place", "words")
 _NAME = "table.sqlite"
 _LAYOUT = 3
 _OF = "digest, described, mtime_ns"
+_INTO_TEXT = f"rowid, {', '.join(FULL_TEXT)}"
+_FROM_ROWS = f"id, {', '.join(FULL_TEXT)}"
 _QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;"
 """A draft needs no protection; 64 MB hold the parts of the indices that rows are added to."""
 _SCHEMA = f"""
@@ -75,24 +78,41 @@ CREATE VIRTUAL TABLE full_text USING fts5(
     {", ".join(FULL_TEXT)}, content='pictures', content_rowid='id',
     tokenize='unicode61 remove_diacritics 2');
 """
+_MANY = 20
+"""One in so many rows that are new: putting all into the full text anew is faster then."""
 Key = tuple[str, bytes]
 """A path as UTF-8 can hold it, and as it is where that is another."""
 
 
+class Since(NamedTuple):
+    """Which paths may have changed since a gallery was such that a table ``made_from`` it fits."""
+
+    made_from: str
+    paths: Collection[str]
+
+
 def is_in_step(place: Path) -> bool:
     """Tell whether there is a table made from what the gallery in ``place`` keeps now."""
-    return any(place.glob(f"table-{_made_from(place)}-*.sqlite"))
+    return any(_made(place, made_from(place)))
 
 
-def _made_from(place: Path) -> str:
+def _made(place: Path, source: str) -> Iterator[Path]:
+    return place.glob(f"table-{source}-*.sqlite")
+
+
+def made_from(place: Path) -> str:
     """Return what changes when a line is added to what it is made from, or that is written anew."""
     named = b"named" if places.is_installed() else b""
     marks = (mark_of(place / name) for name in (INDEX, METADATA, WORDS))
     return checksum(b"|".join([*marks, named]))
 
 
-def write_table(place: Path, entries: Mapping[str, Entry], lock: WriterLock) -> list[str]:
+def write_table(
+    place: Path, entries: Mapping[str, Entry], lock: WriterLock, since: Since | None = None
+) -> list[str]:
     """Bring the table in step with the catalogue; return the paths that damage took metadata of.
+
+    With ``since``, only what has changed is looked at, if there is still the table of before.
 
     Raises
     ------
@@ -101,14 +121,16 @@ def write_table(place: Path, entries: Mapping[str, Entry], lock: WriterLock) -> 
     UnwritableError
         If the disk refuses.
     """
-    source = _made_from(place)
+    source = made_from(place)
+    fitting = since and next(filter(_is_sound, _made(place, since.made_from)), None)
     try:
         with draft_beside(place / _NAME) as folder:
             draft = folder / _NAME
-            if base := _sound(place):
+            if base := fitting or _sound(place):
                 shutil.copyfile(base, draft)
             with closing(sqlite3.connect(draft)) as connection:
-                lacking = _update(connection, place, entries)
+                changed = since.paths if since and fitting else None
+                lacking = _update(connection, place, entries, changed)
             sync_file(draft)
             lock.check()
             written = place / f"table-{source}-{checksum_of(draft)}.sqlite"
@@ -125,7 +147,7 @@ def write_table(place: Path, entries: Mapping[str, Entry], lock: WriterLock) -> 
 @contextmanager
 def open_table(place: Path) -> Iterator[sqlite3.Connection]:
     """Lend the table as it is now; one that is not there, or of another day, is made in memory."""
-    made = next(place.glob(f"table-{_made_from(place)}-*.sqlite"), None)
+    made = next(_made(place, made_from(place)), None)
     if made and _is_sound(made):
         with closing(_opened(made)) as connection:
             yield connection
@@ -134,7 +156,7 @@ def open_table(place: Path) -> Iterator[sqlite3.Connection]:
         if base := _sound(place):
             with closing(_opened(base)) as before:
                 before.backup(connection)
-        if lacking := _update(connection, place, Catalog(place).there()):
+        if lacking := _update(connection, place, Catalog(place).entries):
             say_once(f"{place / METADATA} is damaged: what {len(lacking):,} pictures say is lost")
         yield connection
 
@@ -172,71 +194,101 @@ def damaged_tables(place: Path) -> list[str]:
     return [path.name for path in _tables(place) if not _is_sound(path)]
 
 
-def _update(connection: sqlite3.Connection, place: Path, entries: Mapping[str, Entry]) -> list[str]:
-    """Make the rows those of some entries; return the paths that metadata is lacking of."""
+def _update(
+    connection: sqlite3.Connection,
+    place: Path,
+    entries: Mapping[str, Entry],
+    changed: Collection[str] | None = None,
+) -> list[str]:
+    """Make the rows those of the pictures that are there; return the paths lacking metadata.
+
+    ``changed``: all that another row may be wanted of, where the layout is today's.
+    """
     connection.executescript(_QUICK)
-    _prepare(connection)
-    known = {
-        (p, raw): of for p, raw, *of in connection.execute(f"SELECT path, raw, {_OF} FROM pictures")
-    }
-    wanted = {key_of(path): (path, entry) for path, entry in entries.items()}
-    changed = {k: v for k, v in wanted.items() if known.get(k) != _stamp(v[1])}
-    gone = [key for key in known if key not in wanted or key in changed]
-    connection.executemany("DELETE FROM pictures WHERE path = ? AND raw = ?", gone)
-    keys = {key for _, e in changed.values() for key in keys_of(e.digest, e.described or "")}
+    whole = not _prepare(connection) or changed is None
+    some = ((path, entries[path]) for path in changed or () if path in entries)
+    looked_at = entries.items() if whole else some
+    wanted = {key_of(path): (path, entry) for path, entry in looked_at if entry.is_there}
+    known = _known(connection, None if whole else map(key_of, changed or ()))
+    new = {key: of for key, of in wanted.items() if known.get(key) != _stamp(of[1])}
+    gone = [key for key in known if key not in wanted or key in new]
+    (count,) = connection.execute("SELECT count(*) FROM pictures").fetchone()
+    few = _MANY * (len(new) + len(gone)) < count
+    at = "FROM pictures WHERE path = ? AND raw = ?"
+    if few:
+        connection.executemany(
+            f"INSERT INTO full_text (full_text, {_INTO_TEXT}) SELECT 'delete', {_FROM_ROWS} {at}",
+            gone,
+        )
+    connection.executemany(f"DELETE {at}", gone)
+    (last,) = connection.execute("SELECT ifnull(max(id), 0) FROM pictures").fetchone()
+    keys = {key for _, e in new.values() for key in keys_of(e.digest, e.described or "")}
     sources = MetadataFile(place).read(keys) if keys else {}
     lacking: list[str] = []
     names = ("raw", *_OF.split(", "), *COLUMNS)
     marks = ", ".join(f":{name}" for name in names)
     connection.executemany(
         f"INSERT INTO pictures ({', '.join(names)}) VALUES ({marks})",
-        (_row(key, *changed[key], sources, lacking) for key in sorted(changed)),
+        (_row(key, *new[key], sources, lacking) for key in sorted(new)),
     )
-    added = _add_words(connection, place) + _add_places(connection)
-    if changed or gone or added:
+    added = [*_add_words(connection, place), *_add_places(connection)]
+    if few and all(row > last for row in added):
         connection.execute(
-            "INSERT INTO full_text (full_text) VALUES ('rebuild')"
-        )  # faster than by rows
+            f"INSERT INTO full_text ({_INTO_TEXT}) SELECT {_FROM_ROWS} FROM pictures WHERE id > ?",
+            [last],
+        )
+    elif new or gone or added:
+        connection.execute("INSERT INTO full_text (full_text) VALUES ('rebuild')")
     connection.commit()
     return lacking
 
 
-def _add_words(connection: sqlite3.Connection, place: Path) -> int:
-    """Add the words that were read in pictures; return to how many rows' contents."""
-    if not (place / WORDS).exists():
-        return 0
-    unread = connection.execute("SELECT DISTINCT digest FROM pictures WHERE words IS NULL")
-    read = words_file(place).read({digest.hex() for (digest,) in unread})
-    connection.executemany(
-        "UPDATE pictures SET words = ? WHERE digest = ?",
-        ((said[0]["words"], bytes.fromhex(digest)) for digest, said in read.items()),
+def _known(connection: sqlite3.Connection, keys: Iterable[Key] | None) -> dict[Key, list[Any]]:
+    """Return what tells whether a row has changed, by its key; of all rows unless given."""
+    query = f"SELECT path, raw, {_OF} FROM pictures"
+    one = f"{query} WHERE path = ? AND raw = ?"
+    found = (
+        [connection.execute(query)] if keys is None else (connection.execute(one, k) for k in keys)
     )
-    return len(read)
+    return {(path, raw): of for path, raw, *of in chain.from_iterable(found)}
 
 
-def _add_places(connection: sqlite3.Connection) -> int:
-    """Add what places are called, where that is known; return to how many rows."""
+def _add_words(connection: sqlite3.Connection, place: Path) -> list[int]:
+    """Add the words that were read in pictures; return the rows."""
+    if not (place / WORDS).exists():
+        return []
+    unread = connection.execute("SELECT id, digest FROM pictures WHERE words IS NULL").fetchall()
+    read = words_file(place).read({digest.hex() for _, digest in unread})
+    found = [(read[d.hex()][0]["words"], row) for row, d in unread if d.hex() in read]
+    connection.executemany("UPDATE pictures SET words = ? WHERE id = ?", found)
+    return [row for _, row in found]
+
+
+def _add_places(connection: sqlite3.Connection) -> list[int]:
+    """Add what places are called, where that is known; return the rows."""
     if not places.is_installed():
-        return 0
+        return []
     rows = connection.execute(
         "SELECT id, latitude, longitude FROM pictures WHERE latitude NOT NULL AND place IS NULL"
     ).fetchall()
     names = places.place_names([(north, east) for _, north, east in rows])
-    connection.executemany(
-        "UPDATE pictures SET place = ? WHERE id = ?",
-        ((name, row[0]) for name, row in zip(names, rows, strict=True)),
-    )
-    return len(rows)
+    found = [(name, row[0]) for name, row in zip(names, rows, strict=True)]
+    connection.executemany("UPDATE pictures SET place = ? WHERE id = ?", found)
+    return [row for _, row in found]
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables, unless they are there; those of another layout are dropped."""
+def _prepare(connection: sqlite3.Connection) -> bool:
+    """Make the tables, unless they are there; those of another layout are dropped.
+
+    Returns whether they were there.
+    """
     (layout,) = connection.execute("PRAGMA user_version").fetchone()
     if layout != _LAYOUT:
         gone = "".join(
             f"DROP TABLE IF EXISTS {name};" for name in ("words", "full_text", "pictures")
         )
         connection.executescript(f"{gone} {_SCHEMA}")
+    return bool(layout == _LAYOUT)
 
 
 def undescribed(connection: sqlite3.Connection) -> int:

@@ -131,7 +131,7 @@ def compact_gallery(path: Path) -> int:
         gone = [name for name, entry in catalog.entries.items() if entry.gone is not None]
         catalog.mend()
         catalog.update({}, gone, lock)
-        live = {entry.digest for entry in catalog.entries.values()}
+        live = catalog.entries.digests()
         freed = sum(_compact(folder, live) for folder in store_folders(path))
         freed += _compact_metadata(path, catalog, lock)
         with lock.writing():
@@ -147,7 +147,7 @@ def _compact_metadata(path: Path, catalog: Catalog, lock: WriterLock) -> int:
     live = {key for e in entries.values() for key in keys_of(e.digest, e.described or "")}
     for file in files:
         file.compact(live)
-    write_table(path, catalog.there(), lock)
+    write_table(path, catalog.entries, lock)
     return before - sum(file.nbytes for file in files)
 
 

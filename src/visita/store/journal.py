@@ -13,6 +13,7 @@ no end, and counts as never written; a whole line with another checksum is damag
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -78,6 +79,19 @@ def each_line(path: Path) -> Iterator[dict[str, Any] | None]:
         for line in file:
             if line.endswith(b"\n"):  # else it was never written to its end
                 yield _opened(line[:-1])
+
+
+def last_lines(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Yield as ``each_line``, the last line first."""
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            end = content.rfind(b"\n")  # what comes after it was never written to its end
+            while end >= 0:
+                start = content.rfind(b"\n", 0, end)
+                yield _opened(content[start + 1 : end])
+                end = start
 
 
 def is_damaged(path: Path) -> bool:

@@ -60,6 +60,18 @@ class Texts(Sequence[str]):
             self, joined=self.joined[np.repeat(kept, sizes)], ends=np.cumsum(sizes[kept])
         )
 
+    def inserted(self, at: NDArray[np.int64], texts: Texts) -> Self:
+        """Return the strings with others in between, each before the one at its place, int64 (m,).
+
+        Places ascend; n is the end.
+        """
+        if not len(texts):
+            return self
+        sizes, more = (np.diff(each.ends, prepend=0) for each in (self, texts))
+        starts = np.append(self.ends - sizes, len(self.joined))[at]
+        joined = np.insert(self.joined, np.repeat(starts, more), texts.joined)
+        return replace(self, joined=joined, ends=np.cumsum(np.insert(sizes, at, more)))
+
     def __len__(self) -> int:
         return len(self.ends)
 
