@@ -11,9 +11,9 @@ from pathlib import Path
 
 from visita.artifact import MANIFEST, read_sealed, sha256_of, write_sealed
 from visita.data import open_pairs
+from visita.data.seen import SEEN, Seen
 from visita.errors import ConfigError
 from visita.matchers.base import load_folder
-from visita.matchers.seen import SEEN, Seen
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from visita.data.augment import LEAST, SIDE, Patchwork, cropped, generator, mirrored
+from visita.data.augment import LEAST, SIDE, Patchwork, cropped, generator, mirrored, varied
 
 COLOURS = ((250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0))
 
@@ -92,3 +92,39 @@ def test_a_view_depends_on_the_key_and_its_name_alone():
     }
     assert len(set(drawn.values())) == 4
     assert cropped(picture, generator("crop", "one")).tobytes() == drawn["crop", "one"]
+
+
+def test_a_varied_view_is_a_random_part_in_about_the_same_colours():
+    picture = places(240, 240)
+    parts, brightest = [], []
+    for seed in range(60):
+        view = varied(picture, 96, seed, mirror=False)
+        assert view.size == (96, 96) and view.mode == "RGB"
+        # Red is the place from the left, green that from the top, but for contrast and light.
+        x, y = np.asarray(view).astype(float)[:, :, 0], np.asarray(view).astype(float)[:, :, 1]
+        assert x[48, 90] > x[48, 5] and y[90, 48] > y[5, 48]
+        parts.append([x[48, 90] - x[48, 5], y[90, 48] - y[5, 48]])
+        brightest.append(np.asarray(view).mean())
+    wide, high = np.array(parts).T
+    assert np.ptp(wide) > 60 and np.std(np.log(wide / high)) > 0.1
+    assert np.ptp(brightest) > 30
+    assert (
+        np.asarray(varied(picture, 96, 1, mirror=False)).tobytes()
+        == np.asarray(varied(picture, 96, 1, mirror=False)).tobytes()
+    )
+
+
+def test_every_other_view_is_mirrored_where_that_is_asked():
+    picture = places(240, 240)
+
+    def turned(mirror: bool) -> float:
+        views = [np.asarray(varied(picture, 64, seed, mirror=mirror)) for seed in range(60)]
+        return float(np.mean([view[32, 60, 0] < view[32, 4, 0] for view in views]))
+
+    assert turned(mirror=False) == 0 and 0.3 < turned(mirror=True) < 0.7
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (900, 3)])
+def test_pictures_of_any_shape_have_varied_views(size):
+    for seed in range(10):
+        assert varied(Image.new("RGB", size), 32, seed, mirror=True).size == (32, 32)

@@ -15,6 +15,7 @@ from scipy import sparse
 import visita
 from visita.artifact import write_arrays
 from visita.data.identity import UNKNOWN, are_among, identities
+from visita.data.seen import SEEN, Seen
 from visita.errors import ArtifactError
 from visita.evaluation.intervals import Groups, components
 from visita.evaluation.measure import features_for
@@ -22,7 +23,6 @@ from visita.evaluation.pairs import pairs_to_measure
 from visita.evaluation.ranks import mean_ranks
 from visita.evaluation.rerank import ranks
 from visita.evaluation.unseen import kept
-from visita.matchers.seen import SEEN, Seen
 from visita.training.config import FusionConfig
 
 TINY = FusionConfig(

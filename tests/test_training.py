@@ -28,7 +28,7 @@ from visita.store.extract import PairFeatures, pair_features
 from visita.testing import check_matcher
 from visita.training.adapt import MIXES, adapt_joint, vectors_from_base
 from visita.training.config import AdaptConfig, ContrastConfig, FusionConfig
-from visita.training.fusion import start_closed_form, train_fusion
+from visita.training.fusion import closed_form_heads, train_fusion
 from visita.training.loop import History
 from visita.training.scaling import vectors_of
 from visita.training.tensors import ROWS, PairTensors, Spans, spans_of, standardised, statistics
@@ -109,10 +109,8 @@ def whole(tensors, config) -> JointMatcher:
 
 def random_network(tensors: Splits, config: FusionConfig, seed: int = 0) -> FusionNetwork:
     """Return a network that knows nothing: its linear maps are drawn, not solved for."""
-    torch.manual_seed(seed)
-    spans = layout(config)
-    network = FusionNetwork(spans.fusion[1], spans.text[1], dim=32, hidden=64, dropout=0.1)
-    start_closed_form(network, tensors["train"], spans, config)
+    sizes = {"seed": seed, "fusion_dim": 32, "hidden": 64, "dropout": 0.1}
+    network = closed_form_heads(tensors["train"], layout(config), config.model_copy(update=sizes))
     for tower in (network.image_tower, network.text_tower):
         tower.linear.normal_(0, 0.1)
     return network.eval()

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 import torch
 from commands import Done, process
+from drawn import draw_pairs
 from safetensors.torch import load_file
 from test_training_cross_modal import DEFAULT, config, hits_of, made_up, words_of
+from test_training_end_to_end import BASE, LEARNT, LEVELS
 from torch import nn
 
 import visita
+from visita.encoders.table import IMAGE_ENCODERS
 from visita.networks.losses import info_nce
 from visita.training.batches import drawn_texts
 from visita.training.cross_modal import train_cross_modal
@@ -49,6 +52,20 @@ for name, changes in json.loads(sys.argv[1]).items():
               {{"validated": str(len(validated)), "best": str(history.best())}})
 sys.argv[1:] = json.loads(sys.argv[3])
 main()
+"""
+ENCODER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from safetensors.torch import save_file
+from test_training_end_to_end import SETTINGS, trained_until
+from visita.data import open_pairs
+from visita.training.config import EndToEndConfig
+from visita.training.devices import Team
+
+folder, config = Path(sys.argv[2]), EndToEndConfig.of({{**SETTINGS, "batch": 4, "device": "cpu"}})
+state = trained_until(open_pairs(sys.argv[1]), folder / "state", config)
+save_file(state, folder / f"{{Team('cpu', 'float32').number}}.safetensors")
 """
 
 
@@ -126,6 +143,19 @@ def test_the_main_process_alone_speaks_and_writes(together, drawn_folder):
     assert MklVisitaConfig.of(saved.facts["config"]) == MklVisitaConfig.of(DEFAULT)
     again = visita.evaluate(out, f"folder:{drawn_folder}", split="dev")
     assert json.loads(json.dumps(again["protocols"])) == found["dev"]["protocols"]
+
+
+def test_an_encoder_is_trained_together_too(tmp_path):
+    draw_pairs(tmp_path / "pairs", 20)
+    script = tmp_path / "script.py"
+    script.write_text(ENCODER.format(tests=str(Path(__file__).parent)), "utf-8")
+    said = process(script, f"folder:{tmp_path / 'pairs'}", tmp_path, command=LAUNCH)
+    assert said.status == 0, said.err
+    assert said.err.count("before training") == 2  # of the heads, and of both
+    main, other = (load_file(tmp_path / f"{number}.safetensors") for number in (0, 1))
+    start = IMAGE_ENCODERS.load(BASE)().network(LEVELS).state_dict()
+    assert all(torch.equal(main[name], other[name]) for name in start)
+    assert not torch.equal(main[LEARNT], start[LEARNT])
 
 
 def notes_of(path: Path) -> dict[str, str]:

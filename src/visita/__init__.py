@@ -29,11 +29,17 @@ if TYPE_CHECKING:
     from visita.search.recommend import Recommendation, recommend
     from visita.serve.client import Client
     from visita.training.adapt import adapt
-    from visita.training.config import AdaptConfig, FusionConfig, LanguagesConfig, PaperConfig
+    from visita.training.config import (
+        AdaptConfig,
+        EndToEndConfig,
+        FusionConfig,
+        LanguagesConfig,
+        PaperConfig,
+    )
     from visita.training.encoder import TrainedEncoder, train_encoder
     from visita.training.fuse import Fused, fuse
     from visita.training.languages import TaughtLanguages, teach_languages
-    from visita.training.mkl_config import EndToEndConfig, MklVisitaConfig, MklVisitaPaperConfig
+    from visita.training.mkl_config import MklVisitaConfig, MklVisitaPaperConfig
     from visita.training.train import Trained, train
     from visita.vectors import unit_and_length
 
@@ -93,7 +99,7 @@ _MODULES = {
     "Captioner": "visita.search.caption",
     "Choice": "visita.search.answer",
     "Client": "visita.serve.client",
-    "EndToEndConfig": "visita.training.mkl_config",
+    "EndToEndConfig": "visita.training.config",
     "Explanation": "visita.search.explain",
     "Filter": "visita.gallery.filter",
     "Finder": "visita.search.finder",

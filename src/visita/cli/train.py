@@ -80,8 +80,8 @@ def fused(levels: dict[str, list[str]], *, joins_classes: bool) -> list[str]:
     return [f"image_levels={json.dumps(levels)}", *classes]
 
 
-def as_grids(levels: dict[str, list[str]], by: str = "second") -> list[str]:
-    """Return the settings that make ``by`` look at the same layers as grids of cells."""
+def as_grids(levels: dict[str, list[str]]) -> list[str]:
+    """Return the settings that make the second stage look at the same layers as grids of cells."""
     if not levels:
         return []
     grids = {
@@ -92,7 +92,7 @@ def as_grids(levels: dict[str, list[str]], by: str = "second") -> list[str]:
     }
     if not all(grids.values()):
         raise ConfigError("--levels names no layer with cells to look at, such as 12.")
-    return [f"{by}.image_levels={json.dumps(grids)}"]
+    return [f"second.image_levels={json.dumps(grids)}"]
 
 
 def read_by(encoder: str | None) -> list[str]:
@@ -236,6 +236,7 @@ def encoder(
     force: Force = False,
     image_encoder: ImageEncoder = None,
     levels: Levels = None,
+    text_encoder: TextEncoder = None,
     config: Config = None,
     settings: Settings = None,
     features: Features = None,
@@ -244,19 +245,21 @@ def encoder(
 ) -> None:
     """Train an image encoder on your pairs, for matchers that are then trained on it.
 
-    MKL-VisITA's network (settings network.…) learns on the encoder as it is,
-    then both learn together from the pixels. Some thousand pairs, and minutes
-    an epoch, or a GPU. Matchers name the result by its folder and carry it.
+    Heads, as of train fusion, learn on the encoder as it is; then they and
+    the encoder learn together from the pixels. Some thousand pairs, and
+    minutes an epoch, or a GPU. If training is killed, run the same command
+    again to resume. Matchers name the result by its folder and carry it.
 
     [bold]visita train encoder --data flickr8k:data/flickr8k --out eyes[/bold]
+    [bold]visita train encoder --data mine.csv --out eyes --image-encoder
+    timm:resnet18 --levels layer2.1,layer3.1,layer4.1[/bold]
     [bold]visita train fusion --data flickr8k:data/flickr8k --out mine
-    --image-encoder tuned:eyes --levels block7:avg,block11:avg,block15:avg,head:avg[/bold]
+    --image-encoder tuned:eyes --levels block10:avg,block15:avg,block19:avg,head:avg[/bold]
     """
-    from visita.training.mkl_config import EndToEndConfig  # noqa: PLC0415
-
     check_out(out, force)
-    words = as_grids(named_levels(image_encoder, levels), "network")
-    fresh = EndToEndConfig.read(config, [*words, *(settings or ())])
+    words = fused(named_levels(image_encoder, levels), joins_classes=False)
+    words += [f"text_encoder={json.dumps(text_encoder)}"] if text_encoder else []
+    fresh = visita.EndToEndConfig.read(config, [*words, *(settings or ())])
     trained = visita.train_encoder(rooted(data, root), out, config=fresh, features=features)
     if not speaks():
         return

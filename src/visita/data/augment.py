@@ -1,13 +1,14 @@
-"""Views of pictures to train on: cropped, mirrored, and patched together of four.
+"""Views of pictures to train on: cropped, mirrored, coloured, and patched together of four.
 
 RICAP is that of Takahashi, Matsubara & Uehara, *Data Augmentation using Random Image Cropping
 and Patching for Deep CNNs* (2018): a random corner of each of four pictures, which meet at a
-random point, and the share of the area that each takes as its label. What is random depends
-on the picture's key alone, so that a view is the same whenever it is made.
+random point, and the share of the area that each takes as its label. What is random in one of the
+``VIEWS`` depends on the picture's key alone, so that it is the same whenever it is made.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,8 +16,17 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageEnhance
 
+AREA = 0.35
+"""Share of the area that a random resized crop keeps at least."""
+RATIO = 4 / 3
+"""Of its width and height, or of its height and width, at most."""
+TRIES = 10
+"""Draws of a part that fits."""
+JITTER = 0.3
+"""Share by which brightness, contrast and colour differ at most."""
+ENHANCED = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 VIEWS = ("crop", "flip", "crop-flip", "ricap")
 """A random crop, the mirrored picture, another crop of that, and RICAP."""
 LEAST = 0.5
@@ -40,6 +50,42 @@ def cropped(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     edge = rng.uniform(LEAST, 1) ** 0.5
     size = [max(1, round(edge * length)) for length in picture.size]
     return _part(picture, size, rng.random(2))
+
+
+def varied(picture: Image.Image, side: int, seed: int, *, mirror: bool) -> Image.Image:
+    """Return a random part of an RGB picture, squashed to ``side`` pixels a side, jittered.
+
+    The part is a random resized crop (Szegedy et al., 2015); with ``mirror`` every other one, by
+    chance, is mirrored.
+    """
+    rng = np.random.default_rng(seed)
+    part = picture.resize((side, side), Image.Resampling.BICUBIC, box=_box(picture.size, rng))
+    if mirror and rng.random() < 0.5:
+        part = mirrored(part)
+    return _jittered(part, rng)
+
+
+def _box(size: tuple[int, int], rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """Return a random part of a picture: left, top, right and bottom; the whole where none fits."""
+    width, height = size
+    for _ in range(TRIES):
+        area = rng.uniform(AREA, 1) * width * height
+        ratio = math.exp(rng.uniform(-math.log(RATIO), math.log(RATIO)))
+        wide, high = math.sqrt(area * ratio), math.sqrt(area / ratio)
+        if wide <= width and high <= height:
+            left, top = rng.uniform(0, width - wide), rng.uniform(0, height - high)
+            return left, top, left + wide, top + high
+    return 0, 0, width, height
+
+
+def _jittered(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Return a picture of a little other contrast, brightness and, at times, colour."""
+    if rng.random() < 0.2:
+        return picture
+    strengths = [rng.uniform(1 - JITTER, 1 + JITTER) for _ in range(3)]
+    for kind, strength in zip(ENHANCED, strengths, strict=True):
+        picture = kind(picture).enhance(strength)
+    return picture
 
 
 def mirrored(picture: Image.Image) -> Image.Image:

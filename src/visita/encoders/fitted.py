@@ -7,10 +7,12 @@ name of its content: a recipe names it ``FAMILY:CONTENT``.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Protocol, Self, TypeVar
 
 from visita.artifact import MANIFEST, read_json
+from visita.data.seen import Seen
 from visita.durable import make_folder
 from visita.errors import ArtifactError
 from visita.home import cache_home
@@ -31,6 +33,11 @@ class Fitted(Protocol):
     """What an encoder has beside the contract of ``ImageEncoder`` to be kept."""
 
     family: ClassVar[str]
+
+    @property
+    def seen(self) -> Seen | None:
+        """The pictures that it learnt from and was chosen on; None where it keeps none."""
+        ...
 
     def fingerprint(self) -> str:
         """Return a hash over all of its content."""
@@ -90,11 +97,24 @@ def installed(kind: type[Kind], fingerprint: str) -> Kind:
 
 def save_fitted(recipe: Recipe, folder: Path) -> None:
     """Write the fitted encoders that a recipe names into ``folder``, one folder each."""
+    for encoder in _fitted(recipe):
+        encoder.save(folder / encoder.fingerprint())
+
+
+def seen_by(recipe: Recipe) -> Seen | None:
+    """Return the pictures that the fitted encoders of a recipe saw; None where none is known."""
+    seen = None
+    for encoder in _fitted(recipe):
+        if encoder.seen is not None:
+            seen = encoder.seen.joined(seen)
+    return seen
+
+
+def _fitted(recipe: Recipe) -> Iterator[Fitted]:
     for name in recipe.levels:
         family, _, content = name.partition(":")
         if family in FITTED:
-            encoder: Fitted = installed(FITTED.load(family), content)
-            encoder.save(folder / encoder.fingerprint())
+            yield installed(FITTED.load(family), content)
 
 
 def install_fitted(folder: Path) -> None:

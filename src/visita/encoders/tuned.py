@@ -21,6 +21,7 @@ from visita.artifact import (
     write_arrays,
     write_folder,
 )
+from visita.data.seen import Seen
 from visita.encoders.fitted import installed
 from visita.encoders.library.hub import no_fetching
 from visita.encoders.openvino import ov
@@ -40,13 +41,18 @@ class TunedEncoder:
         The encoder that training began with.
     tensors : dict of float16 arrays
         The parameters that were trained, by their names in its network.
+    seen : Seen or None
+        The pictures that it learnt from and was chosen on, where they are known.
     """
 
     family: ClassVar[str] = "tuned"
 
-    def __init__(self, base: str, tensors: Mapping[str, NDArray[np.float16]]) -> None:
+    def __init__(
+        self, base: str, tensors: Mapping[str, NDArray[np.float16]], seen: Seen | None = None
+    ) -> None:
         self.base = base
         self.tensors = dict(tensors)
+        self.seen = seen
 
     @property
     def name(self) -> str:
@@ -121,6 +127,8 @@ class TunedEncoder:
         facts = {"base": self.base, "fingerprint": self.fingerprint()}
         with write_folder(folder, self.family, facts) as draft:
             write_arrays(draft / WEIGHTS, self.tensors)
+            if self.seen is not None:
+                self.seen.save(draft)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -134,7 +142,7 @@ class TunedEncoder:
             If the encoder that training began with is another now.
         """
         saved = read_manifest(folder, cls.family, SavedTuned)
-        encoder = cls(saved.base, read_arrays(folder / WEIGHTS))
+        encoder = cls(saved.base, read_arrays(folder / WEIGHTS), Seen.read(folder))
         with no_fetching():
             fingerprint = encoder.fingerprint()
         if fingerprint != saved.fingerprint:

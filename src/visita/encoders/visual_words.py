@@ -62,6 +62,7 @@ class VisualWords:
     """
 
     family: ClassVar[str] = "visual-words"
+    seen = None
     side = SIDE
     reduced = True
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from visita.data.identity import identities
 from visita.data.pairs import LEAST, PairSet
+from visita.data.seen import Overlap
 from visita.evaluation.intervals import Groups, components
 from visita.evaluation.news import NEWSIMAGES, news
 from visita.evaluation.pairs import measure_pairs, pairs_to_measure
 from visita.evaluation.rerank import RerankedPairs, pair_scores, ranks
 from visita.evaluation.retrieval import measure_ranks
-from visita.matchers.seen import Overlap
 from visita.store.extract import PairFeatures
 from visita.types import Matcher
 

@@ -25,12 +25,12 @@ from visita.artifact import (
     write_arrays,
     write_folder,
 )
+from visita.data.seen import Seen
 from visita.encoders.library.hub import no_fetching
 from visita.errors import ArtifactError, MismatchError
 from visita.matchers.defaults import MatcherDefaults
 from visita.matchers.pair_probability import HeightProbability, MatchProbability
 from visita.matchers.probability import Calibrated, Calibration, KeywordCalibration
-from visita.matchers.seen import Seen
 from visita.matchers.standing_out import SearchCalibration
 from visita.matchers.words import WordMap
 from visita.registry import Registry

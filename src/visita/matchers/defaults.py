@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from visita.data.seen import Seen
 from visita.errors import ConfigError
-from visita.matchers.seen import Seen
 from visita.types import FloatArray, Reranker
 
 

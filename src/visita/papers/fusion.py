@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from visita.data.identity import identities
 from visita.data.pairs import PairSet, held_out
+from visita.data.seen import Overlap, Seen
 from visita.encoders.topics.model import most_topics
 from visita.errors import ConfigError
 from visita.evaluation.blocks import Truth, dot_blocks
@@ -28,7 +29,6 @@ from visita.evaluation.ranks import best_ranks, hits
 from visita.evaluation.retrieval import recall_sum
 from visita.evaluation.unseen import kept
 from visita.gallery.engines import ExactIndex
-from visita.matchers.seen import Overlap, Seen
 from visita.papers.fusion_claims import DIRECT, RECOMMEND, SYSTEMS
 from visita.progress import say
 from visita.reports.cells import Cell, Result, seeded

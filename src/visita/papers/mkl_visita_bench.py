@@ -14,6 +14,7 @@ from scipy import sparse
 
 from visita.data.identity import identities
 from visita.data.pairs import PairSet, held_out
+from visita.data.seen import Overlap, Seen
 from visita.encoders.vocabulary import Vocabulary
 from visita.evaluation.blocks import BothWays, Truth, scores_both_ways
 from visita.evaluation.intervals import Groups, components
@@ -21,7 +22,6 @@ from visita.evaluation.pairs import LabelledPairs, draw_pairs, pairs_to_measure
 from visita.evaluation.rerank import RerankedBlocks
 from visita.matchers.cross_modal import stack_grids
 from visita.matchers.rerank import DEPTH
-from visita.matchers.seen import Overlap, Seen
 from visita.reports.outcomes import FOUND
 from visita.store.altered import view_features
 from visita.store.extract import PairFeatures, pair_features

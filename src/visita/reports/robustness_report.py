@@ -15,13 +15,13 @@ import numpy as np
 
 from visita.data.corruptions import CORRUPTIONS, RULES, SIDE, STRENGTHS
 from visita.data.pairs import LEAST, PairSet
+from visita.data.seen import Overlap
 from visita.errors import DataError
 from visita.evaluation.intervals import Estimate, components
 from visita.evaluation.measure import caveats_on_seen
 from visita.evaluation.retrieval import CUTOFFS, DIRECTIONS, Retrieval, measure_ranks
 from visita.evaluation.tail import Bin, rarest_words, recall_by_frequency
 from visita.evaluation.unseen import kept, overlap
-from visita.matchers.seen import Overlap
 from visita.report import Column, Curves, Report, Row, Table, versions
 from visita.reports.cells import Cell, Result
 from visita.reports.outcomes import WAYS

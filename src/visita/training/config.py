@@ -19,8 +19,10 @@ from visita.types import Recipe
 __all__ = [
     "AdaptConfig",
     "ContrastConfig",
+    "EndToEndConfig",
     "FeatureConfig",
     "FusionConfig",
+    "HeadsConfig",
     "LanguagesConfig",
     "LoopConfig",
     "PaperConfig",
@@ -75,6 +77,8 @@ GRIDS: dict[str, Levels] = {
     "efficientnet-lite2": ("block10:5x5", "block15:5x5", "block20:5x5"),
 }
 LAST_GRIDS: dict[str, Levels] = {"efficientnet-lite2": GRIDS["efficientnet-lite2"]}
+CLASSES = "classes"
+"""The level of class probabilities, of encoders that have one."""
 NEIGHBOURS = 10
 INCEPTION: dict[str, Levels] = {"inception-v3": ("mixed9", "fc")}
 
@@ -196,7 +200,23 @@ class FeatureConfig(LoopConfig):
         return self
 
 
-class FusionConfig(FeatureConfig, ContrastConfig):
+class HeadsConfig(FeatureConfig, ContrastConfig):
+    """The fusion network's two heads, of pictures and of texts, and what they read."""
+
+    image_levels: ImageLevels = SMALL
+    mirror: bool = True
+    text_encoder: str = "minilm-l6"
+    text_levels: Levels = ("layer3", "layer4", "layer5", "layer6")
+
+    fusion_dim: Annotated[int, Field(ge=1, le=1024)] = 384
+    hidden: Annotated[int, Field(ge=1)] = 1024
+    dropout: Share = 0.6
+    input_dropout: Share = 0.4
+    image_ridge: Annotated[float, Field(gt=0)] = 2.0
+    text_ridge: Annotated[float, Field(gt=0)] = 0.1
+
+
+class FusionConfig(HeadsConfig):
     """Everything that decides a fusion matcher, with the values that ``visita-small`` has.
 
     Chosen on Flickr8k dev; the experiments are in ``docs/notebook.md``. The level
@@ -213,19 +233,8 @@ class FusionConfig(FeatureConfig, ContrastConfig):
 
     trained_by: ClassVar[str] = "visita.training.vectors:train_vectors"
 
-    image_levels: ImageLevels = SMALL
-    mirror: bool = True
-    text_encoder: str = "minilm-l6"
-    text_levels: Levels = ("layer3", "layer4", "layer5", "layer6")
-
     dim: Annotated[int, Field(ge=1, le=1024)] = 512
     """Width of a picture's vector, all kernels together."""
-    fusion_dim: Annotated[int, Field(ge=1, le=1024)] = 384
-    hidden: Annotated[int, Field(ge=1)] = 1024
-    dropout: Share = 0.6
-    input_dropout: Share = 0.4
-    image_ridge: Annotated[float, Field(gt=0)] = 2.0
-    text_ridge: Annotated[float, Field(gt=0)] = 0.1
     class_names_weight: Share = 0.15
     """beta of the class-name kernel; 0 leaves it out."""
 
@@ -274,6 +283,66 @@ class PaperConfig(FeatureConfig):
     margin: Annotated[float, Field(ge=0)] = 0.5
     l2: Annotated[float, Field(ge=0)] = 5e-4
     """What the sum of all squared weights counts in the loss."""
+
+
+class EndToEndConfig(HeadsConfig):
+    """Training an image encoder on pairs through fusion heads on its levels, from the pixels.
+
+    The heads begin in closed form and learn alone at first, on features of the untrained encoder.
+    In ``image_levels`` is the one encoder that is trained. Its level ``classes``, if it has one,
+    feeds no head.
+
+    Examples
+    --------
+    >>> visita.EndToEndConfig(sizes=[160, 224]).stochastic_depth
+    0.1
+    """
+
+    head_epochs: Annotated[int, Field(ge=0)] = 4
+    """Of the heads alone."""
+    epochs: Annotated[int, Field(ge=0)] = 16
+    """Of encoder and heads together."""
+    patience: Annotated[int, Field(ge=1)] = 16
+    """Epochs without a better dev score before training stops. Small pictures, which come first,
+    make dev worse for a while, and a rate that falls to 0 makes the last epochs the best."""
+    batch: Annotated[int, Field(ge=2)] = 128
+    """Pictures a step that go through the encoder."""
+    bank: Annotated[int, Field(ge=0)] = 896
+    """Others a step, whose levels are those of their last visit (cross-batch memory, Wang et al.,
+    2020)."""
+    sizes: tuple[Annotated[int, Field(ge=32)], ...] = ()
+    """Pixels a side of the pictures, spread evenly over the epochs (progressive resizing), as in
+    [160, 192, 224]; without, they grow to the encoder's own, where it reads others than that."""
+    encoder_learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    """Of the last layer; ``learning_rate`` is that of the heads."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.92
+    """What the rate of each layer is of that of the next."""
+    frozen: Share = 0.2
+    """Share of the layers, the first ones, that are not learnt."""
+    stochastic_depth: Share = 0.1
+    """How often the last layer is left out of a picture's way (Huang et al., 2016)."""
+    distillation: Annotated[float, Field(ge=0)] = 0.5
+    """Weight of keeping the class probabilities of the untrained encoder, where it gives any
+    (learning without forgetting, Li & Hoiem, 2016)."""
+    averaging: Share = 0.99
+    """Decay of the running mean of the weights, which is what is kept; 0 keeps the last."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it is trained: "auto" is the GPU where torch finds one."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 is mixed: the weights stay float32."""
+
+    @model_validator(mode="after")
+    def _refuse_what_heads_cannot_read(self) -> Self:
+        if len(self.image_levels) > 1:
+            raise ConfigError("Encoders are trained one by one: name one in image_levels.")
+        if not self.pooled()[1]:
+            raise ConfigError("The heads need at least one image level besides 'classes'.")
+        return self
+
+    def pooled(self) -> tuple[str, Levels]:
+        """Return the encoder, and the levels that the heads read."""
+        [(encoder, levels)] = self.image_levels.items()
+        return encoder, tuple(level for level in levels if level != CLASSES)
 
 
 def __dir__() -> list[str]:

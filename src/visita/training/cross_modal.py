@@ -44,8 +44,6 @@ from visita.types import FloatArray, Recipe, Tokens
 
 ValidateScores = Callable[[FloatArray], float]
 """Maps scores of dev pictures and texts, float32 (n, m), to a number; higher is better."""
-GridsOf = Callable[[NDArray[np.int64]], Tensor]
-"""Maps rows, as ``labels_of`` numbers pictures and views, to grids, float32 (b, cells, d)."""
 GRADIENT = 2.0
 """Longest gradient: attention is steep at first."""
 IMAGES = 100
@@ -88,12 +86,11 @@ def train_cross_modal(
     rng = np.random.default_rng(config.seed)
     set_apart(rng, team.number)
     network = _network(train, text, config).to(team.device)
-    grids_of = partial(_grids, network, train, rng=rng)
-    decay = partial(warm_up_and_cosine, steps=step_count(train, config, team))
+    decay = partial(warm_up_and_cosine, steps=_step_count(train, config, team))
     history = fit(
         network,
-        losses_of(network, train, config, rng, team, grids_of),
-        optimizer_of(network, config),
+        _losses(network, train, config, rng, team),
+        _optimizer(network, config),
         lambda: team.shared(lambda: validate(all_scores(network, dev))),
         config,
         constant if config.plateau else decay,
@@ -177,7 +174,7 @@ def _standardise(side: Any, rows: NDArray[np.float16]) -> None:
     side.scale.copy_(torch.from_numpy(scale))
 
 
-def optimizer_of(network: MklVisita, config: CrossModalConfig) -> torch.optim.Optimizer:
+def _optimizer(network: MklVisita, config: CrossModalConfig) -> torch.optim.Optimizer:
     """Return what takes the steps; the weights of the kernels have a rate of their own."""
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.SGD
     kernels = set(network.kernels.parameters())
@@ -195,7 +192,7 @@ def optimizer_of(network: MklVisita, config: CrossModalConfig) -> torch.optim.Op
     return kind([rest, layer])
 
 
-def step_count(train: CrossTensors, config: CrossModalConfig, team: Team) -> int:
+def _step_count(train: CrossTensors, config: CrossModalConfig, team: Team) -> int:
     """Return how many steps all epochs have."""
     items: int = train.truth.shape[0]
     if config.loss in PAIR_LOSSES:
@@ -203,17 +200,16 @@ def step_count(train: CrossTensors, config: CrossModalConfig, team: Team) -> int
     return config.epochs * -(-items // (config.batch * team.count))
 
 
-def losses_of(
+def _losses(
     network: MklVisita,
     train: CrossTensors,
     config: CrossModalConfig,
     rng: np.random.Generator,
     team: Team,
-    grids_of: GridsOf,
 ) -> Losses:
     """Return what yields, for one epoch, each batch's loss and that of guessing."""
     kind = _labelled if config.loss in PAIR_LOSSES else _contrast
-    return kind(network, train, loss_named(config.loss, config), config, rng, team, grids_of)
+    return kind(network, train, loss_named(config.loss, config), config, rng, team)
 
 
 def _contrast(
@@ -223,7 +219,6 @@ def _contrast(
     config: CrossModalConfig,
     rng: np.random.Generator,
     team: Team,
-    grids_of: GridsOf,
 ) -> Losses:
     def epoch() -> Iterator[tuple[Tensor, float]]:
         order = rng.permutation(train.truth.shape[0])
@@ -236,7 +231,7 @@ def _contrast(
                     views = rng.integers(0, 1 + len(train.views), len(images))
                     rows = views * len(order) + images
                 with team.mixed():
-                    grids = network.image(grids_of(rows))
+                    grids = network.image(_grids(network, train, rows, rng))
                     scores = _scores(network, grids, train.tokens, texts)[owners]
                 same = torch.from_numpy(train.truth[images][:, texts].toarray())[owners]
                 same = same.to(scores.device)
@@ -252,7 +247,6 @@ def _labelled(
     config: CrossModalConfig,
     rng: np.random.Generator,
     team: Team,
-    grids_of: GridsOf,
 ) -> Losses:
     labels = labels_of(train.truth, [view.made_of for view in train.views])
     images, count = train.truth.shape[0], config.texts_per_image
@@ -261,7 +255,7 @@ def _labelled(
         drawn = list(labelled_pairs(labels, images, count, config.batch, rng))
         for batch in drawn[: team.least(-(-len(drawn) // team.count))]:
             with team.mixed():
-                grids = network.image(grids_of(batch.views))
+                grids = network.image(_grids(network, train, batch.views, rng))
                 scores = network.score_pairs(grids, _texts(network, train.tokens, batch.texts))
             probabilities = network.probability(scores.float())
             wanted = torch.from_numpy(batch.labels).to(scores.device)

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather, reduce
-from torch import nn
+from torch import Tensor, nn
 
 from visita.errors import ConfigError
 
@@ -75,6 +75,13 @@ class Team:
             for parameter in network.parameters():
                 if parameter.grad is not None:
                     parameter.grad = reduce(parameter.grad, "mean")
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        """Return the rows of all processes, which have as many each, in the order of these."""
+        if self.count == 1:
+            return rows
+        every: Tensor = gather(rows)
+        return every
 
     def least(self, number: int) -> int:
         """Return the smallest of the processes' numbers."""

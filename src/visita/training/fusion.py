@@ -20,7 +20,7 @@ from visita.networks.fusion import ClassNames, FusionNetwork, JointSpace, Tower
 from visita.networks.losses import loss_named
 from visita.networks.part import Part
 from visita.store.extract import text_features
-from visita.training.config import FusionConfig
+from visita.training.config import FusionConfig, HeadsConfig
 from visita.training.loop import History
 from visita.training.tensors import (
     PairTensors,
@@ -58,6 +58,16 @@ def train_fusion(
         If the levels cannot be used.
     """
     spans = spans_of(config, text)
+    extra = Extra(keywords, config.keyword_weight) if keywords else None
+    network = closed_form_heads(train, spans, config)
+    loss = loss_named(config.loss, config)
+    history = train_network(network, train, dev, spans, validate, config, extra, loss)
+    space = _joint_space(network, train, spans, config, text)
+    return as_matcher(name, space, config.recipe(), text), history
+
+
+def closed_form_heads(train: PairTensors, spans: Spans, config: HeadsConfig) -> FusionNetwork:
+    """Return a network that begins in closed form, by canonical correlation analysis."""
     torch.manual_seed(config.seed)
     network = FusionNetwork(
         spans.fusion[1],
@@ -67,18 +77,14 @@ def train_fusion(
         dropout=config.dropout,
         input_dropout=config.input_dropout,
     )
-    start_closed_form(network, train, spans, config)
-    extra = Extra(keywords, config.keyword_weight) if keywords else None
-    loss = loss_named(config.loss, config)
-    history = train_network(network, train, dev, spans, validate, config, extra, loss)
-    space = _joint_space(network, train, spans, config, text)
-    return as_matcher(name, space, config.recipe(), text), history
+    _start_closed_form(network, train, spans, config)
+    return network
 
 
-def start_closed_form(
-    network: FusionNetwork, train: PairTensors, spans: Spans, config: FusionConfig
+def _start_closed_form(
+    network: FusionNetwork, train: PairTensors, spans: Spans, config: HeadsConfig
 ) -> None:
-    """Set each tower's statistics and its linear map by canonical correlation analysis."""
+    """Set each tower's statistics and its linear map."""
     views = train.images.reshape(-1, train.images.shape[-1])[:, : spans.fusion[1]]
     image_mean, image_scale = statistics(views)
     text_mean, text_scale = statistics(train.texts)

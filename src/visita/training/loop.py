@@ -292,17 +292,21 @@ class Checkpoint:
     process : int
         Which of those that train together this is: the first alone writes, and each of the
         others draws other numbers from what it reads.
+    memory : dict of tensors
+        What else changes: it is written too, and set in place to what it was.
     """
 
     folder: Path
     rng: np.random.Generator
     process: int = 0
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
 
     def save(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Write the state, atomically."""
         if self.process:
             return
         facts = {"state": dict(state), "rng": self.rng.bit_generator.state}
+        tensors = {**tensors, **within("memory", self.memory)}
         with write_folder(self.folder, KIND, facts) as draft:
             save_file({k: v.detach().cpu().clone() for k, v in tensors.items()}, draft / TENSORS)
 
@@ -318,6 +322,8 @@ class Checkpoint:
             tensors = load_file(self.folder / TENSORS)
             if not all(values.isfinite().all() for values in tensors.values()):
                 raise ValueError("it holds numbers that are not finite")
+            for name, values in self.memory.items():
+                values.copy_(tensors[f"memory/{name}"])
             self.rng.bit_generator.state = saved.rng
         except (ArtifactError, SafetensorError, OSError, *MALFORMED) as error:
             say(f"{self.folder} is damaged, so training starts anew: {error}")

@@ -1,4 +1,4 @@
-"""What decides a run of MKL-VisITA: its network, both its stages, an encoder trained through it."""
+"""What decides a run of MKL-VisITA: its network, and both its stages."""
 
 from __future__ import annotations
 
@@ -166,36 +166,4 @@ class MklVisitaPaperConfig(Settings):
     def _refuse_vectors_that_nothing_learns(self) -> Self:
         if "whole" not in self.second.levels:
             raise ConfigError("second.levels needs whole: it is what teaches the vectors.")
-        return self
-
-
-class EndToEndConfig(Settings):
-    """Training an image encoder on pairs, through MKL-VisITA's network.
-
-    Examples
-    --------
-    >>> sorted(visita.EndToEndConfig().network.image_levels)
-    ['efficientnet-lite0']
-    """
-
-    seed: Seed = 0
-    epochs: Annotated[int, Field(ge=0)] = 4
-    """Of encoder and network together, after those of the network alone."""
-    patience: Annotated[int, Field(ge=1)] = 2
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
-    """Of both."""
-    network: CrossModalConfig = CrossModalConfig(
-        image_levels={"efficientnet-lite0": GRIDS["efficientnet-lite0"]}, epochs=6
-    )
-    """What reads the grids, first as the encoder makes them untrained; its own seed is not used.
-    Of ``image_levels``, the one encoder is trained, through these levels."""
-
-    @model_validator(mode="after")
-    def _refuse_what_pixels_cannot_do(self) -> Self:
-        if len(self.network.image_levels) > 1:
-            raise ConfigError("Encoders are trained one by one: name one in network.image_levels.")
-        if self.network.views:
-            raise ConfigError(
-                "network.views would do nothing: pictures are cropped and mirrored anew each time."
-            )
         return self

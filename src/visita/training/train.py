@@ -16,8 +16,9 @@ from visita.brief import Brief
 from visita.data import Data, PairSet, open_pairs
 from visita.data.join import interchangeable
 from visita.data.pairs import LEAST, check_enough
+from visita.data.seen import Seen
+from visita.encoders.fitted import seen_by
 from visita.evaluation.measure import caveats
-from visita.matchers.seen import Seen
 from visita.training.calibrate import caveats_on_words, provenance
 from visita.training.config import FusionConfig
 from visita.training.loop import History, partial_folder, resumable
@@ -196,10 +197,11 @@ class Run:
     def save(self, matcher: Saved, history: History) -> Saved:
         """Save a matcher of any kind, with its loss curve, and return it.
 
-        It keeps which pictures it saw: those of these pairs beside what it had.
+        It keeps which pictures it saw: those of these pairs beside what it and its encoders had.
         """
         any_kind: Any = matcher
-        any_kind = replace(any_kind, seen=self.seen.joined(any_kind.seen))
+        seen = self.seen.joined(any_kind.seen).joined(seen_by(any_kind.recipe))
+        any_kind = replace(any_kind, seen=seen)
         any_kind.save(self.out, beside=lambda draft: save_curve(history, draft / "curve.png"))
         return cast(Saved, any_kind)
 

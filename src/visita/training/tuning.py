@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from visita.networks.fusion import ImageSide, TextSide
 from visita.networks.losses import Loss, loss_named, loss_of_guessing
 from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import ContrastConfig
-from visita.training.loop import History, Losses, fit, warm_up_and_cosine
+from visita.training.loop import Checkpoint, History, Losses, fit, warm_up_and_cosine
 from visita.training.tensors import ROWS, PairTensors, Spans
 from visita.types import FloatArray
 
@@ -42,10 +43,12 @@ def train_network(
     config: ContrastConfig,
     extra: Extra | None = None,
     loss: Loss | None = None,
+    resume: Path | None = None,
 ) -> History:
     """Train a two-sided ``network`` in place and return what happened.
 
-    ``loss`` is InfoNCE unless another one is given.
+    ``loss`` is InfoNCE unless another one is given, ``resume`` a folder that a killed run goes on
+    from.
 
     Raises as ``loop.fit`` does.
     """
@@ -77,7 +80,8 @@ def train_network(
     )
     steps = config.epochs * batch_count(train.truth, config.batch)
     rate = partial(warm_up_and_cosine, steps=steps)
-    return fit(network, losses, optimizer, dev_score, config, rate)
+    checkpoint = Checkpoint(resume, rng) if resume else None
+    return fit(network, losses, optimizer, dev_score, config, rate, checkpoint=checkpoint)
 
 
 def _losses(
@@ -114,12 +118,15 @@ def _scores(
     network: Any, images: Tensor, texts: Tensor, batch: Batch, config: ContrastConfig
 ) -> tuple[Tensor, Tensor]:
     views = images[torch.from_numpy(batch.images), torch.from_numpy(batch.views)][:, None]
-    read = texts[torch.from_numpy(batch.texts)]
-    if config.mix_texts:
-        read = torch.lerp(
-            texts[torch.from_numpy(batch.siblings)], read, torch.from_numpy(batch.shares)[:, None]
-        )
+    read = mixed_texts(texts, batch) if config.mix_texts else texts[torch.from_numpy(batch.texts)]
     return network.image(views) @ network.text(read).T, torch.from_numpy(batch.also_true)
+
+
+def mixed_texts(texts: Tensor, batch: Batch) -> Tensor:
+    """Return each pair's text mixed with its sibling, (b, e), from the vectors of all."""
+    rows, siblings = torch.from_numpy(batch.texts), torch.from_numpy(batch.siblings)
+    shares = torch.from_numpy(batch.shares).to(texts.device)
+    return torch.lerp(texts[siblings], texts[rows], shares[:, None])
 
 
 def embed(network: Any, pairs: PairTensors, spans: Spans) -> tuple[FloatArray, FloatArray]:

@@ -1,4 +1,4 @@
-"""Which pictures a matcher saw before it is measured: what it learnt from, and what chose it."""
+"""Which pictures something trained saw: what it learnt from, and what it was chosen on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPLITS = ("train", "dev")
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """The identities of pictures that a matcher saw, 16 bytes each.
+    """The identities of pictures that a matcher or an encoder saw, 16 bytes each.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Seen:
 
     @classmethod
     def of(cls, pairs: PairSet) -> Self:
-        """Return the splits train and dev of the data that a matcher is trained on."""
+        """Return the splits train and dev of the data that one is trained on."""
         paths = np.array(pairs.image_paths, object)
         return cls(*(identities(paths[pairs.image_split == split]) for split in SPLITS))
 
@@ -57,12 +57,12 @@ class Seen:
         return Overlap(train, are_among(pictures, self.dev) & ~train)
 
     def save(self, folder: Path) -> None:
-        """Write them into the folder of a matcher."""
+        """Write them into the folder of what saw them."""
         write_arrays(folder / SEEN, {split: getattr(self, split) for split in SPLITS})
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Read what ``save`` wrote; None for a matcher that keeps none.
+        """Read what ``save`` wrote; None where nothing was kept.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """Which of n pictures a matcher learnt from, bool (n,), and which others it was chosen on."""
+    """Which of n pictures were learnt from, bool (n,), and which others were chosen on."""
 
     train: NDArray[np.bool_]
     dev: NDArray[np.bool_]
