@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -53,6 +53,10 @@ class Activations:
 
     def fingerprint(self) -> str:
         """Return a hash over all numbers and over what is done with them on this processor."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         means = [mean.tolist() for mean in self.means]
         fewer_steps = [] if weight_steps() == MOST else [weight_steps()]
         return fingerprint_of([FLOAT, TAILS, self.ranges.tolist(), means, *fewer_steps])

@@ -1,7 +1,7 @@
 """What a matcher costs in use: time, memory, bytes a picture, parameters.
 
 ``measure_apart`` runs this file as a process of its own, so that its peak of memory is the
-matcher's and no other's.
+matcher's and no other's. Parameters it counts here, as that loads torch.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def measure_apart(
 ) -> dict[str, float]:
     """Return ``measure`` of a matcher by its name or folder, from a process of its own.
 
+    With it are its ``parameters``.
+
     Raises
     ------
     VisitaError
@@ -56,7 +58,7 @@ def measure_apart(
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise VisitaError(f"What it costs could not be measured: {lines[-1]}")
     costs: dict[str, float] = json.loads(done.stdout)
-    return costs
+    return costs | {"parameters": parameters(load(matcher))}
 
 
 def measure(matcher: Matcher, pictures: Sequence[Path], texts: Sequence[str]) -> dict[str, float]:
@@ -67,8 +69,7 @@ def measure(matcher: Matcher, pictures: Sequence[Path], texts: Sequence[str]) ->
     dict
         ``pictures_per_second``, files to vectors on all cores; ``query_ms``, the median of one
         text in, ``GALLERY`` vectors compared and the first re-scored where the matcher does so;
-        ``bytes_per_picture``, what is compared; ``peak_memory``'s; ``parameters``, of the encoders
-        and of the matcher itself.
+        ``bytes_per_picture``, what is compared; and ``peak_memory``'s.
 
     Raises
     ------
@@ -77,13 +78,11 @@ def measure(matcher: Matcher, pictures: Sequence[Path], texts: Sequence[str]) ->
     """
     vectors, packed, rate = _read(matcher, pictures)
     milliseconds = _asked(matcher, texts, vectors, packed)
-    peak = peak_memory()  # counting parameters loads torch
     return {
         "pictures_per_second": rate,
         "query_ms": milliseconds,
         "bytes_per_picture": vectors[0].nbytes + (packed[0].nbytes if packed is not None else 0),
-        **peak,
-        "parameters": parameters(matcher),
+        **peak_memory(),
     }
 
 
