@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
+
+# Processes are many, and none compiles again what another has compiled: where bytecode may not be
+# written beside the sources, it is kept with what pytest keeps.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    kept = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    sys.pycache_prefix = os.environ.setdefault("PYTHONPYCACHEPREFIX", kept)
+    sys.dont_write_bytecode = False
 
 # Before anyone imports numpy or torch, and for every subprocess: the same seed gives the same
 # bits at one thread count only. The other cores are for the other workers.
 os.environ["OMP_NUM_THREADS"] = os.environ["VISITA_CORES"] = "1"
 
+import gc
 import shutil
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,10 +72,22 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Seek no garbage in what is imported now, neither now nor later: it stays to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files with few tests first: theirs are the long ones, and workers end together."""
+    """Run the long files first, so that workers end together: those slow throughout, and few."""
     tests = Counter(item.path for item in items)
-    items.sort(key=lambda item: (tests[item.path], item.path))
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (-slow[item.path] / tests[item.path], tests[item.path], item.path))
 
 
 @pytest.fixture(scope="session", autouse=True)
