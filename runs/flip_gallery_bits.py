@@ -3,9 +3,10 @@
 python runs/flip_gallery_bits.py --out docs/results/gallery-bits.md [--bits 2000] [--small 1100]
 
 Every bit of a file of at most ``--small`` bytes is flipped, one at a time, and ``--bits`` random
-ones of a larger one. After each, the galleries are listed and the gallery is searched: the
-vectors have to be those of before, and what is verified next has to be sound or made so by
-another search. The gallery is of drawn pictures and a small encoder.
+ones of a larger one. After each, the galleries are listed and the gallery is searched: what is
+found has to be that of before, and what is verified next has to be sound or made so by another
+search. The gallery is of drawn pictures and a small encoder, and counts as a large one: it has
+checkpoints, lists of its vectors, and a table.
 """
 
 from __future__ import annotations
@@ -16,21 +17,30 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from standin import ColourMeans, LinearMatcher, draw_noise
+from large import as_large
+from standin import ColourMeans, LinearMatcher, draw_noise, of_vector
 
+from visita.gallery.filter import Filter
 from visita.gallery.gallery import StoredGallery
 from visita.gallery.listing import galleries
+from visita.gallery.mentions import Fields
+from visita.gallery.snapshot import Snapshot
 from visita.gallery.upkeep import verify_gallery
+from visita.search.search import search
+from visita.vectors import unit
 
 PICTURES = 8
+KINDS: tuple[Literal["text", "picture"], ...] = ("text", "picture")
 HEAD = """| file | bits | flipped | other results | errors | not mended |
 |---|---:|---:|---:|---:|---:|"""
 
@@ -49,11 +59,35 @@ class Kept:
         self.truth = self.found()
         shutil.copytree(self.gallery.path, self.copy)
 
-    def found(self) -> list[tuple[str, bytes]]:
-        """Search, and return what can be found."""
+    @property
+    def snapshot(self) -> Snapshot:
+        """What there is to be searched."""
+        return self.gallery.snapshot(self.matcher.fingerprint())
+
+    def passing(self, where: Filter) -> Snapshot:
+        """Return what passes a filter."""
+        return self.gallery.passing(self.snapshot, where)
+
+    def mentions(self, snapshot: Snapshot, words: Iterable[str]) -> Mapping[int, Fields]:
+        """Return which pictures some words were read in: none."""
+        return self.gallery.mentions(snapshot, words)
+
+    def mend(self) -> None:
+        """Do what a search does that comes upon damage."""
+        self.gallery.refresh(self.matcher, self.encoder, whole=True)
+
+    def found(self) -> list[Any]:
+        """Search, and return what is found: what is nearest and how near, what passes a filter."""
         self.gallery.refresh(self.matcher, self.encoder)
-        snapshot = self.gallery.snapshot(self.matcher.fingerprint())
-        return [(p, v.tobytes()) for p, v in zip(snapshot.paths, snapshot.vectors, strict=True)]
+        nearest = [
+            search(of_vector(vector, self.matcher, kind), [self], k)
+            for vector in unit(np.eye(3, self.matcher.dim, dtype=np.float32) - 0.1)
+            for kind in KINDS
+            for k in (2, PICTURES)
+        ]
+        passing = self.passing(Filter(where="width = 16"))
+        found = [[(match.path, round(match.score, 5)) for match in some] for some in nearest]
+        return [*found, list(self.snapshot.paths), list(passing.paths)]
 
     def files(self) -> list[Path]:
         """Return the files that are kept, relative to the gallery."""
@@ -91,7 +125,7 @@ def main() -> None:
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     lines, bad = [HEAD], 0
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, as_large():
         kept = Kept(Path(folder))
         for file in kept.files():
             total = 8 * (kept.copy / file).stat().st_size

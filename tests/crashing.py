@@ -20,6 +20,7 @@ from itertools import count
 from pathlib import Path
 
 from killing import PROGRAMS, Rows, expected, same, stored
+from large import as_large
 from standin import ColourMeans, draw_noise
 
 from visita.errors import ArtifactError, DataError
@@ -46,7 +47,8 @@ class Scenario:
 
     def work(self, root: Path) -> None:
         if self.name == "compaction":
-            compact_gallery(gallery(root).path)
+            with as_large():
+                compact_gallery(gallery(root).path)
         PROGRAMS[self.kind](root / "home", root / "pictures", self.encoder)
 
     @property

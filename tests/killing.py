@@ -1,7 +1,7 @@
 """A program that fills a store or a gallery, and what kills it half-way and looks at the rest.
 
 python tests/killing.py store HOME PICTURES     features of all pictures, by file name
-python tests/killing.py gallery HOME PICTURES   a gallery in step with its folder
+python tests/killing.py gallery HOME PICTURES   a gallery in step with its folder, as a large one
 
 It prints the number of pictures that it believes to be on disk whenever that grows. With
 ``--real`` at the end, visita's own encoder is used instead of the small one.
@@ -20,9 +20,11 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
+from large import as_large
 from standin import ColourMeans, LinearMatcher
 
 from visita.encoders.contract import PictureEncoder
+from visita.gallery.engines import ExactIndex
 from visita.gallery.gallery import StoredGallery
 from visita.progress import Advance
 from visita.store.store import FeatureStore
@@ -69,7 +71,8 @@ def extract(home: Path, pictures: Path, encoder: PictureEncoder) -> None:
 def synchronize(home: Path, pictures: Path, encoder: PictureEncoder) -> None:
     """Bring the gallery of ``pictures`` in step."""
     gallery = StoredGallery.open(pictures, home=home)
-    gallery.sync(LinearMatcher(encoder.recipe), encoder, progress=printing)
+    with as_large():
+        gallery.sync(LinearMatcher(encoder.recipe), encoder, progress=printing)
 
 
 @contextmanager
@@ -94,7 +97,11 @@ def stored(kind: str, home: Path, pictures: Path, encoder: PictureEncoder) -> di
             for name in store.ids
         }
     gallery = StoredGallery.open(pictures, home=home)
-    snapshot = gallery.snapshot(LinearMatcher(encoder.recipe).fingerprint())
+    with as_large():
+        snapshot = gallery.snapshot(LinearMatcher(encoder.recipe).fingerprint())
+        found, _ = snapshot.index.search(snapshot.vectors, 3)
+    best, _ = ExactIndex(snapshot.vectors).search(snapshot.vectors, 3)
+    assert np.array_equal(found, best), "what is nearest is not found"
     names = [Path(path).name for path in snapshot.paths]
     return {name: {VECTOR: row} for name, row in zip(names, snapshot.vectors, strict=True)}
 

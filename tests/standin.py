@@ -101,6 +101,9 @@ class LinearMatcher(MatcherDefaults):
     def fingerprint(self) -> str:
         return f"{self.seed:08x}"
 
+    def open_text_encoder(self) -> LetterCounts:
+        return LetterCounts()
+
     background = None
     words = None
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from standin import ColourMeans, LetterCounts, LinearMatcher, draw_noise, of_vector
+from standin import ColourMeans, LinearMatcher, draw_noise, of_vector
 
+from visita.artifact import read_sealed, write_sealed
 from visita.errors import DamagedError
 from visita.gallery import inverted_files, inverted_index
 from visita.gallery.captions import captions
@@ -129,13 +130,6 @@ def test_captions_are_many_and_the_same_each_time():
     assert all(caption.isascii() and caption == caption.strip() for caption in some)
 
 
-class Matcher(LinearMatcher):
-    """One that says what reads its texts."""
-
-    def open_text_encoder(self):
-        return LetterCounts()
-
-
 class Place:
     """A gallery of 60 pictures that counts as a large one."""
 
@@ -144,7 +138,7 @@ class Place:
         for i in range(60):
             draw_noise(self.folder / f"{i:02d}.png", i)
         self.encoder = ColourMeans()
-        self.matcher = Matcher(self.encoder.recipe)
+        self.matcher = LinearMatcher(self.encoder.recipe)
 
     @property
     def gallery(self) -> StoredGallery:
@@ -237,6 +231,9 @@ def test_lists_that_are_damaged_are_not_used_and_made_again(place, monkeypatch, 
         path.unlink()
     else:
         path.write_bytes(flipped if harm == "flip" else content[:middle])
+    if (name, harm) == ("reduced.npy", "flip"):  # is found when it is read
+        with pytest.raises(DamagedError):
+            place.found()
     assert isinstance(place.snapshot.index, ExactIndex)
     assert place.found() == naive(place, monkeypatch)
     place.sync()
@@ -244,6 +241,41 @@ def test_lists_that_are_damaged_are_not_used_and_made_again(place, monkeypatch, 
     path = place.files[0] / name
     path.write_bytes(flipped)
     assert verify_gallery(place.gallery.path).damaged == [path.parent.name]
+
+
+def test_lists_that_are_damaged_are_found_by_a_search_that_reads_them_and_by_no_other(
+    place, monkeypatch
+):
+    path = place.files[0] / "reduced.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    kept, truth = place.snapshot.kept, naive(place, monkeypatch)
+    assert kept is not None
+    last = int(np.flatnonzero(np.diff(kept.inverted.starts))[-1])
+    kept.check(np.setdiff1d(np.arange(len(kept.inverted.centroids)), [last]))
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as where nothing can be written
+    with pytest.raises(DamagedError, match=path.parent.name):
+        kept.check(np.array([last]))
+    whole = place.gallery.snapshot(place.matcher.fingerprint(), whole=True)
+    assert whole.kept is None and isinstance(whole.index, ExactIndex)
+    monkeypatch.undo()
+    assert verify_gallery(place.gallery.path).damaged == [path.parent.name]
+    assert place.found() == truth
+
+
+def test_lists_of_a_file_without_their_checksums_are_read_all_the_same(place, monkeypatch):
+    """Such files were written before; all of one is looked at when it is opened."""
+    (folder,) = place.files
+    card = read_sealed(folder / "inverted.json") | {"format": 1}
+    card["files"].pop("sums")
+    (folder / "sums.npy").unlink()
+    write_sealed(folder / "inverted.json", card)
+    assert isinstance(place.snapshot.index, InvertedIndex)
+    assert place.found() == naive(place, monkeypatch)
+    assert verify_gallery(place.gallery.path).damaged == []
+    content = (folder / "reduced.npy").read_bytes()
+    (folder / "reduced.npy").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert isinstance(place.snapshot.index, ExactIndex)
 
 
 def test_lists_of_other_vectors_are_not_used(place):

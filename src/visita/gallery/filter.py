@@ -20,7 +20,7 @@ from visita.data.metadata.columns import date as as_date
 from visita.data.pictures import printable
 from visita.errors import ConfigError, DataError
 from visita.gallery.condition import check_condition
-from visita.gallery.table import COLUMNS, Key
+from visita.gallery.table import COLUMNS, path_of
 
 KILOMETRES = 5.0
 """How near is near, unless it is said."""
@@ -112,8 +112,8 @@ class Filter(Frozen):
     text: str | None = None
     where: str | None = None
 
-    def passing(self, connection: sqlite3.Connection, folder: Path) -> dict[Key, str | None]:
-        """Return the rows of a gallery's table that pass, and their dates.
+    def passing(self, connection: sqlite3.Connection, folder: Path) -> dict[str, str | None]:
+        """Return the paths in a gallery's table that pass, and their dates.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class Filter(Frozen):
         query = f"SELECT path, raw, date FROM pictures WHERE {' AND '.join(clauses)}"
         with _limited(connection):
             rows = connection.execute(query, [v for some in values for v in some])
-            return {(path, raw): taken for path, raw, taken in rows}
+            return {path_of(path, raw): taken for path, raw, taken in rows}
 
     def _clauses(self, folder: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield "true", ()

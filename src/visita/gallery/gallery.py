@@ -35,12 +35,13 @@ from visita.gallery.attempt import Attempt
 from visita.gallery.catalog import Catalog
 from visita.gallery.listing import galleries_home, gallery_name, read_card
 from visita.gallery.mentions import Fields, mentions
+from visita.gallery.metadata import words_file
 from visita.gallery.reading import Reading, read_here
 from visita.gallery.snapshot import Snapshot, Vectors
 from visita.gallery.stores import read_vectors
 from visita.gallery.survey import Walk, root_of
 from visita.gallery.sync import ProgressBar, SyncReport
-from visita.gallery.table import is_in_step, key_of, open_table, undescribed
+from visita.gallery.table import is_in_step, open_table, undescribed
 from visita.progress import Advance, say, say_once
 from visita.store.lock import WriterLock
 from visita.types import Matcher
@@ -251,22 +252,23 @@ class StoredGallery:
             if unread := undescribed(connection):
                 say_once(f"{self}: metadata of {counted(unread, 'picture')} is not read yet")
         start = len(root_of(self.folder))
-        keys = [key_of(path[start:]) for path in snapshot.paths]
-        rows = [row for row, key in enumerate(keys) if key in dates]
-        return snapshot.only(rows, [dates[keys[row]] for row in rows])
+        passed = ((row, path[start:]) for row, path in enumerate(snapshot.paths))
+        found = {row: dates[path] for row, path in passed if path in dates}
+        return snapshot.only(list(found), list(found.values()))
 
     def mentions(self, snapshot: Snapshot, words: Iterable[str]) -> dict[int, Fields]:
         """Return what is written of pictures that have any of some words, by row.
 
-        None if the table is not in step: a search makes no table for it.
+        None if no words were read in pictures, as only these tell, or if the table is not in step:
+        a search makes no table for it.
         """
-        if not is_in_step(self.path):
+        if not words_file(self.path).nbytes or not is_in_step(self.path):
             return {}
         with open_table(self.path) as connection:
             found = mentions(connection, words)
-        paths = {root_of(self.folder) + path: fields for path, fields in found.items()}
-        rows = enumerate(snapshot.paths) if paths else ()
-        return {row: paths[path] for row, path in rows if path in paths}
+        root = root_of(self.folder)
+        rows = {snapshot.row_of(root + path): fields for path, fields in found.items()}
+        return {row: fields for row, fields in rows.items() if row is not None}
 
     def _snapshot(self, catalog: Catalog, vectors: Vectors | None, excluded: Exclusion) -> Snapshot:
         if vectors is None:

@@ -8,7 +8,7 @@ components in place of product codes). What comes out best is to be scored again
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -28,6 +28,8 @@ NEIGHBOURS = 10
 FOUND = 0.99
 """The share of the true neighbours whose lists are looked at."""
 BLOCK = 4096
+Check = Callable[[NDArray[np.int64]], None]
+"""Raises ``DamagedError`` if one of some rows, or lists, is not as it was written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,10 +135,15 @@ class Looked:
     inverted : Inverted
     allowed : bool (m,)
         Of each vector, of which the first n are in the file.
+    check
+        Is shown the lists of which ``reduced`` is to be read.
     """
 
-    def __init__(self, inverted: Inverted, allowed: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, inverted: Inverted, allowed: NDArray[np.bool_], check: Check = lambda _: None
+    ) -> None:
         self._inverted = inverted
+        self._check = check
         self._allowed = allowed[inverted.rows]
         self._places = np.flatnonzero(self._allowed)
         self._starts = np.searchsorted(self._places, inverted.starts)
@@ -157,7 +164,9 @@ class Looked:
         ``by_direction``: cosines are compared, instead of inner products.
         """
         reduced = np.asarray(query @ self._inverted.basis, np.float32)
-        places, scores = self._scored(reduced, self._lists(reduced, k, count))
+        lists = self._lists(reduced, k, count)
+        self._check(lists)
+        places, scores = self._scored(reduced, lists)
         if by_direction:
             tiny = np.finfo(np.float32).tiny
             scores = np.divide(scores, np.maximum(self._inverted.lengths[places], tiny))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from visita.gallery.columns import Taken
 from visita.gallery.engines import ExactIndex, checked_queries, checked_vectors
-from visita.gallery.inverted import Inverted, Looked
+from visita.gallery.inverted import Check, Inverted, Looked
 from visita.types import FloatArray
 from visita.vectors import unit
 
@@ -19,10 +18,6 @@ CANDIDATES = 1000
 EACH = 4
 """And as many for each that is asked for."""
 QUERIES = 200
-
-
-Check = Callable[[NDArray[np.int64]], None]
-"""Raises ``DamagedError`` if one of some rows is not as it was written."""
 
 
 class InvertedIndex:
@@ -39,6 +34,8 @@ class InvertedIndex:
         Of the column's first rows.
     check
         Is shown what is to be scored, once.
+    check_lists
+        Is shown the lists that are to be read.
     by_direction
         Scores are cosines, queries being unit vectors.
     """
@@ -48,6 +45,7 @@ class InvertedIndex:
         vectors: Taken,
         inverted: Inverted,
         check: Check = lambda _: None,
+        check_lists: Check = lambda _: None,
         *,
         by_direction: bool = False,
     ) -> None:
@@ -57,7 +55,7 @@ class InvertedIndex:
         self._by_direction = by_direction
         allowed = np.zeros(len(vectors.column), np.bool_)
         allowed[vectors.rows] = True
-        self._looked = Looked(inverted, allowed)
+        self._looked = Looked(inverted, allowed, check_lists)
         self._tail = np.flatnonzero(allowed[len(inverted) :]) + len(inverted)
         self._order = np.argsort(vectors.rows, kind="stable")
         self._sorted = vectors.rows[self._order]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 
-from visita.gallery.table import FULL_TEXT
+from visita.gallery.table import FULL_TEXT, path_of
 
 MOST = 1000
 """Pictures; a word that more of them have, as a folder's name, tells little of each."""
@@ -27,7 +26,7 @@ def mentions(connection: sqlite3.Connection, words: Iterable[str]) -> dict[str, 
         (" OR ".join(telling) or '""',),
     )
     return {
-        os.fsdecode(raw) if raw else path: {
+        path_of(path, raw): {
             name: value for name, value in zip(FULL_TEXT, values, strict=True) if value
         }
         for path, raw, *values in rows

@@ -119,7 +119,7 @@ class MetadataFile:
         while wanted and (line := next(lines, _END)) is not _END:
             kept = (line or {}).get("metadata", {})
             found.update((key, kept[key]) for key in kept.keys() & wanted)
-            wanted -= kept.keys()
+            wanted.difference_update(kept)
         return found
 
     def damaged(self) -> int:

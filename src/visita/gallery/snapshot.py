@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +22,7 @@ from visita.gallery.inverted_files import Kept
 from visita.gallery.inverted_index import InvertedIndex
 from visita.progress import say_once
 from visita.store.store import FeatureStore
-from visita.store.texts import find
+from visita.store.texts import Texts, find
 from visita.types import FloatArray
 from visita.vectors import unit
 
@@ -105,16 +106,34 @@ class Snapshot:
         """Return some of the pictures, by ascending rows, with the dates of these."""
         if len(rows) == len(self):
             return replace(self, dates=dates)
-        paths, digests = ([column[row] for row in rows] for column in (self.paths, self.digests))
+        paths, digests = (_some(column, rows) for column in (self.paths, self.digests))
         taken = self.taken.only(np.asarray(rows, np.int64))
         return replace(self, paths=paths, taken=taken, digests=digests, dates=dates)
 
     @cached_property
     def vectors(self) -> FloatArray:
-        """All vectors in memory, float32 (n, d), read-only; see ``taken`` for a few."""
+        """All vectors in memory, float32 (n, d), read-only.
+
+        Raises
+        ------
+        DamagedError
+            If one is not as it was written.
+        """
+        if self.kept is not None:  # else they were looked at
+            self._check_vectors(np.arange(len(self)))
         vectors = self.taken[:]
         vectors.flags.writeable = False
         return vectors
+
+    def row_of(self, path: str) -> int | None:
+        """Return the row of a picture, or None if it is not among them."""
+        row = bisect_left(self.paths, path)
+        return row if row < len(self) and self.paths[row] == path else None
+
+    def vector(self, row: int) -> FloatArray:
+        """Return the vector of one picture, float32 (d,); raises as ``vectors``."""
+        self._check_vectors(np.array([row]))
+        return np.asarray(self.taken[row])
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -133,19 +152,22 @@ class Snapshot:
     def index(self) -> Index:
         """The engine that searches the vectors, made on first use."""
         if self.kept is not None:
-            return InvertedIndex(self.taken, self.kept.inverted, self._check_vectors)
+            return self._inverted(self.kept)
         return chosen_engine()(self.vectors)
 
     @cached_property
     def directions(self) -> Index:
         """The engine that finds what points the same way, as pictures that are alike do."""
         if self.kept is not None:
-            inverted = self.kept.inverted
-            return InvertedIndex(self.taken, inverted, self._check_vectors, by_direction=True)
+            return self._inverted(self.kept, by_direction=True)
         lengths = np.linalg.norm(self.vectors, axis=1)
         if np.allclose(lengths, 1, atol=1e-3):
             return self.index
         return chosen_engine()(unit(self.vectors))
+
+    def _inverted(self, kept: Kept, *, by_direction: bool = False) -> InvertedIndex:
+        checks = (self._check_vectors, kept.check)
+        return InvertedIndex(self.taken, kept.inverted, *checks, by_direction=by_direction)
 
     def _check_vectors(self, rows: NDArray[np.int64]) -> None:
         self._check(rows, VECTOR)
@@ -175,3 +197,11 @@ class Snapshot:
             )
         self._check(np.array([row]), PARTS)
         return np.array(self.store.column(PARTS)[self.taken.rows[row]])
+
+
+def _some(column: Sequence[str], rows: Sequence[int]) -> Sequence[str]:
+    if not isinstance(column, Texts):
+        return [column[row] for row in rows]
+    kept = np.zeros(len(column), np.bool_)
+    kept[rows] = True
+    return column.only(kept)

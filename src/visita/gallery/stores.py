@@ -178,7 +178,7 @@ def read_vectors(place: Path, matcher_fingerprint: str, *, whole: bool = False) 
     try:
         if is_store(folder):
             store = FeatureStore.open(folder)
-            kept = read_inverted(place, store)
+            kept = read_inverted(place, store, whole=whole)
             looked_at = store.columns if whole else [] if kept else [VECTOR]
             _, rows = store.table()
             return Vectors(store, store.altered(rows, looked_at), kept)

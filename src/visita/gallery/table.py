@@ -148,7 +148,7 @@ def write_table(
 def open_table(place: Path) -> Iterator[sqlite3.Connection]:
     """Lend the table as it is now; one that is not there, or of another day, is made in memory."""
     made = next(_made(place, made_from(place)), None)
-    if made and _is_sound(made):
+    if made and (_was_sound(made) or _is_sound(made)):
         with closing(_opened(made)) as connection:
             yield connection
         return
@@ -176,10 +176,28 @@ def _sound(place: Path) -> Path | None:
     return next(filter(_is_sound, _tables(place)), None)
 
 
+_Look = tuple[Path, int, int, int]
+_found_sound: set[_Look] = set()
+"""Tables that this process has read whole: each search reads a little of the same again."""
+
+
+def _look(path: Path) -> _Look:
+    status = path.stat()
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _was_sound(path: Path) -> bool:
+    with suppress(FileNotFoundError):  # a writer took it away, as there is a newer one
+        return _look(path) in _found_sound
+    return False
+
+
 def _is_sound(path: Path) -> bool:
     """Tell whether a table is as it was written; if not, it is taken away where that can be."""
     try:
+        look = _look(path)
         if checksum_of(path) == path.stem.rpartition("-")[2]:
+            _found_sound.add(look)
             return True
     except FileNotFoundError:
         return False
@@ -303,6 +321,11 @@ def key_of(path: str) -> Key:
     """Return what a picture's row goes by, of its path in the gallery."""
     plain = printable(path)
     return plain, b"" if plain == path else os.fsencode(path)
+
+
+def path_of(plain: str, raw: bytes) -> str:
+    """Return the path that a key is of."""
+    return os.fsdecode(raw) if raw else plain
 
 
 def _stamp(entry: Entry) -> list[Any]:

@@ -327,7 +327,7 @@ def _with_said(hits: list[Hit], said: Sequence[Said], vector: FloatArray) -> lis
     others = (
         Hit(
             each.snapshot.paths[each.row],
-            float(each.snapshot.vectors[each.row] @ vector),
+            float(each.snapshot.vector(each.row) @ vector),
             *each[:2],
         )
         for each in said

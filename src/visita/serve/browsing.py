@@ -72,8 +72,8 @@ def _group(shelf: Shelf, group: Duplicates) -> models.Duplicate:
 
 def _ids(shelf: Shelf, paths: Iterable[Path]) -> list[str]:
     """Return the pictures of some files, each once."""
-    digests = shelf.snapshot.digests
-    return list(dict.fromkeys(digests[shelf.rows[str(path)]] for path in paths))
+    rows = map(shelf.snapshot.row_of, map(str, paths))
+    return list(dict.fromkeys(shelf.snapshot.digests[row] for row in rows if row is not None))
 
 
 def pictures(library: Library, asked: Asked) -> models.Pictures:

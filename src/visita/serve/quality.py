@@ -91,7 +91,7 @@ def _said(finder: Finder, text: str, vectors: Sequence[FloatArray]) -> list[Fit]
 def _vector(library: Library, mark: Mark) -> FloatArray | None:
     try:
         shelf = library.of(mark.gallery).shelf
-        found: FloatArray = shelf.snapshot.vectors[shelf.row(mark.id)]
+        found: FloatArray = shelf.snapshot.vector(shelf.row(mark.id))
     except (NotFoundError, NotReadyError):
         return None
     return found

@@ -149,8 +149,8 @@ def located(path: Path, shelves: Sequence[Shelf]) -> models.Located:
 
 
 def _place(path: Path, shelves: Sequence[Shelf]) -> tuple[Shelf, int]:
-    shelf = next(shelf for shelf in shelves if str(path) in shelf.rows)
-    return shelf, shelf.rows[str(path)]
+    rows = ((shelf, shelf.snapshot.row_of(str(path))) for shelf in shelves)
+    return next((shelf, row) for shelf, row in rows if row is not None)
 
 
 def filter_of(among: models.Among) -> Filter | None:

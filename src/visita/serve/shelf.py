@@ -34,13 +34,10 @@ class Shelf:
         The gallery's.
     gallery : Gallery
         Whose ``snapshot`` is read, and stays.
-    rows : dict of int
-        By path, the row in the snapshot.
     """
 
     id: str
     gallery: Gallery
-    rows: Mapping[str, int]
     _table: sqlite3.Connection
     _open: ExitStack
     """Keeps the table open as long as the shelf is."""
@@ -55,13 +52,13 @@ class Shelf:
         DataError, ArtifactError
             If there is nothing of it, or it is damaged.
         """
-        rows = {path: row for row, path in enumerate(gallery.snapshot.paths)}
+        gallery.snapshot  # noqa: B018  read here, where what is wrong with it is told
         stack = ExitStack()
         table = stack.enter_context(open_table(gallery.stored.path))
-        return cls(name, gallery, rows, table, stack, Lock())
+        return cls(name, gallery, table, stack, Lock())
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.snapshot)
 
     @property
     def snapshot(self) -> Snapshot:

@@ -109,8 +109,13 @@ def find(wanted: Texts, among: Texts) -> NDArray[np.int64]:
     """Return where each of n strings is among others, all different, int64 (n,); -1: nowhere."""
     here, there = _in_eights(wanted), _in_eights(among)
     if here is not None and there is not None and here.shape[1] == there.shape[1] >= 2:
-        found = _matching(_keys(here), _keys(there))
-        if (there[found] == here).all():
+        count = min(len(here), len(there))
+        elsewhere = np.ones(len(here), np.bool_)  # most are where they were, mostly
+        elsewhere[:count] = (here[:count] != there[:count]).any(axis=1)
+        found, rest = np.arange(len(here)), np.flatnonzero(elsewhere)
+        if len(rest):
+            found[rest] = _matching(_keys(here[rest]), _keys(there))
+        if (there[found[rest]] == here[rest]).all():
             return found
     places = {text: place for place, text in enumerate(among)}
     return np.fromiter((places.get(text, -1) for text in wanted), np.int64, len(wanted))
