@@ -278,6 +278,29 @@ def test_lists_of_a_file_without_their_checksums_are_read_all_the_same(place, mo
     assert isinstance(place.snapshot.index, ExactIndex)
 
 
+@pytest.mark.parametrize("lists", ["made", "extended"])
+def test_a_vector_that_damage_made_infinite_is_made_again_and_lists_are_made_without_it(
+    place, monkeypatch, lists
+):
+    truth = naive(place, monkeypatch)
+    (path,) = place.gallery.path.glob("vectors-*/data-1/00-vector")
+    column = np.memmap(path, np.float32, mode="r+")
+    column[5], column[40] = np.inf, np.nan
+    column.flush()
+    if lists == "made":
+        shutil.rmtree(place.files[0])
+    for i in range(60, 70 if lists == "extended" else 60):
+        draw_noise(place.folder / f"{i}.png", i)
+    place.sync()
+    kept = place.snapshot.kept
+    assert kept is not None and np.isfinite(kept.inverted.reduced).all()
+    assert np.isfinite(kept.inverted.centroids).all() and kept.recall > 0.9
+    for i in range(60, 70):
+        (place.folder / f"{i}.png").unlink(missing_ok=True)
+    place.sync()
+    assert place.found() == naive(place, monkeypatch) == truth
+
+
 def test_lists_of_other_vectors_are_not_used(place):
     (folder,) = place.files
     other = folder.with_name(f"{folder.name[:-16]}{'0' * 16}")

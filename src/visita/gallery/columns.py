@@ -41,3 +41,32 @@ class Taken:
     def only(self, rows: NDArray[np.int64]) -> Taken:
         """Return some of the rows."""
         return Taken(self.column, self.rows[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """A column as if the rows that belong to no one, which damage may have taken, were 0.
+
+    Attributes
+    ----------
+    column : (m, …) array
+        Memory-mapped.
+    live : bool (m,)
+        Of each row, whether it is someone's.
+    """
+
+    column: NDArray[Any]
+    live: NDArray[np.bool_]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The column's."""
+        return self.column.shape
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        found = np.array(self.column[rows])
+        found[~self.live[rows]] = 0
+        return found

@@ -29,7 +29,7 @@ from visita.artifact import read_sealed, write_sealed
 from visita.durable import checksum_of, draft_beside, sync_folder, sync_tree
 from visita.errors import DamagedError
 from visita.gallery.captions import captions
-from visita.gallery.columns import VECTOR, Taken
+from visita.gallery.columns import VECTOR, Live, Taken
 from visita.gallery.engines import named_engine
 from visita.gallery.inverted import NEIGHBOURS, Inverted, neighbours
 from visita.gallery.inverted_index import InvertedIndex
@@ -181,7 +181,8 @@ def keep_inverted(place: Path, store: FeatureStore, matcher: Matcher) -> None:
     """
     if not is_wanting(store, read_inverted(place, store)):
         return
-    kept, vectors = read_inverted(place, store, whole=True), store.column(VECTOR)
+    kept = read_inverted(place, store, whole=True)
+    vectors: Any = _live(store)
     say(f"{len(vectors):,} vectors are put into lists, to be searched quickly")
     asked = matcher.embed_texts(matcher.open_text_encoder().encode(captions(2 * LEARNT)))
     learnt = kept is not None and len(vectors) < 2 * kept.inverted.learnt_on
@@ -194,7 +195,7 @@ def keep_inverted(place: Path, store: FeatureStore, matcher: Matcher) -> None:
         "format": 2,
         "vectors": len(vectors),
         "facts": {"reach": inverted.reach, "learnt_on": inverted.learnt_on},
-        "recall": recall(Taken.all_of(vectors), inverted, asked[LEARNT:]),
+        "recall": recall(vectors, inverted, asked[LEARNT:]),
     }
     _write(place / _folder_name(store, len(vectors)), inverted, card)
     for folder in _folders(place, store):
@@ -202,10 +203,17 @@ def keep_inverted(place: Path, store: FeatureStore, matcher: Matcher) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def recall(vectors: Taken, inverted: Inverted, queries: FloatArray) -> float:
-    """Return the share of the ten best of all vectors that is found, in the mean of queries."""
-    found, _ = InvertedIndex(vectors, inverted).search(queries, NEIGHBOURS)
-    best = neighbours(vectors.column, queries, NEIGHBOURS)
+def _live(store: FeatureStore) -> Live:
+    column, (_, rows) = store.column(VECTOR), store.table()
+    live = np.zeros(len(column), np.bool_)
+    live[rows] = True
+    return Live(column, live)
+
+
+def recall(vectors: Any, inverted: Inverted, queries: FloatArray) -> float:
+    """Return the share of the ten best of all vectors (n, d) that is found, in the mean."""
+    found, _ = InvertedIndex(Taken.all_of(vectors), inverted).search(queries, NEIGHBOURS)
+    best = neighbours(vectors, queries, NEIGHBOURS)
     return float(np.mean([np.isin(*rows).mean() for rows in zip(best, found, strict=True)]))
 
 
