@@ -31,13 +31,15 @@ from visita.errors import ArtifactError, ConfigError, MismatchError
 from visita.evaluation.retrieval import rsum_of_vectors
 from visita.home import cache_home
 from visita.matchers.cross_modal import CrossModalReranker
+from visita.networks.losses import info_nce
 from visita.store.extract import pair_features
 from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.training.config import EndToEndConfig
 from visita.training.end_to_end import Pictures, sizes_of, train_end_to_end
+from visita.training.fusion import closed_form_heads
 from visita.training.pixels import Pixels
-from visita.training.tensors import PairTensors
+from visita.training.tensors import PairTensors, Spans
 from visita.types import FloatArray, Recipe
 
 pytestmark = pytest.mark.slow
@@ -54,6 +56,7 @@ SETTINGS: dict[str, Any] = {
     **{"image_ridge": 1e5, "text_ridge": 1e3, "learning_rate": 2e-3, "encoder_learning_rate": 3e-4},
     "image_levels": {BASE: LEVELS},
 }
+WIDTH = 24 + 40
 LEARNT = "network._blocks.4._project_conv.weight"
 
 
@@ -136,13 +139,13 @@ def test_one_that_is_no_better_stays_as_it_was(drawn_pairs, tmp_path):
     assert found.encoder.tensors == {} and found.before == found.after
 
 
-def pictures_of(pairs: PairSet) -> Pictures:
-    """Return what training reads of pairs."""
-    recipe = Recipe({BASE: LEVELS}, mirror=True)
+def pictures_of(pairs: PairSet, *further: str) -> Pictures:
+    """Return what training reads of pairs: the levels, and what else the encoder gives."""
+    recipe = Recipe({BASE: (*LEVELS, *further)}, mirror=True)
     read = pair_features(pairs, recipe, MiniLM(("layer6",)))
     pixels = Pixels(IMAGE_ENCODERS.load(BASE)(), read.pairs.image_paths)
     tensors = PairTensors.of(read, recipe)
-    return Pictures(pixels, tensors, tensors.images.shape[2])
+    return Pictures(pixels, tensors, WIDTH)
 
 
 class StoppedError(Exception):
@@ -178,6 +181,46 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(few, tmp_path, capfd):
     found = trained_until(few, tmp_path / "part", config)
     assert capfd.readouterr().err.count("going on after epoch 1\n") == 2
     assert all(torch.equal(found[name], whole[name]) for name in whole)
+
+
+def test_the_loss_is_that_of_fresh_pictures_and_of_others_as_they_were(few, tmp_path):
+    """The first epoch's mean loss, recomputed plainly, without dropout and steps."""
+    still = {"learning_rate": 1e-30, "encoder_learning_rate": 1e-30, "averaging": 0, "bank": 8}
+    changes = {"sizes": [64], "stochastic_depth": 0, "epochs": 1, "distillation": 0.7, "seed": 5}
+    config = EndToEndConfig.of({**SETTINGS, **still, **changes})
+    train = pictures_of(few.take("train"), "classes")
+    network = IMAGE_ENCODERS.load(BASE)().network((*LEVELS, "classes"))
+    validate = rsum_of_vectors(train.tensors.truth)
+    history = train_end_to_end(network, train, train, (64,), validate, config, resume=tmp_path)
+    truth, known = train.tensors.truth.toarray(), train.tensors.images[:, 0, :WIDTH].copy()
+    texts = train.tensors.texts
+    heads = closed_form_heads(train.tensors, Spans.whole(WIDTH, texts.shape[1]), config).eval()
+    rng = np.random.default_rng([5, 1])
+    order = rng.permutation(14)
+    fresh, losses = [order[:12], order[12:]], []
+    views = [next(train.pixels.varied([rows], 64, rng, mirror=True)) for rows in fresh]
+    for rows, pixels in zip(fresh, views, strict=True):
+        others = rng.permutation([row for row in range(14) if row not in rows])[:8]
+        every = [*rows, *others]
+        own = [np.flatnonzero(truth[row]) for row in every]
+        low = np.array([row * 3 for row in every])  # each has three texts, in their order
+        assert all(np.array_equal(t, [f, f + 1, f + 2]) for t, f in zip(own, low, strict=True))
+        one, two = rng.integers(low, low + 3), rng.integers(low, low + 3)
+        shares = rng.random(len(every), dtype=np.float32)[:, None]
+        rng.integers(0, 1, len(every))  # which of one view
+        with torch.inference_mode():
+            second, fourth, classes = network(torch.from_numpy(pixels))
+            levels = torch.cat([second, fourth], 1).numpy()
+            images = np.concatenate([levels, known[others]])
+            mixed = shares * texts[one] + (1 - shares) * texts[two]
+            read = heads.text(torch.from_numpy(mixed))
+            scores = heads.image(torch.from_numpy(images)[:, None]) @ read.T
+            nce = info_nce(scores, torch.zeros(scores.shape, dtype=torch.bool), 0.05, 0.05)
+        start = train.tensors.images[rows, :, WIDTH:].mean(1)
+        divergence = (start * (np.log(start) - np.log(classes.numpy()))).sum(1).mean()
+        losses.append(nce.item() + 0.7 * len(rows) / len(every) * divergence)
+        known[rows] = levels
+    assert history.epochs[0].loss == pytest.approx(np.mean(losses), rel=1e-3)
 
 
 def test_class_probabilities_stay_what_they_were(few, tmp_path):

@@ -43,8 +43,8 @@ GROWTH = (*8 * (5 / 7,), *5 * (6 / 7,), *3 * (1,))
 """Shares of the encoder's own side that pictures have from epoch to epoch."""
 STRIDE = 32
 """Pixels that nearly every convolutional network makes one cell of in the end."""
-LEAST = 1e-8
-"""Of a probability, before its logarithm."""
+LEAST = 1e-30
+"""Of a probability, before its logarithm: less has no gradient in float32."""
 
 
 @dataclass(frozen=True)
