@@ -17,6 +17,7 @@ from visita.encoders.contract import PictureEncoder
 from visita.errors import ArtifactError, DamagedError, DataError, UnwritableError
 from visita.gallery import table
 from visita.gallery.catalog import Catalog
+from visita.gallery.discarding import remove_leftovers
 from visita.gallery.inverted_files import is_wanting
 from visita.gallery.listing import FORMAT, Card, adopt_moved, read_card, write_card
 from visita.gallery.metadata import MetadataFile
@@ -26,7 +27,6 @@ from visita.gallery.stores import (
     made_by_of,
     open_stores,
     read_vectors,
-    remove_leftovers,
     vectors_made_by,
 )
 from visita.gallery.survey import Survey, Walk, decoder_versions, survey, unreadable

@@ -14,8 +14,8 @@ these; one that is damaged is as if it were not there.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from visita.durable import checksum_of, draft_beside, sync_folder, sync_tree
 from visita.errors import DamagedError
 from visita.gallery.captions import captions
 from visita.gallery.columns import VECTOR, Live, Taken
+from visita.gallery.discarding import discard
 from visita.gallery.engines import named_engine
 from visita.gallery.inverted import NEIGHBOURS, Inverted, neighbours
 from visita.gallery.inverted_index import InvertedIndex
@@ -82,7 +83,7 @@ class Kept:
             return
         new = lists[~self._sound[lists]]
         if (_sums(self.inverted, new) != self.sums[new]).any():
-            shutil.rmtree(self.folder, ignore_errors=True)  # lest it be opened again
+            _discard(self.folder)  # lest it be opened again
             raise DamagedError(f"{self.folder} is damaged.")
         self._sound[new] = True
 
@@ -154,7 +155,7 @@ def damaged_inverted(place: Path) -> list[str]:
     """Return the names of inverted files that are not as they were written, which are deleted."""
     damaged = [folder for folder in place.glob("inverted-*") if not _is_sound(folder)]
     for folder in damaged:
-        shutil.rmtree(folder, ignore_errors=True)
+        _discard(folder)
     return [folder.name for folder in damaged]
 
 
@@ -200,7 +201,7 @@ def keep_inverted(place: Path, store: FeatureStore, matcher: Matcher) -> None:
     _write(place / _folder_name(store, len(vectors)), inverted, card)
     for folder in _folders(place, store):
         if folder.name != _folder_name(store, len(vectors)):
-            shutil.rmtree(folder, ignore_errors=True)
+            _discard(folder)
 
 
 def _live(store: FeatureStore) -> Live:
@@ -228,9 +229,15 @@ def _write(folder: Path, inverted: Inverted, card: dict[str, Any]) -> None:
         files = {name: checksum_of(made / _file(name)) for name in arrays}
         write_sealed(made / CARD, {**card, "files": files})
         sync_tree(made)
-        shutil.rmtree(folder, ignore_errors=True)  # one that is damaged
+        _discard(folder)  # one that is damaged
         made.replace(folder)
         sync_folder(folder.parent)
+
+
+def _discard(folder: Path) -> None:
+    if folder.exists():
+        with suppress(OSError):  # nobody may, or Windows keeps what a reader has open
+            discard(folder)
 
 
 def _folders(place: Path, store: FeatureStore) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from visita.data.locations import in_bucket, location
 from visita.data.pictures import PictureFile, printable
 from visita.errors import ArtifactError, DamagedError, UnknownNameError, did_you_mean
 from visita.gallery.catalog import INDEX, Catalog
-from visita.gallery.stores import discard
+from visita.gallery.discarding import discard
 from visita.home import data_home
 from visita.progress import say, say_once
 

@@ -5,8 +5,6 @@ Beside the vector a matcher that scores the first few again has the packed parts
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from visita.artifact import fingerprint_of
 from visita.encoders.contract import PictureEncoder
 from visita.errors import DamagedError, DataError, MismatchError
 from visita.gallery.columns import PARTS, VECTOR
+from visita.gallery.discarding import discard
 from visita.gallery.inverted_files import keep_inverted, read_inverted
 from visita.gallery.snapshot import Vectors
 from visita.progress import say_once
@@ -26,7 +25,6 @@ from visita.store.store import FeatureStore
 from visita.types import FloatArray, Matcher
 
 _BLOCK = 1024
-_REMOVED = ".removed-"
 
 
 class Stores:
@@ -143,20 +141,6 @@ def _opened(folder: Path, columns: Shapes, facts: Mapping[str, Any]) -> FeatureS
 def _columns(matcher: Matcher) -> Shapes:
     parts = {PARTS: matcher.reranker.packed_shape} if matcher.reranker else {}
     return {VECTOR: matcher.dim, **parts}
-
-
-def discard(folder: Path) -> None:
-    """Delete a folder; killed on the way, it leaves all of it or, out of sight, some."""
-    remove_leftovers(folder.parent)
-    aside = Path(tempfile.mkdtemp(prefix=_REMOVED, dir=folder.parent))
-    folder.replace(aside / folder.name)
-    shutil.rmtree(aside)
-
-
-def remove_leftovers(place: Path) -> None:
-    """Delete what others that were killed had begun to delete or to write in ``place``."""
-    for path in place.glob(f"{_REMOVED}*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def vectors_folder(place: Path, matcher_fingerprint: str) -> Path:

@@ -10,10 +10,10 @@ from pathlib import Path
 from visita.brief import counted
 from visita.errors import ArtifactError, DamagedError, UnwritableError
 from visita.gallery.catalog import INDEX, Catalog
+from visita.gallery.discarding import discard
 from visita.gallery.inverted_files import damaged_inverted
 from visita.gallery.listing import CARD, read_card
 from visita.gallery.metadata import METADATA, WORDS, MetadataFile, keys_of
-from visita.gallery.stores import discard
 from visita.gallery.table import damaged_tables, write_table
 from visita.store.checkpoint import damaged_checkpoints, drop_checkpoints, has_checkpoint
 from visita.store.journal import is_damaged
