@@ -15,11 +15,12 @@ import torch
 
 from visita.encoders.fitted import install
 from visita.encoders.minilm import MiniLM
+from visita.encoders.quantize import Activations
 from visita.encoders.topics.lsa import LSA
-from visita.encoders.tuned import TunedEncoder
+from visita.encoders.tuned import Heads, TunedEncoder
 from visita.encoders.visual_words import VisualWords
 from visita.encoders.vocabulary import Vocabulary
-from visita.encoders.weights import rounded
+from visita.encoders.weights import rounded, rounded_changes
 from visita.errors import ArtifactError
 from visita.matchers import shipped_folder
 from visita.matchers.base import load_folder
@@ -73,8 +74,13 @@ def small_parts(folder: Path) -> dict[str, Path]:
     """Save one of everything else that is an artifact below ``folder``."""
     topics().save(folder / "topics")
     rng = np.random.default_rng(0)
-    tuned = {"network.fc": rng.normal(size=(3, 4)).astype(np.float16)}
-    TunedEncoder("efficientnet-lite0", tuned).save(folder / "tuned")
+    tuned = rounded_changes({"network.fc": rng.normal(size=(3, 4)).astype(np.float32)})
+    heads = Heads(("head:avg",), "minilm-l6", ("layer6",), {"dim": 4, "hidden": 8}, tuned)
+    measured = Activations(np.ones((2, 2), np.float32), (np.ones(3, np.float32),) * 2)
+    kept = TunedEncoder(
+        "efficientnet-lite0", tuned, side=96, activations=measured, heads=heads, seen=None
+    )
+    kept.save(folder / "tuned")
     seen().save(folder / "visual-words")
     state = Checkpoint(folder / "checkpoint", np.random.default_rng(4))
     state.save({"w": torch.ones(3)}, {"history": {"epochs": []}})
@@ -190,7 +196,7 @@ def use_topics(folder: Path) -> list[Any]:
 def use_tuned(folder: Path) -> list[Any]:
     """Load a tuned encoder, and return its weights."""
     encoder = TunedEncoder.load(folder)
-    return [encoder.name, *encoder.tensors.values()]
+    return [encoder.name, *encoder.changes.values()]
 
 
 def use_words(folder: Path) -> list[Any]:

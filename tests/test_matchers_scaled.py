@@ -27,7 +27,7 @@ from visita.store.pictures import RecipeEncoder
 from visita.testing import check_matcher
 from visita.training.scaling import A_NEIGHBOUR, LEAST, bank_rows, locally_scaled
 from visita.types import FloatArray, Recipe, TextFeatures
-from visita.vectors import unit
+from visita.vectors import in_bytes, unit
 
 pytestmark = pytest.mark.slow
 
@@ -154,6 +154,18 @@ def test_a_folder_that_does_not_suit_is_refused(saved, change):
     forge(saved, **change)
     with pytest.raises(ArtifactError):
         load(saved)
+
+
+def test_a_bank_in_bytes_gives_nearly_the_same_lengths(matcher, tmp_path):
+    bank = {"images": in_bytes(matcher.bank[0]), "texts": in_bytes(matcher.bank[1])}
+    smaller = replace(matcher, **bank)
+    vectors = some_units(20, matcher.part.dim, 5)
+    assert np.allclose(smaller.image_lengths(vectors), matcher.image_lengths(vectors), rtol=0.02)
+    smaller.save(tmp_path / "smaller")
+    again = load(tmp_path / "smaller")
+    assert again.fingerprint() == smaller.fingerprint() != matcher.fingerprint()
+    assert again.images.dtype == np.int8
+    assert np.array_equal(again.text_lengths(vectors), smaller.text_lengths(vectors))
 
 
 def test_a_folder_without_its_bank_is_refused(saved):

@@ -103,12 +103,19 @@ def test_what_cannot_teach_is_refused_with_the_reason(base, drawn_pairs, tmp_pat
     for content, reason in {
         "": "first line has to name",
         "de\tfr\nHund\tchien\n": "'en' among them",
-        "en\tde\na dog\tein Hund\tein Tier\n": "row 2 has 3 cells, and the first line 2",
+        "en\tde\na dog\tein Hund\tein Tier\n": "no row with a sentence",
         "en\tde\n\tein Hund\n": "no row with a sentence",
     }.items():
         table.write_text(content, "utf-8")
         with pytest.raises(DataError, match=reason):
             read_parallel(table, "en")
+
+
+def test_a_row_of_other_cells_is_left_out_and_said(tmp_path, capsys):
+    table = tmp_path / "sentences.tsv"
+    table.write_text("en\tde\na dog\tein Hund\na cat\teine\tKatze\na cow\teine Kuh\n", "utf-8")
+    assert [text for _, text, _ in read_parallel(table, "en")] == ["ein Hund", "eine Kuh"]
+    assert "1 of 3 rows are left out; row 3 has 3 cells" in capsys.readouterr().err
 
 
 def test_drawn_rows_are_the_same_each_time_and_every_language_of_them(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,7 @@ from visita.training.fusion import closed_form_heads
 from visita.training.pixels import Pixels
 from visita.training.tensors import PairTensors, Spans
 from visita.types import FloatArray, Recipe
+from visita.vectors import unit
 
 pytestmark = pytest.mark.slow
 
@@ -98,7 +100,7 @@ def test_it_learns_what_its_levels_and_classes_are_made_of_but_for_the_first_lay
     first |= {"network._conv_stem.", "network._bn0."}
     for name, found in weights(trained.encoder).items():
         frozen = any(name.startswith(prefix) for prefix in first)
-        assert (name in trained.encoder.tensors) != frozen, name
+        assert (name in trained.encoder.changes) != frozen, name
         assert torch.equal(found, start[name]) or not frozen, name
     assert not torch.equal(weights(trained.encoder)[LEARNT], start[LEARNT])
     before, after = (
@@ -111,7 +113,7 @@ def test_it_learns_what_its_levels_and_classes_are_made_of_but_for_the_first_lay
 def test_what_runs_without_torch_has_all_that_was_learnt(trained, drawn_pairs):
     """Scales and offsets of the norms too."""
     encoder, path = trained.encoder, drawn_pairs.image_paths[0]
-    assert sum("_bn" in name for name in encoder.tensors) > 50
+    assert sum("_bn" in name for name in encoder.changes) > 50
     levels = (*LEVELS, "block14:max", "head:avg", "classes")
     [batch] = RecipeEncoder(Recipe({encoder.name: levels})).encode([("a", path)])
     pixels = torch.from_numpy(np.stack([encoder.prepare(decode(path, reduced=encoder.reduced))]))
@@ -136,7 +138,45 @@ def test_the_same_seed_gives_the_same_encoder(trained, drawn_pairs, tmp_path):
 def test_one_that_is_no_better_stays_as_it_was(drawn_pairs, tmp_path):
     still = EndToEndConfig.of({**SETTINGS, "epochs": 0, "head_epochs": 1})
     found = visita.train_encoder(drawn_pairs, tmp_path / "still", config=still)
-    assert found.encoder.tensors == {} and found.before == found.after
+    assert found.encoder.changes == {} and found.before == found.after
+
+
+def test_it_reads_pictures_of_the_size_that_it_learnt_last(few, tmp_path):
+    config = EndToEndConfig.of({**SETTINGS, "sizes": [64, 96], "epochs": 2})
+    encoder = visita.train_encoder(few, tmp_path / "eyes", config=config).encoder
+    assert encoder.side == TunedEncoder.load(tmp_path / "eyes").side == 96
+    check_encoder(encoder)
+    assert encoder.level_shapes()["stem:grid"] == (48 * 48, 32)
+    without = TunedEncoder(BASE, encoder.changes)
+    assert without.side == 224 and without.fingerprint() != encoder.fingerprint()
+
+
+def test_it_runs_in_int8_by_what_was_measured_on_its_pictures(trained, drawn_pairs, monkeypatch):
+    encoder, items = trained.encoder, [(str(p), p) for p in drawn_pairs.image_paths[:8]]
+    levels = ("block4:avg", "head:avg", "classes")
+    found = {}
+    for precision in ("float32", "int8"):
+        monkeypatch.setenv("VISITA_PRECISION", precision)
+        reader = RecipeEncoder(Recipe({encoder.name: levels}))
+        [batch] = reader.encode(items)
+        found[precision] = batch.columns
+    for level in levels:
+        exact, rounded = (found[p][f"{encoder.name}/{level}"] for p in ("float32", "int8"))
+        assert not np.array_equal(exact, rounded), level
+        cosines = (unit(exact) * unit(rounded)).sum(1)
+        assert cosines.min() > 0.98, level
+
+
+def test_a_matcher_on_it_begins_with_its_heads(trained, drawn_pairs, tmp_path, capfd):
+    config = {name: SETTINGS[name] for name in ("fusion_dim", "hidden")}
+    config |= {"image_levels": {trained.encoder.name: LEVELS}, "class_names_weight": 0, "epochs": 0}
+    visita.train(drawn_pairs, tmp_path / "on", config=visita.FusionConfig.of(config))
+    [start] = re.findall(r"before training: dev (\S+)", capfd.readouterr().err)
+    assert float(start) == pytest.approx(trained.after, abs=12)  # both views now, and rounded
+    assert not list((tmp_path / "on").rglob("heads.safetensors"))
+    other = visita.FusionConfig.of({**config, "hidden": 2 * config["hidden"]})
+    visita.train(drawn_pairs, tmp_path / "wider", config=other)
+    assert "of other levels or widths: new ones" in capfd.readouterr().err
 
 
 def pictures_of(pairs: PairSet, *further: str) -> Pictures:
@@ -191,7 +231,7 @@ def test_the_loss_is_that_of_fresh_pictures_and_of_others_as_they_were(few, tmp_
     train = pictures_of(few.take("train"), "classes")
     network = IMAGE_ENCODERS.load(BASE)().network((*LEVELS, "classes"))
     validate = rsum_of_vectors(train.tensors.truth)
-    history = train_end_to_end(network, train, train, (64,), validate, config, resume=tmp_path)
+    _, history = train_end_to_end(network, train, train, (64,), validate, config, resume=tmp_path)
     truth, known = train.tensors.truth.toarray(), train.tensors.images[:, 0, :WIDTH].copy()
     texts = train.tensors.texts
     heads = closed_form_heads(train.tensors, Spans.whole(WIDTH, texts.shape[1]), config).eval()
@@ -242,7 +282,7 @@ def test_a_tuned_one_is_tuned_further_and_saw_what_it_did(trained, few, tmp_path
     levels = {trained.encoder.name: LEVELS}
     further = EndToEndConfig.of({**SETTINGS, "seed": 1, "image_levels": levels})
     found = visita.train_encoder(few, tmp_path / "further", config=further)
-    assert found.encoder.base == BASE and set(found.encoder.tensors) >= {LEARNT}
+    assert found.encoder.base == BASE and set(found.encoder.changes) >= {LEARNT}
     kept = TunedEncoder.load(tmp_path / "further").seen.train
     for pictures in (identities(few.take("train").image_paths), trained.encoder.seen.train):
         assert are_among(pictures, kept).all()
@@ -268,14 +308,14 @@ def test_matchers_carry_it_and_saw_what_it_saw(trained, drawn_pairs, few, tmp_pa
         load = CrossModalReranker.load if part == "second" else visita.load
         assert load(tmp_path / "mine" / part).fingerprint() == expected.fingerprint()
     kept = by_name(trained.encoder.fingerprint())
-    assert np.array_equal(kept.tensors[LEARNT], trained.encoder.tensors[LEARNT])
+    assert np.array_equal(kept.changes[LEARNT], trained.encoder.changes[LEARNT])
     assert np.array_equal(kept.seen.train, trained.encoder.seen.train)
 
 
 def test_what_it_saw_is_no_part_of_what_it_is(trained, drawn_pairs):
     paths = drawn_pairs.take("train").image_paths
     assert np.array_equal(trained.encoder.seen.train, identities(paths))
-    other = TunedEncoder(BASE, trained.encoder.tensors)
+    other = TunedEncoder(BASE, trained.encoder.changes, side=trained.encoder.side)
     assert other.seen is None and other.fingerprint() == trained.encoder.fingerprint()
 
 
@@ -329,7 +369,7 @@ def test_networks_of_other_libraries_learn_too(kind, few, tmp_path):
     base = IMAGE_ENCODERS.load(name)()
     assert set(sizes_of(base.network(levels), base.side, config)) == sizes
     found = visita.train_encoder(few, tmp_path / "eyes", config=config).encoder
-    assert found.tensors and not any(key.startswith(f"network.{frozen}") for key in found.tensors)
+    assert found.changes and not any(key.startswith(f"network.{frozen}") for key in found.changes)
     check_encoder(found)
 
 
@@ -387,7 +427,7 @@ def test_what_cannot_be_trained_is_refused(levels, message, few, tmp_path):
 
 def test_damaged_and_foreign_ones_are_refused(trained, tmp_path):
     folder = tmp_path / "eyes"
-    TunedEncoder(BASE, {**trained.encoder.tensors, "more": np.zeros(2, np.float16)}).save(folder)
+    TunedEncoder(BASE, {**trained.encoder.changes, "more": np.zeros(2, np.float16)}).save(folder)
     with pytest.raises(ArtifactError, match="weights that efficientnet-lite0 does not: more"):
         TunedEncoder.load(folder).network(LEVELS)
     shutil.copytree(trained.folder, tmp_path / "other")

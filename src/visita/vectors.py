@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visita.types import FloatArray
 
@@ -39,6 +40,12 @@ def unit(vectors: FloatArray) -> FloatArray:
     vectors = np.asarray(vectors, np.float32)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(norms > 0, norms, 1), np.float32)
+
+
+def in_bytes(vectors: FloatArray) -> NDArray[np.int8]:
+    """Return unit vectors (n, d) in 8 bits a number; ``unit`` of them is near what they were."""
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    return np.rint(vectors / np.where(largest > 0, largest, 1) * 127).astype(np.int8)
 
 
 def join(parts: Sequence[FloatArray], weights: Sequence[float]) -> FloatArray:

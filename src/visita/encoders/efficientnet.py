@@ -25,7 +25,8 @@ from visita.arguments import check_levels
 from visita.artifact import fingerprint_of
 from visita.encoders import operations as op
 from visita.encoders.openvino import ops, ov
-from visita.encoders.weights import replaced, restored, shipped
+from visita.encoders.weights import changed, restored, shipped
+from visita.types import FloatArray
 
 PREPROCESSING = "RGB, squashed to side x side, bicubic; (x - 127) / 128"
 STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
@@ -65,16 +66,24 @@ _SIZES = (
 
 
 class EfficientNetLite:
-    """One EfficientNet-Lite as an ``ImageEncoder``; ``number`` is 0, 1 or 2."""
+    """One EfficientNet-Lite as an ``ImageEncoder``; ``number`` is 0, 1 or 2.
+
+    It reads pictures of ``side`` pixels, those of its pretraining where no number is given.
+    """
 
     reduced = True
     licence = "Apache-2.0"
     package = None
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, side: int | None = None) -> None:
         self.name = f"efficientnet-lite{number}"
+        self.number = number
         self._size = _SIZES[number]
-        self.side = self._size.side
+        self.side = side or self._size.side
+
+    def at(self, side: int) -> EfficientNetLite:
+        """Return it for pictures of ``side`` pixels, which it knows less well unless trained so."""
+        return EfficientNetLite(self.number, side)
 
     def level_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Map each level to its shape a picture: (channels,) pooled, (cells, channels) a grid."""
@@ -92,7 +101,8 @@ class EfficientNetLite:
 
     def fingerprint(self) -> str:
         """Return a hash over the original weights' SHA-256 and the preprocessing."""
-        return fingerprint_of([self.name, self._size.sha256, PREPROCESSING])
+        other = [self.side] if self.side != self._size.side else []
+        return fingerprint_of([self.name, self._size.sha256, *other, PREPROCESSING])
 
     def prepare(self, picture: Image) -> NDArray[np.uint8]:
         """Return the RGB picture squashed to the input square, uint8 (side, side, 3)."""
@@ -101,15 +111,15 @@ class EfficientNetLite:
         return np.asarray(picture, dtype=np.uint8)
 
     def graph(
-        self, levels: Sequence[str], changed: Mapping[str, NDArray[np.float16]] | None = None
+        self, levels: Sequence[str], changes: Mapping[str, FloatArray] | None = None
     ) -> ov.Model:
         """Return the graph: uint8 (b, side, side, 3) → one float32 output a level.
 
         Parameters
         ----------
         levels : names of levels
-        changed : arrays by the names that the torch network gives them, optional
-            What replaces the weights that ship.
+        changes : arrays by the names that the torch network gives them, optional
+            What is added to the weights that ship.
 
         Raises
         ------
@@ -121,7 +131,7 @@ class EfficientNetLite:
             If the weights in the package are not the ones this file was written for.
         """
         check_levels(self.name, levels, self.level_shapes())
-        weights = replaced(self.name, restored(shipped(self.name)), changed or {})
+        weights = changed(self.name, restored(shipped(self.name)), changes or {})
         pixels = op.parameter([-1, self.side, self.side, 3], np.uint8)
         needed = {level.partition(":")[0] for level in levels}
         maps = dict(_until(self._maps(pixels, weights), needed))

@@ -43,6 +43,10 @@ class Fitted(Protocol):
         """Return a hash over all of its content."""
         ...
 
+    def alone(self) -> Fitted:
+        """Return it as it travels inside a matcher."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write it as an artifact folder of the kind ``family``, atomically."""
         ...
@@ -98,7 +102,7 @@ def installed(kind: type[Kind], fingerprint: str) -> Kind:
 def save_fitted(recipe: Recipe, folder: Path) -> None:
     """Write the fitted encoders that a recipe names into ``folder``, one folder each."""
     for encoder in _fitted(recipe):
-        encoder.save(folder / encoder.fingerprint())
+        encoder.alone().save(folder / encoder.fingerprint())
 
 
 def seen_by(recipe: Recipe) -> Seen | None:

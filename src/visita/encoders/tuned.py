@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
+from pydantic import BaseModel, ConfigDict
 
 from visita.artifact import (
     Manifest,
     Name,
+    Width,
     fingerprint_of,
     read_arrays,
     read_manifest,
@@ -25,11 +28,54 @@ from visita.data.seen import Seen
 from visita.encoders.fitted import installed
 from visita.encoders.library.hub import no_fetching
 from visita.encoders.openvino import ov
+from visita.encoders.quantize import Activations
 from visita.encoders.table import IMAGE_ENCODERS
+from visita.encoders.weights import restored
 from visita.errors import ArtifactError, MismatchError
 from visita.types import ImageEncoder
 
-WEIGHTS = "weights.safetensors"
+CHANGES, ACTIVATIONS, HEADS = "changes.safetensors", "int8.safetensors", "heads.safetensors"
+
+
+@runtime_checkable
+class Resizable(Protocol):
+    """An encoder that reads pictures of other sizes too."""
+
+    def at(self, side: int) -> ImageEncoder:
+        """Return it for pictures of ``side`` pixels."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """The fusion heads that an encoder was trained through, which know its levels.
+
+    Attributes
+    ----------
+    levels : tuple of str
+        Of pictures, in the order in which they are read.
+    text_encoder, text_levels
+        What they read of texts.
+    arguments : dict
+        Of the network that they are.
+    tensors : dict of arrays
+        Its weights, as of ``rounded``.
+    """
+
+    levels: tuple[str, ...]
+    text_encoder: str
+    text_levels: tuple[str, ...]
+    arguments: Mapping[str, int]
+    tensors: Mapping[str, NDArray[Any]]
+
+    def facts(self) -> dict[str, Any]:
+        """Return all but the weights, as JSON values."""
+        return {
+            "levels": list(self.levels),
+            "text_encoder": self.text_encoder,
+            "text_levels": list(self.text_levels),
+            "arguments": dict(self.arguments),
+        }
 
 
 class TunedEncoder:
@@ -39,8 +85,15 @@ class TunedEncoder:
     ----------
     base : str
         The encoder that training began with.
-    tensors : dict of float16 arrays
-        The parameters that were trained, by their names in its network.
+    changes : dict of arrays
+        What training added to parameters, by their names in its network, as of
+        ``rounded_changes``.
+    side : int
+        Pixels a side of the square input: that of the last pictures it was trained with.
+    activations : Activations or None
+        What int8 goes by, where it was measured.
+    heads : Heads or None
+        What training a matcher on it may begin with; they are no part of the encoder.
     seen : Seen or None
         The pictures that it learnt from and was chosen on, where they are known.
     """
@@ -48,11 +101,21 @@ class TunedEncoder:
     family: ClassVar[str] = "tuned"
 
     def __init__(
-        self, base: str, tensors: Mapping[str, NDArray[np.float16]], seen: Seen | None = None
+        self,
+        base: str,
+        changes: Mapping[str, NDArray[Any]],
+        *,
+        side: int | None = None,
+        activations: Activations | None = None,
+        heads: Heads | None = None,
+        seen: Seen | None = None,
     ) -> None:
         self.base = base
-        self.tensors = dict(tensors)
+        self.changes = dict(changes)
+        self.activations = activations
+        self.heads = heads
         self.seen = seen
+        self._side = side
 
     @property
     def name(self) -> str:
@@ -61,7 +124,7 @@ class TunedEncoder:
 
     @property
     def side(self) -> int:
-        """Pixels a side of the square input."""
+        """Pixels a side of the square input: that of the last pictures it was trained with."""
         return self._base.side
 
     @property
@@ -79,7 +142,7 @@ class TunedEncoder:
 
     @cached_property
     def _fingerprint(self) -> str:
-        weights = {k: sha256(v.tobytes()).hexdigest() for k, v in sorted(self.tensors.items())}
+        weights = {k: sha256(v.tobytes()).hexdigest() for k, v in sorted(self.changes.items())}
         return fingerprint_of([self.family, self.base, self._base.fingerprint(), weights])
 
     def prepare(self, picture: Image) -> NDArray[np.uint8]:
@@ -92,8 +155,8 @@ class TunedEncoder:
         build = getattr(self._base, "graph", None)
         if build is None:
             return None
-        own = {name.removeprefix("network."): x for name, x in self.tensors.items()}
-        return partial(build, changed=own)
+        own = restored(self.changes).items()
+        return partial(build, changes={name.removeprefix("network."): x for name, x in own})
 
     def network(self, levels: Sequence[str]) -> Any:
         """Return a torch module: uint8 (b, side, side, 3) → a tuple with one tensor a level.
@@ -109,12 +172,18 @@ class TunedEncoder:
 
         network = self._base.network(levels)
         parameters = dict(network.named_parameters())
-        for name, values in self.tensors.items():
+        for name, change in restored(self.changes).items():
             parameter = parameters.get(name)
-            if parameter is None or parameter.shape != values.shape:
+            if parameter is None or parameter.shape != change.shape:
                 raise ArtifactError(f"{self.name} has weights that {self.base} does not: {name}.")
-            parameter.data = torch.from_numpy(values.astype(np.float32))
+            parameter.data = parameter.data + torch.from_numpy(change)
         return network
+
+    def alone(self) -> TunedEncoder:
+        """Return the encoder without its heads, as it travels inside a matcher."""
+        return TunedEncoder(
+            self.base, self.changes, side=self._side, activations=self.activations, seen=self.seen
+        )
 
     def save(self, folder: Path) -> None:
         """Write it as an artifact folder, atomically.
@@ -124,9 +193,14 @@ class TunedEncoder:
         ArtifactError
             If ``folder`` holds something else.
         """
-        facts = {"base": self.base, "fingerprint": self.fingerprint()}
+        facts = {"base": self.base, "side": self.side, "fingerprint": self.fingerprint()}
+        facts["heads"] = self.heads.facts() if self.heads else None
         with write_folder(folder, self.family, facts) as draft:
-            write_arrays(draft / WEIGHTS, self.tensors)
+            write_arrays(draft / CHANGES, self.changes)
+            if self.activations is not None:
+                write_arrays(draft / ACTIVATIONS, self.activations.to_tensors(self.family))
+            if self.heads is not None:
+                write_arrays(draft / HEADS, self.heads.tensors)
             if self.seen is not None:
                 self.seen.save(draft)
 
@@ -142,7 +216,22 @@ class TunedEncoder:
             If the encoder that training began with is another now.
         """
         saved = read_manifest(folder, cls.family, SavedTuned)
-        encoder = cls(saved.base, read_arrays(folder / WEIGHTS), Seen.read(folder))
+        activations = heads = None
+        if (folder / ACTIVATIONS).is_file():
+            measured = read_arrays(folder / ACTIVATIONS)
+            try:
+                activations = Activations.from_tensors(cls.family, measured)
+            except (KeyError, ValueError) as error:
+                raise ArtifactError(f"{folder / ACTIVATIONS} holds no activations.") from error
+        if saved.heads is not None:
+            heads = Heads(**dict(saved.heads), tensors=read_arrays(folder / HEADS))
+        encoder = cls(
+            *(saved.base, read_arrays(folder / CHANGES)),
+            side=saved.side,
+            activations=activations,
+            heads=heads,
+            seen=Seen.read(folder),
+        )
         with no_fetching():
             fingerprint = encoder.fingerprint()
         if fingerprint != saved.fingerprint:
@@ -155,14 +244,31 @@ class TunedEncoder:
     @cached_property
     def _base(self) -> ImageEncoder:
         encoder: ImageEncoder = IMAGE_ENCODERS.load(self.base)()
-        return encoder
+        if self._side in (None, encoder.side):
+            return encoder
+        if not isinstance(encoder, Resizable):
+            raise ArtifactError(f"{self.base} reads pictures of {encoder.side} pixels alone.")
+        return encoder.at(self._side)
+
+
+class SavedHeads(BaseModel):
+    """What the manifest says of heads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    levels: tuple[Name, ...]
+    text_encoder: Name
+    text_levels: tuple[Name, ...]
+    arguments: dict[Name, Width]
 
 
 class SavedTuned(Manifest):
     """The manifest of a ``TunedEncoder``."""
 
     base: Name
+    side: Width
     fingerprint: Name
+    heads: SavedHeads | None
 
 
 def by_name(fingerprint: str) -> TunedEncoder:

@@ -156,6 +156,10 @@ class VisualWords:
             for name, values in (("centres", self.centres), ("idf", self.idf))
         }
 
+    def alone(self) -> VisualWords:
+        """Return it as it travels inside a matcher: whole."""
+        return self
+
     def save(self, folder: Path) -> None:
         """Write it as an artifact folder, atomically."""
         with write_folder(folder, self.family, {"preprocessing": PREPROCESSING}) as draft:

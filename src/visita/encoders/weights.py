@@ -48,16 +48,34 @@ def rounded(
     for name, values in weights.items():
         if values.ndim != 2 or values.size < LARGE:
             stored[name] = values.astype(np.float16)
-            continue
-        groups = values.reshape(len(values), -1, group or values.shape[1])
-        largest = np.abs(groups).max(axis=2, keepdims=True).astype(np.float32)
-        scale = np.where(largest > 0, largest, 1) / np.float32(127)
-        if group:  # many scales, in half of the bytes; a little larger, so that 127 is enough
-            scale = np.nextafter(scale.astype(np.float16), np.float16(np.inf))
-        steps = np.rint(groups / scale.astype(np.float32))
-        stored[name] = steps.astype(np.int8).reshape(values.shape)
-        stored[name + SCALE] = scale[..., 0]
+        else:
+            stored |= _in_steps(name, values, group)
     return stored
+
+
+def rounded_changes(changes: Mapping[str, FloatArray]) -> dict[str, NDArray[Any]]:
+    """Return what training adds to weights as it is kept, arrays of rows in int8 or float16.
+
+    It is some hundredths of the weights, so that the steps of its rows are far finer than theirs.
+    """
+    stored: dict[str, NDArray[Any]] = {}
+    for name, values in changes.items():
+        if values.ndim < 2:
+            stored[name] = values.astype(np.float16)
+        else:
+            stored |= _in_steps(name, values, None)
+    return stored
+
+
+def _in_steps(name: str, values: NDArray[Any], group: int | None) -> dict[str, NDArray[Any]]:
+    """Return values in 127 steps to each side of 0, and the sizes of the steps."""
+    groups = values.reshape(len(values), -1, group or values[0].size)
+    largest = np.abs(groups).max(axis=2, keepdims=True).astype(np.float32)
+    scale = np.where(largest > 0, largest, 1) / np.float32(127)
+    if group:  # many scales, in half of the bytes; a little larger, so that 127 is enough
+        scale = np.nextafter(scale.astype(np.float16), np.float16(np.inf))
+    steps = np.rint(groups / scale.astype(np.float32)).astype(np.int8)
+    return {name: steps.reshape(values.shape), name + SCALE: scale[..., 0]}
 
 
 def restored(kept: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
@@ -108,20 +126,20 @@ def from_planes(kept: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def replaced(
-    name: str, weights: Mapping[str, FloatArray], changed: Mapping[str, NDArray[Any]]
+def changed(
+    name: str, weights: Mapping[str, FloatArray], changes: Mapping[str, FloatArray]
 ) -> dict[str, FloatArray]:
-    """Return the weights of the network ``name``, some of them changed.
+    """Return the weights of the network ``name`` with what training adds to some of them.
 
     Raises
     ------
     ArtifactError
-        If one that is changed is not among them, or has another shape.
+        If one that changes is not among them, or has another shape.
     """
-    for key, values in changed.items():
-        if key not in weights or weights[key].shape != values.shape:
+    for key, change in changes.items():
+        if key not in weights or weights[key].shape != change.shape:
             raise ArtifactError(f"What was trained of {name} is not all of that network: {key}.")
-    return {**weights, **{key: values.astype(np.float32) for key, values in changed.items()}}
+    return {**weights, **{key: weights[key] + change for key, change in changes.items()}}
 
 
 def shipped(name: str) -> dict[str, NDArray[Any]]:

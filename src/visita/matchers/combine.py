@@ -215,8 +215,8 @@ class ScaledMatcher(WordMatcher, OfOne):
     Attributes
     ----------
     part : Matcher
-    images, texts : float16 (b, dim)
-        The bank: its vectors of training pairs.
+    images, texts : int8 (b, dim)
+        The bank: its vectors of training pairs, as of ``in_bytes``; float16 in matchers of before.
     neighbours : int
         1 to b.
     least : float
@@ -229,8 +229,8 @@ class ScaledMatcher(WordMatcher, OfOne):
     """
 
     part: Matcher
-    images: NDArray[np.float16]
-    texts: NDArray[np.float16]
+    images: NDArray[np.int8] | NDArray[np.float16]
+    texts: NDArray[np.int8] | NDArray[np.float16]
     neighbours: int
     least: float
 
@@ -244,7 +244,8 @@ class ScaledMatcher(WordMatcher, OfOne):
             raise ArtifactError(
                 f"A bank for vectors of {self.part.dim} numbers cannot be {shapes}."
             )
-        if not all(bank.dtype == np.float16 and np.isfinite(bank).all() for bank in banks):
+        kind = self.images.dtype if self.images.dtype == np.int8 else np.float16
+        if not all(bank.dtype == kind and np.isfinite(bank).all() for bank in banks):
             raise ArtifactError("The bank holds numbers that are not finite (NaN or infinite).")
         if not 1 <= self.neighbours <= min(map(len, banks)) or not 0 < self.least <= 1:
             raise ArtifactError(
@@ -334,7 +335,9 @@ class ScaledMatcher(WordMatcher, OfOne):
     @cached_property
     def bank(self) -> tuple[FloatArray, FloatArray]:
         """The bank's vectors of images and of texts, float32 (b, dim)."""
-        return self.images.astype(np.float32), self.texts.astype(np.float32)
+        numbers = (bank.astype(np.float32) for bank in (self.images, self.texts))
+        images, texts = (unit(bank) if self.images.dtype == np.int8 else bank for bank in numbers)
+        return images, texts
 
     def _lengths(self, vectors: FloatArray, bank: FloatArray) -> FloatArray:
         starts = range(0, len(vectors), ROWS)

@@ -198,7 +198,8 @@ class _Network:
         shapes = self.encoder.level_shapes()
         check_levels(self.encoder.name, self.levels, shapes)
         self.shapes = {level: shapes[level] for level in self.levels}
-        self.activations = known_activations(self.encoder.name)
+        own: Activations | None = getattr(self.encoder, "activations", None)
+        self.activations = own or known_activations(self.encoder.name)
 
     @property
     def precision(self) -> str:

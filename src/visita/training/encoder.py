@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -12,11 +13,13 @@ import numpy as np
 
 from visita.arguments import expect
 from visita.brief import Brief
-from visita.data import Data, PairSet
+from visita.data import Data, PairSet, decode
 from visita.encoders.contract import Computed
 from visita.encoders.fitted import install
-from visita.encoders.table import IMAGE_ENCODERS
-from visita.encoders.tuned import TunedEncoder
+from visita.encoders.quantize import Activations, measure
+from visita.encoders.table import IMAGE_ENCODERS, TOPIC_MODELS
+from visita.encoders.tuned import Heads, Resizable, TunedEncoder
+from visita.encoders.weights import rounded, rounded_changes
 from visita.errors import ConfigError
 from visita.evaluation.retrieval import rsum_of_vectors
 from visita.store.extract import pair_features
@@ -141,24 +144,40 @@ class _Base:
             sizes_of(network, encoder.side, config),
         )
 
+    def reader(self) -> ImageEncoder:
+        """Return what prepares pictures: of the size of the last epoch, where it reads others."""
+        last = self.sizes[-1] if self.sizes else self.encoder.side
+        return self.encoder.at(last) if isinstance(self.encoder, Resizable) else self.encoder
+
     def pictures(self, pairs: PairSet, text: TextEncoder, features: str | Path | None) -> Pictures:
         """Return what is learnt from."""
         read = pair_features(pairs, self.recipe, text, features)
-        pixels = Pixels(self.encoder, read.pairs.image_paths)
+        pixels = Pixels(self.reader(), read.pairs.image_paths)
         return Pictures(pixels, PairTensors.of(read, self.recipe), self.width)
 
-    def learnt(self) -> TunedEncoder:
-        """Return an encoder of the weights that the network has now."""
+    def learnt(self, heads: Heads | None, paths: Sequence[Path]) -> TunedEncoder:
+        """Return an encoder of the weights that the network has now; int8 is measured on pictures.
+
+        What is learnt of a trained encoder is added to what that one learnt.
+        """
         [name] = self.recipe.levels
         start = self.encoder
-        tuned = start if isinstance(start, TunedEncoder) else TunedEncoder(name, {})
-        untrained = dict(start.network(self.recipe.levels[name]).named_parameters())
-        changed: dict[str, Any] = {
-            key: weight.detach().numpy().astype(np.float16)
+        origin, seen = (start.base, start.seen) if isinstance(start, TunedEncoder) else (name, None)
+        plain: ImageEncoder = IMAGE_ENCODERS.load(origin)()
+        untrained = dict(plain.network(self.recipe.levels[name]).named_parameters())
+        changes = {
+            key: (weight - untrained[key]).detach().numpy()
             for key, weight in self.network.named_parameters()
             if not weight.equal(untrained[key])
         }
-        return TunedEncoder(tuned.base, {**tuned.tensors, **changed}, tuned.seen)
+        side = self.reader().side
+        encoder = TunedEncoder(origin, rounded_changes(changes), side=side, heads=heads, seen=seen)
+        encoder.activations = _activations(encoder, paths)
+        return encoder
+
+
+MEASURED, AT_ONCE = 320, 8
+"""Pictures that int8 is measured on, and at once."""
 
 
 def _learn(
@@ -170,7 +189,25 @@ def _learn(
         train, dev = (base.pictures(pairs, text, run.features) for pairs in (run.train, run.dev))
     validate = rsum_of_vectors(dev.tensors.truth)
     started = time.perf_counter()
-    history = train_end_to_end(
+    network, history = train_end_to_end(
         base.network, train, dev, base.sizes, validate, config, resume=partial
     )
-    return base.learnt(), history, len(dev.pixels), time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    heads = None
+    if text.name not in TOPIC_MODELS:  # one that is fitted anew has other topics
+        arguments = network.arguments
+        tensors = rounded({name: x.numpy() for name, x in network.state_dict().items()})
+        heads = Heads(config.pooled()[1], text.name, tuple(text.levels), arguments, tensors)
+    paths = run.train.image_paths
+    some = np.random.default_rng(config.seed).permutation(len(paths))[:MEASURED]
+    encoder = base.learnt(heads, [paths[row] for row in some])
+    return encoder, history, len(dev.pixels), seconds
+
+
+def _activations(encoder: TunedEncoder, paths: Sequence[Path]) -> Activations | None:
+    """Return what int8 goes by, measured on pictures; None where the network has no such graph."""
+    if encoder.graph is None or CLASSES not in encoder.level_shapes():
+        return None
+    pixels = [encoder.prepare(picture) for picture in map(decode, paths)]
+    batches = (np.stack(pixels[at : at + AT_ONCE]) for at in range(0, len(pixels), AT_ONCE))
+    return measure(encoder.graph([CLASSES]), batches)

@@ -105,8 +105,8 @@ def train_end_to_end(
     config: EndToEndConfig,
     *,
     resume: Path,
-) -> History:
-    """Train ``encoder`` in place, on the CPU in the end, and return what happened.
+) -> tuple[FusionNetwork, History]:
+    """Train ``encoder`` in place, on the CPU in the end; return its heads and what happened.
 
     Its history starts with what the heads reach on the untrained encoder, and where no epoch is
     better the encoder stays as it is. The same seed gives bit-equal weights at one thread count, on
@@ -154,8 +154,8 @@ def train_end_to_end(
         checkpoint=Checkpoint(resume / "both", rng, team.number, memory),
         gather=team.average,
     )
-    encoder.cpu()
-    return history
+    model.cpu()
+    return heads, history
 
 
 def sizes_of(encoder: nn.Module, side: int, config: EndToEndConfig) -> tuple[int, ...]:

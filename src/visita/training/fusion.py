@@ -12,15 +12,18 @@ import torch
 
 from visita.encoders.colours import FOCAL, LEVELS
 from visita.encoders.efficientnet import class_names
-from visita.encoders.table import TEXT_ENCODERS
+from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
+from visita.encoders.tuned import Heads
+from visita.encoders.weights import restored
 from visita.kernels.cca import cca
 from visita.kernels.weights import reduction, second_moments
 from visita.matchers.embed import JointMatcher
 from visita.networks.fusion import ClassNames, FusionNetwork, JointSpace, Tower
 from visita.networks.losses import loss_named
 from visita.networks.part import Part
+from visita.progress import say
 from visita.store.extract import text_features
-from visita.training.config import FusionConfig, HeadsConfig
+from visita.training.config import CLASSES, FusionConfig, HeadsConfig
 from visita.training.loop import History
 from visita.training.tensors import (
     PairTensors,
@@ -47,8 +50,10 @@ def train_fusion(
     """Return the trained matcher, without threshold or calibration, and what happened.
 
     ``text`` is what all texts were encoded with. ``keywords`` are short texts for the
-    images of ``train``; their loss counts ``config.keyword_weight``. The same seed gives
-    bit-equal weights at one thread count.
+    images of ``train``; their loss counts ``config.keyword_weight``. Training begins in closed
+    form, or with the heads that a tuned encoder was trained through, if they read the same: new
+    ones would learn too much from pictures that the encoder knows. The same seed gives bit-equal
+    weights at one thread count.
 
     Raises
     ------
@@ -59,11 +64,48 @@ def train_fusion(
     """
     spans = spans_of(config, text)
     extra = Extra(keywords, config.keyword_weight) if keywords else None
-    network = closed_form_heads(train, spans, config)
+    network = known_heads(config, text)
+    if network is None:
+        network = closed_form_heads(train, spans, config)
+    else:
+        config = config.model_copy(update={"learning_rate": REFINING * config.learning_rate})
     loss = loss_named(config.loss, config)
     history = train_network(network, train, dev, spans, validate, config, extra, loss)
     space = _joint_space(network, train, spans, config, text)
     return as_matcher(name, space, config.recipe(), text), history
+
+
+REFINING = 0.1
+"""What the rate of heads that know the levels is of that of new ones."""
+
+
+def known_heads(config: FusionConfig, text: TextEncoder) -> FusionNetwork | None:
+    """Return the heads that the one encoder was trained through; None if they read other things."""
+    [(name, levels), *others] = config.image_levels.items()
+    encoder = IMAGE_ENCODERS.load(name)()
+    heads: Heads | None = getattr(encoder, "heads", None)
+    wanted = (
+        tuple(level for level in levels if level != CLASSES),
+        *(text.name, tuple(text.levels)),
+        {"dim": config.fusion_dim, "hidden": config.hidden},
+    )
+    if others or heads is None:
+        return None
+    if (heads.levels, heads.text_encoder, heads.text_levels, dict(heads.arguments)) != wanted:
+        say(f"the heads that {name} was trained through are of other levels or widths: new ones")
+        return None
+    torch.manual_seed(config.seed)
+    tensors = restored(heads.tensors)
+    network = FusionNetwork(
+        len(tensors["image_tower.mean"]),
+        len(tensors["text_tower.mean"]),
+        dim=config.fusion_dim,
+        hidden=config.hidden,
+        dropout=config.dropout,
+        input_dropout=config.input_dropout,
+    )
+    network.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
+    return network
 
 
 def closed_form_heads(train: PairTensors, spans: Spans, config: HeadsConfig) -> FusionNetwork:

@@ -9,6 +9,7 @@ import numpy as np
 from visita.data.files import read_lines
 from visita.data.pictures import printable
 from visita.errors import DataError
+from visita.progress import say
 
 Sentence = tuple[str, str, str]
 """A language, a text in it, and what it means in the matcher's own language."""
@@ -20,12 +21,13 @@ def read_parallel(
     """Return what a table of parallel sentences says, row by row.
 
     The first line names the languages of the columns by their codes, ``own`` among them, with tabs
-    between; a cell may be empty. With ``most`` that many rows are drawn.
+    between; a cell may be empty. A row of other cells is left out, and stderr says so. With
+    ``most`` that many rows are drawn.
 
     Raises
     ------
     DataError
-        If the file cannot be read, has no column ``own`` or no other, or a row has other cells.
+        If the file cannot be read, has no column ``own`` or no other, or no row of its cells.
     """
     name = printable(str(file))
     lines = [line for line in read_lines(Path(file)) if line.strip()]
@@ -35,12 +37,14 @@ def read_parallel(
             f"{name}: the first line has to name the languages of its columns, with tabs between "
             f"and {own!r} among them, as in: {own}<tab>de<tab>fr"
         )
-    rows = [line.split("\t") for line in lines[1:]]
-    for number, row in enumerate(rows, 2):
-        if len(row) != len(codes):
-            raise DataError(
-                f"{name}: row {number} has {len(row)} cells, and the first line {len(codes)}."
-            )
+    split = [line.split("\t") for line in lines[1:]]
+    rows = [row for row in split if len(row) == len(codes)]
+    if len(rows) < len(split):
+        number, row = next((n, r) for n, r in enumerate(split, 2) if len(r) != len(codes))
+        say(
+            f"{name}: {len(split) - len(rows)} of {len(split)} rows are left out; row {number} has "
+            f"{len(row)} cells, and the first line {len(codes)}"
+        )
     if most is not None and most < len(rows):
         rows = [rows[place] for place in np.random.default_rng(seed).permutation(len(rows))[:most]]
     place = codes.index(own)

@@ -14,9 +14,10 @@ from visita.training.config import FusionConfig
 from visita.training.tensors import PairTensors, Spans
 from visita.training.tuning import Validate, Vectors, embed
 from visita.types import Matcher
+from visita.vectors import in_bytes
 
 BANK = 2000
-"""Pictures, with a text each, that a bank has at most: 4 MB with vectors of 512 numbers."""
+"""Pictures, with a text each, that a bank has at most: 2 MB with vectors of 512 numbers."""
 A_NEIGHBOUR = 50
 """Pictures of the bank for one neighbour, where it is small."""
 FARTHEST = 0.01
@@ -101,7 +102,7 @@ def locally_scaled(
 def scaled_by(matcher: Matcher, bank: Vectors, dev: Vectors, neighbours: int) -> ScaledMatcher:
     """Return the matcher with local scaling; for the parameters see ``locally_scaled``."""
     few = min(neighbours, max(1, len(bank[0]) // A_NEIGHBOUR))
-    images, texts = (vectors.astype(np.float16) for vectors in bank)
+    images, texts = (in_bytes(vectors) for vectors in bank)
     near = nearness(dev[0], bank[1], few), nearness(dev[1], bank[0], few)
     least = max(LEAST, float(np.quantile(np.concatenate(near), FARTHEST)))
     return ScaledMatcher(
