@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -187,3 +188,11 @@ def _real(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs {name}: VISITA_DATA does not name the folder that holds it")
     return folder
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Hear interrupts, and let children: what a shell starts in the background ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

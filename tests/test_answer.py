@@ -123,12 +123,12 @@ def test_what_the_picture_shows_is_chosen_mostly(finder):
     rng = np.random.default_rng(0)
     colours = ("red", "green", "yellow", "white")
     right = 0
-    for _ in range(12):
+    for _ in range(48):
         one, other = rng.permutation(colours)[:2]
         picture = draw_scene(one, other, int(rng.integers(25)))
         question = "What colour is the background?"
         right += visita.answer(finder, picture, question, colours)[0].text == other
-    assert right >= 7  # by chance 3
+    assert right >= 20  # by chance 12, and on several processors some 27
 
 
 @pytest.mark.parametrize(

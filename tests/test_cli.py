@@ -367,14 +367,6 @@ def interrupted(process):
     raise AssertionError("it cannot be interrupted")
 
 
-@pytest.fixture
-def interruptible():
-    """Hear interrupts, and let children: what a shell starts in the background ignores them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_is_said_in_one_line(tmp_path):
     command = [*VISITA, "search", "--queries", "-", str(tmp_path)]

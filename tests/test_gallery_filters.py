@@ -291,7 +291,7 @@ def test_a_table_of_which_little_changes_is_as_if_it_were_made_anew(place, seed)
         elif change == 2:
             save(aside, 99, exif=exif({0x010E: "number of trips"}))
         else:
-            aside.with_suffix(".txt").write_text("a number beside it")
+            aside.with_suffix(".txt").write_text("a number beside it", "utf-8")
             shutil.copy(place.folder / "many" / "7.jpg", aside) if name.exists() else None
         place.sync()
         (path,) = place.gallery.path.glob("table-*")

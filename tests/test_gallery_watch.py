@@ -33,6 +33,7 @@ def test_the_folder_that_something_changes_in_is_named_after_all_were_once(tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
 def test_a_picture_is_read_as_it_comes_until_it_is_interrupted(tmp_path):
     draw_pairs(tmp_path / "pictures", 2)

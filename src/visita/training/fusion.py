@@ -12,8 +12,8 @@ import torch
 
 from visita.encoders.colours import FOCAL, LEVELS
 from visita.encoders.efficientnet import class_names
-from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
-from visita.encoders.tuned import Heads
+from visita.encoders.table import TEXT_ENCODERS
+from visita.encoders.tuned import Heads, TunedEncoder, by_name
 from visita.encoders.weights import restored
 from visita.kernels.cca import cca
 from visita.kernels.weights import reduction, second_moments
@@ -82,16 +82,16 @@ REFINING = 0.1
 def known_heads(config: FusionConfig, text: TextEncoder) -> FusionNetwork | None:
     """Return the heads that the one encoder was trained through; None if they read other things."""
     [(name, levels), *others] = config.image_levels.items()
-    encoder = IMAGE_ENCODERS.load(name)()
-    heads: Heads | None = getattr(encoder, "heads", None)
-    wanted = (
-        tuple(level for level in levels if level != CLASSES),
-        *(text.name, tuple(text.levels)),
-        {"dim": config.fusion_dim, "hidden": config.hidden},
-    )
-    if others or heads is None:
+    family, _, fingerprint = name.partition(":")
+    if others or family != TunedEncoder.family:
         return None
-    if (heads.levels, heads.text_encoder, heads.text_levels, dict(heads.arguments)) != wanted:
+    heads = by_name(fingerprint).heads
+    if heads is None:
+        return None
+    pooled = tuple(level for level in levels if level != CLASSES)
+    widths = {"dim": config.fusion_dim, "hidden": config.hidden}
+    wanted = Heads(pooled, text.name, tuple(text.levels), widths, {})
+    if heads.facts() != wanted.facts():
         say(f"the heads that {name} was trained through are of other levels or widths: new ones")
         return None
     torch.manual_seed(config.seed)
