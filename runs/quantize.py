@@ -11,12 +11,11 @@ import numpy as np
 import visita.encoders
 from visita.artifact import write_arrays
 from visita.data import decode, open_pairs
-from visita.encoders.openvino import trace
-from visita.encoders.quantize import MEASURED, measure
+from visita.encoders.quantize import MEASURED, PICTURES, measure_on
 from visita.encoders.table import IMAGE_ENCODERS
 
 ENCODERS = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
-PICTURES, BATCH, SEED = 320, 8, 0
+SEED = 0
 
 
 def main(spec: str) -> None:
@@ -27,10 +26,7 @@ def main(spec: str) -> None:
     tensors = {}
     for name in ENCODERS:
         encoder = IMAGE_ENCODERS.load(name)()
-        pixels = np.stack([encoder.prepare(picture) for picture in pictures])
-        model = trace(encoder.network(["classes"]), [pixels[:BATCH]])
-        batches = [pixels[start : start + BATCH] for start in range(0, PICTURES, BATCH)]
-        measured = measure(model, batches)
+        measured = measure_on(encoder.graph, [encoder.prepare(picture) for picture in pictures])
         tensors |= measured.to_tensors(name)
         print(name, len(measured.means), "convolutions", flush=True)
     write_arrays(Path(visita.encoders.__file__).with_name(MEASURED), tensors)

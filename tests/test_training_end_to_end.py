@@ -38,7 +38,7 @@ from visita.store.pictures import RecipeEncoder
 from visita.testing import check_encoder
 from visita.training.config import EndToEndConfig
 from visita.training.end_to_end import Pictures, sizes_of, train_end_to_end
-from visita.training.fusion import closed_form_heads
+from visita.training.fusion import closed_form_heads, known_heads
 from visita.training.pixels import Pixels
 from visita.training.tensors import PairTensors, Spans
 from visita.types import FloatArray, Recipe
@@ -177,6 +177,16 @@ def test_a_matcher_on_it_begins_with_its_heads(trained, drawn_pairs, tmp_path, c
     other = visita.FusionConfig.of({**config, "hidden": 2 * config["hidden"]})
     visita.train(drawn_pairs, tmp_path / "wider", config=other)
     assert "of other levels or widths: new ones" in capfd.readouterr().err
+
+
+def test_heads_with_weights_of_others_are_refused(trained):
+    known = trained.encoder.heads
+    config = visita.FusionConfig.of({"image_levels": {trained.encoder.name: LEVELS}})
+    config = config.model_copy(update={"fusion_dim": 16, "hidden": 64})
+    text = MiniLM(known.text_levels)
+    widths = Spans((0, WIDTH + 1), None, (0, text.dim), (0, text.dim))
+    with pytest.raises(ArtifactError, match="other weights than such heads have"):
+        known_heads(widths, config, text)
 
 
 def pictures_of(pairs: PairSet, *further: str) -> Pictures:

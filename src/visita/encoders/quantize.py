@@ -14,7 +14,7 @@ What goes into each convolution was measured once on training pictures by
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -34,6 +34,8 @@ FLOAT = 3
 TAILS = 0.85
 """Part of a range that is kept where it has two sides; the others end at 0 and 6."""
 MEASURED = "int8.safetensors"
+PICTURES, AT_ONCE = 320, 8
+"""Pictures that ranges are measured on, and at once: a range is the mean over these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +84,22 @@ def known_activations(name: str) -> Activations | None:
     """Return what was measured for the encoder ``name``, or None if it stays in float32."""
     tensors = load(files("visita.encoders").joinpath(MEASURED).read_bytes())
     return Activations.from_tensors(name, tensors) if f"{name}/ranges" in tensors else None
+
+
+def measure_on(
+    graph: Callable[[Sequence[str]], ov.Model], pixels: Sequence[NDArray[np.uint8]]
+) -> Activations:
+    """Return what goes into each convolution up to ``classes``, on prepared pictures.
+
+    Parameters
+    ----------
+    graph
+        Builds the graph of levels, in float32.
+    pixels
+        Some hundred, each uint8 (side, side, 3).
+    """
+    starts = range(0, len(pixels), AT_ONCE)
+    return measure(graph(["classes"]), (np.stack(pixels[at : at + AT_ONCE]) for at in starts))
 
 
 def measure(model: ov.Model, batches: Iterable[NDArray[np.uint8]]) -> Activations:

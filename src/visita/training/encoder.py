@@ -16,7 +16,7 @@ from visita.brief import Brief
 from visita.data import Data, PairSet, decode
 from visita.encoders.contract import Computed
 from visita.encoders.fitted import install
-from visita.encoders.quantize import Activations, measure
+from visita.encoders.quantize import PICTURES, Activations, measure_on
 from visita.encoders.table import IMAGE_ENCODERS, TOPIC_MODELS
 from visita.encoders.tuned import Heads, Resizable, TunedEncoder
 from visita.encoders.weights import rounded, rounded_changes
@@ -176,10 +176,6 @@ class _Base:
         return encoder
 
 
-MEASURED, AT_ONCE = 320, 8
-"""Pictures that int8 is measured on, and at once."""
-
-
 def _learn(
     run: Run, base: _Base, config: EndToEndConfig, partial: Path, team: Team
 ) -> tuple[TunedEncoder, History, int, float]:
@@ -199,7 +195,7 @@ def _learn(
         tensors = rounded({name: x.numpy() for name, x in network.state_dict().items()})
         heads = Heads(config.pooled()[1], text.name, tuple(text.levels), arguments, tensors)
     paths = run.train.image_paths
-    some = np.random.default_rng(config.seed).permutation(len(paths))[:MEASURED]
+    some = np.random.default_rng(config.seed).permutation(len(paths))[:PICTURES]
     encoder = base.learnt(heads, [paths[row] for row in some])
     return encoder, history, len(dev.pixels), seconds
 
@@ -208,6 +204,4 @@ def _activations(encoder: TunedEncoder, paths: Sequence[Path]) -> Activations | 
     """Return what int8 goes by, measured on pictures; None where the network has no such graph."""
     if encoder.graph is None or CLASSES not in encoder.level_shapes():
         return None
-    pixels = [encoder.prepare(picture) for picture in map(decode, paths)]
-    batches = (np.stack(pixels[at : at + AT_ONCE]) for at in range(0, len(pixels), AT_ONCE))
-    return measure(encoder.graph([CLASSES]), batches)
+    return measure_on(encoder.graph, [encoder.prepare(decode(path)) for path in paths])

@@ -186,7 +186,7 @@ def _reads(encoder: nn.Module, size: int) -> bool:
     try:
         with torch.inference_mode():
             encoder(torch.zeros(1, size, size, 3, dtype=torch.uint8))
-    except Exception:
+    except Exception:  # networks of other libraries refuse each in their own way
         return False
     return True
 

@@ -15,6 +15,7 @@ from visita.encoders.efficientnet import class_names
 from visita.encoders.table import TEXT_ENCODERS
 from visita.encoders.tuned import Heads, TunedEncoder, by_name
 from visita.encoders.weights import restored
+from visita.errors import ArtifactError
 from visita.kernels.cca import cca
 from visita.kernels.weights import reduction, second_moments
 from visita.matchers.embed import JointMatcher
@@ -64,7 +65,7 @@ def train_fusion(
     """
     spans = spans_of(config, text)
     extra = Extra(keywords, config.keyword_weight) if keywords else None
-    network = known_heads(config, text)
+    network = known_heads(spans, config, text)
     if network is None:
         network = closed_form_heads(train, spans, config)
     else:
@@ -79,8 +80,14 @@ REFINING = 0.1
 """What the rate of heads that know the levels is of that of new ones."""
 
 
-def known_heads(config: FusionConfig, text: TextEncoder) -> FusionNetwork | None:
-    """Return the heads that the one encoder was trained through; None if they read other things."""
+def known_heads(spans: Spans, config: FusionConfig, text: TextEncoder) -> FusionNetwork | None:
+    """Return the heads that the one encoder was trained through; None if they read other things.
+
+    Raises
+    ------
+    ArtifactError
+        If their weights are not of such heads.
+    """
     [(name, levels), *others] = config.image_levels.items()
     family, _, fingerprint = name.partition(":")
     if others or family != TunedEncoder.family:
@@ -94,24 +101,27 @@ def known_heads(config: FusionConfig, text: TextEncoder) -> FusionNetwork | None
     if heads.facts() != wanted.facts():
         say(f"the heads that {name} was trained through are of other levels or widths: new ones")
         return None
-    torch.manual_seed(config.seed)
-    tensors = restored(heads.tensors)
-    network = FusionNetwork(
-        len(tensors["image_tower.mean"]),
-        len(tensors["text_tower.mean"]),
-        dim=config.fusion_dim,
-        hidden=config.hidden,
-        dropout=config.dropout,
-        input_dropout=config.input_dropout,
-    )
-    network.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
+    network = _new_heads(spans, config)
+    tensors = {key: torch.from_numpy(values) for key, values in restored(heads.tensors).items()}
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"The heads of {name} have other weights than such heads have: train it again."
+        ) from error
     return network
 
 
 def closed_form_heads(train: PairTensors, spans: Spans, config: HeadsConfig) -> FusionNetwork:
     """Return a network that begins in closed form, by canonical correlation analysis."""
+    network = _new_heads(spans, config)
+    _start_closed_form(network, train, spans, config)
+    return network
+
+
+def _new_heads(spans: Spans, config: HeadsConfig) -> FusionNetwork:
     torch.manual_seed(config.seed)
-    network = FusionNetwork(
+    return FusionNetwork(
         spans.fusion[1],
         spans.text[1],
         dim=config.fusion_dim,
@@ -119,8 +129,6 @@ def closed_form_heads(train: PairTensors, spans: Spans, config: HeadsConfig) -> 
         dropout=config.dropout,
         input_dropout=config.input_dropout,
     )
-    _start_closed_form(network, train, spans, config)
-    return network
 
 
 def _start_closed_form(
