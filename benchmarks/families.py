@@ -1,4 +1,4 @@
-"""What a matcher of each pretrained family costs at full size, in float32 and in int8.
+"""What a matcher of each pretrained family costs at full size, in float32 and by default.
 
 python benchmarks/families.py FOLDER [--families clip blip …] [--pictures 8]
 
@@ -59,15 +59,15 @@ def rows(name: str, bench: Bench, scratch: Path) -> list[str]:
     at_full_size(side)
     matcher = f"{family}:{write(scratch / name)}"
     lines = []
-    for precision in ("float32", "int8"):
-        row = f"{name}, {precision}"
+    for precision in ("float32", ""):
+        row = f"{name}, {precision or 'default'}"
         bench.reading(row, matcher, precision)  # makes the graphs
         _, of_cpu, query, peak = bench.reading(row, matcher, precision)
         graphs = scratch / f"home-{precision}" / "cache" / "graphs"
         disk = sum(file.stat().st_size for file in graphs.rglob("*.bin")) / 1e6
-        cosine = f"{bench.cosine(name):.4f}" if precision == "int8" else ""
+        cosine = "" if precision else f"{bench.cosine(row, f'{name}, float32'):.4f}"
         lines.append(
-            f"| `{family}:` {size} | {precision} | {of_cpu:.2f} | {query:.0f} | {peak / 1e3:.2f} "
+            f"| `{family}:` {size} | {precision or 'default'} | {of_cpu:.2f} | {query:.0f} | {peak / 1e3:.2f} "
             f"| {disk:.0f} | {cosine} |"
         )
         shutil.rmtree(graphs)

@@ -17,7 +17,9 @@ from visita.encoders.engine import Graph
 from visita.encoders.export import CachedNetwork
 from visita.encoders.minilm import MiniLM
 from visita.encoders.openvino import ov, trace
-from visita.encoders.post_training import MIN_COSINE, quantized
+from visita.encoders.post_training import MIN_COSINE, Quantized, nearness, outputs
+from visita.encoders.post_training import quantized as quantized_by
+from visita.encoders.precision import has_bfloat16
 from visita.encoders.pretrained import sentences
 from visita.encoders.quantizable import layers_of
 from visita.encoders.table import TEXT_ENCODERS
@@ -53,6 +55,10 @@ def graph_of(module: nn.Module) -> ov.Model:
     model = trace(module, batches(0)[0])
     model.reshape({0: ov.PartialShape([-1, WIDTH])})
     return model
+
+
+def quantized(model: ov.Model, measured: list, held_out: list) -> Quantized:
+    return quantized_by(model, measured, held_out, outputs(Graph(model), held_out))
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -260,7 +266,7 @@ def test_what_has_no_linear_layers_runs_in_float32_whatever_is_asked_for(
 
 def test_another_precision_is_no_precision(monkeypatch):
     monkeypatch.setenv("VISITA_PRECISION", "int4")
-    with pytest.raises(ConfigError, match="'int4': set it to float32 or int8"):
+    with pytest.raises(ConfigError, match="'int4': set it to float32, bfloat16 or int8"):
         visita.Finder().pictures.facts()
     monkeypatch.setenv("VISITA_PRECISION", "float32")
     assert set(visita.Finder("visita-small").pictures.facts()["precision"].values()) == {"float32"}
@@ -273,12 +279,65 @@ def test_left_alone_a_small_network_stays_in_float32():
 
 @pytest.mark.usefixtures("own_home")
 def test_what_gains_too_little_stays_in_float32(monkeypatch, capfd):
-    monkeypatch.setattr("visita.encoders.export.MIN_WEIGHTS", 1)
-    monkeypatch.setattr("visita.encoders.export.MIN_GAIN", 1e6)
+    monkeypatch.setattr("visita.encoders.quickest.MIN_WEIGHTS", 1)
+    monkeypatch.setattr("visita.encoders.quickest.MIN_GAIN", 1e6)
     assert network(Layers, "layers").precision() == "float32"
     assert "layers runs in float32: int8 is only" in capfd.readouterr().err
-    monkeypatch.setattr("visita.encoders.export.MIN_GAIN", 1e-6)
+    monkeypatch.setattr("visita.encoders.quickest.MIN_GAIN", 1e-6)
     assert network(Layers, "others").precision().startswith("int8")
+
+
+def test_bfloat16_is_asked_for_by_name_where_the_processor_has_it(own_home, monkeypatch, capfd):
+    monkeypatch.setenv("VISITA_PRECISION", "bfloat16")
+    monkeypatch.setattr("visita.encoders.precision.has_bfloat16", lambda: False)
+    with pytest.raises(ConfigError, match="This processor has no bfloat16: unset VISITA_PRECISION"):
+        network(Layers, "layers").runner()
+    monkeypatch.undo()
+    if not has_bfloat16():
+        pytest.skip("this processor has no bfloat16")
+    monkeypatch.setenv("VISITA_HOME", str(own_home))
+    monkeypatch.setenv("VISITA_PRECISION", "bfloat16")
+    assert network(Layers, "layers").precision() == "bfloat16"
+    assert "layers runs in bfloat16 here: mean cosine" in capfd.readouterr().err
+    [rows] = batches(1)[0]
+    (found,) = network(Layers, "layers").runner()(rows)
+    with torch.inference_mode():
+        exact = Layers()(torch.from_numpy(rows)).numpy()
+    assert np.abs(found - exact).max() > 1e-5, "it is not float32"
+    assert cosines(found, exact).min() > 0.9999
+    monkeypatch.setenv("VISITA_PRECISION", "float32")
+    assert network(Layers, "layers").precision() == "float32"
+
+
+@pytest.mark.usefixtures("own_home")
+def test_what_int8_leaves_is_in_bfloat16_where_that_is_quicker(monkeypatch):
+    if not has_bfloat16():
+        pytest.skip("this processor has no bfloat16")
+    monkeypatch.setattr("visita.encoders.quickest.MIN_WEIGHTS", 1)
+    monkeypatch.setattr("visita.encoders.quickest.MIN_GAIN", 1e-6)
+    found = network(Layers, "layers")
+    assert found.precision().startswith("int8 2-") and found.precision().endswith(" bfloat16")
+    [rows] = batches(1)[0]
+    with torch.inference_mode():
+        exact = Layers()(torch.from_numpy(rows)).numpy()
+    assert cosines(found.runner()(rows)[0], exact).mean() >= MIN_COSINE
+
+
+class Scores(Layers):
+    """One score a row, like a re-ranking head's: all of them far from 0, and near to each other."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)[:, :1] + 100
+
+
+def test_scores_are_judged_by_their_order_and_not_by_what_they_share():
+    [rows] = batches(1)[0]
+    model = graph_of(Scores())
+    exact = outputs(Graph(model), [[rows]])
+    assert exact[0].shape == (1, len(rows)) and abs(exact[0].mean()) < 1e-4
+    flat = nearness(exact, lambda x: (np.full((len(x), 1), 100, np.float32),), [[rows]])
+    turned = nearness(exact, lambda x: (200 - Graph(model)(x)[0],), [[rows]])
+    assert not flat.is_near and turned.cosine < -0.99
 
 
 def halved(module: type[nn.Module], name: str) -> CachedNetwork:
@@ -286,7 +345,7 @@ def halved(module: type[nn.Module], name: str) -> CachedNetwork:
 
 
 def test_weights_are_kept_in_16_bits_unless_all_is_to_be_exact(own_home, monkeypatch):
-    monkeypatch.setattr("visita.encoders.export.MIN_WEIGHTS", 1)
+    monkeypatch.setattr("visita.encoders.quickest.MIN_WEIGHTS", 1)
     [rows] = batches(1)[0]
     sizes, outputs = [], []
     for wanted in ("", "float32"):
@@ -313,7 +372,7 @@ class Huge(Layers):
 
 @pytest.mark.usefixtures("own_home")
 def test_what_16_bits_change_is_kept_in_32(monkeypatch):
-    monkeypatch.setattr("visita.encoders.export.MIN_WEIGHTS", 1)
+    monkeypatch.setattr("visita.encoders.quickest.MIN_WEIGHTS", 1)
     assert halved(Huge, "huge").precision() == "float32"
 
 

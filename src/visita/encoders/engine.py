@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from visita.artifact import fingerprint_of
 from visita.encoders.device import gpu_runner, on_gpu
 from visita.encoders.openvino import ov
-from visita.encoders.precision import FLOAT32, INT8, allowed, found_out
+from visita.encoders.precision import BFLOAT16, FLOAT32, INT8, allowed, found_out
 from visita.errors import ArtifactError, ConfigError, MismatchError, last_line
 from visita.progress import say
 from visita.types import FloatArray
@@ -38,11 +38,20 @@ class Runner(Protocol):
     def __call__(self, *inputs: NDArray[Any]) -> tuple[FloatArray, ...]: ...
 
 
+ARITHMETIC = {FLOAT32: "f32", BFLOAT16: "bf16"}
+"""What a graph computes in where it is not in int8, by OpenVINO's names."""
+
+
 class Graph:
     """A compiled OpenVINO graph. Each calling thread gets its own request, so calls overlap."""
 
-    def __init__(self, model: Path | ov.Model, *, streams: int = 1) -> None:
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": str(streams)}
+    def __init__(
+        self, model: Path | ov.Model, *, streams: int = 1, arithmetic: str = FLOAT32
+    ) -> None:
+        settings = {
+            "INFERENCE_PRECISION_HINT": ARITHMETIC[arithmetic],
+            "NUM_STREAMS": str(streams),
+        }
         if os.environ.get(CORES):  # else one stream would take every core
             settings["INFERENCE_NUM_THREADS"] = str(cores())
         try:

@@ -1,7 +1,7 @@
 """Torch modules exported once to OpenVINO graphs, kept in the cache and run without torch.
 
-Of each network one graph is kept, in int8, float16 or float32; which of them is found out when it
-is made, and stays. Where a module cannot be exported, torch runs it.
+Of each network one graph is kept, in int8, bfloat16, float16 or float32; which of them is found out
+when it is made, and stays. Where a module cannot be exported, torch runs it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,26 +23,23 @@ from numpy.typing import NDArray
 from visita.artifact import fingerprint_of, read_sealed, write_sealed
 from visita.durable import checksum_of, draft_beside, make_folder, sync_folder, sync_tree
 from visita.encoders.device import gpu_runner, on_gpu
-from visita.encoders.engine import MIN_COSINE, Graph, Runner, compiled, least_cosine
-from visita.encoders.int8 import weight_steps
-from visita.encoders.openvino import ov, trace
-from visita.encoders.post_training import (
-    RECIPE,
-    Batch,
-    Quantized,
-    quantized,
+from visita.encoders.engine import (
+    MIN_COSINE,
+    MIN_INT8_COSINE,
+    Graph,
+    Runner,
+    compiled,
+    least_cosine,
 )
-from visita.encoders.precision import FLOAT16, FLOAT32, INT8, VARIABLE, allowed
+from visita.encoders.openvino import ov, trace
+from visita.encoders.precision import BFLOAT16, FLOAT16, FLOAT32, INT8, allowed
 from visita.encoders.quantizable import layers_of, weight_count
-from visita.errors import ArtifactError, ConfigError, UnwritableError, extras_named, last_line
+from visita.encoders.quickest import Samples, arithmetic, quickest
+from visita.errors import ArtifactError, UnwritableError, extras_named, last_line
 from visita.home import cache_home
 from visita.progress import say
 from visita.types import FloatArray
 
-MIN_WEIGHTS, MIN_GAIN = 2**20, 1.2
-"""How many weights a network has to have for int8 to be tried, and for 16 bits to be worth it; and
-how many times as fast as in float32 it must be."""
-_RUNS = 5
 XML, BIN, FACTS = "graph.xml", "graph.bin", "graph.json"
 
 
@@ -114,13 +110,18 @@ def _converted(
 
 
 def _save(
-    converted: Converted, examples: Sequence[NDArray[Any]], path: Path, *, halved: bool = False
+    converted: Converted,
+    examples: Sequence[NDArray[Any]],
+    path: Path,
+    *,
+    halved: bool = False,
+    least: float = MIN_COSINE,
 ) -> None:
     """Write a graph and see that it is all there: OpenVINO does not always notice a full disk."""
     try:
         ov.save_model(converted.model, str(path), compress_to_fp16=halved)
         sync_tree(path.parent)
-        if not least_cosine(converted.outputs, Graph(path)(*examples)) >= MIN_COSINE:
+        if not least_cosine(converted.outputs, Graph(path)(*examples)) >= least:
             raise ArtifactError("what was written came back changed")
     except (OSError, RuntimeError, ArtifactError) as error:
         raise _unwritable(path.parent, error) from error
@@ -130,13 +131,14 @@ def _saved(
     converted: Converted, examples: Sequence[NDArray[Any]], path: Path, precision: str
 ) -> str:
     """Write a graph and return its precision: float32 too where 16 bits change what it computes."""
-    if precision == FLOAT16:
+    if precision in (FLOAT16, BFLOAT16):
         with suppress(UnwritableError):  # a full disk is met again
             _save(converted, examples, path, halved=True)
-            return FLOAT16
-        precision = FLOAT32
-    _save(converted, examples, path)
-    return precision
+            return precision
+    # In int8 one step more or less in the first layers is many in the last.
+    least = MIN_INT8_COSINE if precision.startswith(INT8) else MIN_COSINE
+    _save(converted, examples, path, least=least)
+    return FLOAT32 if precision == FLOAT16 else precision
 
 
 def _unwritable(folder: Path, error: Exception) -> UnwritableError:
@@ -171,7 +173,8 @@ class CachedNetwork:
     half : bool
         Compute in half precision on a GPU.
     samples : callable, optional
-        Inputs to quantise the network by, and others to judge it on; without, it is in float32.
+        Inputs to quantise the network by, and others to judge it on; without, it computes in
+        float32.
     halved : bool
         Keep the weights in 16 bits a number where there are many, and it is not in int8.
     """
@@ -183,12 +186,12 @@ class CachedNetwork:
     shapes: Sequence[Sequence[int]]
     streams: int = 1
     half: bool = False
-    samples: Callable[[], tuple[Sequence[Batch], Sequence[Batch]]] | None = None
+    samples: Samples | None = None
     halved: bool = False
 
     def precision(self) -> str:
-        """Return what it is computed in here: "float32", "float16" (so its weights are kept), or
-        "int8" with what decides its numbers.
+        """Return what it is computed in here: "float32", "float16" (so its weights are kept),
+        "bfloat16", or "int8" with what decides its numbers.
 
         Raises
         ------
@@ -210,7 +213,7 @@ class CachedNetwork:
         ArtifactError
             If the cache cannot be written, or torch cannot run the network.
         ConfigError
-            If ``VISITA_PRECISION`` asks for int8, and that is too coarse for it.
+            If ``VISITA_PRECISION`` asks for int8 or bfloat16, and that is too coarse for it.
         """
         if on_gpu():
             return gpu_runner(self.name, self.module, half=self.half)
@@ -234,7 +237,8 @@ class CachedNetwork:
 
     @property
     def _allowed(self) -> tuple[str, ...]:
-        can_be = {FLOAT32: True, FLOAT16: self.halved, INT8: self.samples is not None}
+        can_be = {FLOAT32: True, FLOAT16: self.halved}
+        can_be |= dict.fromkeys((BFLOAT16, INT8), self.samples is not None)
         return tuple(name for name in allowed() if can_be[name]) or (FLOAT32,)
 
     def _card(self) -> Mapping[str, Any] | None:
@@ -260,7 +264,7 @@ class CachedNetwork:
             return None
         with suppress(ArtifactError, OSError):
             if card.get("files") == _checksums(self.folder):
-                return self._compiled()
+                return self._compiled(card)
         return None
 
     def _made(self) -> Runner:
@@ -279,48 +283,28 @@ class CachedNetwork:
             say(f"OpenVINO cannot run {self.name} ({last_line(error)}); torch runs it, more slowly")
             return TorchRunner(module)
         weights = weight_count(layers_of(converted.model))
-        is_halved = FLOAT16 in self._allowed and weights >= MIN_WEIGHTS
-        precision = FLOAT16 if is_halved else FLOAT32
-        if in_int8 := self._quantized(converted.model, weights):
-            converted = Converted(in_int8.model, Graph(in_int8.model)(*examples))
-            precision = f"{INT8} {RECIPE}-{weight_steps()}"
+        samples = self.samples if weights else None
+        way = quickest(self.name, converted.model, weights, self._allowed, samples)
+        if way.model is not converted.model:
+            converted = Converted(way.model, Graph(way.model)(*examples))
         with draft_beside(self.folder) as draft:
-            precision = _saved(converted, examples, draft / XML, precision)
             facts = {
+                "precision": _saved(converted, examples, draft / XML, way.precision),
                 "openvino": ov.get_version(),
                 "files": _checksums(draft),
-                "precision": precision,
                 "weights": weights,
             }
             write_sealed(draft / FACTS, facts)
             shutil.rmtree(self.folder, ignore_errors=True)
             draft.replace(self.folder)
             sync_folder(self.folder.parent)
-        return self._compiled()
+        return self._compiled(facts)
 
-    def _quantized(self, model: ov.Model, weights: int) -> Quantized | None:
-        if self.samples is None or not weights or INT8 not in self._allowed:
-            return None
-        is_asked_for = FLOAT32 not in self._allowed
-        if not is_asked_for and weights < MIN_WEIGHTS:
-            return None
-        measured, held_out = self.samples()
-        found = quantized(model, measured, held_out)
-        if not found.is_near and is_asked_for:
-            raise ConfigError(f"{self.name} is too coarse in int8: {found}. Unset {VARIABLE}.")
-        if not found.is_near:
-            say(f"{self.name} runs in float32: int8 is too coarse for it: {found}")
-            return None
-        if not is_asked_for and (gain := speedup(model, found.model, held_out[0])) < MIN_GAIN:
-            say(f"{self.name} runs in float32: int8 is only {gain:.1f} times as fast here")
-            return None
-        say(f"{self.name} runs in int8 here: {found}; {VARIABLE}={FLOAT32} keeps it exact")
-        return found
-
-    def _compiled(self) -> Graph:
+    def _compiled(self, card: Mapping[str, Any]) -> Graph:
         state = (self.folder / BIN).stat()  # a graph reads from the file that it was made of
-        key = (self.folder / XML, self.streams, state.st_ino, state.st_mtime_ns, os.getpid())
-        return compiled(key, lambda: Graph(self.folder / XML, streams=self.streams))
+        path, rest = self.folder / XML, arithmetic(str(card.get("precision")))
+        key = (path, self.streams, state.st_ino, state.st_mtime_ns, os.getpid())
+        return compiled(key, lambda: Graph(path, streams=self.streams, arithmetic=rest))
 
 
 def cached_runner(
@@ -335,21 +319,6 @@ def cached_runner(
 ) -> Runner:
     """Return the ``runner`` of a ``CachedNetwork`` in float32."""
     return CachedNetwork(name, facts, module, examples, shapes, streams=streams, half=half).runner()
-
-
-def speedup(before: ov.Model, after: ov.Model, inputs: Batch) -> float:
-    """Return how many times as fast the second network maps inputs here as the first."""
-    graphs = Graph(before), Graph(after)
-    # In turn, and the quickest of each: another process may take the core for a while.
-    rounds = [[_seconds(graph, inputs) for graph in graphs] for _ in range(_RUNS)]
-    first, second = np.min(rounds, axis=0)
-    return float(first / second)
-
-
-def _seconds(graph: Graph, inputs: Batch) -> float:
-    start = time.perf_counter()
-    graph(*inputs)
-    return time.perf_counter() - start
 
 
 def _by_torch(name: str, module: Any, examples: Sequence[NDArray[Any]]) -> Sequence[FloatArray]:

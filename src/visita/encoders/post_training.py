@@ -12,7 +12,7 @@ the layers of the largest error go back to float32. All else, attention among it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from visita.encoders.engine import Graph
+from visita.encoders.engine import Graph, Runner
 from visita.encoders.int8 import STEPS, rounded_weights, with_zero
 from visita.encoders.openvino import ov
 from visita.encoders.quantizable import Layer, Plan, layers_of
@@ -45,25 +45,19 @@ Batch = Sequence[NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Quantized:
-    """A network in int8, and how near it is to the one in float32 on pictures held out.
+class Nearness:
+    """How near a coarser network is to the one in float32, on what was held out.
 
     Attributes
     ----------
-    model : ov.Model
     cosine : float
         The mean, of the vectors of all outputs.
     recall : float
-        Share of pictures whose nearest vector in float32 is their own, of the worst output.
-    layers, back : int
-        Linear layers and convolutions, and how many of them stay in float32.
+        Share of vectors whose nearest in float32 is their own, of the worst output.
     """
 
-    model: ov.Model
     cosine: float
     recall: float
-    layers: int
-    back: int
 
     @property
     def is_near(self) -> bool:
@@ -71,13 +65,42 @@ class Quantized:
         return self.cosine >= MIN_COSINE and self.recall >= MIN_RECALL  # NaN is neither
 
     def __str__(self) -> str:
-        return (
-            f"mean cosine to float32 {self.cosine:.4f}, recall@1 of it {self.recall:.0%}, "
-            f"{self.layers - self.back} of {self.layers} layers"
-        )
+        return f"mean cosine to float32 {self.cosine:.4f}, recall@1 of it {self.recall:.0%}"
 
 
-def quantized(model: ov.Model, batches: Sequence[Batch], held_out: Sequence[Batch]) -> Quantized:
+@dataclass(frozen=True)
+class Quantized(Nearness):
+    """A network in int8.
+
+    Attributes
+    ----------
+    model : ov.Model
+    layers, back : int
+        Linear layers and convolutions, and how many of them stay as they were.
+    """
+
+    model: ov.Model
+    layers: int
+    back: int
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, {self.layers - self.back} of {self.layers} layers"
+
+
+def nearness(exact: Sequence[FloatArray], coarse: Runner, held_out: Sequence[Batch]) -> Nearness:
+    """Return how near a coarser network comes to the ``outputs`` of the exact one."""
+    pairs = zip(exact, outputs(coarse, held_out), strict=True)
+    found = [_nearness(*pair) for pair in pairs]
+    return Nearness(float(np.mean([c for c, _ in found])), min(r for _, r in found))
+
+
+def quantized(
+    model: ov.Model,
+    batches: Sequence[Batch],
+    held_out: Sequence[Batch],
+    exact: Sequence[FloatArray],
+    run: Callable[[ov.Model], Runner] = Graph,
+) -> Quantized:
     """Return a network in int8, the best that was found; ``is_near`` tells whether it will do.
 
     Parameters
@@ -88,8 +111,11 @@ def quantized(model: ov.Model, batches: Sequence[Batch], held_out: Sequence[Batc
         What to measure ranges on.
     held_out
         What to compare both on.
+    exact
+        The ``outputs`` of the network for it, in float32.
+    run
+        Compiles the changed network.
     """
-    expected = _outputs(model, held_out)
     plans = _plans(model, batches)
     order = np.argsort([-plan.error for plan in plans])
     tried = []
@@ -99,10 +125,8 @@ def quantized(model: ov.Model, batches: Sequence[Batch], held_out: Sequence[Batc
         for number, (layer, plan) in enumerate(zip(layers_of(changed), plans, strict=True)):
             if number not in back:
                 layer.quantize(plan)
-        outputs = _outputs(changed, held_out)
-        nearness = [_nearness(*pair) for pair in zip(expected, outputs, strict=True)]
-        cosine, recall = np.mean([c for c, _ in nearness]), min(r for _, r in nearness)
-        tried.append(Quantized(changed, float(cosine), recall, len(plans), len(back)))
+        found = nearness(exact, run(changed), held_out)
+        tried.append(Quantized(found.cosine, found.recall, changed, len(plans), len(back)))
         if tried[-1].is_near:
             break
     return max(tried, key=lambda found: (found.is_near, found.cosine))
@@ -199,11 +223,16 @@ def _rounded(values: FloatArray, low: np.float32, high: np.float32) -> FloatArra
     return rounded
 
 
-def _outputs(model: ov.Model, batches: Sequence[Batch]) -> list[FloatArray]:
-    """Return each output for all batches, (n, numbers)."""
-    run = Graph(model)
-    results = [[out.reshape(len(out), -1) for out in run(*batch)] for batch in batches]
+def outputs(run: Runner, batches: Sequence[Batch]) -> list[FloatArray]:
+    """Return each output for all batches as vectors, one a row."""
+    results = [[_vectors(out) for out in run(*batch)] for batch in batches]
     return [np.concatenate(output) for output in zip(*results, strict=True)]
+
+
+def _vectors(output: FloatArray) -> FloatArray:
+    """Return one vector a row; of scores, (n, 1), the one of all, as only their order counts."""
+    rows = output.reshape(len(output), -1)
+    return rows if rows.shape[1] > 1 else (rows - rows.mean()).T
 
 
 def _nearness(expected: FloatArray, output: FloatArray) -> tuple[float, float]:

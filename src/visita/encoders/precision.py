@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any, TypeVar
 
 from visita.artifact import fingerprint_of, read_sealed, write_sealed
@@ -14,8 +15,8 @@ from visita.errors import ArtifactError, ConfigError
 from visita.home import cache_home
 
 VARIABLE = "VISITA_PRECISION"
-FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
-"""``FLOAT16`` keeps weights in 16 bits and computes in float32."""
+FLOAT32, FLOAT16, BFLOAT16, INT8 = "float32", "float16", "bfloat16", "int8"
+"""``FLOAT16`` keeps weights in 16 bits and computes in float32; ``BFLOAT16`` computes in it."""
 T = TypeVar("T")
 
 
@@ -25,12 +26,25 @@ def allowed() -> tuple[str, ...]:
     Raises
     ------
     ConfigError
-        If it names something else.
+        If it names something else, or what this processor does not have.
     """
     wanted = os.environ.get(VARIABLE, "")
-    if wanted not in ("", FLOAT32, INT8):
-        raise ConfigError(f"{VARIABLE} is {wanted!r}: set it to {FLOAT32} or {INT8}, or unset it.")
-    return (wanted,) if wanted else (INT8, FLOAT16, FLOAT32)
+    if wanted not in ("", FLOAT32, BFLOAT16, INT8):
+        raise ConfigError(
+            f"{VARIABLE} is {wanted!r}: set it to {FLOAT32}, {BFLOAT16} or {INT8}, or unset it."
+        )
+    if wanted == BFLOAT16 and not has_bfloat16():
+        raise ConfigError(f"This processor has no {BFLOAT16}: unset {VARIABLE}.")
+    if wanted:
+        return (wanted,)
+    return (INT8, BFLOAT16, FLOAT16, FLOAT32) if has_bfloat16() else (INT8, FLOAT16, FLOAT32)
+
+
+@cache
+def has_bfloat16() -> bool:
+    """Tell whether OpenVINO computes in bfloat16 here; where the processor has no units for it,
+    that can be slower than float32."""
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def found_out(name: str, facts: Any, work_out: Callable[[], T]) -> T:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from visita.artifact import fingerprint_of
+from visita.data import photographs
 from visita.encoders.engine import Runner
+from visita.encoders.export import TorchRunner
 from visita.encoders.pretrained.text import PretrainedText
 from visita.encoders.table import IMAGE_ENCODERS, TEXT_ENCODERS
 from visita.errors import ConfigError
@@ -127,6 +129,8 @@ class RerankedMatcher(OfOne):
 
 PICTURES = 64
 """Pictures a call of the head; bounds its memory."""
+EVERY = 3
+"""Of so many crops one is enough to quantise a head by: each is read with several texts."""
 
 
 @dataclass(frozen=True)
@@ -189,10 +193,9 @@ class PretrainedReranker:
         return np.asarray(np.mean(passages, axis=0), np.float32)
 
     def _passage(self, images: NDArray[np.float16], ids: NDArray[np.int64]) -> FloatArray:
-        pair = self._texts.reading.pair
-        ids = np.concatenate([[pair], ids[1:]])[None]
+        beside = np.array([self._texts.reading.beside_a_picture(ids.tolist())])
         logits = [
-            self._runner(images[start : start + PICTURES].astype(np.float32), ids)[0][:, 0]
+            self._runner(images[start : start + PICTURES].astype(np.float32), beside)[0][:, 0]
             for start in range(0, len(images), PICTURES)
         ]
         joined: FloatArray = np.concatenate([np.zeros(0, np.float32), *logits])
@@ -205,7 +208,18 @@ class PretrainedReranker:
 
     @cached_property
     def _runner(self) -> Runner:
-        return self._texts.head_runner(self.packed_shape)
+        seen = self._photographs if photographs.are_here() else None
+        return self._texts.head_runner(self.packed_shape, seen)
+
+    def _photographs(self) -> list[FloatArray]:
+        encoder = IMAGE_ENCODERS.load(self.encoder)()
+        network = TorchRunner(encoder.network(self.levels))  # so few are not worth a graph
+        tokens = []
+        for names in (photographs.SEEN, photographs.HELD_OUT):
+            pictures = [encoder.prepare(crop) for crop in photographs.crops(names)[::EVERY]]
+            first, cells = network(np.stack(pictures))
+            tokens.append(np.concatenate([first[:, None], cells], axis=1))
+        return tokens
 
 
 def _stacked(passages: Sequence[Sequence[int]]) -> FloatArray:

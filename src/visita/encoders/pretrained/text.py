@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # a family makes its text encoders
 VECTOR = "vector"
 TOGETHER = 4
 """Sentences that are read at once to measure and to judge, as few as people ask for."""
+READ_ALONG = 4
+"""Sentences that are read with pictures to quantise a head by, each with all of them."""
 
 
 class PretrainedText:
@@ -167,12 +169,31 @@ class PretrainedText:
         """Return a torch module: tokens of pictures (k, n, d) and ids (1, t) → logits (k, 1)."""
         return self._read().pairs.eval()
 
-    def head_runner(self, tokens: tuple[int, int]) -> Runner:
-        """Return what runs the head, for pictures of (n, d) tokens."""
+    def head_runner(
+        self, tokens: tuple[int, int], photographs: Callable[[], Sequence[FloatArray]] | None
+    ) -> Runner:
+        """Return what runs the head, for pictures of (n, d) tokens.
+
+        ``photographs`` returns the tokens of some, (k, n, d), to quantise the head by, and of
+        others to judge it on.
+        """
         picture = np.random.default_rng(0).random((2, *tokens), dtype=np.float32)
         shapes = [(-1, *tokens), (1, -1)]
         example = [picture, self._examples()[0][:1]]
-        return self._cached("pairs", self.head, lambda: example, shapes, half=True).runner()
+        network = self._cached("pairs", self.head, lambda: example, shapes, half=True)
+        if photographs:
+            network = replace(network, samples=partial(self._pairs, photographs))
+        return network.runner()
+
+    def _pairs(
+        self, photographs: Callable[[], Sequence[FloatArray]]
+    ) -> tuple[list[Batch], list[Batch]]:
+        seen, held_out = photographs()
+        return self._beside(seen, sentences.SEEN), self._beside(held_out, sentences.HELD_OUT)
+
+    def _beside(self, pictures: FloatArray, texts: Sequence[str]) -> list[Batch]:
+        read = [passages[0] for passages in self.reading.passages(texts[:READ_ALONG])]
+        return [[pictures, np.array([self.reading.beside_a_picture(ids)])] for ids in read]
 
     def precision(self) -> str:
         """Return what ``encode`` computes in here, as ``CachedNetwork.precision`` does."""

@@ -103,6 +103,10 @@ class Reading:
             for ids, _ in self._pieces(cleaned)
         ]
 
+    def beside_a_picture(self, ids: Sequence[int]) -> list[int]:
+        """Return the ids of a passage as they are where a picture is read along."""
+        return [ids[0] if self.pair is None else self.pair, *ids[1:]]
+
     def spans(self, text: str) -> Ids:
         """Return where each id of a text, special ones left out, is in it: int64 (t, 2).
 

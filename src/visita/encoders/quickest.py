@@ -1,0 +1,133 @@
+"""What a network is computed in here: the quickest of float32, bfloat16 and int8 that is near.
+
+Each is judged on inputs that nothing was measured on, and timed on this processor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from visita.encoders.engine import Graph
+from visita.encoders.int8 import weight_steps
+from visita.encoders.openvino import ov
+from visita.encoders.post_training import RECIPE, Batch, Nearness, nearness, outputs, quantized
+from visita.encoders.precision import BFLOAT16, FLOAT16, FLOAT32, INT8, VARIABLE
+from visita.errors import ConfigError
+from visita.progress import say
+from visita.types import FloatArray
+
+MIN_WEIGHTS, MIN_GAIN = 2**20, 1.2
+"""How many weights a network has to have for fewer bits to be tried; and how many times as fast as
+in the finer precision before it must be."""
+_RUNS = 5
+
+Samples = Callable[[], tuple[Sequence[Batch], Sequence[Batch]]]
+"""Returns inputs to measure ranges on, and others to judge by."""
+
+
+class Way(NamedTuple):
+    """A graph, and what it is computed in, as its card says."""
+
+    model: ov.Model
+    precision: str
+
+    def graph(self) -> Graph:
+        """Compile it."""
+        return Graph(self.model, arithmetic=arithmetic(self.precision))
+
+
+def arithmetic(precision: str) -> str:
+    """Return what a graph of a precision computes in where that is not int8."""
+    return BFLOAT16 if BFLOAT16 in precision.split() else FLOAT32
+
+
+def quickest(
+    name: str, model: ov.Model, weights: int, allowed: Sequence[str], samples: Samples | None
+) -> Way:
+    """Return the quickest way to run a network that is near enough to float32.
+
+    Where float32 is not allowed, the one that was asked for, however little it gains.
+
+    Parameters
+    ----------
+    name : str
+        What the network is called in messages.
+    model : ov.Model
+        In float32; it stays as it is.
+    weights : int
+        How many could be in int8.
+    allowed
+        What it may be computed in.
+    samples
+        Without, it is computed in float32.
+
+    Raises
+    ------
+    ConfigError
+        If what was asked for is too coarse.
+    """
+    is_large, is_asked_for = weights >= MIN_WEIGHTS, FLOAT32 not in allowed
+    exact = Way(model, FLOAT16 if FLOAT16 in allowed and is_large else FLOAT32)
+    if samples is None or not (is_asked_for or is_large):
+        return exact
+    best, told = exact, ""
+    measured, held_out = samples()
+    expected = outputs(exact.graph(), held_out)
+    for precision in (BFLOAT16, INT8):
+        if precision not in allowed:
+            continue
+        way, found = _coarser(precision, best, measured, held_out, expected)
+        if not found.is_near and is_asked_for:
+            raise ConfigError(f"{name} is too coarse in {precision}: {found}. Unset {VARIABLE}.")
+        if not found.is_near:
+            refused = f"{precision} is too coarse for it: {found}"
+        elif not is_asked_for and (gain := _speedup(best, way, held_out[0])) < MIN_GAIN:
+            refused = f"{precision} is only {gain:.1f} times as fast here"
+        else:
+            best, told = way, f"{precision} here: {found}; {VARIABLE}={FLOAT32} keeps it exact"
+            continue
+        if best is exact:
+            told = f"{FLOAT32}: {refused}"
+    if told:
+        say(f"{name} runs in {told}")
+    return best
+
+
+def _coarser(
+    precision: str,
+    way: Way,
+    measured: Sequence[Batch],
+    held_out: Sequence[Batch],
+    expected: Sequence[FloatArray],
+) -> tuple[Way, Nearness]:
+    """Return a network in bfloat16 or int8, and how near it is to float32.
+
+    What int8 does not reach is computed as before.
+    """
+    if precision == BFLOAT16:
+        coarse = Way(way.model, BFLOAT16)
+        return coarse, nearness(expected, coarse.graph(), held_out)
+    rest = arithmetic(way.precision)
+    found = quantized(way.model, measured, held_out, expected, partial(Graph, arithmetic=rest))
+    how = f"{INT8} {RECIPE}-{weight_steps()}"
+    return Way(found.model, f"{how} {rest}" if rest == BFLOAT16 else how), found
+
+
+def _speedup(before: Way, after: Way, inputs: Batch) -> float:
+    """Return how many times as fast the second way maps inputs here as the first."""
+    graphs = before.graph(), after.graph()
+    # In turn, and the quickest of each: another process may take the core for a while.
+    rounds = [[_seconds(graph, inputs) for graph in graphs] for _ in range(_RUNS)]
+    first, second = np.min(rounds, axis=0)
+    return float(first / second)
+
+
+def _seconds(graph: Graph, inputs: Batch) -> float:
+    start = time.perf_counter()
+    graph(*inputs)
+    return time.perf_counter() - start
