@@ -18,6 +18,22 @@ SIZES: dict[str, Any] = {
     "num_attention_heads": 2,
 }
 SEEN = {**SIZES, "image_size": SIDE, "patch_size": PATCH}
+MAPS: dict[str, Any] = {
+    "hidden_dim": 16,
+    "width_coefficient": 0.25,
+    "depth_coefficient": 0.5,
+    "in_channels": [32, 16],
+    "out_channels": [16, 64],
+    "kernel_sizes": [3, 5],
+    "strides": [1, 2],
+    "num_block_repeats": [1, 2],
+    "expand_ratios": [1, 6],
+}
+"""Of ALIGN's network of convolutions."""
+QUERIES = {"num_hidden_layers": 2}
+QUERY_COUNT = 3
+PLACES, PATCHES = 16, 12
+"""Of NaFlex: places that are learnt, and patches of a picture at most."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz.,!"
 WORDS = ("a", "red", "blue", "green", "circle", "square", "star", "on", "the", "dog", "runs")
 
@@ -72,9 +88,9 @@ def naflex(folder: Path) -> Path:
     """Write a SigLIP 2 that reads pictures in their own shape, as up to 12 patches."""
     tokenizer = _gemmas()
     text = {**SIZES, **_siglips_texts(len(tokenizer))}
-    seen = {**SIZES, "num_patches": 16, "patch_size": PATCH}
+    seen = {**SIZES, "num_patches": PLACES, "patch_size": PATCH}
     _biased(tf.Siglip2Model(tf.Siglip2Config(text_config=text, vision_config=seen)), folder)
-    processor = tf.Siglip2ImageProcessorPil(patch_size=PATCH, max_num_patches=12)
+    processor = tf.Siglip2ImageProcessorPil(patch_size=PATCH, max_num_patches=PATCHES)
     tf.Siglip2Processor(processor, tokenizer).save_pretrained(folder)
     return folder
 
@@ -206,18 +222,7 @@ def _clips_processor(tokenizer: Any, folder: Path) -> None:
 def align(folder: Path) -> Path:
     """Write an ALIGN: a small EfficientNet, and a BERT that reads 64 ids."""
     vocab = _wordpieces()
-    seen = {
-        "image_size": SIDE,
-        "hidden_dim": 16,
-        "width_coefficient": 0.25,
-        "depth_coefficient": 0.5,
-        "in_channels": [32, 16],
-        "out_channels": [16, 64],
-        "kernel_sizes": [3, 5],
-        "strides": [1, 2],
-        "num_block_repeats": [1, 2],
-        "expand_ratios": [1, 6],
-    }
+    seen = {"image_size": SIDE, **MAPS}
     text = {**SIZES, "vocab_size": len(vocab), "max_position_embeddings": 64}
     config = tf.AlignConfig(text_config=text, vision_config=seen, projection_dim=16)
     model = spread(tf.AlignModel(config))
@@ -245,13 +250,16 @@ def blip2(folder: Path) -> Path:
         **SIZES,
         "vocab_size": len(vocab),
         "max_position_embeddings": 40,
-        "encoder_hidden_size": SIZES["hidden_size"],
+        "encoder_hidden_size": tf.Blip2VisionConfig(**SEEN).hidden_size,
         "use_qformer_text_input": True,
-        "num_hidden_layers": 2,
         "cross_attention_frequency": 2,
+        **QUERIES,
     }
     config = tf.Blip2Config(
-        vision_config=SEEN, qformer_config=queries, num_query_tokens=3, image_text_hidden_size=16
+        vision_config=SEEN,
+        qformer_config=queries,
+        num_query_tokens=QUERY_COUNT,
+        image_text_hidden_size=16,
     )
     spread(tf.Blip2ForImageTextRetrieval(config)).save_pretrained(folder)
     processor = tf.BlipImageProcessorPil(size=SQUARE)

@@ -6,8 +6,9 @@ Each is judged on inputs that nothing was measured on, and timed on this process
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,9 @@ MIN_WEIGHTS, MIN_GAIN = 2**20, 1.2
 """How many weights a network has to have for fewer bits to be tried; and how many times as fast as
 in the finer precision before it must be."""
 _RUNS = 5
+LEAST, BUDGET = 3, 10.0
+"""Batches of inputs to measure on or judge by, at least; more as far as float32 maps them in
+so many seconds."""
 
 Samples = Callable[[], tuple[Sequence[Batch], Sequence[Batch]]]
 """Returns inputs to measure ranges on, and others to judge by."""
@@ -76,8 +80,9 @@ def quickest(
     if samples is None or not (is_asked_for or is_large):
         return exact
     best, told = exact, ""
-    measured, held_out = samples()
-    expected = outputs(exact.graph(), held_out)
+    run = exact.graph()
+    measured, held_out = _affordable(run, *samples())
+    expected = outputs(run, held_out)
     for precision in (BFLOAT16, INT8):
         if precision not in allowed:
             continue
@@ -96,6 +101,14 @@ def quickest(
     if told:
         say(f"{name} runs in {told}")
     return best
+
+
+def _affordable(run: Graph, *sets: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
+    """Yield as many batches of each set as there is time for, spread over all of them."""
+    first = sets[0][0]
+    run(*first)  # the first run of a graph takes longer
+    most = max(LEAST, int(BUDGET / _seconds(run, first)))
+    return (batches[:: ceil(len(batches) / most)] for batches in sets)
 
 
 def _coarser(
