@@ -20,7 +20,6 @@ from forging import forge
 from torch import nn
 
 import visita
-from visita.cli.train import named_levels
 from visita.data import PairSet, open_pairs
 from visita.data.decode import decode
 from visita.data.identity import are_among, identities
@@ -300,11 +299,15 @@ def test_a_tuned_one_is_tuned_further_and_saw_what_it_did(trained, few, tmp_path
 
 def test_matchers_carry_it_and_saw_what_it_saw(trained, drawn_pairs, few, tmp_path, monkeypatch):
     name = trained.encoder.name
-    assert named_levels(f"tuned:{trained.folder}", "4") == {name: ["layer4:avg"]}
-    first = {"image_levels": {name: ["block4:avg"]}, "class_names_weight": 0, "epochs": 1}
+    first = {
+        "image_levels": {f"tuned:{trained.folder}": ["block4:avg"]},
+        "class_names_weight": 0,
+        "epochs": 1,
+    }
     second = {"image_levels": {name: ("block2:5x5", "block4:5x5")}, "width": 32, "dim": 16}
     second |= {"heads": 2, "epochs": 0, "batch": 12}
     config = visita.MklVisitaConfig.of({"first": {**first, "hidden": 32}, "second": second})
+    assert config.first.image_levels == {name: ("block4:avg",)}
     made = visita.train(few, tmp_path / "mine", config=config).matcher
     seen = visita.load(tmp_path / "mine").seen
     for pairs in (few, drawn_pairs):

@@ -52,23 +52,8 @@ def named_levels(encoder: str | None, levels: str | None) -> dict[str, list[str]
     if not encoder or not levels:
         raise ConfigError("--image-encoder and --levels go together.")
     return {
-        _named(encoder): [
-            f"layer{level}:avg" if level.isdigit() else level for level in levels.split(",")
-        ]
+        encoder: [f"layer{level}:avg" if level.isdigit() else level for level in levels.split(",")]
     }
-
-
-def _named(encoder: str) -> str:
-    """Return what recipes call an encoder that is given by its folder, ``tuned:FOLDER``."""
-    from visita.encoders.fitted import install  # noqa: PLC0415
-    from visita.encoders.tuned import TunedEncoder  # noqa: PLC0415
-
-    family, _, folder = encoder.partition(":")
-    if family != TunedEncoder.family or not Path(folder).is_dir():
-        return encoder
-    tuned = TunedEncoder.load(Path(folder))
-    install(tuned)
-    return tuned.name
 
 
 def fused(levels: dict[str, list[str]], *, joins_classes: bool) -> list[str]:

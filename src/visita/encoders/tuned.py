@@ -25,7 +25,7 @@ from visita.artifact import (
     write_folder,
 )
 from visita.data.seen import Seen
-from visita.encoders.fitted import installed
+from visita.encoders.fitted import install, installed
 from visita.encoders.library.hub import no_fetching
 from visita.encoders.openvino import ov
 from visita.encoders.quantize import Activations
@@ -269,6 +269,24 @@ class SavedTuned(Manifest):
     side: Width
     fingerprint: Name
     heads: SavedHeads | None
+
+
+def named(encoder: str) -> str:
+    """Return what recipes call an encoder.
+
+    One given by its folder, ``tuned:FOLDER``, is put into the cache, where its name finds it.
+
+    Raises
+    ------
+    ArtifactError, MismatchError
+        As ``TunedEncoder.load``.
+    """
+    family, _, folder = encoder.partition(":")
+    if family != TunedEncoder.family or not Path(folder).is_dir():
+        return encoder
+    tuned = TunedEncoder.load(Path(folder))
+    install(tuned)
+    return tuned.name
 
 
 def by_name(fingerprint: str) -> TunedEncoder:

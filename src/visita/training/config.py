@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from visita.arguments import one_of
 from visita.encoders.table import TEXT_ENCODERS, TOPIC_MODELS
@@ -44,7 +44,17 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What every generator of numbers takes."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 Levels = Annotated[tuple[str, ...], Field(min_length=1)]
-ImageLevels = Annotated[dict[str, Levels], Field(min_length=1)]
+
+
+def _by_name(levels: Any) -> Any:
+    """Let ``tuned:FOLDER`` be called as its content is, which is what a recipe keeps."""
+    from visita.encoders.tuned import named  # noqa: PLC0415 - imports the engine
+
+    known = isinstance(levels, Mapping)
+    return {named(str(encoder)): own for encoder, own in levels.items()} if known else levels
+
+
+ImageLevels = Annotated[dict[str, Levels], Field(min_length=1), BeforeValidator(_by_name)]
 Views = tuple[Literal["crop", "flip", "crop-flip", "ricap"], ...]
 SMALL: dict[str, Levels] = {
     "efficientnet-lite2": (
