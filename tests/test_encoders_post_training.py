@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_pretrained as tiny
 import torch
 from library_vectors import CASES, pictures
 from torch import nn
@@ -338,6 +339,25 @@ def test_scores_are_judged_by_their_order_and_not_by_what_they_share():
     flat = nearness(exact, lambda x: (np.full((len(x), 1), 100, np.float32),), [[rows]])
     turned = nearness(exact, lambda x: (200 - Graph(model)(x)[0],), [[rows]])
     assert not flat.is_near and turned.cosine < -0.99
+
+
+def test_a_head_that_re_ranks_is_judged_on_photographs_with_sentences(own_home, monkeypatch, capfd):
+    pytest.importorskip("skimage")
+    monkeypatch.setattr("visita.encoders.quickest.MIN_WEIGHTS", 1)
+    monkeypatch.setattr("visita.encoders.quickest.MIN_GAIN", 1e-6)
+    name = f"blip:{tiny.blip(own_home / 'blip')}"
+    pictures = photographs.crops(photographs.SEEN)
+    found = {}
+    for wanted in ("", "float32"):
+        monkeypatch.setenv("VISITA_PRECISION", wanted)
+        monkeypatch.setenv("VISITA_HOME", str(own_home / f"home-{wanted}"))
+        head = visita.load(name).reranker
+        columns = RecipeEncoder(head.recipe).encode_pictures(pictures)
+        [text] = head.pack_texts(["a red circle on the star"])
+        found[wanted] = head.scores(head.pack_images(columns), text)
+    assert f"{name}-pairs runs in " in capfd.readouterr().err, "it was judged"
+    assert not np.array_equal(*found.values())
+    assert np.corrcoef(*found.values())[0, 1] > MIN_COSINE
 
 
 def halved(module: type[nn.Module], name: str) -> CachedNetwork:
