@@ -134,13 +134,13 @@ def _coarser(
 def _speedup(before: Way, after: Way, inputs: Batch) -> float:
     """Return how many times as fast the second way maps inputs here as the first."""
     graphs = before.graph(), after.graph()
-    # In turn, and the quickest of each: another process may take the core for a while.
+    # The processor's own seconds, in turn, and the fewest of each: other processes run here too.
     rounds = [[_seconds(graph, inputs) for graph in graphs] for _ in range(_RUNS)]
     first, second = np.min(rounds, axis=0)
     return float(first / second)
 
 
 def _seconds(graph: Graph, inputs: Batch) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     graph(*inputs)
-    return time.perf_counter() - start
+    return time.process_time() - start
