@@ -26,6 +26,7 @@ from standin import ColourMeans, LinearMatcher
 from visita.encoders.contract import PictureEncoder
 from visita.gallery.engines import ExactIndex
 from visita.gallery.gallery import StoredGallery
+from visita.gallery.packing import as_kept
 from visita.progress import Advance
 from visita.store.store import FeatureStore
 from visita.types import FloatArray, Recipe
@@ -112,7 +113,7 @@ def expected(kind: str, pictures: Path, encoder: PictureEncoder) -> dict[str, Ro
     for batch in encoder.encode([(p.name, p) for p in sorted(pictures.iterdir())]):
         columns: Rows = batch.columns
         if kind == "gallery":
-            columns = {VECTOR: LinearMatcher(encoder.recipe).embed_images(columns)}
+            columns = {VECTOR: LinearMatcher(encoder.recipe).embed_images(as_kept(columns))}
         for i, key in enumerate(batch.keys):
             rows[key] = {name: column[i] for name, column in columns.items()}
     return rows

@@ -19,6 +19,7 @@ from tiny import draw_scene, folder_of, two_stages
 import visita
 from visita.encoders.minilm import MiniLM
 from visita.errors import ConfigError, DataError, PictureError
+from visita.gallery.packing import as_kept
 from visita.matchers.combine import FusedMatcher
 from visita.matchers.cross_modal import CrossModalReranker
 from visita.matchers.evidence import evidence
@@ -263,7 +264,7 @@ def test_the_effect_of_a_word_is_what_leaving_it_out_costs(finder, scene, explan
 
 def test_words_meet_cells_by_the_attention_of_the_second_stage(finder, scene, explanation):
     matcher = finder.matcher
-    columns = finder.pictures.encode_pictures([scene])
+    columns = as_kept(finder.pictures.encode_pictures([scene]))
     found = evidence(
         matcher.reranker,
         matcher.reranker.pack_images(columns)[0],

@@ -256,6 +256,8 @@ def test_a_gallery_of_format_1_is_used_and_brought_to_today_s(tmp_path):
     assert len(encoder.encoded) <= 1  # the broken one, where another Pillow tries it again
     assert not (gallery.path / "index.sqlite").exists()
     after = gallery.snapshot(matcher.fingerprint())
-    assert after.paths == before.paths and np.array_equal(after.vectors, before.vectors)
+    assert after.paths == before.paths
+    assert np.allclose(after.vectors, before.vectors, atol=0.02)  # of features in steps of 6 bits
+    assert len(list(gallery.path.glob("features-*"))) == 1
     assert verify_gallery(gallery.path).damaged == []
     assert galleries(home)[0].folder == str(folder)

@@ -19,6 +19,7 @@ from visita.data import find_pictures
 from visita.errors import DataError, MismatchError
 from visita.gallery import survey
 from visita.gallery.gallery import StoredGallery
+from visita.gallery.packing import as_kept
 from visita.gallery.survey import digest_of
 from visita.gallery.sync import SyncReport
 from visita.store.store import FeatureStore
@@ -58,7 +59,7 @@ class Place:
             snapshot.paths, snapshot.vectors, snapshot.digests, strict=True
         ):
             features = self.encoder.features(Path(path))
-            row = {name: values[None] for name, values in features.items()}
+            row = as_kept({name: values[None] for name, values in features.items()})
             assert np.array_equal(vector, self.matcher.embed_images(row)[0])
             assert digest == sha256(Path(path).read_bytes()).hexdigest()
 

@@ -30,6 +30,7 @@ from visita.evaluation.ranks import mean_ranks
 from visita.evaluation.rerank import RerankedPairs
 from visita.gallery.columns import PARTS, VECTOR, Taken
 from visita.gallery.gallery import StoredGallery
+from visita.gallery.packing import as_kept
 from visita.gallery.snapshot import Snapshot
 from visita.gallery.stores import discard, vectors_folder
 from visita.gallery.upkeep import compact_gallery
@@ -123,7 +124,7 @@ def naive_probability(finder: visita.Finder, path: str, text: str) -> float:
     """Return P(match) of a picture and a text, number by number."""
     matcher, cut = finder.matcher, passages(text)
     query = Query.from_texts(cut, finder.texts, matcher)
-    columns = finder.pictures.encode_pictures([decode(Path(path))])
+    columns = as_kept(finder.pictures.encode_pictures([decode(Path(path))]))
     [image], text_vector = matcher.embed_images(columns), query.pooled()
     weights = [float(one) / float(query.weights.sum()) for one in query.weights]
     packed = matcher.reranker.pack_images(columns)

@@ -6,7 +6,7 @@ Beside the vector a matcher that scores the first few again has the packed parts
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from visita.errors import DamagedError, DataError, MismatchError
 from visita.gallery.columns import PARTS, VECTOR
 from visita.gallery.discarding import discard
 from visita.gallery.inverted_files import keep_inverted, read_inverted
+from visita.gallery.packing import Packing
 from visita.gallery.snapshot import Vectors
-from visita.progress import say_once
+from visita.progress import say, say_once
 from visita.store.layout import Shapes, is_store
 from visita.store.store import FeatureStore
 from visita.types import FloatArray, Matcher
@@ -30,8 +31,11 @@ _BLOCK = 1024
 class Stores:
     """The features of one recipe and the vectors of one matcher, open for writing."""
 
-    def __init__(self, features: FeatureStore, vectors: FeatureStore, matcher: Matcher) -> None:
+    def __init__(
+        self, features: FeatureStore, packing: Packing, vectors: FeatureStore, matcher: Matcher
+    ) -> None:
         self._features = features
+        self._packing = packing
         self._vectors = vectors
         self._matcher = matcher
 
@@ -46,9 +50,21 @@ class Stores:
 
     def add(self, digests: Sequence[str], columns: Mapping[str, FloatArray]) -> None:
         """Keep the features (b, d) of some contents and the vectors that follow from them."""
+        kept = self._packing.pack(columns) if digests else {}
         new = [row for row, digest in enumerate(digests) if digest not in self._features]
-        self._features.append([digests[row] for row in new], _rows_of(columns, new))
-        self._embed(digests, columns)
+        self._features.append([digests[row] for row in new], _rows_of(kept, new))
+        if digests:
+            self._embed(digests, self._packing.unpack(kept))
+
+    def take_over(self, before: FeatureStore) -> None:
+        """Keep the features that a gallery has as they were computed, but for what is damaged."""
+        rows = before.intact()
+        missing = [digest for digest in rows if digest not in self._features]
+        stored = {name: before.column(name) for name in before.columns}
+        for start in range(0, len(missing), _BLOCK):
+            digests = missing[start : start + _BLOCK]
+            columns = _rows_of(stored, [rows[digest] for digest in digests])
+            self._features.append(digests, self._packing.pack(columns))
 
     def embed_stored(self, *, whole: bool) -> None:
         """Make the vectors that are missing or damaged, from features that are not.
@@ -63,7 +79,7 @@ class Stores:
             digests = missing[start : start + _BLOCK]
             rows = self._features.rows(digests)
             stored = {name: self._features.column(name) for name in self._features.columns}
-            self._embed(digests, _rows_of(stored, rows))
+            self._embed(digests, self._packing.unpack(stored, rows))
 
     def drop_orphans(self, live: Container[str]) -> None:
         """Compact a store of which more than half is not in ``live``."""
@@ -93,7 +109,7 @@ class Stores:
         self._vectors.append(digests, rows)
 
 
-def _rows_of(columns: Mapping[str, FloatArray], rows: Sequence[int]) -> dict[str, FloatArray]:
+def _rows_of(columns: Mapping[str, NDArray[Any]], rows: Sequence[int]) -> dict[str, NDArray[Any]]:
     return {name: column[rows] for name, column in columns.items()}
 
 
@@ -115,18 +131,31 @@ def open_stores(place: Path, matcher: Matcher, encoder: PictureEncoder) -> Itera
             f"The matcher {matcher.name!r} needs {', '.join(missing)}, which the encoder does not "
             "compute: make the encoder from the matcher's own recipe."
         )
-    made_by = made_by_of(encoder)
+    made_by, packing = made_by_of(encoder), Packing(columns)
     with (
-        _opened(place / f"features-{made_by}", columns, facts) as features,
+        _opened(place / f"features-{made_by}", packing.columns, facts | packing.facts) as features,
         _opened(
             vectors_folder(place, matcher.fingerprint()), _columns(matcher), {"features": made_by}
         ) as vectors,
     ):
-        yield Stores(features, vectors, matcher)
+        stores = Stores(features, packing, vectors, matcher)
+        before = place / f"features-{_computed_by(encoder)}"
+        if packing.facts and is_store(before):
+            say(f"{place}: the features that are kept are packed into less room")
+            with suppress(DamagedError):
+                stores.take_over(FeatureStore.open(before))
+            discard(before)
+        yield stores
 
 
 def made_by_of(encoder: PictureEncoder) -> str:
-    """Return the name, in a gallery, of what an encoder computes."""
+    """Return the name, in a gallery, of what is kept of what an encoder computes."""
+    computed, kept = _computed_by(encoder), Packing(encoder.columns()).facts
+    return fingerprint_of({"computed": computed, **kept}) if kept else computed
+
+
+def _computed_by(encoder: PictureEncoder) -> str:
+    """Return that name in galleries that kept features as they were computed."""
     return fingerprint_of({"columns": dict(encoder.columns()), "facts": dict(encoder.facts())})
 
 

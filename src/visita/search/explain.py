@@ -17,6 +17,7 @@ from PIL.Image import Image
 from visita.brief import Brief, brief, counted
 from visita.data.thumbnails import picture_uri, plain
 from visita.errors import DataError
+from visita.gallery.packing import as_kept
 from visita.matchers.cross_modal import CrossModalReranker
 from visita.matchers.evidence import Evidence, evidence
 from visita.matchers.shares import added, split
@@ -248,7 +249,7 @@ def _taken_apart(
 ) -> tuple[tuple[Kernel, ...], NDArray[np.float64] | None]:
     """Return what each kernel adds, and what words and cells do, (words, cells), if known."""
     matcher = finder.matcher
-    columns = finder.pictures.encode_pictures([picture])
+    columns = as_kept(finder.pictures.encode_pictures([picture]))
     if not matcher.reranker or query.named:
         return _first_stage(matcher.retriever, columns, query, finder), None
     beta = matcher.weight

@@ -13,6 +13,7 @@ from PIL.Image import Image
 
 from visita.arguments import expect, listed
 from visita.errors import DataError
+from visita.gallery.packing import as_kept
 from visita.matchers import DEFAULT, opened
 from visita.search.algebra import Term
 from visita.search.language import reader
@@ -104,7 +105,7 @@ class Finder:
             If a file cannot be decoded; the message names it.
         """
         pictures = listed(pictures, PICTURE, "Pictures are a list of PIL images and paths")
-        return self.matcher.embed_images(self.pictures.encode_pictures(pictures))
+        return self.matcher.embed_images(as_kept(self.pictures.encode_pictures(pictures)))
 
     def match(self, picture: Image | str | Path, text: str) -> Pair:
         """Return the score of a picture and a text, and whether they match.
@@ -169,7 +170,7 @@ class Finder:
         """
         source, parts = iter(pictures), []
         while batch := list(islice(source, AT_ONCE)):
-            parts.append(Seen.of(self.matcher, self.pictures.encode_pictures(batch)))
+            parts.append(Seen.of(self.matcher, as_kept(self.pictures.encode_pictures(batch))))
         return Seen.joined(parts)
 
 

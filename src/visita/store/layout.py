@@ -45,7 +45,8 @@ FORMAT = 2
 """Format 1 had no checksums of rows and no seal on its header."""
 HEADER = "store.json"
 JOURNAL = "journal.jsonl"
-Shapes = Mapping[str, int | tuple[int, ...]]
+Shapes = Mapping[str, int | tuple[int, ...] | np.dtype[Any]]
+"""What a row of each column is: d for (d,); of another kind, ``np.dtype((np.uint8, (d,)))``."""
 
 
 class Column:
@@ -88,10 +89,15 @@ def header_of(columns: Shapes, facts: Mapping[str, Any]) -> dict[str, Any]:
     return as_json
 
 
-def _column_facts(number: int, name: str, shape: int | tuple[int, ...]) -> dict[str, Any]:
-    row = (shape,) if isinstance(shape, int) else shape
+def _column_facts(
+    number: int, name: str, shape: int | tuple[int, ...] | np.dtype[Any]
+) -> dict[str, Any]:
     safe = re.sub(r"[^A-Za-z0-9]+", "-", name)[:60].strip("-")
-    dtype = "float32" if len(row) == 1 else "float16"
+    if isinstance(shape, np.dtype):
+        row, dtype = shape.shape, shape.base.name
+    else:
+        row = (shape,) if isinstance(shape, int) else shape
+        dtype = "float32" if len(row) == 1 else "float16"
     return {"file": f"{number:02d}-{safe}", "shape": row, "dtype": dtype}
 
 
