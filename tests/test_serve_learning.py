@@ -35,6 +35,10 @@ def test_what_is_marked_is_learnt_used_and_given_up(drawn_folder, tmp_path):
             name = {"gallery": picture["gallery"], "id": picture["id"]}
             text = Path(picture["path"]).with_suffix(".txt").read_text("utf-8").splitlines()[0]
             assert service.ask("feedback", {**name, "text": text, "fits": True}).status == 200
+            if pairs:
+                wrong = pairs[-1]["text"].replace("again", "and no other")
+                mark = {**name, "text": wrong, "fits": False}
+                assert service.ask("feedback", mark).status == 200
             pairs.append({"picture": name, "text": f"{text}, again"})
         begun = service.ask("jobs", {"pairs": pairs})
         assert begun.status == 202 and begun.json["pairs"] == 60
@@ -42,10 +46,12 @@ def test_what_is_marked_is_learnt_used_and_given_up(drawn_folder, tmp_path):
         where = f"jobs/{begun.json['id']}"
         job = until(service, where, lambda job: job["state"] != "running")
         assert job["state"] == "done", job["detail"]
-        assert job["held_back"] > 0 and not job["in_use"]
+        assert 0 < job["wrong"] < 30 and job["held_back"] > 0 and not job["in_use"]
         changes = {change["metric"]: change for change in job["changes"]}
         low, high = (changes["rsum"]["difference"][end] for end in ("low", "high"))
         assert low <= changes["rsum"]["difference"]["value"] <= high
+        apart = changes["right above wrong"]
+        assert apart["before"]["value"] < apart["after"]["value"] <= 100
         assert service.ask("model").json["learnt"] is False
         assert service.ask("model", {"job": job["id"]}).status == 202
         model = until(service, "model", lambda model: model["learnt"])

@@ -104,6 +104,13 @@ Pairs = Annotated[
         help="Images with texts: READER:PATH, as in flickr8k:data, or a path that is recognised.",
     ),
 ]
+Wrong = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PAIRS",
+        help="With --from: pairs that do not belong together, such as results that were refused.",
+    ),
+]
 Root = Annotated[
     list[Path] | None,
     typer.Option(

@@ -20,6 +20,7 @@ from visita.cli.options import (
     Preset,
     Root,
     Settings,
+    Wrong,
     check_out,
     rooted,
 )
@@ -108,6 +109,7 @@ def fusion(
         str | None,
         typer.Option("--from", metavar="NAME|FOLDER", help="Adapt this matcher instead."),
     ] = None,
+    wrong: Wrong = None,
     preset: Preset = None,
     topic_corpus: Annotated[
         Path | None,
@@ -145,6 +147,8 @@ def fusion(
 
     check_out(out, force)
     # The settings are read first: torch comes with what learns, and takes seconds.
+    if base is None and wrong:
+        raise ConfigError("--wrong is for adapting, with --from.")
     if base is None:
         corpus = [f"topic_corpus={json.dumps(str(topic_corpus))}"] if topic_corpus else []
         from_levels = fused(named_levels(image_encoder, levels), joins_classes=preset != "paper")
@@ -159,7 +163,8 @@ def fusion(
         )
     else:
         tuning = visita.AdaptConfig.read(config, settings or ())
-        trained = visita.adapt(base, rooted(data, root), out, config=tuning, features=features)
+        mine, refused = (source and rooted(source, root) for source in (data, wrong))
+        trained = visita.adapt(base, mine, out, config=tuning, features=features, wrong=refused)
     _show(trained, as_json)
 
 

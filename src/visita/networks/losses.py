@@ -133,6 +133,19 @@ def random_hinge(scores: Tensor, also_true: Tensor, margin: float = 0.5) -> Tens
     return hinge(scores, true, negatives, margin) / len(scores)
 
 
+def below_true(wrong: Tensor, true: Tensor, temperature: float) -> Tensor:
+    """Return the mean logistic loss of pairs that are to score less than true ones.
+
+    Parameters
+    ----------
+    wrong, true : float32 (w,), (b,)
+        Cosines of pairs; each wrong one is compared with each true one.
+    temperature : float
+        Divides them.
+    """
+    return functional.softplus((wrong[:, None] - true) / temperature).mean()
+
+
 def squared_weights(network: nn.Module) -> Tensor:
     """Return the sum of the squares of all weights; biases are left out."""
     weights = [p for p in network.parameters() if p.ndim > 1]

@@ -92,8 +92,10 @@ class Job(Shape):
     """A run of learning, in the background.
 
     ``state`` is ``running``, ``done``, ``failed`` (with ``detail``) or ``stopped``; ``detail`` is
-    what it is doing. ``pairs`` is what it learns from. ``changes`` are on ``held_back`` pictures
-    that took no part. ``in_use``: whether is searched with what it learnt.
+    what it is doing. ``pairs`` is what it learns from; once it is done, ``wrong`` is how many that
+    were marked wrong it learnt from too. ``changes`` are on ``held_back`` pictures that took no
+    part, and ``right above wrong`` is how many of a hundred pairs of these score more than one that
+    was marked wrong. ``in_use``: whether is searched with what it learnt.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Job(Shape):
     started: str
     detail: str
     pairs: int
+    wrong: int
     held_back: int
     changes: tuple[Change, ...]
     in_use: bool

@@ -28,7 +28,7 @@ from visita.serve.problems import NotFoundError, NotReadyError
 from visita.serve.uploads import opened
 
 LOG = logging.getLogger("visita.serve")
-PAIRS, RESULT, MATCHER = "pairs.jsonl", "job.json", "matcher"
+PAIRS, WRONG, RESULT, MATCHER = "pairs.jsonl", "wrong.jsonl", "job.json", "matcher"
 ENOUGH = 12
 """Pictures that learning needs at least."""
 TOLD = 5
@@ -65,6 +65,7 @@ class Run:
             started=self.started,
             detail="\n".join(self.lines),
             pairs=self.pairs,
+            wrong=self.comparison.get("wrong", 0),
             held_back=self.comparison.get("images", 0),
             changes=tuple(_changes(self.comparison)),
             in_use=self.matcher == in_use,
@@ -97,7 +98,7 @@ class Learning:
         return self._runs[name]
 
     def begin(self, asked: kept_models.LearnRequest) -> Run:
-        """Begin a run on all marks that say right, and on the pairs that are sent.
+        """Begin a run on all marks, and on the pairs that are sent, which are right.
 
         Raises
         ------
@@ -153,19 +154,21 @@ class Learning:
 
     def _write_pairs(self, asked: kept_models.LearnRequest, folder: Path) -> int:
         """Write what a run learns from into its folder, and return how many pairs that is."""
-        rows = [*self._marked(), *self._sent(asked.pairs, folder)]
+        rows = [*self._marked(fits=True), *self._sent(asked.pairs, folder)]
         pictures = len({row["image"] for row in rows})
         if pictures < ENOUGH:
             raise DataError(
                 f"Learning needs texts of {ENOUGH} pictures or more that were marked right, "
                 f"and there are {pictures}."
             )
-        write_durably(folder / PAIRS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        _write_rows(folder / PAIRS, rows)
+        if wrong := list(self._marked(fits=False)):
+            _write_rows(folder / WRONG, wrong)
         return len(rows)
 
-    def _marked(self) -> Iterable[dict[str, str]]:
+    def _marked(self, *, fits: bool) -> Iterable[dict[str, str]]:
         for mark in self._desk.kept.marks():
-            if mark.fits:
+            if mark.fits is fits:
                 try:
                     path = self._desk.library.of(mark.gallery).shelf.path(mark.id)
                 except (NotFoundError, NotReadyError):
@@ -186,6 +189,8 @@ class Learning:
         roots = [served.stored.folder for served in self._desk.library.served.values()]
         words = ["train", "fusion", "--from", base, "--data", str(run.folder / PAIRS)]
         words += ["--out", run.matcher, "--json"]
+        if (wrong := run.folder / WRONG).is_file():
+            words += ["--wrong", str(wrong)]
         words += [word for root in roots for word in ("--root", str(root))]
         return subprocess.Popen(
             [sys.executable, "-m", "visita", *words],
@@ -208,6 +213,10 @@ class Learning:
         if run.state == "running":
             run.state = "failed" if process.returncode else "done"
         write_durably(run.folder / RESULT, json.dumps(_facts(run)).encode())
+
+
+def _write_rows(path: Path, rows: Iterable[dict[str, str]]) -> None:
+    write_durably(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def _facts(run: Run) -> dict[str, Any]:

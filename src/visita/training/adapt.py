@@ -19,7 +19,7 @@ import torch
 from scipy import sparse
 
 from visita.arguments import expect
-from visita.data import Data, open_pairs
+from visita.data import Data, PairSet, open_pairs
 from visita.data.join import interchangeable
 from visita.data.pairs import LEAST
 from visita.errors import ConfigError
@@ -42,7 +42,8 @@ from visita.training.scaling import bank_rows, filled, locally_scaled, scaled_by
 from visita.training.tensors import PairTensors, Spans, as_matcher, whole_space
 from visita.training.train import TRAIN_AND_DEV, Run, Trained, warnings_about
 from visita.training.tuning import Validate, Vectors, embed, train_network
-from visita.types import FloatArray, Matcher
+from visita.training.wrong import beside, judged_by, kept_apart, of_split, on_its_side
+from visita.types import FloatArray, Matcher, Recipe
 from visita.vectors import join
 
 MAX_DIM = 1024
@@ -61,8 +62,12 @@ def adapt(
     *,
     config: AdaptConfig | None = None,
     features: str | Path | None = None,
+    wrong: Data | None = None,
 ) -> Trained:
     """Learn from your own pairs on top of ``base`` and save the result in ``out``.
+
+    ``wrong`` are pairs that do not belong together, such as refused results: they are learnt to
+    score less than true ones. Each is on the side of its picture and text in ``data``.
 
     The base's untouched similarity stays one of the kernels; the comparison is on images
     that neither training nor choosing saw (split test), or on dev where there is no test. The
@@ -91,20 +96,24 @@ def adapt(
     least = {**TRAIN_AND_DEV, held_back: LEAST}
     run = Run.begin(pairs, out, config.seed, features, least=least, doing="Adapting")
     used = features_for(start, interchangeable(pairs), features)
+    refused = _refused(start, pairs, wrong, config.seed, features)
     started = time.perf_counter()
     train, dev = used.take("train"), used.take("dev")
-    learnt, history, weight = _learnt(run.name, start.unscaled, train, dev, config)
+    kept = of_split(refused, "train"), of_split(refused, "dev")
+    learnt, history, weight = _learnt(run.name, start.unscaled, train, dev, kept, config)
     adapted = _scaled(start, learnt, train, dev, config)
-    before, embedded = vectors(start, dev), vectors(adapted, dev)
-    validate = rsum_of_vectors(dev.pairs.truth.tocsr())
-    if validate(*before) >= validate(*embedded):
-        adapted, embedded, weight = start, before, 0.0
+    validate = judged_by(_tensors(dev, kept[1], start.recipe))
+    if validate(*_both(start, dev, kept[1])) >= validate(*_both(adapted, dev, kept[1])):
+        adapted, weight = start, 0.0
+    embedded = vectors(adapted, dev)
     if isinstance(adapted, WordMatcher):
         images = adapted.embed_images(train.columns)
         words = learn_words(adapted, train.pairs, images, start.words)
         adapted = replace(adapted, words=words)
     seconds = time.perf_counter() - started
-    comparison = _compare(start, adapted, used.take(held_back), held_back, weight, config.seed)
+    apart = of_split(refused, held_back)
+    comparison = _compare(start, adapted, used.take(held_back), apart, weight, config.seed)
+    comparison["wrong"] = len(kept[0].pairs) if kept[0] else 0
     inherited = {key: start.facts[key] for key in (TOPICS_FROM,) if key in start.facts}
     facts = {**run.facts(config, history), "base": start.fingerprint(), **inherited}
     adapted = replace(adapted, name=run.name)
@@ -146,14 +155,44 @@ def _learnt(
     base: JointMatcher | DualMatcher,
     train: PairFeatures,
     dev: PairFeatures,
+    wrong: tuple[PairFeatures | None, PairFeatures | None],
     config: AdaptConfig,
 ) -> tuple[Unscaled, History, float]:
-    """Return the adapted matcher, what happened, and the weight of the learnt kernel."""
-    tensors = PairTensors.of(train, base.recipe), PairTensors.of(dev, base.recipe)
-    validate = rsum_of_vectors(dev.pairs.truth.tocsr())
+    """Return the adapted matcher, what happened, and the weight of the learnt kernel.
+
+    ``wrong`` are the refused pairs of train and of dev.
+    """
+    of_train, of_dev = (
+        _tensors(pairs, refused, base.recipe)
+        for pairs, refused in zip((train, dev), wrong, strict=True)
+    )
+    validate = judged_by(of_dev)
     if isinstance(base, JointMatcher):
-        return adapt_joint(name, base, *tensors, validate, config)
-    return adapt_frozen(name, base, *tensors, vectors(base, dev), validate, config)
+        return adapt_joint(name, base, of_train, of_dev, validate, config)
+    of_base = _both(base, dev, wrong[1])
+    return adapt_frozen(name, base, of_train, of_dev, of_base, validate, config)
+
+
+def _refused(
+    start: Any, pairs: PairSet, wrong: Data | None, seed: int, features: str | Path | None
+) -> PairFeatures | None:
+    """Return the features of pairs that were marked wrong; None where none is of use."""
+    if wrong is None:
+        return None
+    refused = on_its_side(open_pairs(wrong, seed=seed), pairs)
+    return features_for(start, refused, features) if len(refused) else None
+
+
+def _tensors(pairs: PairFeatures, wrong: PairFeatures | None, recipe: Recipe) -> PairTensors:
+    refused = None if wrong is None else PairTensors.of(wrong, recipe)
+    return beside(PairTensors.of(pairs, recipe), refused)
+
+
+def _both(matcher: Matcher, pairs: PairFeatures, wrong: PairFeatures | None) -> Vectors:
+    """Return the vectors of pairs, and after them those of wrong ones."""
+    each = [vectors(matcher, part) for part in (pairs, wrong) if part is not None]
+    images, texts = (np.concatenate(sides) for sides in zip(*each, strict=True))
+    return images, texts
 
 
 def adapt_joint(
@@ -185,8 +224,8 @@ def adapt_joint(
         )
     spans = Spans.whole(space.image_features, space.text_features)
     of_train, of_dev = embed(space, train, spans), embed(space, dev, spans)
-    chosen_on = _read(of_dev, dev.truth)
-    network, history = learn_head(_read(of_train, train.truth), chosen_on, validate, config)
+    chosen_on = _read(of_dev, dev)
+    network, history = learn_head(_read(of_train, train), chosen_on, validate, config)
     learnt = embed(network, chosen_on, Spans.whole(space.dim, space.dim))
     weight = best_mix(of_dev, learnt, validate)
     if weight == 0:
@@ -282,16 +321,17 @@ def vectors_from_base(adapted: JointMatcher, base: JointMatcher, vectors: Vector
         return vectors
     space = adapted.network()
     unknown = sparse.csr_array((len(vectors[0]), len(vectors[1])), dtype=bool)
-    learnt = embed(space.networks[1], _read(vectors, unknown), Spans.whole(base.dim, base.dim))
+    read = PairTensors(vectors[0][:, None], vectors[1], unknown)
+    learnt = embed(space.networks[1], read, Spans.whole(base.dim, base.dim))
     weights = [part.weight for part in space.parts]
     images, texts = (join(sides, weights) for sides in zip(vectors, learnt, strict=True))
     return images, texts
 
 
-def _read(vectors: Vectors, truth: sparse.csr_array) -> PairTensors:
-    """Return pairs (n, m) with the base's vectors in place of their features."""
+def _read(vectors: Vectors, pairs: PairTensors) -> PairTensors:
+    """Return pairs with the base's vectors in place of their features."""
     images, texts = vectors
-    return PairTensors(images[:, None], texts, truth)
+    return replace(pairs, images=images[:, None], texts=texts)
 
 
 def _joined(space: JointSpace, network: FusionNetwork, weight: float) -> JointSpace:
@@ -318,15 +358,25 @@ def _joined(space: JointSpace, network: FusionNetwork, weight: float) -> JointSp
 
 
 def _compare(
-    base: Matcher, adapted: Matcher, held_back: PairFeatures, split: str, weight: float, seed: int
+    base: Matcher,
+    adapted: Matcher,
+    held_back: PairFeatures,
+    wrong: PairFeatures | None,
+    weight: float,
+    seed: int,
 ) -> dict[str, Any]:
     truth = held_back.pairs.truth.tocsr()
-    before, after = (
-        retrieval(*vectors(matcher, held_back), truth, seed=seed) for matcher in (base, adapted)
-    )
+    one, other = (vectors(matcher, held_back) for matcher in (base, adapted))
+    before, after = (retrieval(*embedded, truth, seed=seed) for embedded in (one, other))
+    found = compared(before, after, seed=seed)
+    if wrong is not None:
+        sides = (one, vectors(base, wrong)), (other, vectors(adapted, wrong))
+        apart = kept_apart(*sides, truth, wrong.pairs.truth.tocsr(), seed)
+        for side, values in apart.items():
+            found[side]["right_above_wrong"] = values
     return {
-        "split": split,
+        "split": str(held_back.pairs.image_split[0]),
         "images": len(held_back.pairs.image_ids),
         "weight": weight,
-        **compared(before, after, seed=seed),
+        **found,
     }

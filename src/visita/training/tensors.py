@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from visita.encoders.table import TOPIC_MODELS
@@ -97,11 +98,16 @@ ROWS = 1024
 
 @dataclass(frozen=True)
 class PairTensors:
-    """Images float32 (n, views, d), texts float32 (m, e), truth sparse bool (n, m)."""
+    """Images float32 (n, views, d), texts float32 (m, e), truth sparse bool (n, m).
+
+    Where pairs are marked wrong, ``wrong`` has their rows of ``images`` and ``texts``, int64
+    (w, 2), which may come after those of ``truth``.
+    """
 
     images: FloatArray
     texts: FloatArray
     truth: sparse.csr_array
+    wrong: NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, features: PairFeatures, recipe: Recipe) -> Self:

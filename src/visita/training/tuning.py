@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from visita.networks.fusion import ImageSide, TextSide
-from visita.networks.losses import Loss, loss_named, loss_of_guessing
+from visita.networks.losses import Loss, below_true, loss_named, loss_of_guessing
 from visita.training.batches import Batch, batch_count, batches
 from visita.training.config import ContrastConfig
 from visita.training.loop import Checkpoint, History, Losses, fit, warm_up_and_cosine
@@ -100,9 +102,30 @@ def _losses(
         views = images.shape[1]
         for batch in batches(pairs.truth, config.batch, views, mix=config.mix_texts, rng=rng):
             scores, also_true = _scores(network, images, texts, batch, config)
-            yield loss(scores, also_true), loss_of_guessing(loss, scores)
+            value, chance = loss(scores, also_true), loss_of_guessing(loss, scores)
+            if pairs.wrong is not None:
+                rows = rng.permutation(pairs.wrong)[: config.batch].T
+                wrong = _paired(network, images, texts, rows, rng)
+                value = value + below_true(wrong, scores.diagonal(), config.temperature)
+                chance += math.log(2)
+            yield value, chance
 
     return epoch
+
+
+def _paired(
+    network: Any,
+    images: Tensor,
+    texts: Tensor,
+    rows: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Tensor:
+    """Return the cosine of each pair of ``rows``, int64 (2, w), the picture in a random view."""
+    of_images, of_texts = map(torch.from_numpy, rows)
+    views = torch.from_numpy(rng.integers(0, images.shape[1], len(of_images)))
+    read = network.image(images[of_images, views][:, None])
+    cosines: Tensor = (read * network.text(texts[of_texts])).sum(1)
+    return cosines
 
 
 def _unmixed(config: ContrastConfig) -> ContrastConfig:

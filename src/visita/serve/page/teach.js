@@ -63,14 +63,14 @@ function inUse(desk, model, again) {
 }
 
 function run(desk, job, again) {
-  const { id, state, started, detail, pairs, held_back: held, changes, in_use: used } = job;
+  const { id, state, started, detail, pairs, wrong, held_back: held, changes, in_use: used } = job;
   const use = h("button", { class: "primary", onclick: () => tried(desk, () => api.choose(id).then(again)) }, text.use);
   const stop = h("button", { onclick: () => tried(desk, () => api.stop(id).then(again)) }, text.stop);
   return h(
     "article",
     { class: "job" },
     h("h3", {}, `${text.state[state]} · ${date(started)}`),
-    h("p", {}, text.learntFrom(pairs), state === "done" && ` ${text.heldBack(held)}`),
+    h("p", {}, text.learntFrom(pairs, wrong), state === "done" && ` ${text.heldBack(held)}`),
     state === "running" && [h("progress", { "aria-label": text.state.running }), h("p", { class: "hint" }, lastLine(detail)), stop],
     state === "failed" && h("p", { role: "alert" }, lastLine(detail)),
     changes.length > 0 && table(changes),

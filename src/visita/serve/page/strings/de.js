@@ -164,7 +164,8 @@ export default {
   runs: "Was gelernt wurde",
   noRuns: "Noch nichts.",
   state: { running: "Lernt", done: "Gelernt", failed: "Gescheitert", stopped: "Beendet" },
-  learntFrom: (count) => `Aus ${count} ${count === 1 ? "Paar" : "Paaren"}.`,
+  learntFrom: (count, wrong) =>
+    `Aus ${count} ${count === 1 ? "Paar" : "Paaren"}${wrong ? ` und ${wrong} als falsch ${wrong === 1 ? "vermerktem" : "vermerkten"}` : ""}.`,
   heldBack: (count) => `Gemessen an ${count} ${bilder(count)}, die nicht beteiligt waren, mit 95-%-Intervallen.`,
   use: "Damit suchen",
   usedNow: "Damit wird jetzt gesucht.",

@@ -163,7 +163,8 @@ export default {
   runs: "What was learnt",
   noRuns: "Nothing yet.",
   state: { running: "Learning", done: "Learnt", failed: "Failed", stopped: "Stopped" },
-  learntFrom: (count) => `From ${count} pair${s(count)}.`,
+  learntFrom: (count, wrong) =>
+    `From ${count} pair${s(count)}${wrong ? `, and ${wrong} that ${wrong === 1 ? "was" : "were"} marked wrong` : ""}.`,
   heldBack: (count) => `Measured on ${count} picture${s(count)} that took no part, with 95 % intervals.`,
   use: "Search with it",
   usedNow: "Searched with now.",
