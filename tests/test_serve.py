@@ -6,6 +6,8 @@ import hashlib
 import io
 import shutil
 import socket
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,9 @@ from PIL import Image
 from serving import Service, place, sent, serving
 
 import visita
+from visita.gallery.filter import Filter
+from visita.gallery.gallery import StoredGallery
+from visita.gallery.snapshot import Snapshot
 from visita.serve.models import SearchRequest
 
 pytest.importorskip("fastapi")
@@ -108,6 +113,24 @@ def test_a_filter_narrows_a_search(service, pictures):
     for folder in ("..", "/", "../..", str(pictures), "nowhere", "deep/.."):
         refused = service.ask("search", text=TEXT, under=folder)
         assert refused.status == 422, folder
+
+
+def test_each_thread_gets_what_passes_its_filter_which_is_found_once(gallery, monkeypatch):
+    find, count = StoredGallery.passing, Counter()
+
+    def counting(stored: StoredGallery, snapshot: Snapshot, where: Filter) -> Snapshot:
+        count[where] += 1
+        return find(stored, snapshot, where)
+
+    filters = [Filter(under="deep"), Filter(since="2020"), Filter()]
+    expected = [list(gallery.passing(where)) for where in filters]
+    assert [len(paths) for paths in expected] == [1, 0, len(gallery)]
+    monkeypatch.setattr(StoredGallery, "passing", counting)
+    held = [gallery.passing(where) for where in filters]
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda turn: list(gallery.passing(filters[turn % 3])), range(300))
+        assert [*found] == expected * 100
+    assert len(held) == 3 and max(count.values()) == 1
 
 
 def test_pictures_like_a_picture_named_or_sent(service, gallery, pictures):

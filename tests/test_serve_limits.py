@@ -32,12 +32,16 @@ class Slow:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def asked(app: Limits, path: str = "/api/v1/search") -> tuple[int, dict[bytes, bytes]]:
-    """Return the status and headers of an answer."""
+async def asked(
+    app: Limits, path: str = "/api/v1/search", body: bytes = b""
+) -> tuple[int, dict[bytes, bytes]]:
+    """Return the status and headers of an answer; the body is sent in two parts."""
     told: list[dict] = []
+    parts = [(body[: len(body) // 2], True), (body[len(body) // 2 :], False)]
 
     async def receive() -> dict:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        part, more = parts.pop(0)
+        return {"type": "http.request", "body": part, "more_body": more}
 
     async def send(message: dict) -> None:
         told.append(message)
@@ -58,6 +62,29 @@ def test_what_waits_beyond_the_limit_is_refused_and_the_rest_is_answered():
         slow.may.set()
         assert [status for status, _ in await asyncio.gather(*first)] == [200, 200]
         assert (await asked(app))[0] == 200
+
+    asyncio.run(run())
+
+
+def test_all_bodies_together_are_bounded_until_the_work_on_them_has_ended():
+    async def run() -> None:
+        slow = Slow()
+        limits = ServeConfig(threads=8, body=4_000, bodies=10_000)
+        app = Limits(slow, limits)
+        first = [asyncio.create_task(asked(app, body=bytes(4_000))) for _ in range(2)]
+        for _ in range(8):
+            await asyncio.sleep(0)
+        status, headers = await asked(app, body=bytes(4_000))
+        assert status == 429 and headers[b"retry-after"] == b"1"
+        assert (await asked(app, body=bytes(4_002)))[0] == 413
+        small = asyncio.create_task(asked(app, body=bytes(2_000)))
+        for _ in range(8):
+            await asyncio.sleep(0)
+        assert (await asked(app, body=b"12"))[0] == 429
+        slow.may.set()
+        assert [(await each)[0] for each in (*first, small)] == [200, 200, 200]
+        several = [asked(app, body=bytes(3_000)) for _ in range(3)]
+        assert [status for status, _ in await asyncio.gather(*several)] == [200, 200, 200]
 
     asyncio.run(run())
 

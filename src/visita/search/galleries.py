@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
+from weakref import WeakValueDictionary
 
 from PIL.Image import Image
 
@@ -65,7 +66,8 @@ class Gallery:
         self._exclude: tuple[str, ...] = ()
         self._whole = False
         self._snapshot: Snapshot | None = None
-        self._passing: tuple[Filter, Snapshot] | None = None
+        self._passing: WeakValueDictionary[Filter, Snapshot] = WeakValueDictionary()
+        self._latest: Snapshot | None = None
 
     @classmethod
     def open(
@@ -107,7 +109,8 @@ class Gallery:
         from visita.gallery.on_ray import read_on_ray  # noqa: PLC0415  few need it
 
         patterns = listed(exclude, str, "exclude is a list of patterns")
-        self._snapshot, self._passing, self._exclude = None, None, tuple(patterns)
+        self._snapshot, self._exclude = None, tuple(patterns)
+        self._passing.clear()
         matcher, encoder = self.finder.matcher, self.finder.pictures
         read = read_on_ray if ray else read_here
         return self.stored.sync(matcher, encoder, exclude=self._exclude, progress=bar, read=read)
@@ -124,7 +127,8 @@ class Gallery:
         DataError
             If the folder has no pictures, or none that can be read.
         """
-        self._exclude, self._passing = tuple(exclude), None
+        self._exclude = tuple(exclude)
+        self._passing.clear()
         report, self._snapshot = self.stored.refresh(
             self.finder.matcher,
             self.finder.pictures,
@@ -149,7 +153,7 @@ class Gallery:
         from visita.data.metadata.words import WordReader  # noqa: PLC0415  an extra
         from visita.gallery.ocr import read_words  # noqa: PLC0415
 
-        self._passing = None
+        self._passing.clear()
         return read_words(self.stored.path, self.stored.folder, WordReader(), bar)
 
     def mend(self) -> None:
@@ -203,6 +207,9 @@ class Gallery:
     def passing(self, where: Filter) -> Snapshot:
         """Return the pictures of ``snapshot`` that pass a filter, with their dates.
 
+        They are found once as long as somebody has them, and the latest are kept: several threads
+        may ask, each with another filter.
+
         Raises
         ------
         ConfigError
@@ -210,9 +217,11 @@ class Gallery:
         DataError
             If it was never synchronized with this matcher.
         """
-        if self._passing is None or self._passing[0] != where:
-            self._passing = where, self.stored.passing(self.snapshot, where)
-        return self._passing[1]
+        found = self._passing.get(where)
+        if found is None:
+            found = self._passing[where] = self.stored.passing(self.snapshot, where)
+        self._latest = found
+        return found
 
     def mentions(self, snapshot: Snapshot, words: Iterable[str]) -> Mapping[int, Fields]:
         """Return what is written of the pictures with any of some words, by row of a snapshot."""

@@ -15,7 +15,7 @@ from visita.serve import models
 from visita.serve.library import Library
 from visita.serve.pages import end_of, start_of
 from visita.serve.pictures import describe
-from visita.serve.searching import filter_of, holding
+from visita.serve.searching import filter_of, holding, passing
 from visita.serve.shelf import Shelf
 from visita.vectors import unit
 
@@ -84,7 +84,7 @@ def pictures(library: Library, asked: Asked) -> models.Pictures:
     found: list[tuple[str, str, str]] = []
     shelves = {shelf.id: shelf for shelf in holding(library.shelves(asked.gallery), among.under)}
     for shelf in shelves.values():
-        snapshot = shelf.snapshot if where is None else shelf.gallery.passing(where)
+        snapshot = passing(shelf, where)
         dates = shelf.dates if asked.order == "date" else {}
         found += [
             (dates.get(digest, ""), shelf.id, digest) for digest in dict.fromkeys(snapshot.digests)

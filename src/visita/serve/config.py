@@ -46,6 +46,8 @@ class ServeConfig(Settings):
         Requests that may wait for these; more are answered 429.
     body : int
         Bytes of a request.
+    bodies : int
+        Bytes of all requests that are read or worked on; for more, 429 is answered.
     pixels : int
         Of a picture that is sent.
     seconds : float
@@ -70,6 +72,7 @@ class ServeConfig(Settings):
     threads: Annotated[int, Field(ge=1, le=256)] = 16
     waiting: Annotated[int, Field(ge=0, le=10_000)] = 128
     body: Annotated[int, Field(ge=1_000)] = 32_000_000
+    bodies: Annotated[int, Field(ge=1_000)] = 256_000_000
     pixels: Annotated[int, Field(ge=1)] = 64_000_000
     seconds: Annotated[float, Field(gt=0)] = 60
 

@@ -1,4 +1,4 @@
-"""How much may be asked: bytes of a request, seconds it takes, and how many are under way.
+"""How much may be asked: bytes of a request and of all, seconds, and how many are under way.
 
 What is beyond is refused at once, so that a service that is asked too much answers what it can
 as fast as ever.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 from visita.serve.config import ServeConfig
 from visita.serve.guard import App, Message, Receive, Send
@@ -15,10 +17,49 @@ from visita.serve.problems import problem
 
 LIGHT = ("/api/v1/health", "/api/v1/ready", "/api/v1/metrics")
 """What is answered however many wait."""
+CLOSED, SOON = {"Connection": "close"}, {"Retry-After": "1"}
+BUSY = "The service has as many requests as it can take: ask again in a moment."
 
 
 class TooLargeError(Exception):
     """A request with more bytes than it may have."""
+
+
+class NoRoomError(Exception):
+    """A request for whose bytes there is no room now."""
+
+
+@dataclass
+class Room:
+    """Bytes that there is room for yet."""
+
+    left: int
+
+
+class Share:
+    """What one request keeps of the bytes that all requests may keep together."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._kept = 0
+
+    def keep(self, count: int) -> None:
+        """Keep so many bytes more.
+
+        Raises
+        ------
+        NoRoomError
+            If there is no room.
+        """
+        if count > self._room.left:
+            raise NoRoomError
+        self._room.left -= count
+        self._kept += count
+
+    def release(self) -> None:
+        """Keep nothing more."""
+        self._room.left += self._kept
+        self._kept = 0
 
 
 class Limits:
@@ -28,6 +69,7 @@ class Limits:
         self._app = app
         self._config = config
         self._most = config.threads + config.waiting
+        self._room = Room(max(config.body, config.bodies))
         self._under_way: set[object] = set()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -35,47 +77,63 @@ class Limits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        closed = {"Connection": "close"}
-        try:
-            async with asyncio.timeout(self._config.seconds):
-                messages = await self._read(receive)
-        except TooLargeError:
-            most = f"A request may have {self._config.body:,} bytes."
-            await problem(413, most, headers=closed)(scope, receive, send)
-        except TimeoutError:
-            await problem(408, "The request came too slowly.", headers=closed)(scope, receive, send)
-        else:
-            if messages[-1]["type"] != "http.disconnect":
-                await self._answer(scope, _replayed(messages, receive), send)
+        with ExitStack() as end:
+            share = Share(self._room)
+            end.callback(share.release)
+            try:
+                async with asyncio.timeout(self._config.seconds):
+                    messages = await self._read(receive, share)
+            except TooLargeError:
+                most = f"A request may have {self._config.body:,} bytes."
+                await problem(413, most, headers=CLOSED)(scope, receive, send)
+            except NoRoomError:
+                await problem(429, BUSY, headers=CLOSED | SOON)(scope, receive, send)
+            except TimeoutError:
+                late = "The request came too slowly."
+                await problem(408, late, headers=CLOSED)(scope, receive, send)
+            else:
+                if messages[-1]["type"] != "http.disconnect":
+                    await self._answer(scope, _replayed(messages, receive), send, end)
 
-    async def _read(self, receive: Receive) -> list[Message]:
+    async def _read(self, receive: Receive, share: Share) -> list[Message]:
         """Return all of a request; one that is too large is read to its end and not kept.
 
         Its client would not hear the answer else, as it is still sending.
         """
         messages: list[Message] = []
         size, more = 0, True
+        refusal: Exception | None = None
         while more:
             message = await receive()
-            size += len(message.get("body", b""))
+            count = len(message.get("body", b""))
+            size += count
             more = message.get("more_body", False)
-            messages.append(message)
-            if size > self._config.body:
+            try:
+                if size > self._config.body:
+                    raise TooLargeError
+                if refusal is None:
+                    share.keep(count)
+                    messages.append(message)
+            except (TooLargeError, NoRoomError) as error:
+                refusal = error
                 messages.clear()
-        if size > self._config.body:
-            raise TooLargeError
+                share.release()
+        if refusal is not None:
+            raise refusal
         return messages
 
-    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Message, receive: Receive, send: Send, end: ExitStack) -> None:
+        """Answer a request; ``end`` is closed when the work on it has ended."""
         if not scope["path"].startswith(LIGHT) and len(self._under_way) >= self._most:
-            busy = "The service has as many requests as it can take: ask again in a moment."
-            await problem(429, busy, headers={"Retry-After": "1"})(scope, receive, send)
+            await problem(429, BUSY, headers=SOON)(scope, receive, send)
             return
         place = object()
         self._under_way.add(place)
         answer = _Answer(send, lambda: self._under_way.discard(place))
         task = asyncio.ensure_future(self._app(scope, receive, answer))
-        task.add_done_callback(lambda _: self._under_way.discard(place))
+        end.callback(self._under_way.discard, place)
+        ended = end.pop_all()
+        task.add_done_callback(lambda _: ended.close())
         await asyncio.wait({task}, timeout=self._config.seconds)
         if task.done() or answer.begun:
             await task

@@ -11,7 +11,7 @@ from visita.search.recommend import Recommendation, recommend
 from visita.search.search import SURE
 from visita.serve import models
 from visita.serve.library import Library
-from visita.serve.searching import filter_of, holding, size_of, told
+from visita.serve.searching import filter_of, holding, passing, told
 from visita.serve.uploads import opened
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def recommendation(
     """Return pictures for an article, and why; see ``visita.recommend``."""
     where = filter_of(asked.among)
     shelves = holding(library.shelves(asked.galleries), asked.among.under)
+    searched = [passing(shelf, where) for shelf in shelves]
     text = read_article(asked.article.encode())
     found = recommend(
         [shelf.gallery for shelf in shelves],
@@ -48,7 +49,7 @@ def recommendation(
         where=where,
     )
     return models.RecommendAnswer(
-        gallery_size=sum(size_of(shelf, where) for shelf in shelves),
+        gallery_size=sum(map(len, searched)),
         sure=SURE,
         remarks=tuple(remarks(text, library.finder.matcher)),
         matches=tuple(

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from visita.errors import DataError
 from visita.gallery.filter import Filter
+from visita.gallery.snapshot import Snapshot
 from visita.search.algebra import Term, terms_of
 from visita.search.galleries import find
 from visita.search.language import remarks
@@ -61,6 +62,7 @@ def answer(library: Library, asked: models.SearchRequest, most_pixels: int) -> m
     start = start_of(asked)
     where = filter_of(asked.among)
     shelves = holding(library.shelves(asked.galleries), asked.among.under)
+    searched = [passing(shelf, where) for shelf in shelves]
     end = start + asked.k
     wanted = terms(library, asked, most_pixels)
     page = find(
@@ -80,7 +82,7 @@ def answer(library: Library, asked: models.SearchRequest, most_pixels: int) -> m
         fitting = fits(library.finder, first, [vector(match, shelves) for match in page])
     return models.SearchAnswer(
         kind=kind,
-        gallery_size=sum(size_of(shelf, where) for shelf in shelves),
+        gallery_size=sum(map(len, searched)),
         sure=SURE,
         remarks=tuple(remarks(asked.text, library.finder.matcher)) if asked.text else (),
         matches=tuple(
@@ -179,6 +181,6 @@ def holding(shelves: Sequence[Shelf], under: str | None) -> list[Shelf]:
     return found
 
 
-def size_of(shelf: Shelf, where: Filter | None) -> int:
-    """Return how many pictures of a shelf pass a filter."""
-    return len(shelf if where is None else shelf.gallery.passing(where))
+def passing(shelf: Shelf, where: Filter | None) -> Snapshot:
+    """Return the pictures of a shelf that pass a filter, found once while somebody has them."""
+    return shelf.snapshot if where is None else shelf.gallery.passing(where)
