@@ -12,7 +12,8 @@ import pytest
 from serving import Service
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-Context, Page, expect = sync_api.BrowserContext, sync_api.Page, sync_api.expect
+Context, Locator, Page = sync_api.BrowserContext, sync_api.Locator, sync_api.Page
+expect = sync_api.expect
 
 expect.set_options(timeout=30_000)  # ms; machines may be busy
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -67,3 +68,24 @@ def _keep(page: Page) -> None:
 def leaves(url: str, address: str) -> bool:
     """Tell whether a request goes to another host."""
     return not url.startswith((address, "blob:", "data:"))
+
+
+def status(page: Page) -> Locator:
+    """Return what says how many pictures are shown."""
+    return page.locator(".toolbar .status")
+
+
+def box(page: Page) -> Locator:
+    """Return the field that is typed into."""
+    return page.get_by_label("Search for pictures")
+
+
+def cells(page: Page) -> Locator:
+    """Return the pictures in the grid that are in the page now."""
+    return page.get_by_role("gridcell").and_(page.locator("[data-index]"))
+
+
+def search(page: Page, text: str) -> None:
+    """Search for a text, and see results."""
+    box(page).fill(text)
+    expect(page.locator(".cell .bar").first).to_be_visible()

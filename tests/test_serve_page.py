@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("fastapi")
-from browsing import Page, browser, expect, looking
+from browsing import Page, box, browser, cells, expect, looking, search, status
 from serving import Service, serving
 
 from visita.reports.demo import PICTURES
@@ -63,23 +63,6 @@ def page(chromium, service) -> Page:
         tab.goto("/")
         expect(status(tab)).to_have_text(f"{len(PICTURES) + 1} pictures")
         yield tab
-
-
-def status(page: Page):
-    return page.locator(".toolbar .status")
-
-
-def box(page: Page):
-    return page.get_by_label("Search for pictures")
-
-
-def cells(page: Page):
-    return page.get_by_role("gridcell").and_(page.locator("[data-index]"))
-
-
-def search(page: Page, text: str) -> None:
-    box(page).fill(text)
-    expect(page.locator(".cell .bar").first).to_be_visible()
 
 
 def named(service: Service, name: str) -> dict[str, str]:
@@ -369,6 +352,8 @@ def test_marks_are_counted_and_held_against_what_was_said(page, service):
     rows = page.locator(".reliability tbody tr")
     expect(rows.last).to_contain_text("80% – 100%")
     expect(rows.last.locator("td").nth(1)).to_have_text("100%")
+    expect(page.locator(".plot circle")).to_have_count(rows.count())
+    expect(page.get_by_text(re.compile(r"On 1,000 pictures .* add up to 351"))).to_be_visible()
     expect(page.get_by_text("Pairs of flickr8k. 6,000 pictures")).to_be_visible()
     weights = [kernel["weight"] for kernel in service.ask("quality").json["kernels"]]
     assert sum(weights) == pytest.approx(1)

@@ -16,13 +16,14 @@ export function fill(element, ...children) {
   return element;
 }
 
-/** Set attributes and listeners as `h` does. */
+/** Set attributes and listeners as `h` does, and return the element. */
 export function set(element, props) {
   for (const [name, value] of Object.entries(props)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value == null || value === false) element.removeAttribute(name);
     else element.setAttribute(name, value === true ? "" : value);
   }
+  return element;
 }
 
 /** Show a share from 0 to 1 as a quiet bar; those who cannot see it are told the number elsewhere. */

@@ -87,7 +87,7 @@ function verdict(metric, { low, high }) {
 }
 
 /** Return each metric before and after, with intervals. */
-function table(changes) {
+export function table(changes) {
   const cell = ({ value, low, high }, sign = "") => h("td", {}, `${sign && value > 0 ? "+" : ""}${score(value)}`, h("small", {}, ` ${score(low)} – ${score(high)}`));
   const row = ({ metric, before, after, difference }) =>
     h("tr", { class: verdict(metric, difference) }, h("th", { scope: "row" }, metric), cell(before), cell(after), cell(difference, "+"));

@@ -189,6 +189,10 @@ export default {
   expected: "Im Mittel",
   observed: "Waren richtig",
   judgements: "Vermerke",
+  plotHow: "Nach rechts, was es gesagt hat, nach oben, wie viele richtig waren. Auf der Linie hat es Wort gehalten.",
+  measured: "Wie es gemessen wurde",
+  onDev: (rsum, count) =>
+    `Auf ${count} Bildern, an denen es ausgesucht wurde, geben seine sechs Trefferquoten zusammen ${rsum} von 600: etwas zu gut, eben deshalb.`,
   kernelWeights: "Kerne und ihre Gewichte",
   trainedOn: "Woraus es gelernt hat",
   trainData: (source) => `Paare von ${source}.`,

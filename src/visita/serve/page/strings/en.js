@@ -188,6 +188,10 @@ export default {
   expected: "In the mean",
   observed: "Were right",
   judgements: "Marks",
+  plotHow: "What it said, to the right, against how many were right, upwards. Dots on the line are kept words.",
+  measured: "As it was measured",
+  onDev: (rsum, count) =>
+    `On ${count} pictures that it was chosen by, its six recalls add up to ${rsum} of 600: somewhat too good, as it was chosen by them.`,
   kernelWeights: "Kernels and their weights",
   trainedOn: "What it was trained on",
   trainData: (source) => `Pairs of ${source}.`,
