@@ -86,6 +86,7 @@ def test_the_end_of_ten_thousand_is_reached_with_few_of_them_in_the_page(page):
     expect(last.locator("img")).to_have_js_property("complete", True)
     assert last.locator("img").evaluate("image => image.naturalWidth") > 0
     expect(status(page)).to_contain_text(re.compile("of 10,000|10,000 pictures"))
+    page.keyboard.press("Escape")  # out of the search field
     page.keyboard.press("Home")
     expect(cells(page).first).to_be_visible()
     expect(page.locator("[data-index='0']")).to_be_focused()
