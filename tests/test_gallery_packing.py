@@ -192,6 +192,21 @@ def test_what_is_damaged_of_a_gallery_of_before_is_read_again(place):
     assert np.array_equal(place.vectors(), expected)
 
 
+def test_a_gallery_of_before_that_cannot_be_opened_is_read_again_and_that_is_said(place, capfd):
+    place.gallery.sync(place.matcher, place.encoder)
+    expected = place.vectors()
+    old = as_before(place)
+    for header in old.rglob("store.json"):
+        header.write_bytes(b"{")
+    place.encoder.encoded.clear()
+    capfd.readouterr()
+    place.gallery.sync(place.matcher, place.encoder)
+    told = capfd.readouterr().err
+    assert "is damaged" in told and "Its pictures are read again." in told
+    assert len(place.encoder.encoded) == len(expected) and not old.exists()
+    assert np.array_equal(place.vectors(), expected)
+
+
 def test_a_flipped_bit_of_what_is_kept_is_found_and_the_picture_read_again(place):
     place.gallery.sync(place.matcher, place.encoder)
     expected = place.vectors()

@@ -6,7 +6,7 @@ Beside the vector a matcher that scores the first few again has the packed parts
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +141,13 @@ def open_stores(place: Path, matcher: Matcher, encoder: PictureEncoder) -> Itera
         stores = Stores(features, packing, vectors, matcher)
         before = place / f"features-{_computed_by(encoder)}"
         if packing.facts and is_store(before):
-            say(f"{place}: the features that are kept are packed into less room")
-            with suppress(DamagedError):
-                stores.take_over(FeatureStore.open(before))
+            try:
+                kept = FeatureStore.open(before)
+            except DamagedError as error:
+                say(f"{error} Its pictures are read again.")
+            else:
+                say(f"{place}: the features that are kept are packed into less room")
+                stores.take_over(kept)
             discard(before)
         yield stores
 
