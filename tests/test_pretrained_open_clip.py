@@ -129,7 +129,8 @@ def test_a_checkpoint_of_training_is_read_by_its_architecture(tmp_path):
     with torch.inference_mode():
         expected = model.encode_text(torch.from_numpy(ids))
         [found] = texts.network()(torch.from_numpy(ids), torch.from_numpy(mask))
-    assert torch.equal(found, expected)
+    # Not always to the last bit: tensors that lie elsewhere in memory can be added up otherwise.
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_pickles_of_anything_else_than_tensors_are_refused(folders, tmp_path):
