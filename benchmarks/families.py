@@ -12,7 +12,6 @@ re-ranks. Disk is what the graphs of all networks take.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
@@ -21,7 +20,6 @@ from pathlib import Path
 
 import torch
 from pretrained import Bench
-from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -89,14 +87,11 @@ def rows(name: str, bench: Bench, scratch: Path) -> list[str]:
 
 def open_clips(folder: Path, name: str) -> Path:
     """Write a model of open_clip's list, with random weights, as it pushes one to the hub."""
-    import open_clip  # noqa: PLC0415 - an extra's
+    import tiny_open_clip  # noqa: PLC0415 - needs an extra
 
     folder.mkdir()
-    whole = {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": {}}
-    (folder / "open_clip_config.json").write_text(json.dumps(whole), "utf-8")
-    model = open_clip.create_model(f"local-dir:{folder}", pretrained_text=False)
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
+    config = tiny_open_clip.open_clip.get_model_config(name)
+    return tiny_open_clip.pushed(folder, {"model_cfg": config, "preprocess_cfg": {}})
 
 
 def at_full_size(side: int) -> None:

@@ -139,12 +139,11 @@ def main() -> None:
         print()
         for size in options.sizes:
             row, exact, eager = (row_of(size, how) for how in ("", "float32", EAGER))
-            times = (
+            faster, than_eager = (
                 statistics.median(r[row][1] / r[other][1] for r in rounds)
                 for other in (exact, eager)
             )
             search = statistics.median(r[row][-1] / r["visita-small"][-1] for r in rounds)
-            faster, than_eager = times
             print(
                 f"{row}: {faster:.2f} times as fast as in float32, {than_eager:.2f} times as "
                 f"transformers; a search takes {search:.2f} of visita-small's; mean cosine to "

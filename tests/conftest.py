@@ -23,6 +23,7 @@ import shutil
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -35,6 +36,10 @@ from visita.data import PairSet, open_pairs
 from visita.encoders.library.networks import imported
 from visita.encoders.minilm import MiniLM
 from visita.types import Recipe
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from serving import Service
 
 if find_spec("torchvision"):
     imported("torchvision")  # as visita does, before a test imports what needs it
@@ -188,6 +193,25 @@ def _real(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs {name}: VISITA_DATA does not name the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="module")
+def service(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Yield a service in step with the folder that a file of tests has as ``album``."""
+    from serving import serving  # noqa: PLC0415 - few need it, and it needs an extra
+
+    with serving(album, "--gallery", tmp_path_factory.mktemp("page-home")) as running:
+        running.wait_until_ready()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Yield a browser."""
+    from browsing import browser  # noqa: PLC0415 - few need it, and it needs an extra
+
+    with browser(tmp_path_factory.mktemp("browser")) as running:
+        yield running
 
 
 @pytest.fixture

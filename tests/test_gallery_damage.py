@@ -16,8 +16,10 @@ from visita.errors import ArtifactError, PassingError
 from visita.gallery.catalog import Catalog
 from visita.gallery.gallery import StoredGallery
 from visita.gallery.listing import galleries
+from visita.gallery.packing import as_kept
 from visita.gallery.upkeep import compact_gallery, verify_gallery
 from visita.store.lock import WriterLock
+from visita.store.store import FeatureStore
 
 FORMAT_1 = Path(__file__).parent / "data" / "format-1"
 
@@ -250,6 +252,9 @@ def test_a_gallery_of_format_1_is_used_and_brought_to_today_s(tmp_path):
     before = gallery.snapshot(matcher.fingerprint())
     assert len(before) == 6
     assert galleries(home)[0].pictures == 6
+    (stored,) = map(FeatureStore.open, gallery.path.glob("features-*"))
+    rows = stored.rows(before.digests)
+    kept = as_kept({name: stored.column(name)[rows] for name in stored.columns})
     report = gallery.sync(matcher, encoder)
     assert report.unchanged == 6
     assert report.broken + len(report.skipped) == 1
@@ -257,6 +262,7 @@ def test_a_gallery_of_format_1_is_used_and_brought_to_today_s(tmp_path):
     assert not (gallery.path / "index.sqlite").exists()
     after = gallery.snapshot(matcher.fingerprint())
     assert after.paths == before.paths
+    assert np.array_equal(after.vectors, matcher.embed_images(kept))
     assert np.allclose(after.vectors, before.vectors, atol=0.02)  # of features in steps of 6 bits
     assert len(list(gallery.path.glob("features-*"))) == 1
     assert verify_gallery(gallery.path).damaged == []

@@ -129,6 +129,9 @@ def test_a_checkpoint_of_training_is_read_by_its_architecture(tmp_path):
     with torch.inference_mode():
         expected = model.encode_text(torch.from_numpy(ids))
         [found] = texts.network()(torch.from_numpy(ids), torch.from_numpy(mask))
+    loaded = texts.network().state_dict()
+    for weights, values in model.state_dict().items():
+        assert torch.equal(loaded[f"tower.network.{weights}"], values), weights
     # Not always to the last bit: tensors that lie elsewhere in memory can be added up otherwise.
     assert torch.allclose(found, expected, atol=1e-5)
 

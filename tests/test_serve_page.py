@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("fastapi")
-from browsing import Page, box, browser, cells, expect, looking, search, status
-from serving import Service, serving
+from browsing import Page, box, cells, expect, looking, search, status
+from serving import Service
 
 from visita.reports.demo import PICTURES
 
@@ -39,21 +39,6 @@ def album(tmp_path_factory) -> Path:
         )
     shutil.copy(source / "gravel.png", folder / "z again.png")
     return folder
-
-
-@pytest.fixture(scope="module")
-def service(album, tmp_path_factory) -> Service:
-    """Yield a service in step."""
-    with serving(album, "--gallery", tmp_path_factory.mktemp("page-home")) as running:
-        running.wait_until_ready()
-        yield running
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    """Yield a browser."""
-    with browser(tmp_path_factory.mktemp("browser")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("fastapi")
 pytest.importorskip("torch")
-from browsing import Page, browser, expect, looking, search, status
+from browsing import Page, expect, looking, search, status
 from commands import run
 from serving import serving
 
@@ -46,13 +46,10 @@ def quick(drawn_folder, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(crowd, quick, tmp_path_factory) -> Page:
+def page(crowd, quick, chromium, tmp_path_factory) -> Page:
     """Yield the page over these."""
     home = tmp_path_factory.mktemp("crowd-home")
-    with (
-        serving(crowd, "--gallery", home, "--matcher", quick) as service,
-        browser(tmp_path_factory.mktemp("crowd-browser")) as chromium,
-    ):
+    with serving(crowd, "--gallery", home, "--matcher", quick) as service:
         service.wait_until_ready()
         with looking(chromium, service) as tab:
             yield tab

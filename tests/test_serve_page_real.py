@@ -11,8 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 pytest.importorskip("fastapi")
-from browsing import Page, box, browser, cells, expect, looking, search, status
-from serving import Service, serving
+from browsing import Page, box, cells, expect, looking, search, status
 
 from visita.data import PairSet, open_pairs
 
@@ -35,21 +34,6 @@ def album(pairs, tmp_path_factory) -> Path:
     for number, path in enumerate(pairs.image_paths):
         shutil.copy(path, folder / "second half" if number >= SOME // 2 else folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def service(album, tmp_path_factory) -> Service:
-    """Yield a service in step."""
-    with serving(album, "--gallery", tmp_path_factory.mktemp("real-home")) as running:
-        running.wait_until_ready()
-        yield running
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    """Yield a browser."""
-    with browser(tmp_path_factory.mktemp("real-browser")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,15 @@ def write(folder: Path, name: str) -> Path:
     whole = {"model_cfg": config, "preprocess_cfg": {**preprocess, "resize_mode": "squash"}}
     if name == "mobileclip":
         whole["preprocess_cfg"] = {"mean": [0, 0, 0], "std": [1, 1, 1], "resize_mode": "shortest"}
+    is_deep = name in ("eva02", "mobileclip")  # and told apart as it comes
+    return pushed(folder, whole, draw=lambda model: model if is_deep else tiny.spread(model))
+
+
+def pushed(
+    folder: Path, whole: dict[str, Any], draw: Callable[[Any], Any] = lambda model: model
+) -> Path:
+    """Write a model of a whole configuration into a folder, its random weights as ``draw`` says."""
     (folder / "open_clip_config.json").write_text(json.dumps(whole), "utf-8")
-    model = open_clip.create_model(f"local-dir:{folder}", pretrained_text=False)
-    if name not in ("eva02", "mobileclip"):  # which are deep, and told apart as they come
-        tiny.spread(model)
+    model = draw(open_clip.create_model(f"local-dir:{folder}", pretrained_text=False))
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     return folder

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from math import ceil
-from typing import NamedTuple
 
 import numpy as np
 
@@ -34,14 +34,16 @@ Samples = Callable[[], tuple[Sequence[Batch], Sequence[Batch]]]
 """Returns inputs to measure ranges on, and others to judge by."""
 
 
-class Way(NamedTuple):
-    """A graph, and what it is computed in, as its card says."""
+@dataclass(frozen=True)
+class Way:
+    """A network, and what it is computed in, as its card says."""
 
     model: ov.Model
     precision: str
 
+    @cached_property
     def graph(self) -> Graph:
-        """Compile it."""
+        """It, compiled."""
         return Graph(self.model, arithmetic=arithmetic(self.precision))
 
 
@@ -77,15 +79,13 @@ def quickest(
     """
     is_large, is_asked_for = weights >= MIN_WEIGHTS, FLOAT32 not in allowed
     exact = Way(model, FLOAT16 if FLOAT16 in allowed and is_large else FLOAT32)
-    if samples is None or not (is_asked_for or is_large):
+    fewer = [precision for precision in (BFLOAT16, INT8) if precision in allowed]
+    if samples is None or not fewer or not (is_asked_for or is_large):
         return exact
     best, told = exact, ""
-    run = exact.graph()
-    measured, held_out = _affordable(run, *samples())
-    expected = outputs(run, held_out)
-    for precision in (BFLOAT16, INT8):
-        if precision not in allowed:
-            continue
+    measured, held_out = _affordable(exact.graph, *samples())
+    expected = outputs(exact.graph, held_out)
+    for precision in fewer:
         way, found = _coarser(precision, best, measured, held_out, expected)
         if not found.is_near and is_asked_for:
             raise ConfigError(f"{name} is too coarse in {precision}: {found}. Unset {VARIABLE}.")
@@ -124,7 +124,7 @@ def _coarser(
     """
     if precision == BFLOAT16:
         coarse = Way(way.model, BFLOAT16)
-        return coarse, nearness(expected, coarse.graph(), held_out)
+        return coarse, nearness(expected, coarse.graph, held_out)
     rest = arithmetic(way.precision)
     found = quantized(way.model, measured, held_out, expected, partial(Graph, arithmetic=rest))
     how = f"{INT8} {RECIPE}-{weight_steps()}"
@@ -133,7 +133,7 @@ def _coarser(
 
 def _speedup(before: Way, after: Way, inputs: Batch) -> float:
     """Return how many times as fast the second way maps inputs here as the first."""
-    graphs = before.graph(), after.graph()
+    graphs = before.graph, after.graph
     # The processor's own seconds, in turn, and the fewest of each: other processes run here too.
     rounds = [[_seconds(graph, inputs) for graph in graphs] for _ in range(_RUNS)]
     first, second = np.min(rounds, axis=0)

@@ -43,18 +43,13 @@ class Share:
         self._room = room
         self._kept = 0
 
-    def keep(self, count: int) -> None:
-        """Keep so many bytes more.
-
-        Raises
-        ------
-        NoRoomError
-            If there is no room.
-        """
+    def keep(self, count: int) -> bool:
+        """Keep so many bytes more, if there is room; tell whether there was."""
         if count > self._room.left:
-            raise NoRoomError
+            return False
         self._room.left -= count
         self._kept += count
+        return True
 
     def release(self) -> None:
         """Keep nothing more."""
@@ -108,14 +103,13 @@ class Limits:
             count = len(message.get("body", b""))
             size += count
             more = message.get("more_body", False)
-            try:
-                if size > self._config.body:
-                    raise TooLargeError
-                if refusal is None:
-                    share.keep(count)
-                    messages.append(message)
-            except (TooLargeError, NoRoomError) as error:
-                refusal = error
+            if size > self._config.body:
+                refusal = TooLargeError()
+            elif refusal is None and not share.keep(count):
+                refusal = NoRoomError()
+            if refusal is None:
+                messages.append(message)
+            else:
                 messages.clear()
                 share.release()
         if refusal is not None:

@@ -103,9 +103,11 @@ def adapt(
     learnt, history, weight = _learnt(run.name, start.unscaled, train, dev, kept, config)
     adapted = _scaled(start, learnt, train, dev, config)
     validate = judged_by(_tensors(dev, kept[1], start.recipe))
-    if validate(*_both(start, dev, kept[1])) >= validate(*_both(adapted, dev, kept[1])):
-        adapted, weight = start, 0.0
-    embedded = vectors(adapted, dev)
+    before, after = (_both(matcher, dev, kept[1]) for matcher in (start, adapted))
+    if validate(*before) >= validate(*after):
+        adapted, after, weight = start, before, 0.0
+    pictures, sentences = dev.pairs.truth.shape
+    embedded = after[0][:pictures], after[1][:sentences]
     if isinstance(adapted, WordMatcher):
         images = adapted.embed_images(train.columns)
         words = learn_words(adapted, train.pairs, images, start.words)

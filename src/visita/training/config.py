@@ -50,8 +50,9 @@ def _by_name(levels: Any) -> Any:
     """Let ``tuned:FOLDER`` be called as its content is, which is what a recipe keeps."""
     from visita.encoders.tuned import named  # noqa: PLC0415 - imports the engine
 
-    known = isinstance(levels, Mapping)
-    return {named(str(encoder)): own for encoder, own in levels.items()} if known else levels
+    if not isinstance(levels, Mapping):
+        return levels  # which is refused
+    return {named(str(encoder)): own for encoder, own in levels.items()}
 
 
 ImageLevels = Annotated[dict[str, Levels], Field(min_length=1), BeforeValidator(_by_name)]
