@@ -32,7 +32,7 @@ MAPS: dict[str, Any] = {
 """Of ALIGN's network of convolutions."""
 QUERIES = {"num_hidden_layers": 2}
 QUERY_COUNT = 3
-PLACES, PATCHES = 16, 12
+PLACES, PATCHES = 16, 13
 """Of NaFlex: places that are learnt, and patches of a picture at most."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz.,!"
 WORDS = ("a", "red", "blue", "green", "circle", "square", "star", "on", "the", "dog", "runs")
@@ -85,7 +85,7 @@ def siglip2(folder: Path) -> Path:
 
 
 def naflex(folder: Path) -> Path:
-    """Write a SigLIP 2 that reads pictures in their own shape, as up to 12 patches."""
+    """Write a SigLIP 2 (NaFlex) of 13 patches at most, which few shapes fill, as the real 256."""
     tokenizer = _gemmas()
     text = {**SIZES, **_siglips_texts(len(tokenizer))}
     seen = {**SIZES, "num_patches": PLACES, "patch_size": PATCH}

@@ -22,9 +22,10 @@ class Unpacked(nn.Module):
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(getattr(preparation, name)))
 
-    def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Map (b, 3, side, side) to patches (b, most, 3 patch²), heights and widths, int64 (b, 1).
 
+        Then which patches are the picture's, bool (b, most); the rest are 0, as in the library.
         Of any other pixels, with which a graph is made and tried, no more than ``most`` are read.
         """
         cells, patch, most = self.preparation.cells, self.preparation.patch, self.preparation.most
@@ -33,8 +34,10 @@ class Unpacked(nn.Module):
         told = patches[:, -1, :6].reshape(-1, 2, 3) * self.std + self.mean
         tens, ones, _ = (told * self.preparation.divisor).round().to(torch.int64).unbind(-1)
         shape = (tens * BYTE + ones).clamp(1, most)
-        high, wide = shape[:, :1], shape[:, 1:]
-        return patches[:, :most], high, torch.minimum(wide, most // high)
+        high = shape[:, :1]
+        wide = torch.minimum(shape[:, 1:], most // high)
+        read = torch.arange(most) < high * wide
+        return torch.where(read[..., None], patches[:, :most], 0.0), high, wide, read
 
 
 class PatchTower(nn.Module):
@@ -58,8 +61,7 @@ class PatchTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map a normalised canvas, float32 (b, 3, side, side), to vectors (b, d)."""
-        patches, high, wide = self.unpacked(pixels)
-        read = torch.arange(self.unpacked.preparation.most) < high * wide  # (b, most)
+        patches, high, wide, read = self.unpacked(pixels)
         hidden = torch.where(read, 0.0, torch.finfo(torch.float32).min)[:, None, None]
         states = self.vision.embeddings.patch_embedding(patches) + self.positions(high, wide)
         for layer, level in zip(self.vision.encoder.layers, self.levels, strict=True):
